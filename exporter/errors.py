@@ -1,0 +1,78 @@
+"""Every error this package raises on purpose, with the exit code it stands for.
+
+    RnnExportError
+    ├── InputError            something the caller gave is wrong            exit 2
+    │   ├── SignatureError    a malformed or impossible input description
+    │   ├── LoadError         a model that cannot be found, built or used
+    │   ├── WeightsError      a checkpoint that does not fit the model
+    │   └── BundleError       a bundle or model file that cannot be read or written
+    ├── CaptureError          the model cannot be exported as it stands     exit 2
+    ├── UnavailableError      a runtime that is not there, or cannot run it exit 2
+    └── ParityError           an artifact computes something else           exit 1
+
+A message says what is wrong and what to do about it, in one or two sentences.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .parity.report import Report
+
+
+class RnnExportError(Exception):
+    """Base of every error raised on purpose; `exit_code` is what the command line exits with."""
+
+    exit_code = 2
+
+
+class InputError(RnnExportError):
+    """Something the caller gave is wrong."""
+
+
+class SignatureError(InputError):
+    """A malformed or impossible description of inputs, outputs or states."""
+
+
+class LoadError(InputError):
+    """A model that cannot be found, built or used."""
+
+
+class WeightsError(InputError):
+    """A checkpoint that cannot be read safely or does not fit the model."""
+
+
+class BundleError(InputError):
+    """A bundle or model file that cannot be read or written."""
+
+
+class CaptureError(RnnExportError):
+    """The model cannot be exported as it stands."""
+
+
+class UnavailableError(RnnExportError):
+    """A runtime that is not installed, or has no kernel for the model."""
+
+
+class ParityError(RnnExportError):
+    """An artifact does not compute what PyTorch computes; `report` holds every case."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, report: Report) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'hetero'?"` for the nearest known word, else the empty string."""
+    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{nearest[0]}'?" if nearest else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first non-empty line of an exception's message, or its type where there is none."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
