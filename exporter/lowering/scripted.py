@@ -1,0 +1,48 @@
+"""STOPGAP for Python loops over time: TorchScript and PyTorch's deprecated exporter, which make one ONNX `Loop`.
+
+`torch.export` unrolls such loops to the example's length. Until they are rolled back into a `Scan`, `lower_scripted` is
+the only caller of the deprecated exporter, and to delete this module is to be rid of it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from ..errors import CaptureError, first_line
+from ..quiet import quiet
+from ..signature import Signature
+from .translate import OPSET
+
+
+def lower_scripted(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> ir.Model:
+    """The ONNX model of a scriptable module, its Python loops as `Loop`, at opset `OPSET`.
+
+    Raises:
+        CaptureError: the model cannot be scripted, or its script has no ONNX form.
+    """
+    try:
+        with quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "scripted.onnx"
+            torch.onnx.export(
+                torch.jit.script(model),
+                tuple(example.values()),
+                path,
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=list(signature.inputs),
+                output_names=list(signature.outputs),
+                dynamic_axes={
+                    name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+                    for name, spec in signature.inputs.items()
+                },
+            )
+            return ir.from_proto(onnx.load(path))
+    except Exception as error:  # the TorchScript compiler and the exporter raise many kinds
+        raise CaptureError(f"TorchScript cannot compile the model ({first_line(error)}).") from error

@@ -1,0 +1,31 @@
+"""Rewrites on the ONNX IR, in the order they run."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+import onnxscript.optimizer
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from ..quiet import quiet
+from ..signature import Signature
+from .metadata import describe
+from .names import name_after
+from .opset import NEWEST, OLDEST, check_opset, convert_opset
+from .select_state import select_state
+
+__all__ = ["NEWEST", "OLDEST", "check_opset", "optimize"]
+
+
+def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
+    """Fold constants, read states from their layers, drop what is unused, convert the opset, name everything; in place.
+
+    Raises:
+        CaptureError: the model cannot be written at `opset`.
+    """
+    with quiet():
+        onnxscript.optimizer.optimize(model)
+    select_state(model)
+    convert_opset(model, opset)
+    RemoveUnusedNodesPass()(model)
+    name_after(model, signature)
+    describe(model, signature)
