@@ -1,0 +1,140 @@
+"""Does a runtime compute what PyTorch computes? Cases, reference, comparison, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ..capture.output_dims import Dim, infer_dims
+from ..errors import first_line
+from ..runtimes import Session
+from ..signature import Signature
+from .cases import Case, make_cases, make_inputs, traced_sizes
+from .compare import first_step, judge
+from .reference import Oracle, Reference, RefusedError
+from .report import CaseResult, Report
+
+__all__ = ["Case", "Expected", "Report", "check", "expect", "make_cases", "make_inputs", "traced_sizes"]
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A case with its inputs and what PyTorch computes for it, or why it does not (`refused`)."""
+
+    case: Case
+    inputs: Mapping[str, Array]
+    reference: Reference | None
+    refused: str = ""
+
+
+def expect(
+    model: nn.Module, signature: Signature, cases: Sequence[Case], example: Mapping[str, Array] | None = None
+) -> Iterator[Expected]:
+    """Run every case through PyTorch, in the model's precision and in float64."""
+    oracle = Oracle(model, signature)
+    for case in cases:
+        inputs = make_inputs(signature, case, example)
+        try:
+            yield Expected(case, inputs, oracle.compute(inputs))
+        except RefusedError as refused:
+            yield Expected(case, inputs, None, str(refused))
+
+
+def check(
+    session: Session,
+    expected: Sequence[Expected],
+    *,
+    artifact: str,
+    runtime: str,
+    traced: Mapping[str, int],
+    seed: int,
+    typical: Mapping[str, float] | None = None,
+    advance: Callable[[int], None] = lambda done: None,
+) -> Report:
+    """Run every case in a session and judge it.
+
+    Args:
+        typical: PyTorch's relative error per output; by default its median over the ordinary cases in `expected`.
+        advance: called after each case with how many are done.
+    """
+    typical = typical_errors(expected) if typical is None else typical
+    results = []
+    for item in expected:
+        results.append(_check_case(session, item, typical))
+        advance(len(results))
+    exact = all(item.reference is None or item.reference.exact is not None for item in expected)
+    reference: Literal["float64", "tolerance"] = "float64" if exact else "tolerance"
+    step = _first_wrong_step(expected, results, traced)
+    return Report(artifact, runtime, session.placement(), reference, seed, dict(traced), results, step)
+
+
+def typical_errors(expected: Sequence[Expected]) -> dict[str, float]:
+    """PyTorch's median error over the ordinary cases, relative to the largest value, per floating-point output."""
+    errors: dict[str, list[float]] = {}
+    for item in expected:
+        reference = item.reference
+        if item.case.values == "ordinary" and reference is not None and reference.exact is not None:
+            for name, own in reference.own.items():
+                scale = float(np.max(np.abs(reference.exact[name]), initial=0.0))
+                errors.setdefault(name, []).append(own / scale if scale > 0 else 0.0)
+    return {name: median(values) for name, values in errors.items()}
+
+
+def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:
+    """Each output's dimensions in terms of the symbols, from the ordinary cases that PyTorch runs."""
+    runs = [
+        (item.case.sizes, item.reference.eager)
+        for item in expected
+        if item.reference is not None and item.case.values == "ordinary"
+    ]
+    names = runs[0][1] if runs else {}
+    return {name: infer_dims([sizes for sizes, _ in runs], [eager[name].shape for _, eager in runs]) for name in names}
+
+
+def _check_case(session: Session, item: Expected, typical: Mapping[str, float]) -> CaseResult:
+    if item.reference is None:
+        return CaseResult(item.case, (), "REFUSED", f"PyTorch refuses it ({item.refused})")
+    try:
+        got = session.run(item.inputs)
+    except Exception as error:  # a runtime raises classes of its own; whatever it is, the case has failed
+        return CaseResult(item.case, (), "FAIL", f"the runtime raised {type(error).__name__}: {first_line(error)}")
+    exact = item.reference.exact
+    outputs = [
+        judge(
+            name,
+            got[name],
+            eager,
+            None if exact is None else exact[name],
+            item.reference.own.get(name, 0.0),
+            typical.get(name, 0.0),
+            session.hides_nan,
+        )
+        for name, eager in item.reference.eager.items()
+    ]
+    if not all(output.passed for output in outputs):
+        return CaseResult(item.case, outputs, "FAIL")
+    excused = next((output.excused for output in outputs if output.excused), "")
+    return CaseResult(item.case, outputs, "KNOWN" if excused else "PASS", excused)
+
+
+def _first_wrong_step(
+    expected: Sequence[Expected], results: Sequence[CaseResult], traced: Mapping[str, int]
+) -> int | None:
+    """The earliest time step at which any output of any failed case is wrong; time is the symbol T, or the first."""
+    time = "T" if "T" in traced else next(iter(traced), "")
+    dims = output_dims(expected)
+    steps = [
+        first_step(dims[output.output], output.first, dict(result.case.sizes), time)
+        for result in results
+        for output in result.outputs
+        if output.first is not None
+    ]
+    return min((step for step in steps if step is not None), default=None)

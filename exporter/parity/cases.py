@@ -1,0 +1,132 @@
+"""Test cases: which sizes and which values a model is tried at, reproducible from a seed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import SignatureError
+from ..signature import Signature, TensorSpec
+
+Values = Literal["ordinary", "zero", "saturating", "denormal", "infinite", "nan"]
+Array = NDArray[np.generic]
+
+SATURATING = 100.0
+DENORMAL = 1e-40
+# Longer than any size a capture is likely to see, so that a limit that was baked in shows.
+LONG = 257
+_PRIMES = (7, 5, 11, 13, 17, 19, 23, 29)
+_SIZES = (1, 2, 3, 17)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Sizes of the symbolic dimensions, what the values are like, and the seed they are drawn with."""
+
+    sizes: Mapping[str, int]
+    values: Values
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return "-".join([self.values, *(f"{symbol}{size}" for symbol, size in self.sizes.items())])
+
+
+def traced_sizes(signature: Signature, example: Mapping[str, Array] | None = None) -> dict[str, int]:
+    """The sizes a model is captured at: the example's, else primes that no fixed dimension has.
+
+    Raises:
+        SignatureError: the example does not fit the signature.
+    """
+    if example is not None:
+        return _sizes_of(signature, example)
+    fixed = {dim for spec in signature.inputs.values() for dim in spec.shape}
+    free = [prime for prime in _PRIMES if prime not in fixed]
+    if len(signature.symbols) > len(free):
+        raise SignatureError(f"At most {len(free)} dynamic dimensions are supported. Give some as numbers.")
+    return dict(zip(signature.symbols, free, strict=False))
+
+
+def make_cases(signature: Signature, traced: Mapping[str, int], seed: int) -> list[Case]:
+    """Every kind of size and of value: the traced sizes, all 1, each alone at 1, 2, 3, 17 and long, and mixtures."""
+    combinations = list(_combinations(signature.symbols, traced))
+    kinds: list[Values] = ["zero"]
+    if any(spec.is_float for spec in signature.inputs.values()):
+        kinds += ["saturating", "denormal", "infinite", "nan"]
+    return [Case(sizes, "ordinary", seed + i) for i, sizes in enumerate(combinations)] + [
+        Case(dict(traced), kind, seed + len(combinations) + i) for i, kind in enumerate(kinds)
+    ]
+
+
+def make_inputs(signature: Signature, case: Case, example: Mapping[str, Array] | None = None) -> dict[str, Array]:
+    """The input arrays of a case; with an example, its values cut or repeated to the case's sizes."""
+    return {
+        name: _fill(name, spec, case, None if example is None else example[name], name == _poisoned(signature))
+        for name, spec in signature.inputs.items()
+    }
+
+
+def _combinations(symbols: Sequence[str], traced: Mapping[str, int]) -> list[dict[str, int]]:
+    found = [dict(traced), *(dict.fromkeys(symbols, size) for size in (1, 2))]
+    for symbol in symbols:
+        found += [{**traced, symbol: size} for size in _SIZES]
+        found += [{**dict.fromkeys(symbols, 2), symbol: LONG}, {**dict.fromkeys(symbols, 1), symbol: LONG}]
+    distinct = {tuple(sizes.values()): sizes for sizes in found}
+    return list(distinct.values())
+
+
+def _poisoned(signature: Signature) -> str | None:
+    """The input that a non-finite value is put into: the first float."""
+    return next((name for name, spec in signature.inputs.items() if spec.is_float), None)
+
+
+def _fill(name: str, spec: TensorSpec, case: Case, example: Array | None, poisoned: bool) -> Array:
+    shape = spec.sized(case.sizes)
+    random = np.random.default_rng([case.seed, zlib.crc32(name.encode())])
+    if not spec.is_float:
+        return _integers(spec, shape, case, example, random)
+    if case.values == "zero":
+        return np.zeros(shape, spec.dtype)
+    base = random.standard_normal(shape) if example is None else _resized(example, shape).astype(np.float64)
+    scale = {"saturating": SATURATING, "denormal": DENORMAL}.get(case.values, 1.0)
+    array = (base * scale).astype(spec.dtype)
+    if poisoned and array.size and case.values in ("infinite", "nan"):
+        array.reshape(-1)[random.integers(array.size)] = np.inf if case.values == "infinite" else np.nan
+    return array
+
+
+def _integers(
+    spec: TensorSpec, shape: tuple[int, ...], case: Case, example: Array | None, random: np.random.Generator
+) -> Array:
+    low, high = spec.range or (0, 1)
+    if example is not None:
+        return _resized(example, shape).astype(spec.dtype)
+    if case.values == "zero":
+        return np.full(shape, low, spec.dtype)
+    return random.integers(low, high, shape, spec.dtype, endpoint=True)
+
+
+def _resized(example: Array, shape: tuple[int, ...]) -> Array:
+    index = np.ix_(*(np.arange(size) % have for size, have in zip(shape, example.shape, strict=True)))
+    return example[index]
+
+
+def _sizes_of(signature: Signature, example: Mapping[str, Array]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for name, spec in signature.inputs.items():
+        if name not in example:
+            raise SignatureError(f"The example has no '{name}'. Give an array for each input.")
+        shape = example[name].shape
+        fits = len(shape) == len(spec.shape) and all(
+            size == (sizes.setdefault(dim, size) if isinstance(dim, str) else dim)
+            for dim, size in zip(spec.shape, shape, strict=True)
+        )
+        if not fits or example[name].dtype != spec.dtype:
+            given = f"{example[name].dtype}{list(shape)}"
+            raise SignatureError(f"The example's '{name}' is {given}, not {spec}. Give an array that fits.")
+    return sizes

@@ -1,0 +1,137 @@
+"""Judging one output against PyTorch: as right as PyTorch is, non-finite values in place, same shape and dtype.
+
+With e the largest error against the float64 reference r, an output passes when
+
+    e(runtime) <= FACTOR * max(own, typical * max|r|, FLOOR * eps * max|r|) + FACTOR * tiny
+
+where `own` is PyTorch's error on the case (see `reference.Reference`), `typical` its median relative error over the
+ordinary cases (a case of a few numbers may be lucky), and eps and tiny belong to the output's dtype. Without a float64
+reference the limit is `TOLERANCE` relative to max|r|, r being PyTorch's own output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+
+FACTOR = 8.0
+FLOOR = 4.0
+# A float64 model has no better reference than itself, so that rounding alone must fit.
+FLOOR_FLOAT64 = 1024.0
+TOLERANCE = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8}
+
+
+@dataclass(frozen=True)
+class OutputResult:
+    """How far one output is off: the largest error, the limit, and where the largest error is.
+
+    `reason` is empty where the output passes; `excused` names what a runtime is known not to do.
+    """
+
+    output: str
+    error: float
+    limit: float
+    index: tuple[int, ...]
+    reason: str = ""
+    excused: str = ""
+    first: tuple[int, ...] | None = None
+
+    @property
+    def passed(self) -> bool:
+        return not self.reason
+
+
+def judge(
+    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: float, hides_nan: str = ""
+) -> OutputResult:
+    """Compare `got`, from a runtime, with PyTorch's `eager` and `exact` outputs.
+
+    Args:
+        own: PyTorch's error on this case.
+        typical: PyTorch's median relative error for this output over the ordinary cases.
+        hides_nan: names the kernel that is known to return numbers where NaN belongs; empty if there is none.
+    """
+    if got.shape != eager.shape:
+        return _wrong(output, f"has shape {list(got.shape)} instead of {list(eager.shape)}")
+    if got.dtype != eager.dtype:
+        return _wrong(output, f"is {got.dtype} instead of {eager.dtype}")
+    if not np.issubdtype(eager.dtype, np.floating):
+        return _judge_exactly(output, got, eager)
+    hidden = np.isnan(eager) & np.isfinite(got) if hides_nan else np.zeros(eager.shape, bool)
+    misplaced = ~hidden & ((np.isnan(got) != np.isnan(eager)) | (_infinite(got) != _infinite(eager)))
+    if misplaced.any():
+        index = _position(misplaced, int(np.argmax(misplaced)))
+        return OutputResult(
+            output, np.inf, 0.0, index, f"is {got[index]} where PyTorch has {eager[index]}", first=index
+        )
+    result = _judge_values(output, got, eager, exact, own, typical)
+    if hidden.any() and result.passed:
+        excused = f"ONNX Runtime's {hides_nan} kernel returns numbers where PyTorch has NaN"
+        return OutputResult(output, result.error, result.limit, result.index, excused=excused)
+    return result
+
+
+def _judge_values(
+    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: float
+) -> OutputResult:
+    reference = (eager if exact is None else exact).astype(np.float64)
+    finite = np.isfinite(eager) & np.isfinite(reference) & np.isfinite(got)
+    errors = np.where(finite, np.abs(np.where(finite, got, 0.0) - np.where(finite, reference, 0.0)), 0.0)
+    scale = _largest(reference[finite])
+    dtype = np.finfo(eager.dtype.name)
+    if exact is None:
+        limit = TOLERANCE[eager.dtype.name] * scale
+    else:
+        floor = FLOOR_FLOAT64 if eager.dtype == np.float64 else FLOOR
+        limit = FACTOR * max(own, typical * scale, floor * float(dtype.eps) * scale)
+    limit += FACTOR * float(dtype.tiny)
+    if not errors.size:
+        return OutputResult(output, 0.0, limit, ())
+    index = _position(errors, int(np.argmax(errors)))
+    error = float(errors[index])
+    if error <= limit:
+        return OutputResult(output, error, limit, index)
+    over = errors > limit
+    reason = f"is off by {error:.2g}, {error / limit:.3g} times the limit of {limit:.2g}"
+    return OutputResult(output, error, limit, index, reason, first=_position(over, int(np.argmax(over))))
+
+
+def _judge_exactly(output: str, got: Array, eager: Array) -> OutputResult:
+    differs = got != eager
+    if not differs.any():
+        return OutputResult(output, 0.0, 0.0, ())
+    index = _position(differs, int(np.argmax(differs)))
+    error = float(np.max(np.abs(got.astype(np.float64) - eager.astype(np.float64))))
+    return OutputResult(output, error, 0.0, index, f"is {got[index]} instead of {eager[index]}", first=index)
+
+
+def _wrong(output: str, reason: str) -> OutputResult:
+    return OutputResult(output, np.inf, 0.0, (), reason)
+
+
+def _infinite(array: Array) -> Array:
+    """The sign of infinite elements, 0 elsewhere."""
+    return np.where(np.isinf(array), np.sign(array), 0)
+
+
+def _largest(array: Array) -> float:
+    return float(np.max(np.abs(array))) if array.size else 0.0
+
+
+def _position(array: Array, flat: int) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(flat, array.shape))
+
+
+def first_step(dims: Sequence[str | int | None], index: Sequence[int], sizes: dict[str, int], time: str) -> int | None:
+    """The time step that an index into an output of those dims falls in; None if the output has no time axis."""
+    for dim, position in zip(dims, index, strict=False):
+        if dim == time:
+            return position
+        if isinstance(dim, str) and dim.startswith(f"{time}*"):
+            return position // int(np.prod([sizes[name] for name in dim.split("*")[1:]]))
+    return None

@@ -1,0 +1,164 @@
+"""What PyTorch computes for a case: in the model's own precision, and in float64 as the reference."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..capture.outputs import flatten
+from ..errors import LoadError, first_line
+from ..quiet import quiet
+from ..signature import Signature
+
+Array = NDArray[np.generic]
+
+
+JITTERS = 2
+
+
+class RefusedError(Exception):
+    """PyTorch itself does not run a case."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What PyTorch computes for one case, by output.
+
+    `eager` is in the model's own precision, `exact` in float64 (None where the model has no float64 form). `own` is the
+    largest error of PyTorch against `exact`: over the case itself and over `JITTERS` runs in which every input value is
+    moved by up to half an ulp, which is how far apart equally careful implementations come to lie.
+    """
+
+    eager: Mapping[str, Array]
+    exact: Mapping[str, Array] | None
+    own: Mapping[str, float]
+
+
+class Oracle:
+    """Runs a model in its own precision and in float64.
+
+    The float64 form is a copy with float64 weights, run with float64 as the default dtype, so that tensors a model
+    makes without naming a dtype are float64 too.
+    """
+
+    def __init__(self, model: nn.Module, signature: Signature) -> None:
+        self._model = model
+        self._signature = signature
+        self._double = _double(model)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a float64 reference can be computed, as far as is known."""
+        return self._double is not None
+
+    def compute(self, inputs: Mapping[str, Array]) -> Reference:
+        """The outputs for one case.
+
+        Raises:
+            RefusedError: PyTorch raises for these inputs.
+        """
+        tensors = [torch.from_numpy(array) for array in inputs.values()]
+        try:
+            eager = run_eager(self._model, tensors)
+        except Exception as error:  # whatever the model's forward raises
+            raise RefusedError(f"{type(error).__name__}: {first_line(error)}") from error
+        named, exact = self._named(eager), self._exact(tensors)
+        return Reference(named, exact, {} if exact is None else self._own_errors(tensors, named, exact))
+
+    def _own_errors(
+        self, tensors: list[Tensor], eager: Mapping[str, Array], exact: Mapping[str, Array]
+    ) -> dict[str, float]:
+        runs = [eager, *(self._named(run_eager(self._model, _jittered(tensors, seed))) for seed in range(JITTERS))]
+        return {
+            name: max(largest_error(run[name], exact[name]) for run in runs)
+            for name, array in eager.items()
+            if np.issubdtype(array.dtype, np.floating)
+        }
+
+    def _exact(self, tensors: list[Tensor]) -> dict[str, Array] | None:
+        if self._double is None:
+            return None
+        doubled = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
+        try:
+            with _default_dtype(torch.float64):
+                return self._named(run_eager(self._double, doubled))
+        except Exception:  # a model that names float32 in its forward has no float64 form: it is said in the report
+            self._double = None
+            return None
+
+    def _named(self, output: Any) -> dict[str, Array]:
+        leaves = [tensor.detach().cpu().numpy().copy() for _, tensor in flatten(output)]
+        return dict(zip(self._signature.outputs, leaves, strict=True))
+
+
+def run_eager(model: nn.Module, tensors: list[Tensor]) -> Any:
+    """The model's output for positional arguments, without gradients; the arguments are left as they are."""
+    with quiet(), torch.no_grad():
+        return model(*[tensor.clone() for tensor in tensors])
+
+
+def check_runs(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
+    """The model's output for one example.
+
+    Raises:
+        LoadError: the model's forward raises.
+    """
+    try:
+        return run_eager(model, list(tensors.values()))
+    except Exception as error:  # whatever the model's forward raises
+        given = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
+        raise LoadError(
+            f"The model's forward raised {type(error).__name__} for {given}: {first_line(error)}. "
+            "Describe its inputs as they are: order, dtypes, dimensions, and for integers their range."
+        ) from error
+
+
+def largest_error(array: Array, exact: Array) -> float:
+    """The largest error where both are finite; 0 where their shapes differ or nothing is finite."""
+    if array.shape != exact.shape:
+        return 0.0
+    finite = np.isfinite(array) & np.isfinite(exact)
+    return float(np.max(np.abs(array[finite].astype(np.float64) - exact[finite].astype(np.float64)), initial=0.0))
+
+
+def _jittered(tensors: list[Tensor], seed: int) -> list[Tensor]:
+    """Every floating-point value times 1 + d, with d uniform within half an ulp of 1."""
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        (
+            tensor.double()
+            * (
+                1
+                + (torch.rand(tensor.shape, generator=generator, dtype=torch.float64) - 0.5)
+                * torch.finfo(tensor.dtype).eps
+            )
+        ).to(tensor.dtype)
+        if tensor.is_floating_point()
+        else tensor
+        for tensor in tensors
+    ]
+
+
+def _double(model: nn.Module) -> nn.Module | None:
+    try:
+        return copy.deepcopy(model).double()
+    except Exception:  # a model that cannot be copied has no float64 form: it is said in the report
+        return None
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

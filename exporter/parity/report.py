@@ -1,0 +1,145 @@
+"""The result of a parity run: every case, the verdict, and the sentence that says what is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .cases import Case
+from .compare import OutputResult
+
+Verdict = Literal["PASS", "FAIL", "KNOWN", "REFUSED"]
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """One case: its outputs' results, or why there are none (`note`).
+
+    PASS: every output is right. FAIL: one is wrong, or the runtime raised. KNOWN: right but for NaN, which a kernel
+    of the runtime is known to hide. REFUSED: PyTorch itself does not run the case, so that nothing is to be compared.
+    """
+
+    case: Case
+    outputs: Sequence[OutputResult]
+    verdict: Verdict
+    note: str = ""
+
+    @property
+    def worst(self) -> OutputResult | None:
+        """The output that is nearest to its limit, or furthest beyond it."""
+        return max(self.outputs, key=_ratio, default=None)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All cases of one artifact in one runtime; `reference` is "float64", or "tolerance" without a float64 form."""
+
+    artifact: str
+    runtime: str
+    placement: tuple[str, ...]
+    reference: Literal["float64", "tolerance"]
+    seed: int
+    traced: Mapping[str, int]
+    cases: Sequence[CaseResult]
+    first_step: int | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether no case failed and at least one was compared."""
+        verdicts = [result.verdict for result in self.cases]
+        return "FAIL" not in verdicts and "PASS" in verdicts
+
+    @property
+    def ratio(self) -> float:
+        """The largest error in units of its limit; at most 1 when every case passes."""
+        return max((_ratio(result.worst) for result in self.cases if result.worst), default=0.0)
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(result.verdict == verdict for result in self.cases)
+
+    @property
+    def failure(self) -> str:
+        """What is wrong: output, case, how far off, where, and which size was baked in. Empty on success."""
+        if self.passed:
+            return ""
+        failed = [result for result in self.cases if result.verdict == "FAIL"]
+        if not failed:
+            return f"{self.artifact}: PyTorch runs none of the cases, so that nothing was compared."
+        shown = min(failed, key=lambda result: math.prod(result.case.sizes.values()))
+        return f"{self.artifact} in {self.runtime}: {self._describe(shown)}.{self._where_in_time()}{self._baked()}"
+
+    def _describe(self, result: CaseResult) -> str:
+        wrong = next((output for output in result.outputs if not output.passed), None)
+        if wrong is None:
+            return f"case {result.case.name} failed: {result.note}"
+        place = f" at {list(wrong.index)}" if wrong.index else ""
+        return f"output '{wrong.output}' {wrong.reason}{place} in case {result.case.name}"
+
+    def _where_in_time(self) -> str:
+        return "" if self.first_step is None else f" They first differ at time step {self.first_step}."
+
+    def _baked(self) -> str:
+        """Which sizes were baked in: those at whose captured value every case is right, and at another one is not."""
+        baked = [
+            f"{symbol}={size}"
+            for symbol, size in self.traced.items()
+            if self._right_where(lambda value, size=size: value == size, symbol)
+            and not self._right_where(lambda value, size=size: value != size, symbol)
+        ]
+        if not baked:
+            return ""
+        return f" It is right at {', '.join(baked)} only: the capture baked that size in."
+
+    def _right_where(self, chosen: Any, symbol: str) -> bool:
+        verdicts = [result.verdict for result in self.cases if chosen(result.case.sizes[symbol])]
+        return "FAIL" not in verdicts
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole report as plain data; numbers that JSON lacks are null."""
+        return {
+            "artifact": self.artifact,
+            "runtime": self.runtime,
+            "placement": list(self.placement),
+            "passed": self.passed,
+            "reference": self.reference,
+            "seed": self.seed,
+            "traced": dict(self.traced),
+            "largest_error_over_limit": _finite(self.ratio),
+            "failure": self.failure,
+            "cases": [_case_json(result) for result in self.cases],
+        }
+
+
+def _case_json(result: CaseResult) -> dict[str, Any]:
+    return {
+        "name": result.case.name,
+        "sizes": dict(result.case.sizes),
+        "values": result.case.values,
+        "seed": result.case.seed,
+        "verdict": result.verdict,
+        "note": result.note,
+        "outputs": [
+            {
+                "output": output.output,
+                "error": _finite(output.error),
+                "limit": _finite(output.limit),
+                "index": list(output.index),
+                "reason": output.reason,
+            }
+            for output in result.outputs
+        ],
+    }
+
+
+def _ratio(output: OutputResult | None) -> float:
+    if output is None:
+        return 0.0
+    if output.limit == 0:
+        return 0.0 if output.error == 0 else math.inf
+    return output.error / output.limit
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

@@ -1,0 +1,73 @@
+"""ONNX Runtime on its CPU execution provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from ..errors import BundleError, UnavailableError, first_line
+from ..onnx_file import read_onnx
+
+Array = NDArray[np.generic]
+
+# Kernels of ONNX Runtime's CPU provider that clamp NaN to a number inside: found by the parity run on 1.32, and kept
+# true by a test. Its RNN with tanh, and its Scan and Loop bodies, pass NaN on.
+_HIDES_NAN = ("GRU", "LSTM", "RNN with Relu")
+
+
+class OnnxRuntimeSession:
+    """A session on given execution providers."""
+
+    def __init__(self, artifact: Path, providers: list[str]) -> None:
+        kinds = recurrent_kinds(artifact)
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(str(artifact), options, providers=providers)
+        except Exception as error:  # onnxruntime raises classes of its own that have no common base
+            if "NOT_IMPLEMENTED" in str(error):
+                raise UnavailableError(
+                    f"ONNX Runtime's {providers[0]} has no kernel for an operator of {artifact.name} "
+                    f"({_not_implemented(str(error))}). Use a float32 model, or another cell."
+                ) from error
+            raise BundleError(f"ONNX Runtime cannot load {artifact} ({first_line(error)}). Export it again.") from error
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._hides_nan = next((kind for kind in _HIDES_NAN if kind in kinds), "")
+
+    @property
+    def hides_nan(self) -> str:
+        return self._hides_nan
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+
+    def placement(self) -> tuple[str, ...]:
+        return tuple(self._session.get_providers())
+
+
+def open_onnxruntime_cpu(artifact: Path, outputs: tuple[str, ...]) -> OnnxRuntimeSession:
+    """Open an ONNX file on the CPU provider; `outputs` is not needed, the file has names."""
+    return OnnxRuntimeSession(artifact, ["CPUExecutionProvider"])
+
+
+def recurrent_kinds(artifact: Path) -> set[str]:
+    """The recurrent operators in a file, "RNN with Relu" and "RNN with Tanh" told apart."""
+    kinds = set()
+    for node in read_onnx(artifact, weights=False).graph.node:
+        activations = [
+            text.decode()
+            for attribute in node.attribute
+            if attribute.name == "activations"
+            for text in attribute.strings
+        ]
+        kinds.add(f"RNN with {activations[0] if activations else 'Tanh'}" if node.op_type == "RNN" else node.op_type)
+    return kinds
+
+
+def _not_implemented(text: str) -> str:
+    """The part of the message that names the operator."""
+    return text.partition("for ")[2].partition("node")[0].strip() or first_line(RuntimeError(text))

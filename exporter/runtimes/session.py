@@ -1,0 +1,25 @@
+"""The protocol of a loaded artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+
+
+class Session(Protocol):
+    """A model that a runtime has loaded."""
+
+    @property
+    def hides_nan(self) -> str:
+        """Names a kernel in use that is known to return numbers where NaN belongs; empty if there is none."""
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs by name; raises whatever the runtime raises."""
+
+    def placement(self) -> tuple[str, ...]:
+        """The devices or execution providers that the session runs on, the preferred one first."""

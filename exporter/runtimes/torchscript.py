@@ -1,0 +1,58 @@
+"""TorchScript, as `torch.jit.load` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..capture.outputs import flatten
+from ..errors import BundleError, first_line
+from ..quiet import quiet
+
+Array = NDArray[np.generic]
+
+
+class TorchScriptSession:
+    """A loaded TorchScript archive; its outputs are named by position."""
+
+    def __init__(self, artifact: Path, outputs: tuple[str, ...]) -> None:
+        self._module = read_torchscript(artifact)
+        self._outputs = outputs
+
+    @property
+    def hides_nan(self) -> str:
+        return ""
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        with quiet(), torch.no_grad():
+            output = self._module(*[torch.from_numpy(array.copy()) for array in inputs.values()])
+        arrays = [tensor.cpu().numpy() for _, tensor in flatten(output)]
+        return dict(zip(self._outputs, arrays, strict=True))
+
+    def placement(self) -> tuple[str, ...]:
+        return ("cpu",)
+
+
+def open_torchscript(artifact: Path, outputs: tuple[str, ...]) -> TorchScriptSession:
+    """Open a TorchScript archive on the CPU."""
+    return TorchScriptSession(artifact, outputs)
+
+
+def read_torchscript(path: Path) -> torch.jit.ScriptModule:
+    """Load a TorchScript archive on the CPU.
+
+    Raises:
+        BundleError: the file is not there, or is not one.
+    """
+    if not path.is_file():
+        raise BundleError(f"There is no file {path}. Give the path of a model file or a bundle.")
+    try:
+        with quiet():
+            module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
+    except (RuntimeError, ValueError) as error:
+        raise BundleError(f"{path} is not a TorchScript file ({first_line(error)}). Export it again.") from error
+    return module
