@@ -1,0 +1,114 @@
+"""The artifact folder: written whole or not at all, read only if every hash fits."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import BundleError
+from .manifest import MANIFEST, FileEntry, Manifest, read_manifest
+
+# renameat2(2): swap two paths in one step.
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+
+
+def hash_file(path: Path) -> FileEntry:
+    """The size and sha256 of a file."""
+    with path.open("rb") as file:
+        return FileEntry(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def read_bundle(folder: Path) -> Manifest:
+    """Read a bundle's manifest and check every file against it.
+
+    Raises:
+        BundleError: the folder is not a bundle, or a file is missing or is not as it was written.
+    """
+    manifest = read_manifest(folder)
+    for name, entry in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{path} is missing, though {MANIFEST} lists it. Export the model again.")
+        if hash_file(path) != entry:
+            raise BundleError(f"{path} is not as it was written (its sha256 differs). Export the model again.")
+    return manifest
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """A temporary folder beside `out` that takes its place in one step when the block ends without an error.
+
+    Until then, and on an error or a kill, what is at `out` stays as it is. Folders left by killed runs are removed.
+
+    Raises:
+        BundleError: `out` holds something that is not a bundle, or cannot be written.
+    """
+    out = Path(os.path.abspath(out))
+    _check_replaceable(out)
+    temporary = out.parent / f".{out.name}.{os.getpid()}.partial"
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(out)
+        temporary.mkdir()
+    except OSError as error:
+        raise BundleError(f"{out} cannot be written ({error.strerror}). Choose another folder with --out.") from error
+    try:
+        yield temporary
+        _swap_in(temporary, out)
+    except OSError as error:
+        raise BundleError(f"{out} cannot be written ({error.strerror}). Free some space, or use --out.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_replaceable(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise BundleError(f"{out} is a file. Choose a folder with --out.")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise BundleError(f"{out} holds something other than a bundle, which is left alone. Choose another --out.")
+
+
+def _remove_leftovers(out: Path) -> None:
+    for leftover in out.parent.glob(f".{out.name}.*.partial"):
+        pid = leftover.name.split(".")[-2]
+        if pid.isdigit() and (int(pid) == os.getpid() or not _is_running(int(pid))):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _swap_in(temporary: Path, out: Path) -> None:
+    if not out.exists():
+        temporary.rename(out)
+    elif not _exchange(temporary, out):
+        # Where the system cannot swap two folders, there is a moment between these two renames.
+        aside = temporary.with_suffix(".old")
+        out.rename(aside)
+        temporary.rename(out)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step; False where the system or file system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    return (
+        renameat2 is not None
+        and renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), ctypes.c_uint(_RENAME_EXCHANGE)) == 0
+    )

@@ -1,0 +1,60 @@
+"""Evaluation mode: a model is exported as it predicts, and one that answers at random is found out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from .capture.outputs import flatten
+from .errors import LoadError
+from .parity.reference import check_runs
+
+_MOVING = ("Dropout", "AlphaDropout", "FeatureAlphaDropout", "BatchNorm", "InstanceNorm", "SyncBatchNorm")
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[list[str]]:
+    """Put a model in evaluation mode for a block; yields what is to be said about that, and restores every flag."""
+    before = {module: module.training for module in model.modules()}
+    moving = sorted({type(module).__name__ for module in before if before[module] and _moves(module)})
+    model.eval()
+    try:
+        yield (
+            [f"In training mode {' and '.join(moving)} would act; the model is exported in evaluation mode."]
+            if (moving)
+            else []
+        )
+    finally:
+        for module, training in before.items():
+            module.training = training
+
+
+def check_deterministic(model: nn.Module, example: Mapping[str, Tensor]) -> object:
+    """The model's output for the example.
+
+    Raises:
+        LoadError: its forward raises, or gives another answer the second time.
+    """
+    once = check_runs(model, example)
+    again = check_runs(model, example)
+    pairs = zip(flatten(once), flatten(again), strict=True)
+    if not all(_same(one, other) for (_, one), (_, other) in pairs):
+        raise LoadError(
+            "The model gives two answers to one input, also in evaluation mode (dropout that is always on, or noise). "
+            "Make it depend on self.training, or take the noise as an input."
+        )
+    return once
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    # Not bit for bit: a math library may round differently for memory that is aligned differently.
+    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+def _moves(module: nn.Module) -> bool:
+    """Whether a layer computes something else in training mode."""
+    dropout = getattr(module, "dropout", 0)
+    return type(module).__name__.startswith(_MOVING) or (isinstance(dropout, float) and dropout > 0)

@@ -1,0 +1,142 @@
+"""What a model file holds: inputs, outputs, states, operators, parameters, size."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from .bundle import read_bundle
+from .errors import BundleError
+from .metadata import PREFIX
+from .onnx_file import read_onnx
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One model file; inputs and outputs as text such as `float32[T, N, 100]`, `?` where the file does not say."""
+
+    path: Path
+    format: str
+    made_by: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    states: Mapping[str, str]
+    operators: Mapping[str, int]
+    parameters: int
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "path": str(self.path)}
+
+
+def inspect(path: str | Path) -> list[Inspection]:
+    """Look into a model file, or into every model file of a bundle.
+
+    Raises:
+        BundleError: it is neither a model file nor a bundle.
+    """
+    path = Path(path)
+    if path.is_dir():
+        manifest = read_bundle(path)
+        return [inspection for name in manifest.artifacts for inspection in inspect(path / name)]
+    if path.suffix == ".onnx":
+        return [_inspect_onnx(path)]
+    if path.suffix in (".pt", ".pth", ".ts"):
+        return [_inspect_torchscript(path)]
+    if not path.exists():
+        raise BundleError(f"There is no file {path}. Give an .onnx file, a TorchScript .pt file or a bundle.")
+    raise BundleError(f"{path} is not a model file. Give an .onnx file, a TorchScript .pt file or a bundle.")
+
+
+def _inspect_onnx(path: Path) -> Inspection:
+    model = read_onnx(path, weights=False)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    weights = {tensor.name: prod(tensor.dims) for tensor in _initializers(model.graph) if _is_float(tensor)}
+    external = {
+        entry.value
+        for tensor in _initializers(model.graph)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    beside = [path.parent / name for name in external]
+    return Inspection(
+        path=path,
+        format=f"ONNX, opset {opset}, IR {model.ir_version}",
+        made_by=" ".join(filter(None, (model.producer_name, model.producer_version))),
+        inputs={value.name: _describe(value) for value in model.graph.input if value.name not in weights},
+        outputs={value.name: _describe(value) for value in model.graph.output},
+        states=json.loads(properties.get(f"{PREFIX}.states", "{}")),
+        operators=dict(Counter(node.op_type for node in _nodes(model.graph)).most_common()),
+        parameters=sum(weights.values()),
+        bytes=sum(file.stat().st_size for file in (path, *beside) if file.is_file()),
+    )
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _graphs(attribute.g)
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for inner in _graphs(graph):
+        yield from inner.node
+
+
+def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    for inner in _graphs(graph):
+        yield from inner.initializer
+
+
+def _is_float(tensor: onnx.TensorProto) -> bool:
+    return bool(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).kind == "f")
+
+
+def _describe(value: onnx.ValueInfoProto) -> str:
+    kind = value.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name if kind.elem_type else "?"
+    dims = [dim.dim_param or (str(dim.dim_value) if dim.HasField("dim_value") else "?") for dim in kind.shape.dim]
+    return f"{dtype}[{', '.join(dims)}]"
+
+
+def _inspect_torchscript(path: Path) -> Inspection:
+    from .runtimes.torchscript import read_torchscript  # torch, which ONNX files are inspected without
+
+    module = read_torchscript(path)
+    graph = module.inlined_graph
+    nodes = list(_script_nodes(graph))
+    constants = [node.t("value") for node in nodes if node.kind() == "prim::Constant" and _holds_tensor(node)]
+    parameters = [*module.parameters(), *(tensor for tensor in constants if tensor.is_floating_point())]
+    kinds = Counter(node.kind().removeprefix("aten::") for node in nodes if node.kind().startswith("aten::"))
+    return Inspection(
+        path=path,
+        format="TorchScript",
+        made_by="torch.jit",
+        inputs={value.debugName().partition(".")[0]: str(value.type()) for value in list(graph.inputs())[1:]},
+        outputs={f"[{i}]": str(value.type()) for i, value in enumerate(graph.outputs())},
+        states={},
+        operators=dict(kinds.most_common()),
+        parameters=sum(tensor.numel() for tensor in parameters),
+        bytes=path.stat().st_size,
+    )
+
+
+def _script_nodes(block: Any) -> Iterator[Any]:
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from _script_nodes(inner)
+
+
+def _holds_tensor(node: Any) -> bool:
+    return bool(node.hasAttribute("value") and node.kindOf("value") == "t")

@@ -1,0 +1,224 @@
+"""Finding and building a model: a built-in name, `file.py:Factory` or `package.module:Factory`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from .arguments import check_arguments
+from .checkpoint import load_weights
+from .errors import LoadError, SignatureError, did_you_mean, first_line
+from .models import VARIANTS
+from .signature import Signature, TensorSpec
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model came from, enough to build it again: what `load` was asked for."""
+
+    kind: Literal["builtin", "module", "file"]
+    model: str
+    arguments: Mapping[str, Any]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """A short name, used for the folder that a bundle is written to."""
+        return self.model.rpartition(":")[2] if ":" in self.model else self.model
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A built model, its signature, and where it came from."""
+
+    model: nn.Module
+    signature: Signature
+    source: Source
+
+
+def load(
+    model: str,
+    *,
+    weights: str | Path | None = None,
+    weights_key: str | None = None,
+    inputs: Mapping[str, TensorSpec | str] | None = None,
+    outputs: Sequence[str] = (),
+    seed: int = 0,
+    **arguments: Any,
+) -> Loaded:
+    """Build a model and find out its signature.
+
+    Args:
+        model: a built-in variant's name, `path/to/file.py:Factory` or `package.module:Factory`. The factory is a
+            class or function that returns an `nn.Module`, or a module object itself. Loading it runs its code.
+        weights: a safetensors file, or a PyTorch file that holds nothing but tensors.
+        weights_key: the entry of a checkpoint dictionary that holds the tensors.
+        inputs: what `forward` takes, in order; not needed where the model has a `signature()` of its own.
+        outputs: names for the outputs.
+        seed: the random seed that the model is built with.
+        **arguments: passed to the factory.
+
+    Raises:
+        LoadError: the model cannot be found or built, or an argument does not fit.
+        WeightsError: the checkpoint cannot be read or does not fit.
+        SignatureError: `inputs` is malformed or does not fit `forward`.
+    """
+    with _importable(Path.cwd()):
+        kind, factory, lookup = _find(model)
+    with _importable(lookup):
+        module = _build(model, factory, arguments, seed)
+    if weights is not None:
+        load_weights(module, Path(weights), weights_key)
+    signature = _signature(model, module, inputs, outputs)
+    return Loaded(module, signature, Source(kind, model, dict(arguments), seed))
+
+
+def is_plain_module_class(model: str) -> bool:
+    """Whether `package.module:Factory` names an `nn.Module` class that is installed; imports the module.
+
+    A bundle's manifest may name such a class and have it built again, and no other callable; the working
+    directory is not searched, so that a bundle cannot bring its own.
+    """
+    try:
+        _, factory, _ = _find(model)
+    except LoadError:
+        return False
+    return isinstance(factory, type) and issubclass(factory, nn.Module)
+
+
+def _find(model: str) -> tuple[Literal["builtin", "module", "file"], Any, Path | None]:
+    place, colon, attribute = model.rpartition(":")
+    if not colon:
+        if model not in VARIANTS:
+            raise LoadError(
+                f"There is no built-in model '{model}'.{did_you_mean(model, VARIANTS)} "
+                f"Choose one of {', '.join(VARIANTS)}, or give your own as file.py:Factory."
+            )
+        return "builtin", VARIANTS[model].factory, None
+    if place.endswith(".py") or os.sep in place:
+        path = Path(place).resolve()
+        return "file", _attribute(_import_file(path), attribute, place), path.parent
+    return "module", _attribute(_import_module(place), attribute, place), None
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise LoadError(f"There is no file {path}. Give the path of a Python file, as path/to/file.py:Factory.")
+    name = f"_rnn_export_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise LoadError(f"{path} cannot be imported. Give a Python file whose name ends in .py.")
+    module = importlib.util.module_from_spec(spec)
+    # TorchScript and dataclasses look a class's module up here.
+    sys.modules[name] = module
+    with _importable(path.parent), _reporting(str(path), "importing"):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _import_module(name: str) -> Any:
+    with _reporting(name, "importing"):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+                raise LoadError(
+                    f"There is no module {name}. Install the package, or give a file as path/to/file.py:Factory."
+                ) from error
+            raise
+
+
+def _attribute(module: Any, attribute: str, place: str) -> Any:
+    if not hasattr(module, attribute):
+        public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        raise LoadError(
+            f"{place} has no '{attribute}'.{did_you_mean(attribute, public)} "
+            "Name a class or function that returns an nn.Module."
+        )
+    return getattr(module, attribute)
+
+
+def _build(model: str, factory: Any, arguments: Mapping[str, Any], seed: int) -> nn.Module:
+    if isinstance(factory, nn.Module) and arguments:
+        raise LoadError(f"{model} is a model already and takes no arguments. Name its class to pass some.")
+    if isinstance(factory, nn.Module):
+        return factory
+    if not isinstance(factory, Callable):  # type: ignore[arg-type]
+        raise LoadError(f"{model} is a {type(factory).__name__}. Name a class or function that returns an nn.Module.")
+    checked = check_arguments(factory, arguments)
+    torch.manual_seed(seed)
+    with _reporting(model, "building"):
+        built = factory(**checked)
+    if not isinstance(built, nn.Module):
+        raise LoadError(f"{model} returned a {type(built).__name__}. It must return an nn.Module.")
+    return built
+
+
+def _signature(
+    model: str, module: nn.Module, inputs: Mapping[str, TensorSpec | str] | None, outputs: Sequence[str]
+) -> Signature:
+    own = getattr(module, "signature", None)
+    if inputs:
+        states: dict[str, str] = {}
+        signature = Signature(inputs, outputs, states)
+    elif callable(own) and isinstance(found := own(), Signature):
+        signature = found.with_outputs(outputs) if outputs else found
+    else:
+        takes = ", ".join(inspect.signature(module.forward).parameters)
+        raise SignatureError(
+            f"{model} does not say what goes in: its forward takes ({takes}). "
+            "Describe each input, such as --input 'x: float32[T, N, 100]'."
+        )
+    _check_forward(model, module, signature)
+    return signature
+
+
+def _check_forward(model: str, module: nn.Module, signature: Signature) -> None:
+    try:
+        inspect.signature(module.forward).bind(*signature.inputs)
+    except TypeError:
+        takes = ", ".join(inspect.signature(module.forward).parameters)
+        raise SignatureError(
+            f"The {len(signature.inputs)} inputs ({', '.join(signature.inputs)}) do not fit {model}, whose forward "
+            f"takes ({takes}). Describe one input for each argument, in order."
+        ) from None
+
+
+@contextmanager
+def _importable(folder: Path | None) -> Iterator[None]:
+    """Let a user's file import its neighbours, as Python does for a script."""
+    before = list(sys.path)
+    if folder is not None:
+        sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+@contextmanager
+def _reporting(what: str, doing: str) -> Iterator[None]:
+    """Turn whatever a user's code raises into one sentence."""
+    try:
+        # What a model prints while it is built does not belong among our results.
+        with redirect_stdout(sys.stderr):
+            yield
+    except LoadError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise LoadError(
+            f"{doing.capitalize()} {what} raised {type(error).__name__}: {first_line(error)}. "
+            "Mend that first; --debug shows where."
+        ) from error

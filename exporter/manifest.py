@@ -1,0 +1,139 @@
+"""The manifest of a bundle: what is in it, where it came from, and how it was proved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from .errors import BundleError
+from .signature import Signature
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file's size and content hash."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One exported model file: how it was made, the runtime that proves it, and the proof (None if not verified)."""
+
+    runtime: str
+    made_by: str
+    opset: int | None
+    parity: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything a program needs to use the bundle and a person to trust it.
+
+    `outputs` describes each output, such as `float32[T*N, 3]`. `states` of the signature pair inputs with outputs.
+    `source` says how to build the model again, or is None for a model that was given as an object. `typical` is
+    PyTorch's median relative error per output, from which limits are computed when the stored `cases` are replayed.
+    """
+
+    name: str
+    signature: Signature
+    outputs: Mapping[str, str]
+    source: Mapping[str, Any] | None
+    weights_sha256: str
+    artifacts: Mapping[str, Artifact]
+    files: Mapping[str, FileEntry]
+    cases: Sequence[Mapping[str, Any]]
+    typical: Mapping[str, float]
+    versions: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "format": FORMAT,
+            "name": self.name,
+            "inputs": {
+                name: {"dtype": spec.dtype, "shape": list(spec.shape), "range": spec.range and list(spec.range)}
+                for name, spec in self.signature.inputs.items()
+            },
+            "outputs": dict(self.outputs),
+            "states": dict(self.signature.states),
+            "source": self.source,
+            "weights_sha256": self.weights_sha256,
+            "artifacts": {name: vars(artifact) for name, artifact in self.artifacts.items()},
+            "files": {name: vars(entry) for name, entry in self.files.items()},
+            "cases": list(self.cases),
+            "typical_relative_error": dict(self.typical),
+            "versions": dict(self.versions),
+        }
+        return {**data, "sha256": _digest(data)}
+
+    def with_files(self, files: Mapping[str, FileEntry]) -> Manifest:
+        return replace(self, files=files)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.json` into a folder."""
+    (folder / MANIFEST).write_text(json.dumps(manifest.to_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and validate `manifest.json`.
+
+    Raises:
+        BundleError: there is none, it is malformed, or it was changed after it was written.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}. Give a folder that an export wrote.")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        jsonschema.validate(data, schema())
+    except (ValueError, jsonschema.ValidationError) as error:
+        reason = error.message if isinstance(error, jsonschema.ValidationError) else str(error)
+        raise BundleError(f"{path} is not a manifest ({reason[:120]}). Export the model again.") from error
+    if data.pop("sha256") != _digest(data):
+        raise BundleError(f"{path} was changed after it was written. Export the model again.")
+    return _from_json(data)
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema of `manifest.json`, which ships with the package."""
+    text = resources.files(__package__).joinpath("manifest.schema.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _from_json(data: Mapping[str, Any]) -> Manifest:
+    inputs = {
+        name: f"{spec['dtype']}[{', '.join(map(str, spec['shape']))}]"
+        + (f" in {spec['range'][0]}..{spec['range'][1]}" if spec["range"] else "")
+        for name, spec in data["inputs"].items()
+    }
+    return Manifest(
+        name=data["name"],
+        signature=Signature(inputs, list(data["outputs"]), data["states"]),
+        outputs=data["outputs"],
+        source=data["source"],
+        weights_sha256=data["weights_sha256"],
+        artifacts={name: Artifact(**entry) for name, entry in data["artifacts"].items()},
+        files={name: FileEntry(**entry) for name, entry in data["files"].items()},
+        cases=data["cases"],
+        typical=data["typical_relative_error"],
+        versions=data["versions"],
+    )
+
+
+def _digest(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

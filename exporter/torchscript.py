@@ -1,0 +1,73 @@
+"""From an `nn.Module` to a frozen TorchScript module, by scripting or by tracing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from .errors import CaptureError, first_line
+from .quiet import quiet
+
+Method = Literal["auto", "script", "trace"]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A frozen module, how it was made, and why it was not scripted if that was tried first."""
+
+    module: torch.jit.ScriptModule
+    method: Literal["script", "trace"]
+    not_scripted: str = ""
+
+
+def compile_torchscript(model: nn.Module, example: Mapping[str, Tensor], method: Method = "auto") -> Compiled:
+    """Script or trace `model`, and freeze it; "auto" scripts, and traces where that fails.
+
+    Raises:
+        CaptureError: TorchScript cannot compile the model that way.
+    """
+    if method == "trace":
+        return Compiled(_trace(model, example), "trace")
+    try:
+        return Compiled(_script(model), "script")
+    except CaptureError as error:
+        if method == "script":
+            raise
+        return Compiled(_trace(model, example), "trace", not_scripted=str(error))
+
+
+def _script(model: nn.Module) -> torch.jit.ScriptModule:
+    try:
+        with quiet():
+            return _freeze(torch.jit.script(model))
+    except Exception as error:  # the TorchScript compiler raises many kinds
+        raise CaptureError(
+            f"TorchScript cannot compile the model ({_reason(error)}). Use --method trace, or mend its forward."
+        ) from error
+
+
+def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> torch.jit.ScriptModule:
+    try:
+        with quiet(), torch.no_grad():
+            inputs = tuple(example.values())
+            # A dictionary needs strict=False; a trace then holds the keys it saw, which the signature fixes anyway.
+            strict = not isinstance(model(*inputs), dict)
+            return _freeze(torch.jit.trace(model, inputs, check_trace=False, strict=strict))
+    except Exception as error:  # the tracer raises whatever the model's forward raises
+        raise CaptureError(
+            f"TorchScript cannot trace the model ({_reason(error)}). Use --method script, or mend its forward."
+        ) from error
+
+
+def _freeze(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    frozen: torch.jit.ScriptModule = torch.jit.freeze(module.eval())
+    return frozen
+
+
+def _reason(error: BaseException) -> str:
+    """The compiler's own sentence, without the listing of the source around it."""
+    return first_line(error).rstrip(":. ")

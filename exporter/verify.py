@@ -1,0 +1,148 @@
+"""Verifying a bundle again, from the bundle alone."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from .bundle import read_bundle
+from .checkpoint import load_weights
+from .errors import BundleError
+from .evaluation import evaluating
+from .export import WEIGHTS
+from .loading import is_plain_module_class, load
+from .manifest import Manifest
+from .parity import Expected, Report, check, expect, make_cases, traced_sizes
+from .runtimes import open_session
+from .signature import Signature
+from .stored_cases import FILE as CASES
+from .stored_cases import read_cases
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A report per artifact, and how they came about.
+
+    "rebuilt": the model was built again and its stored weights loaded, and fresh random cases were tried.
+    "replayed": the cases stored in the bundle were replayed; `why` says why no fresh ones could be made.
+    """
+
+    reports: Sequence[Report]
+    how: Literal["rebuilt", "replayed"]
+    seed: int
+    why: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return all(report.passed for report in self.reports)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    pass
+
+
+def verify(
+    bundle: str | Path, *, model: str | None = None, seed: int | None = None, progress: Progress = _silent
+) -> Verification:
+    """Run every artifact of a bundle against PyTorch, or against the stored cases.
+
+    A built-in model, or an installed `nn.Module` class, is built again from what the manifest says, with the weights
+    that lie in the bundle. A manifest may not name anything else to be run: for a model from a file, or from a factory
+    function, give `model`, which says that you trust its code.
+
+    Args:
+        bundle: the folder.
+        model: `file.py:Factory` or `package.module:Factory` to build the model with, instead of what the manifest says.
+        seed: for the fresh cases; None draws one, which the result holds.
+        progress: called with a stage's name, and how much of it is done out of how much.
+
+    Raises:
+        BundleError: the folder is not a bundle, or a file is not as it was written.
+        LoadError: the model cannot be built again.
+    """
+    folder = Path(bundle)
+    progress("check", 0, 1)
+    manifest = read_bundle(folder)
+    why = _not_rebuildable(folder, manifest, model)
+    if why:
+        expected = read_cases(folder / CASES, manifest)
+        reports = _check_all(folder, manifest, expected, 0, manifest.typical, progress)
+        return Verification(reports, "replayed", 0, why)
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    expected = _fresh(folder, manifest, model, seed, progress)
+    reports = _check_all(folder, manifest, expected, seed, None, progress)
+    return Verification(reports, "rebuilt", seed)
+
+
+def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str:
+    """Why fresh cases cannot be made; empty where they can."""
+    if WEIGHTS not in manifest.files:
+        return "the model was given as an object, and the bundle does not say how to build it"
+    source = manifest.source
+    if model is not None or (source is not None and source["kind"] == "builtin"):
+        return ""
+    if source is None:
+        return "the bundle does not say how to build the model; --model does"
+    if source["kind"] == "module" and is_plain_module_class(source["model"]):
+        return ""
+    return f"building {source['model']} would run its code; --model {source['model']} allows it"
+
+
+def _fresh(folder: Path, manifest: Manifest, model: str | None, seed: int, progress: Progress) -> list[Expected]:
+    built = _rebuild(folder, manifest, model)
+    signature = manifest.signature
+    with evaluating(built):
+        cases = make_cases(signature, traced_sizes(signature), seed)
+        found = []
+        for item in expect(built, signature, cases):
+            found.append(item)
+            progress("reference", len(found), len(cases))
+    return found
+
+
+def _rebuild(folder: Path, manifest: Manifest, model: str | None) -> nn.Module:
+    source = manifest.source or {"model": model, "arguments": {}, "seed": 0}
+    signature: Signature = manifest.signature
+    loaded = load(
+        model or source["model"],
+        inputs=signature.inputs,
+        outputs=signature.outputs,
+        seed=source["seed"],
+        **source["arguments"],
+    )
+    load_weights(loaded.model, folder / WEIGHTS)
+    return loaded.model
+
+
+def _check_all(
+    folder: Path,
+    manifest: Manifest,
+    expected: Sequence[Expected],
+    seed: int,
+    typical: Mapping[str, float] | None,
+    progress: Progress,
+) -> list[Report]:
+    if not expected:
+        raise BundleError(f"{folder} holds no cases to replay. Export the model again.")
+    reports = []
+    for name, artifact in manifest.artifacts.items():
+        session = open_session(artifact.runtime, folder / name, manifest.signature.outputs)
+        report = check(
+            session,
+            expected,
+            artifact=name,
+            runtime=artifact.runtime,
+            traced=expected[0].case.sizes,
+            seed=seed,
+            typical=typical,
+            advance=lambda done: progress("verify", done, len(expected)),
+        )
+        reports.append(report)
+    return reports
