@@ -1,0 +1,5 @@
+"""`python -m rnn_export` is `rnn-export`."""
+
+from .cli import main
+
+main(prog_name="rnn-export")

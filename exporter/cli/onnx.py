@@ -1,0 +1,37 @@
+"""`rnn-export onnx`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import choice, model_options, output_options
+from .show import finish_export, progress
+
+
+@click.command()
+@model_options
+@click.option("--opset", default=18, show_default=True, help="Version of the standard ONNX operators, 17 or newer.")
+@output_options
+def onnx(
+    out: Path | None, no_verify: bool, opset: int, as_json: bool, quiet: bool, debug: bool, **arguments: Any
+) -> None:
+    """Export a model to ONNX, and prove it in ONNX Runtime on the CPU."""
+    model = choice(arguments)
+    with progress(quiet or as_json) as advance:
+        from ..export import export_onnx
+
+        loaded = model.load()
+        exported = export_onnx(
+            loaded.model,
+            loaded.signature,
+            model.folder(out),
+            verify=not no_verify,
+            opset=opset,
+            seed=model.seed,
+            source=loaded.source,
+            progress=advance,
+        )
+    finish_export(exported, as_json, quiet)

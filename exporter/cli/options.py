@@ -1,0 +1,115 @@
+"""Options that several commands share, and what they are read into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..loading import Loaded
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model, and how to build it, as given on the command line."""
+
+    model: str
+    settings: Sequence[str]
+    weights: Path | None
+    weights_key: str | None
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    seed: int
+
+    def load(self) -> Loaded:
+        """Build the model."""
+        from ..arguments import parse_settings
+        from ..errors import SignatureError
+        from ..loading import load
+        from ..signature import parse_input
+
+        parsed = [parse_input(text) for text in self.inputs]
+        names = [name for name, _ in parsed]
+        for name in names:
+            if names.count(name) > 1:
+                raise SignatureError(f"The input '{name}' is described twice. Give every input its own name.")
+        return load(
+            self.model,
+            weights=self.weights,
+            weights_key=self.weights_key,
+            inputs=dict(parsed),
+            outputs=[name.strip() for text in self.outputs for name in text.split(",")],
+            seed=self.seed,
+            **parse_settings(self.settings),
+        )
+
+    def folder(self, out: Path | None) -> Path:
+        """Where the bundle goes: `--out`, or `artifacts/` and the model's name."""
+        return out or Path("artifacts") / self.model.rpartition(":")[2]
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What to export and where to."""
+    for option in reversed(_MODEL_OPTIONS):
+        command = option(command)
+    return command
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How to print."""
+    for option in reversed(_OUTPUT_OPTIONS):
+        command = option(command)
+    return command
+
+
+_MODEL_OPTIONS: Sequence[Decorator] = (
+    click.option(
+        "--model",
+        required=True,
+        metavar="MODEL",
+        help="A built-in variant (see `rnn-export models`), file.py:Factory or package.module:Factory.",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="An argument of the model, such as cell=gru or hidden_sizes=64,64. Repeatable.",
+    ),
+    click.option(
+        "--weights",
+        type=click.Path(path_type=Path),
+        help="A safetensors file, or a PyTorch file that holds nothing but tensors.",
+    ),
+    click.option("--weights-key", metavar="KEY", help="The entry of a checkpoint dictionary that holds the tensors."),
+    click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        metavar="SPEC",
+        help="An input: 'x: float32[T, N, 100]', or 'tokens: int64[N, T] in 0..27'. A name in brackets is a dynamic "
+        "dimension. Repeatable, in the order of forward's arguments.",
+    ),
+    click.option("--output", "outputs", multiple=True, metavar="NAME", help="A name for an output. Repeatable."),
+    click.option("--out", type=click.Path(path_type=Path), help="The bundle's folder.  [default: artifacts/MODEL]"),
+    click.option("--no-verify", is_flag=True, help="Write the bundle without comparing it with PyTorch."),
+    click.option("--seed", default=0, show_default=True, help="For random weights and for the test cases."),
+)
+
+_OUTPUT_OPTIONS: Sequence[Decorator] = (
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables."),
+    click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong."),
+    click.option("--debug", is_flag=True, help="Show where an error comes from."),
+)
+
+
+def choice(arguments: dict[str, Any]) -> ModelChoice:
+    """Take the options of `model_options` that build a model out of a command's arguments."""
+    names = ("model", "settings", "weights", "weights_key", "inputs", "outputs", "seed")
+    return ModelChoice(**{name: arguments.pop(name) for name in names})

@@ -1,0 +1,46 @@
+"""`rnn-export torchscript`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import choice, model_options, output_options
+from .show import finish_export, progress
+
+if TYPE_CHECKING:
+    from ..torchscript import Method
+
+
+@click.command()
+@model_options
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "script", "trace"]),
+    default="auto",
+    show_default=True,
+    help="auto scripts, and traces what TorchScript cannot compile.",
+)
+@output_options
+def torchscript(
+    out: Path | None, no_verify: bool, method: Method, as_json: bool, quiet: bool, debug: bool, **arguments: Any
+) -> None:
+    """Export a model to frozen TorchScript, and prove it."""
+    model = choice(arguments)
+    with progress(quiet or as_json) as advance:
+        from ..export import export_torchscript
+
+        loaded = model.load()
+        exported = export_torchscript(
+            loaded.model,
+            loaded.signature,
+            model.folder(out),
+            verify=not no_verify,
+            method=method,
+            seed=model.seed,
+            source=loaded.source,
+            progress=advance,
+        )
+    finish_export(exported, as_json, quiet)
