@@ -1,0 +1,45 @@
+# `make export` and `make test` do everything, from a clean clone with only Python and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# Test processes run side by side, one thread each.
+TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: export test lint types wheel clean
+
+export: $(READY)
+	$(BIN)/rnn-export onnx --model hetero
+
+test: $(READY)
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+# Types are checked on an installed copy: in the checkout the package's folders have other names than its modules.
+types: $(READY)
+	rm -rf build/types
+	$(PIP) install --no-deps --target build/types .
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p rnn_export
+
+# Installs the wheel in an environment of its own and exports from there, outside the checkout.
+wheel: $(READY)
+	rm -rf build/wheel
+	$(PIP) wheel --no-deps --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/wheel/env
+	build/wheel/env/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt build/wheel/*.whl
+	cd build/wheel && env/bin/rnn-export onnx --model hetero && env/bin/rnn-export verify artifacts/hetero
+
+$(READY): pyproject.toml constraints.txt tests/integration/requirements.txt
+	@echo "Creating $(VENV) and installing; PyTorch is large, so this takes a minute or more."
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	$(PIP) install --no-deps -r tests/integration/requirements.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
