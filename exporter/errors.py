@@ -69,8 +69,10 @@ class ParityError(RnnExportError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`" Did you mean 'hetero'?"` for the nearest known word, else the empty string."""
-    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" Did you mean '{nearest[0]}'?" if nearest else ""
+    spelled = {name.lower(): name for name in known}
+    begins = [name for name in spelled if name.startswith(word.lower())]
+    nearest = begins or difflib.get_close_matches(word.lower(), list(spelled), n=1, cutoff=0.5)
+    return f" Did you mean '{spelled[nearest[0]]}'?" if nearest else ""
 
 
 def first_line(error: BaseException) -> str:

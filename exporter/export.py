@@ -227,7 +227,7 @@ def _finish(
         artifacts={name: replace(artifact, parity=report.to_json() if report else None)},
         files={},
         cases=write_cases(folder / CASES, expected),
-        typical=typical_errors(expected),
+        typical={output: asdict(typical) for output, typical in typical_errors(expected).items()},
         versions=_versions(),
     )
     manifest = _carry_over(prepared, folder, out, manifest, expected, notes)
@@ -289,7 +289,7 @@ def _carry_over(
                 (folder / file).unlink()
         else:
             artifacts[name] = artifact
-    return replace(manifest, artifacts=artifacts)
+    return replace(manifest, artifacts=dict(sorted(artifacts.items())))
 
 
 def _is_same_model(older: Manifest, newer: Manifest) -> bool:

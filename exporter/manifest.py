@@ -43,8 +43,8 @@ class Manifest:
     """Everything a program needs to use the bundle and a person to trust it.
 
     `outputs` describes each output, such as `float32[T*N, 3]`. `states` of the signature pair inputs with outputs.
-    `source` says how to build the model again, or is None for a model that was given as an object. `typical` is
-    PyTorch's median relative error per output, from which limits are computed when the stored `cases` are replayed.
+    `source` says how to build the model again, or is None for a model that was given as an object. `typical` holds,
+    per output, what limits are computed from when the stored `cases` are replayed (see `parity.compare.Typical`).
     """
 
     name: str
@@ -55,7 +55,7 @@ class Manifest:
     artifacts: Mapping[str, Artifact]
     files: Mapping[str, FileEntry]
     cases: Sequence[Mapping[str, Any]]
-    typical: Mapping[str, float]
+    typical: Mapping[str, Mapping[str, float]]
     versions: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Manifest:
             "artifacts": {name: vars(artifact) for name, artifact in self.artifacts.items()},
             "files": {name: vars(entry) for name, entry in self.files.items()},
             "cases": list(self.cases),
-            "typical_relative_error": dict(self.typical),
+            "typical": {name: dict(values) for name, values in self.typical.items()},
             "versions": dict(self.versions),
         }
         return {**data, "sha256": _digest(data)}
@@ -130,7 +130,7 @@ def _from_json(data: Mapping[str, Any]) -> Manifest:
         artifacts={name: Artifact(**entry) for name, entry in data["artifacts"].items()},
         files={name: FileEntry(**entry) for name, entry in data["files"].items()},
         cases=data["cases"],
-        typical=data["typical_relative_error"],
+        typical=data["typical"],
         versions=data["versions"],
     )
 

@@ -18,6 +18,7 @@ from .export import WEIGHTS
 from .loading import is_plain_module_class, load
 from .manifest import Manifest
 from .parity import Expected, Report, check, expect, make_cases, traced_sizes
+from .parity.compare import Typical
 from .runtimes import open_session
 from .signature import Signature
 from .stored_cases import FILE as CASES
@@ -73,7 +74,8 @@ def verify(
     why = _not_rebuildable(folder, manifest, model)
     if why:
         expected = read_cases(folder / CASES, manifest)
-        reports = _check_all(folder, manifest, expected, 0, manifest.typical, progress)
+        typical = {output: Typical(**values) for output, values in manifest.typical.items()}
+        reports = _check_all(folder, manifest, expected, 0, typical, progress)
         return Verification(reports, "replayed", 0, why)
     seed = secrets.randbelow(2**31) if seed is None else seed
     expected = _fresh(folder, manifest, model, seed, progress)
@@ -126,7 +128,7 @@ def _check_all(
     manifest: Manifest,
     expected: Sequence[Expected],
     seed: int,
-    typical: Mapping[str, float] | None,
+    typical: Mapping[str, Typical] | None,
     progress: Progress,
 ) -> list[Report]:
     if not expected:

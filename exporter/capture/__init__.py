@@ -39,8 +39,8 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
             program = torch.export.export(
                 model, tuple(example.values()), dynamic_shapes=_dynamic_shapes(signature), strict=False
             )
-        if any(_mutates(node.target) for node in program.graph.nodes):
-            program = program.run_decompositions({})
+            if any(_mutates(node.target) for node in program.graph.nodes):
+                program = program.run_decompositions({})
     except RnnExportError:
         raise
     except Exception as error:  # torch.export raises whatever the captured code raises

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..capture.output_dims import Dim, infer_dims
-from ..errors import first_line
+from ..errors import UnavailableError, first_line
 from ..runtimes import Session
 from ..signature import Signature
 from .cases import Case, make_cases, make_inputs, traced_sizes
-from .compare import first_step, judge
+from .compare import Typical, first_step, judge, largest
 from .reference import Oracle, Reference, RefusedError
 from .report import CaseResult, Report
 
@@ -56,13 +56,13 @@ def check(
     runtime: str,
     traced: Mapping[str, int],
     seed: int,
-    typical: Mapping[str, float] | None = None,
+    typical: Mapping[str, Typical] | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Run every case in a session and judge it.
 
     Args:
-        typical: PyTorch's relative error per output; by default its median over the ordinary cases in `expected`.
+        typical: what is typical of each output; by default found from the ordinary cases in `expected`.
         advance: called after each case with how many are done.
     """
     typical = typical_errors(expected) if typical is None else typical
@@ -76,16 +76,18 @@ def check(
     return Report(artifact, runtime, session.placement(), reference, seed, dict(traced), results, step)
 
 
-def typical_errors(expected: Sequence[Expected]) -> dict[str, float]:
-    """PyTorch's median error over the ordinary cases, relative to the largest value, per floating-point output."""
+def typical_errors(expected: Sequence[Expected]) -> dict[str, Typical]:
+    """What is typical of each floating-point output: medians over the ordinary cases."""
+    scales: dict[str, list[float]] = {}
     errors: dict[str, list[float]] = {}
     for item in expected:
         reference = item.reference
         if item.case.values == "ordinary" and reference is not None and reference.exact is not None:
             for name, own in reference.own.items():
-                scale = float(np.max(np.abs(reference.exact[name]), initial=0.0))
+                scale = largest(reference.exact[name])
+                scales.setdefault(name, []).append(scale)
                 errors.setdefault(name, []).append(own / scale if scale > 0 else 0.0)
-    return {name: median(values) for name, values in errors.items()}
+    return {name: Typical(median(scales[name]), median(errors[name])) for name in scales}
 
 
 def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:
@@ -99,11 +101,13 @@ def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:
     return {name: infer_dims([sizes for sizes, _ in runs], [eager[name].shape for _, eager in runs]) for name in names}
 
 
-def _check_case(session: Session, item: Expected, typical: Mapping[str, float]) -> CaseResult:
+def _check_case(session: Session, item: Expected, typical: Mapping[str, Typical]) -> CaseResult:
     if item.reference is None:
         return CaseResult(item.case, (), "REFUSED", f"PyTorch refuses it ({item.refused})")
     try:
         got = session.run(item.inputs)
+    except UnavailableError:
+        raise
     except Exception as error:  # a runtime raises classes of its own; whatever it is, the case has failed
         return CaseResult(item.case, (), "FAIL", f"the runtime raised {type(error).__name__}: {first_line(error)}")
     exact = item.reference.exact
@@ -114,8 +118,9 @@ def _check_case(session: Session, item: Expected, typical: Mapping[str, float]) 
             eager,
             None if exact is None else exact[name],
             item.reference.own.get(name, 0.0),
-            typical.get(name, 0.0),
+            typical.get(name, Typical(0.0, 0.0)),
             session.hides_nan,
+            item.case.values == "nan",
         )
         for name, eager in item.reference.eager.items()
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,8 @@ SATURATING = 100.0
 DENORMAL = 1e-40
 # Longer than any size a capture is likely to see, so that a limit that was baked in shows.
 LONG = 257
+# Kinds of values that not every input gets.
+_PARTIAL = ("saturating", "infinite", "nan")
 _PRIMES = (7, 5, 11, 13, 17, 19, 23, 29)
 _SIZES = (1, 2, 3, 17)
 
@@ -66,7 +68,7 @@ def make_cases(signature: Signature, traced: Mapping[str, int], seed: int) -> li
 def make_inputs(signature: Signature, case: Case, example: Mapping[str, Array] | None = None) -> dict[str, Array]:
     """The input arrays of a case; with an example, its values cut or repeated to the case's sizes."""
     return {
-        name: _fill(name, spec, case, None if example is None else example[name], name == _poisoned(signature))
+        name: _fill(name, spec, _case_for(signature, name, case), None if example is None else example[name])
         for name, spec in signature.inputs.items()
     }
 
@@ -80,12 +82,14 @@ def _combinations(symbols: Sequence[str], traced: Mapping[str, int]) -> list[dic
     return list(distinct.values())
 
 
-def _poisoned(signature: Signature) -> str | None:
-    """The input that a non-finite value is put into: the first float."""
-    return next((name for name, spec in signature.inputs.items() if spec.is_float), None)
+def _case_for(signature: Signature, name: str, case: Case) -> Case:
+    """The case as one input sees it: states never saturate, and the first float alone gets a non-finite value."""
+    first = next((name for name, spec in signature.inputs.items() if spec.is_float), None)
+    spared = name in signature.states if case.values == "saturating" else name != first
+    return replace(case, values="ordinary") if spared and case.values in _PARTIAL else case
 
 
-def _fill(name: str, spec: TensorSpec, case: Case, example: Array | None, poisoned: bool) -> Array:
+def _fill(name: str, spec: TensorSpec, case: Case, example: Array | None) -> Array:
     shape = spec.sized(case.sizes)
     random = np.random.default_rng([case.seed, zlib.crc32(name.encode())])
     if not spec.is_float:
@@ -95,7 +99,7 @@ def _fill(name: str, spec: TensorSpec, case: Case, example: Array | None, poison
     base = random.standard_normal(shape) if example is None else _resized(example, shape).astype(np.float64)
     scale = {"saturating": SATURATING, "denormal": DENORMAL}.get(case.values, 1.0)
     array = (base * scale).astype(spec.dtype)
-    if poisoned and array.size and case.values in ("infinite", "nan"):
+    if array.size and case.values in ("infinite", "nan"):
         array.reshape(-1)[random.integers(array.size)] = np.inf if case.values == "infinite" else np.nan
     return array
 

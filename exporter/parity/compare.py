@@ -2,17 +2,18 @@
 
 With e the largest error against the float64 reference r, an output passes when
 
-    e(runtime) <= FACTOR * max(own, typical * max|r|, FLOOR * eps * max|r|) + FACTOR * tiny
+    e(runtime) <= FACTOR * max(own, typical.error * scale, FLOOR * eps * scale) + FACTOR * tiny
 
-where `own` is PyTorch's error on the case (see `reference.Reference`), `typical` its median relative error over the
-ordinary cases (a case of a few numbers may be lucky), and eps and tiny belong to the output's dtype. Without a float64
-reference the limit is `TOLERANCE` relative to max|r|, r being PyTorch's own output.
+where `own` is PyTorch's error on the case and its jittered runs (see `jitter`), `typical` its median relative error
+over the ordinary cases (a case of a few numbers may be lucky), `scale` the larger of max|r| and its median over the
+ordinary cases, and eps and tiny belong to the output's dtype. Without a float64 reference the limit is `TOLERANCE`
+relative to max|r|, r being PyTorch's own output.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,16 @@ FACTOR = 8.0
 FLOOR = 4.0
 # A float64 model has no better reference than itself, so that rounding alone must fit.
 FLOOR_FLOAT64 = 1024.0
+_UNORDERED = "integers that come of NaN differ, for which ONNX has no rule"
 TOLERANCE = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8}
+
+
+@dataclass(frozen=True)
+class Typical:
+    """What is typical of an output: medians, over ordinary cases, of max|r| and of PyTorch's error relative to it."""
+
+    scale: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -47,22 +57,31 @@ class OutputResult:
 
 
 def judge(
-    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: float, hides_nan: str = ""
+    output: str,
+    got: Array,
+    eager: Array,
+    exact: Array | None,
+    own: float,
+    typical: Typical,
+    hides_nan: str = "",
+    from_nan: bool = False,
 ) -> OutputResult:
     """Compare `got`, from a runtime, with PyTorch's `eager` and `exact` outputs.
 
     Args:
         own: PyTorch's error on this case.
-        typical: PyTorch's median relative error for this output over the ordinary cases.
+        typical: what is typical of this output.
         hides_nan: names the kernel that is known to return numbers where NaN belongs; empty if there is none.
+        from_nan: whether an input holds NaN. What ArgMax and the like make of it is PyTorch's own; ONNX leaves it open.
     """
     if got.shape != eager.shape:
         return _wrong(output, f"has shape {list(got.shape)} instead of {list(eager.shape)}")
     if got.dtype != eager.dtype:
         return _wrong(output, f"is {got.dtype} instead of {eager.dtype}")
     if not np.issubdtype(eager.dtype, np.floating):
-        return _judge_exactly(output, got, eager)
-    hidden = np.isnan(eager) & np.isfinite(got) if hides_nan else np.zeros(eager.shape, bool)
+        result = _judge_exactly(output, got, eager)
+        return replace(result, reason="", excused=_UNORDERED) if from_nan and not result.passed else result
+    hidden = np.isnan(eager) & ~np.isnan(got) if hides_nan else np.zeros(eager.shape, bool)
     misplaced = ~hidden & ((np.isnan(got) != np.isnan(eager)) | (_infinite(got) != _infinite(eager)))
     if misplaced.any():
         index = _position(misplaced, int(np.argmax(misplaced)))
@@ -71,24 +90,24 @@ def judge(
         )
     result = _judge_values(output, got, eager, exact, own, typical)
     if hidden.any() and result.passed:
-        excused = f"ONNX Runtime's {hides_nan} kernel returns numbers where PyTorch has NaN"
+        excused = f"ONNX Runtime's {hides_nan} kernel returns numbers where PyTorch has NaN; check inputs before it"
         return OutputResult(output, result.error, result.limit, result.index, excused=excused)
     return result
 
 
 def _judge_values(
-    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: float
+    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: Typical
 ) -> OutputResult:
     reference = (eager if exact is None else exact).astype(np.float64)
     finite = np.isfinite(eager) & np.isfinite(reference) & np.isfinite(got)
     errors = np.where(finite, np.abs(np.where(finite, got, 0.0) - np.where(finite, reference, 0.0)), 0.0)
-    scale = _largest(reference[finite])
+    scale = max(largest(reference[finite]), typical.scale)
     dtype = np.finfo(eager.dtype.name)
     if exact is None:
         limit = TOLERANCE[eager.dtype.name] * scale
     else:
         floor = FLOOR_FLOAT64 if eager.dtype == np.float64 else FLOOR
-        limit = FACTOR * max(own, typical * scale, floor * float(dtype.eps) * scale)
+        limit = FACTOR * max(own, typical.error * scale, floor * float(dtype.eps) * scale)
     limit += FACTOR * float(dtype.tiny)
     if not errors.size:
         return OutputResult(output, 0.0, limit, ())
@@ -119,8 +138,9 @@ def _infinite(array: Array) -> Array:
     return np.where(np.isinf(array), np.sign(array), 0)
 
 
-def _largest(array: Array) -> float:
-    return float(np.max(np.abs(array))) if array.size else 0.0
+def largest(array: Array) -> float:
+    """The largest finite magnitude; 0 if there is none."""
+    return float(np.max(np.abs(array[np.isfinite(array)]), initial=0.0))
 
 
 def _position(array: Array, flat: int) -> tuple[int, ...]:

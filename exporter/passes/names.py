@@ -46,13 +46,19 @@ def _symbols(graph: ir.Graph, signature: Signature) -> dict[str, str]:
 
 
 def _rename_dims(value: ir.Value, symbols: dict[str, str]) -> None:
-    if value.shape is None:
-        return
-    value.shape = ir.Shape(
-        [
-            re.sub(r"\w+", lambda word: symbols.get(word[0], word[0]), str(dim.value))
-            if isinstance(dim, ir.SymbolicDim) and dim.value is not None
-            else dim
-            for dim in value.shape
-        ]
-    )
+    if value.shape is not None:
+        value.shape = ir.Shape(
+            [
+                _rename(dim.value, symbols) if isinstance(dim, ir.SymbolicDim) and dim.value is not None else dim
+                for dim in value.shape
+            ]
+        )
+
+
+def _rename(expression: str, symbols: dict[str, str]) -> str:
+    renamed = re.sub(r"\w+", lambda word: symbols.get(word[0], word[0]), expression)
+    if not re.fullmatch(r"\w+(\*\w+)+", renamed):
+        return renamed
+    # The capture orders a product by names of its own, which are not the same for every model.
+    order = list(symbols.values())
+    return "*".join(sorted(renamed.split("*"), key=lambda name: order.index(name) if name in order else -1))

@@ -30,13 +30,12 @@ def _shorten(graph: ir.Graph, node: ir.Node) -> None:
     if index is None or index.shape.rank() != 0 or None in lengths:
         return
     part, position = _locate([length for length in lengths if length is not None], int(index.numpy()))
-    moved = ir.Value(
-        name=f"{indices.name}.{position}", const_value=ir.tensor(np.array(position, np.int64)), shape=ir.Shape([])
-    )
-    if moved.name not in graph.initializers:
+    tensor = ir.tensor(np.array(position, np.int64), name=f"{indices.name}.{position}")
+    moved = ir.Value(name=tensor.name, const_value=tensor, shape=tensor.shape, type=ir.TensorType(tensor.dtype))
+    if tensor.name not in graph.initializers:
         graph.register_initializer(moved)
     node.replace_input_with(0, concat.inputs[part])
-    node.replace_input_with(1, graph.initializers[str(moved.name)])
+    node.replace_input_with(1, graph.initializers[str(tensor.name)])
 
 
 def _length(value: ir.Value | None) -> int | None:

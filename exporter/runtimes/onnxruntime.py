@@ -14,6 +14,8 @@ from ..onnx_file import read_onnx
 
 Array = NDArray[np.generic]
 
+_FATAL = 4
+
 # Kernels of ONNX Runtime's CPU provider that clamp NaN to a number inside: found by the parity run on 1.32, and kept
 # true by a test. Its RNN with tanh, and its Scan and Loop bodies, pass NaN on.
 _HIDES_NAN = ("GRU", "LSTM", "RNN with Relu")
@@ -25,16 +27,17 @@ class OnnxRuntimeSession:
     def __init__(self, artifact: Path, providers: list[str]) -> None:
         kinds = recurrent_kinds(artifact)
         options = ort.SessionOptions()
-        options.log_severity_level = 3
+        # What goes wrong is raised as well, and said once; the log would say it again for every case.
+        options.log_severity_level = _FATAL
+        self._run_options = ort.RunOptions()
+        self._run_options.log_severity_level = _FATAL
         try:
             self._session = ort.InferenceSession(str(artifact), options, providers=providers)
         except Exception as error:  # onnxruntime raises classes of its own that have no common base
             if "NOT_IMPLEMENTED" in str(error):
-                raise UnavailableError(
-                    f"ONNX Runtime's {providers[0]} has no kernel for an operator of {artifact.name} "
-                    f"({_not_implemented(str(error))}). Use a float32 model, or another cell."
-                ) from error
+                raise _no_kernel(artifact, _not_implemented(str(error))) from error
             raise BundleError(f"ONNX Runtime cannot load {artifact} ({first_line(error)}). Export it again.") from error
+        self._artifact = artifact
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._hides_nan = next((kind for kind in _HIDES_NAN if kind in kinds), "")
 
@@ -43,7 +46,13 @@ class OnnxRuntimeSession:
         return self._hides_nan
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+        try:
+            arrays = self._session.run(self._outputs, dict(inputs), self._run_options)
+        except Exception as error:  # onnxruntime raises classes of its own that have no common base
+            if "does not support double" in str(error):
+                raise _no_kernel(self._artifact, str(error).partition("Status Message: ")[2].rstrip(". ")) from error
+            raise
+        return dict(zip(self._outputs, arrays, strict=True))
 
     def placement(self) -> tuple[str, ...]:
         return tuple(self._session.get_providers())
@@ -66,6 +75,13 @@ def recurrent_kinds(artifact: Path) -> set[str]:
         ]
         kinds.add(f"RNN with {activations[0] if activations else 'Tanh'}" if node.op_type == "RNN" else node.op_type)
     return kinds
+
+
+def _no_kernel(artifact: Path, what: str) -> UnavailableError:
+    return UnavailableError(
+        f"ONNX Runtime has no CPU kernel for {artifact.name} ({what}). "
+        "Export a float32 model, or write it for another runtime with --no-verify."
+    )
 
 
 def _not_implemented(text: str) -> str:

@@ -1,0 +1,133 @@
+"""The commands, through the entry point: what they print, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from conftest import SMALL
+
+Cli = Callable[..., Result]
+
+
+def small(name: str) -> list[str]:
+    return [f"--set={key}={value}" for key, value in SMALL[name].items()]
+
+
+def test_help_needs_no_torch() -> None:
+    run = "main(['--help'], standalone_mode=False)"
+    code = f"import sys; from rnn_export.cli import main; {run}; print(sorted(sys.modules))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "rnn-export onnx --model hetero" in printed
+    modules = printed.rpartition("[")[2]
+    assert not [name for name in ("'torch'", "'onnx'", "'onnxruntime'", "'numpy'", "'rich'") if name in modules]
+
+
+def test_models(cli: Cli) -> None:
+    result = cli("models")
+    assert result.exit_code == 0
+    assert "hetero         four layers of different widths, explicit zero states" in result.stdout
+    assert "x: float32[T, N, 100]" in result.stdout
+    assert "1,026,123" in result.stdout
+    rows = json.loads(cli("models", "--json").stdout)
+    assert [row["name"] for row in rows] == list(SMALL)
+    assert rows[0]["states"] == {"h0": "h_n"}
+
+
+def test_onnx_prints_every_case_and_every_file(cli: Cli) -> None:
+    result = cli("onnx", "--model", "hetero", *small("hetero"))
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("PASS") == 22
+    assert "FAIL" not in result.stdout
+    assert "20 PASS of 20 cases" in result.stdout
+    for name in ("cases.safetensors", "manifest.json", "model.onnx", "weights.safetensors"):
+        assert f"artifacts/hetero/{name}" in result.stdout
+        assert Path("artifacts/hetero", name).is_file()
+    assert "\x1b" not in result.stdout
+    assert result.stderr == ""
+
+
+def test_json_is_one_object(cli: Cli) -> None:
+    result = cli("onnx", "--model", "single", *small("single"), "--json", "--out", "here")
+    data = json.loads(result.stdout)
+    assert data["folder"] == "here"
+    assert data["report"]["passed"]
+    assert len(data["report"]["cases"]) == 20
+    assert set(data["files"]) == {"cases.safetensors", "manifest.json", "model.onnx", "weights.safetensors"}
+
+
+def test_quiet_prints_nothing(cli: Cli) -> None:
+    for arguments in (["onnx", "--model", "single", *small("single")], ["verify", "artifacts/single"]):
+        result = cli(*arguments, "--quiet")
+        assert (result.exit_code, result.output) == (0, "")
+
+
+def test_no_verify_says_so(cli: Cli) -> None:
+    result = cli("onnx", "--model", "single", *small("single"), "--no-verify")
+    assert "Note: Not verified." in result.stdout
+    assert "Verdict" not in result.stdout
+
+
+def test_torchscript_then_verify_and_inspect_both(cli: Cli) -> None:
+    assert cli("onnx", "--model", "initial_state", *small("initial_state")).exit_code == 0
+    assert cli("torchscript", "--model", "initial_state", *small("initial_state")).exit_code == 0
+    verified = cli("verify", "artifacts/initial_state", "--seed", "5")
+    assert verified.exit_code == 0
+    assert "model.onnx in onnxruntime:cpu, seed 5" in verified.stdout
+    assert "model.pt in torchscript, seed 5" in verified.stdout
+    assert "Built the model again and drew fresh cases, seed 5." in verified.stdout
+    inspected = cli("inspect", "artifacts/initial_state")
+    assert "x: float32[T, N, 3]" in inspected.stdout
+    assert "h_n becomes h0" in inspected.stdout
+    assert "RNN 2" in inspected.stdout
+    data = json.loads(cli("inspect", "artifacts/initial_state", "--json").stdout)
+    assert [entry["format"] for entry in data] == ["ONNX, opset 18, IR 8", "TorchScript"]
+    assert data[0]["parameters"] == data[1]["parameters"] == 91
+
+
+def test_a_users_own_model_with_its_weights(cli: Cli, write: Callable[[str], Path]) -> None:
+    path = write(
+        """
+class Mine(nn.Module):
+    def __init__(self, hidden: int = 5):
+        super().__init__()
+        self.rnn = nn.LSTM(3, hidden, batch_first=True)
+    def forward(self, frames, mask):
+        output, (h, c) = self.rnn(frames)
+        return output * mask[..., None], h
+
+if __name__ == "__main__":
+    torch.save({"epoch": 3, "model_state": Mine(6).state_dict()}, "mine.pt")
+"""
+    )
+    subprocess.run([sys.executable, str(path)], check=True)
+    arguments = ["--model", "user_model.py:Mine", "--set", "hidden=6", "--weights", "mine.pt"]
+    inputs = ["--input", "frames: float32[N, T, 3]", "--input", "mask: float32[N, T]"]
+    result = cli("onnx", *arguments, "--weights-key", "model_state", *inputs, "--output", "features, state")
+    assert result.exit_code == 0, result.output
+    data = json.loads(cli("inspect", "artifacts/Mine", "--json").stdout)
+    assert data[0]["outputs"] == {"features": "float32[N, T, 6]", "state": "float32[1, N, 6]"}
+    replayed = cli("verify", "artifacts/Mine")
+    assert replayed.exit_code == 0
+    assert "Replayed the stored cases: building user_model.py:Mine would run its code" in replayed.stdout
+    rebuilt = cli("verify", "artifacts/Mine", "--model", "user_model.py:Mine")
+    assert rebuilt.exit_code == 0
+    assert "Built the model again" in rebuilt.stdout
+
+
+def test_a_package_class_is_built_again(cli: Cli) -> None:
+    arguments = ["--model", "torch.nn:GRU", "--set", "input_size=3", "--set", "hidden_size=4"]
+    assert cli("onnx", *arguments, "--input", "x: float32[T, N, 3]").exit_code == 0
+    assert "Built the model again" in cli("verify", "artifacts/GRU").stdout
+
+
+@pytest.mark.parametrize("command", ["onnx", "torchscript", "verify", "inspect", "models"])
+def test_every_command_explains_itself(cli: Cli, command: str) -> None:
+    result = cli(command, "--help")
+    assert result.exit_code == 0
+    assert "--json" in result.stdout

@@ -1,0 +1,76 @@
+"""Cases: every kind of size and value, the same again from the same seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from rnn_export import Signature, SignatureError
+from rnn_export.parity import Case, make_cases, make_inputs, traced_sizes
+
+SIGNATURE = Signature({"x": "float32[T, N, 7]", "tokens": "int64[N, T] in 2..5"})
+
+
+def test_sizes_cover_what_the_standard_asks_for() -> None:
+    cases = make_cases(SIGNATURE, traced_sizes(SIGNATURE), seed=0)
+    sizes = {(case.sizes["T"], case.sizes["N"]) for case in cases}
+    assert len(sizes) >= 12
+    assert (1, 1) in sizes
+    assert any(T == 1 and N > 1 for T, N in sizes)
+    assert any(N == 1 and T > 1 for T, N in sizes)
+    assert any(T >= 257 for T, N in sizes)
+    assert {case.values for case in cases} == {"ordinary", "zero", "saturating", "denormal", "infinite", "nan"}
+
+
+def test_traced_sizes_differ_from_fixed_ones_and_from_each_other() -> None:
+    assert traced_sizes(SIGNATURE) == {"T": 5, "N": 11}
+
+
+def test_too_many_symbols_are_refused() -> None:
+    shape = ", ".join(f"D{i}" for i in range(9))
+    with pytest.raises(SignatureError, match="At most 8 dynamic dimensions"):
+        traced_sizes(Signature({"x": f"float32[{shape}]"}))
+
+
+@pytest.mark.parametrize(
+    ("values", "holds"),
+    [
+        ("ordinary", lambda x: np.isfinite(x).all() and x.std() > 0.5),
+        ("zero", lambda x: not x.any()),
+        ("saturating", lambda x: np.abs(x).max() > 50),
+        ("denormal", lambda x: (np.abs(x) < np.finfo(np.float32).tiny).all() and x.any()),
+        ("infinite", lambda x: np.isinf(x).sum() == 1),
+        ("nan", lambda x: np.isnan(x).sum() == 1),
+    ],
+)
+def test_values(values: str, holds: object) -> None:
+    case = Case({"T": 4, "N": 3}, values, seed=1)  # type: ignore[arg-type]
+    one, same = make_inputs(SIGNATURE, case), make_inputs(SIGNATURE, case)
+    assert holds(one["x"])  # type: ignore[operator]
+    assert 2 <= one["tokens"].min() <= one["tokens"].max() <= 5
+    for name in one:
+        np.testing.assert_array_equal(one[name], same[name])
+
+
+def test_an_example_is_cut_and_repeated_to_size() -> None:
+    example = {"x": np.ones((2, 3, 7), np.float32), "tokens": np.arange(2, 8).reshape(3, 2) % 4 + 2}
+    inputs = make_inputs(SIGNATURE, Case({"T": 4, "N": 1}, "ordinary", 0), example)
+    assert inputs["x"].shape == (4, 1, 7)
+    np.testing.assert_array_equal(inputs["tokens"], [[4, 5, 4, 5]])
+
+
+@pytest.mark.parametrize(
+    ("example", "said"),
+    [
+        ({"x": np.ones((2, 3, 7), np.float32)}, "The example has no 'tokens'"),
+        ({"x": np.ones((2, 3, 8), np.float32)}, "The example's 'x' is float32[2, 3, 8], not float32[T, N, 7]"),
+        ({"x": np.ones((2, 3, 7))}, "The example's 'x' is float64[2, 3, 7]"),
+        (
+            {"x": np.ones((2, 3, 7), np.float32), "tokens": np.ones((2, 3), np.int64)},
+            "The example's 'tokens' is int64[2, 3]",
+        ),
+    ],
+)
+def test_an_example_that_does_not_fit(example: dict[str, np.ndarray], said: str) -> None:
+    with pytest.raises(SignatureError) as error:
+        traced_sizes(SIGNATURE, example)
+    assert said in str(error.value)

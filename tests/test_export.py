@@ -1,0 +1,265 @@
+"""The export as a whole: same graphs alone and in company, right elsewhere, and old bundles kept or dropped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import rnn_export
+import torch
+from conftest import SMALL
+from rnn_export import CaptureError, LoadError, ParityError, Signature, export_onnx, export_torchscript, load, verify
+from torch import Tensor, nn
+
+X = Signature({"x": "float32[T, N, 3]"})
+
+
+def exported_bytes(name: str, out: Path) -> bytes:
+    loaded = load(name, **SMALL[name])
+    export_onnx(loaded.model, loaded.signature, out, verify=False)
+    return (out / "model.onnx").read_bytes()
+
+
+def test_many_exports_in_one_process_are_what_each_is_alone(tmp_path: Path) -> None:
+    names = [*SMALL, *reversed(SMALL)]
+    together = {name: exported_bytes(name, tmp_path / name) for name in names}
+    for name in ("scratch", "initial_state", "hetero"):
+        settings = [f"--set={key}={value}" for key, value in SMALL[name].items()]
+        command = [sys.executable, "-m", "rnn_export", "onnx", "--model", name, "--no-verify", "--out", f"alone/{name}"]
+        subprocess.run([*command, *settings, "--quiet"], cwd=tmp_path, check=True)
+        assert (tmp_path / "alone" / name / "model.onnx").read_bytes() == together[name], name
+
+
+ELSEWHERE = """
+import json, sys
+import numpy as np
+import onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+inputs = np.load(sys.argv[2])
+outputs = session.run(None, dict(inputs))
+np.savez(sys.argv[3], *outputs)
+assert "torch" not in sys.modules and "rnn_export" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("cell", ["rnn_tanh", "rnn_relu", "gru", "lstm"])
+@pytest.mark.parametrize("name", ["hetero", "tagger", "initial_state"])
+def test_right_at_t_1000_and_n_17_with_onnxruntime_alone(name: str, cell: str, tmp_path: Path) -> None:
+    loaded = load(name, **SMALL[name], cell=cell)
+    export_onnx(loaded.model, loaded.signature, tmp_path / "out")
+    sizes = {"T": 1000, "N": 17}
+    inputs = {key: torch.randn(spec.sized(sizes)) for key, spec in loaded.signature.inputs.items()}
+    np.savez(tmp_path / "in.npz", **{key: tensor.numpy() for key, tensor in inputs.items()})
+    paths = [str(tmp_path / path) for path in ("out/model.onnx", "in.npz", "out.npz")]
+    subprocess.run([sys.executable, "-c", ELSEWHERE, *paths], check=True)
+    with torch.no_grad():
+        expected = loaded.model.eval()(*inputs.values())
+    first = expected if isinstance(expected, Tensor) else expected[0]
+    np.testing.assert_allclose(np.load(tmp_path / "out.npz")["arr_0"], first.numpy(), atol=2e-6)
+
+
+def test_the_file_describes_itself(tmp_path: Path) -> None:
+    loaded = load("initial_state", **SMALL["initial_state"], cell="lstm")
+    export_onnx(loaded.model, loaded.signature, tmp_path / "out")
+    model = onnx.load(tmp_path / "out" / "model.onnx")
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert model.producer_name == "rnn-export"
+    assert json.loads(properties["rnn_export.states"]) == {"h0": "h_n", "c0": "c_n"}
+    shapes = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in [*model.graph.input, *model.graph.output]
+    }
+    assert shapes == {
+        "x": ["T", "N", 3],
+        "h0": [2, "N", 4],
+        "c0": [2, "N", 4],
+        "logits": ["T*N", 3],
+        "h_n": [2, "N", 4],
+        "c_n": [2, "N", 4],
+    }
+
+
+def test_no_trace_of_the_machine_is_left_in_the_file(tmp_path: Path) -> None:
+    text = exported_bytes("hetero", tmp_path / "out")
+    assert b".py" not in text
+    assert b"getitem" not in text
+
+
+def test_hetero_is_a_small_graph(tmp_path: Path) -> None:
+    loaded = load("hetero")
+    export_onnx(loaded.model, loaded.signature, tmp_path / "out", verify=False)
+    graph = onnx.load(tmp_path / "out" / "model.onnx").graph
+    assert [node.op_type for node in graph.node] == ["RNN", "Squeeze"] * 4 + ["Gather", "Gemm"]
+    assert {tensor.name for tensor in graph.initializer} >= {"rnn.0.weight_ih_l0", "rnn.3.bias_l0", "fc.weight"}
+
+
+def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
+    class Dropping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.GRU(3, 4, 2, dropout=0.5)
+            self.drop = nn.Dropout(0.5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.drop(self.rnn(x)[0])
+
+    model = Dropping()
+    model.rnn.eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exported = export_onnx(model, X, tmp_path / "out")
+    assert exported.notes == ("In training mode Dropout would act; the model is exported in evaluation mode.",)
+    assert model.training
+    assert model.drop.training
+    assert not model.rnn.training
+
+
+def test_a_model_that_answers_at_random_is_found_out(tmp_path: Path) -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.dropout(x)
+
+    with pytest.raises(LoadError, match="gives two answers to one input"):
+        export_onnx(Noisy(), X, tmp_path / "out")
+
+
+def test_a_scripted_loop_is_said_to_be_a_stopgap(tmp_path: Path) -> None:
+    loaded = load("scratch", num_hiddens=8)
+    exported = export_onnx(loaded.model, loaded.signature, tmp_path / "out", source=loaded.source)
+    assert exported.notes == (
+        "A Python loop runs over a dynamic size: exported as an ONNX Loop, which is right but slow.",
+    )
+
+
+def test_a_loop_that_cannot_be_scripted_is_refused_with_both_reasons(tmp_path: Path) -> None:
+    class Loop(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cells = [nn.GRUCell(3, 3)]
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = x[0]
+            for step in x:
+                h = self.cells[0](step, h)
+            return h
+
+    with pytest.raises(CaptureError, match="one value of T only.*TorchScript cannot compile the model"):
+        export_onnx(Loop(), X, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_parity_failure_says_what_and_writes_nothing(tmp_path: Path) -> None:
+    class Forked(nn.Module):
+        """Adds 1 at T = 1 only, which a capture at another length does not see."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + 1 if x.size(0) == 1 else x * 2
+
+    with pytest.raises(ParityError) as error:
+        export_onnx(Forked(), X, tmp_path / "out")
+    assert "output 'output' is off by" in str(error.value)
+    assert "in case ordinary-T1-N1" in str(error.value)
+    assert "They first differ at time step 0." in str(error.value)
+    assert error.value.exit_code == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_integers_without_a_range_are_noted(tmp_path: Path) -> None:
+    class Embedded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(9, 3)
+            self.rnn = nn.GRU(3, 4)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            return self.rnn(self.embedding(tokens))[0]
+
+    exported = export_onnx(Embedded(), Signature({"tokens": "int64[T, N]"}), tmp_path / "out")
+    assert "'tokens' has no value range" in exported.notes[0]
+    assert export_onnx(Embedded(), Signature({"tokens": "int32[T, N] in 0..8"}), tmp_path / "out").notes == ()
+
+
+def test_an_example_is_used_where_random_values_will_not_do(tmp_path: Path) -> None:
+    class Picky(nn.Module):
+        def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+            if not torch.compiler.is_compiling() and not bool((weights > 0).all()):
+                raise ValueError("weights must be positive")
+            return x / weights
+
+    signature = Signature({"x": "float32[T, N]", "weights": "float32[T, N]"})
+    example = [torch.randn(4, 3), torch.rand(4, 3) + 1]
+    with pytest.raises(LoadError, match="forward raised ValueError"):
+        export_onnx(Picky(), signature, tmp_path / "out")
+    report = export_onnx(Picky(), signature, tmp_path / "out", example=example).report
+    assert report.traced == {"T": 4, "N": 3}
+    assert report.count("REFUSED") == 1  # zeros
+    named = {"weights": example[1].numpy(), "x": example[0].numpy()}
+    assert export_onnx(Picky(), signature, tmp_path / "out", example=named).report.passed
+
+
+def test_both_formats_share_a_bundle_and_another_model_does_not(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = load("single", **SMALL["single"])
+    export_onnx(first.model, first.signature, out, source=first.source)
+    both = export_torchscript(first.model, first.signature, out, source=first.source)
+    assert {"model.onnx", "model.pt"} <= set(both.files)
+    assert both.notes == ()
+    other = load("single", **SMALL["single"], seed=1)
+    alone = export_onnx(other.model, other.signature, out, source=other.source)
+    assert "model.pt" not in alone.files
+    assert alone.notes == (f"model.pt was of another model and is no longer in {out}.",)
+
+
+PUBLIC = """
+BundleError CaptureError Exported InputError LoadError Loaded Manifest ParityError Report RnnExportError Signature
+SignatureError Source TensorSpec UnavailableError Verification WeightsError __version__ export_onnx export_torchscript
+load read_bundle verify
+"""
+
+
+class Shapes(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        return {"sum": x.sum(0), "parts": (x[-1], [x.argmax(-1)]), "same": x}
+
+
+def test_dictionaries_integers_and_an_input_that_is_an_output(tmp_path: Path) -> None:
+    exported = export_onnx(Shapes(), X, tmp_path / "out")
+    assert exported.report.passed
+    assert rnn_export.read_bundle(tmp_path / "out").outputs == {
+        "sum": "float32[N, 3]",
+        "parts_0": "float32[N, 3]",
+        "parts_1": "int64[T, N]",
+        "same": "float32[T, N, 3]",
+    }
+    assert export_torchscript(Shapes(), X, tmp_path / "out").report.passed
+
+
+def test_a_model_given_as_an_object_is_replayed(tmp_path: Path) -> None:
+    export_onnx(nn.GRU(3, 4), X, tmp_path / "out")
+    verification = verify(tmp_path / "out")
+    assert (verification.how, verification.passed) == ("replayed", True)
+    assert "given as an object" in verification.why
+
+
+def test_large_weights_lie_beside_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnn_export.onnx_file.INLINE_LIMIT", 1000)
+    loaded = load("deep", input_size=30, hidden_size=40)
+    exported = export_onnx(loaded.model, loaded.signature, tmp_path / "out", source=loaded.source)
+    assert exported.files["model.onnx.data"] > 10 * exported.files["model.onnx"]
+    both = export_torchscript(loaded.model, loaded.signature, tmp_path / "out", source=loaded.source)
+    assert "model.onnx.data" in both.files
+    assert verify(tmp_path / "out").passed
+
+
+def test_public_names() -> None:
+    assert sorted(rnn_export.__all__) == sorted(PUBLIC.split())
+    assert all(getattr(rnn_export, name) for name in rnn_export.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = rnn_export.nothing

@@ -1,0 +1,67 @@
+"""TorchScript: scripted, traced, frozen; a trace that baked in a size is found out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from rnn_export import CaptureError, ParityError, Signature, export_torchscript
+from rnn_export.runtimes.torchscript import read_torchscript
+from torch import Tensor, nn
+
+X = Signature({"x": "float32[T, N, 3]"})
+
+
+class Loop(nn.Module):
+    """A loop over time; a trace of it holds as many steps as the example had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.zeros(x.size(1), 4)
+        for step in x:
+            h = self.cell(step, h)
+        return h
+
+
+class Untyped(nn.Module):
+    """Cannot be scripted: generator expressions are not TorchScript."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return sum(part for part in (x, x))
+
+
+def test_auto_scripts(tmp_path: Path) -> None:
+    exported = export_torchscript(Loop(), X, tmp_path / "out")
+    assert exported.report.passed
+    assert exported.notes == ()
+    assert not list(read_torchscript(tmp_path / "out" / "model.pt").parameters())
+
+
+def test_auto_traces_what_cannot_be_scripted_and_says_so(tmp_path: Path) -> None:
+    exported = export_torchscript(Untyped(), X, tmp_path / "out")
+    assert exported.report.passed
+    assert exported.notes[0].startswith("Traced, not scripted. TorchScript cannot compile the model (")
+    with pytest.raises(CaptureError, match="Use --method trace"):
+        export_torchscript(Untyped(), X, tmp_path / "other", method="script")
+
+
+def test_a_trace_that_baked_in_a_size_is_reported_as_that(tmp_path: Path) -> None:
+    with pytest.raises(ParityError) as error:
+        export_torchscript(Loop(), X, tmp_path / "out", method="trace")
+    assert "It is right at T=7 only: the capture baked that size in." in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_cannot_be_traced(tmp_path: Path) -> None:
+    class Strings(nn.Module):
+        def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+            if torch.jit.is_tracing():
+                raise RuntimeError("not while tracing")
+            return x
+
+    with pytest.raises(CaptureError, match="TorchScript cannot trace the model \\(not while tracing\\)"):
+        export_torchscript(Strings(), X, tmp_path / "out", method="trace")
