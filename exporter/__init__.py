@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "BundleError": "errors",
     "CaptureError": "errors",
-    "Exported": "export",
+    "Exported": "assembly",
     "InputError": "errors",
     "LoadError": "errors",
     "Loaded": "loading",
@@ -39,6 +39,7 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  ruff does not see that the keys are strings
 
 if TYPE_CHECKING:
+    from .assembly import Exported as Exported
     from .bundle import read_bundle as read_bundle
     from .errors import BundleError as BundleError
     from .errors import CaptureError as CaptureError
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from .errors import SignatureError as SignatureError
     from .errors import UnavailableError as UnavailableError
     from .errors import WeightsError as WeightsError
-    from .export import Exported as Exported
     from .export import export_onnx as export_onnx
     from .export import export_torchscript as export_torchscript
     from .loading import Loaded as Loaded

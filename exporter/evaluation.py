@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ def evaluating(model: nn.Module) -> Iterator[list[str]]:
             module.training = training
 
 
-def check_deterministic(model: nn.Module, example: Mapping[str, Tensor]) -> object:
+def check_deterministic(model: nn.Module, example: Mapping[str, Tensor]) -> Any:
     """The model's output for the example.
 
     Raises:

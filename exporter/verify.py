@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from torch import nn
 
+from .assembly import WEIGHTS
 from .bundle import read_bundle
 from .checkpoint import load_weights
 from .errors import BundleError
 from .evaluation import evaluating
-from .export import WEIGHTS
 from .loading import is_plain_module_class, load
 from .manifest import Manifest
 from .parity import Expected, Report, check, expect, make_cases, traced_sizes
 from .parity.compare import Typical
+from .preparation import Progress, silent
 from .runtimes import open_session
 from .signature import Signature
 from .stored_cases import FILE as CASES
 from .stored_cases import read_cases
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,8 @@ class Verification:
         return all(report.passed for report in self.reports)
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    pass
-
-
 def verify(
-    bundle: str | Path, *, model: str | None = None, seed: int | None = None, progress: Progress = _silent
+    bundle: str | Path, *, model: str | None = None, seed: int | None = None, progress: Progress = silent
 ) -> Verification:
     """Run every artifact of a bundle against PyTorch, or against the stored cases.
 

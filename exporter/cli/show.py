@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ..export import Exported
+    from ..assembly import Exported
     from ..inspection import Inspection
     from ..parity import Report
     from ..parity.report import CaseResult

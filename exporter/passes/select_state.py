@@ -31,7 +31,7 @@ def _shorten(graph: ir.Graph, node: ir.Node) -> None:
         return
     part, position = _locate([length for length in lengths if length is not None], int(index.numpy()))
     tensor = ir.tensor(np.array(position, np.int64), name=f"{indices.name}.{position}")
-    moved = ir.Value(name=tensor.name, const_value=tensor, shape=tensor.shape, type=ir.TensorType(tensor.dtype))
+    moved = ir.Value(name=tensor.name, const_value=tensor, shape=ir.Shape([]), type=ir.TensorType(tensor.dtype))
     if tensor.name not in graph.initializers:
         graph.register_initializer(moved)
     node.replace_input_with(0, concat.inputs[part])

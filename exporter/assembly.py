@@ -1,0 +1,182 @@
+"""From an exported model file to a whole bundle: proof, weights, cases, and what an older bundle may leave behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from . import __version__
+from .bundle import hash_file, read_bundle
+from .capture.output_dims import spell
+from .errors import BundleError, ParityError
+from .loading import Source
+from .manifest import MANIFEST, Artifact, Manifest, write_manifest
+from .parity import Expected, Report, check, expect, make_cases, output_dims, typical_errors
+from .preparation import Prepared
+from .runtimes import open_session
+from .signature import Signature
+from .stored_cases import FILE as CASES
+from .stored_cases import write_cases
+
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote: the folder, each file's size in bytes, the parity report, and what is to be said."""
+
+    folder: Path
+    files: Mapping[str, int]
+    report: Report | None
+    notes: tuple[str, ...]
+
+
+def assemble(
+    prepared: Prepared, folder: Path, out: Path, name: str, artifact: Artifact, notes: Sequence[str], verify: bool
+) -> Exported:
+    """Prove the model file `name` in `folder`, and complete the folder to the bundle that will stand at `out`.
+
+    Raises:
+        ParityError: the file computes something else than PyTorch.
+    """
+    expected = _expected(prepared, everything=verify)
+    report = _prove(prepared, folder, name, artifact, expected) if verify else None
+    if report is not None and not report.passed:
+        raise ParityError(report.failure, report)
+    proved = replace(artifact, parity=report.to_json() if report else None)
+    manifest = Manifest(
+        name=prepared.source.name if prepared.source else type(prepared.model).__name__,
+        signature=prepared.signature,
+        outputs=_spelled(expected),
+        source=_plain(prepared.source),
+        weights_sha256=_write_weights(prepared, folder),
+        artifacts={name: proved},
+        files={},
+        cases=write_cases(folder / CASES, expected),
+        typical={output: asdict(typical) for output, typical in typical_errors(expected).items()},
+        versions=_versions(),
+    )
+    kept, dropped = _carry_over(prepared, folder, out, manifest, expected)
+    listed = {path.name: hash_file(path) for path in sorted(folder.iterdir())}
+    artifacts = dict(sorted({**manifest.artifacts, **kept}.items()))
+    write_manifest(folder, replace(manifest, artifacts=artifacts, files=listed))
+    sizes = {**{file: entry.bytes for file, entry in listed.items()}, MANIFEST: (folder / MANIFEST).stat().st_size}
+    said = (*notes, *_range_notes(prepared.signature), *dropped)
+    return Exported(out, dict(sorted(sizes.items())), report, said)
+
+
+def _expected(prepared: Prepared, *, everything: bool) -> list[Expected]:
+    """All cases run through PyTorch; where nothing is verified, only the few that the bundle stores."""
+    cases = make_cases(prepared.signature, prepared.traced, prepared.seed)
+    chosen = cases if everything else cases[:3]
+    found = []
+    for item in expect(prepared.model, prepared.signature, chosen, prepared.example):
+        found.append(item)
+        prepared.progress("reference", len(found), len(chosen))
+    return found
+
+
+def _prove(prepared: Prepared, folder: Path, name: str, artifact: Artifact, expected: Sequence[Expected]) -> Report:
+    session = open_session(artifact.runtime, folder / name, prepared.signature.outputs)
+    return check(
+        session,
+        expected,
+        artifact=name,
+        runtime=artifact.runtime,
+        traced=prepared.traced,
+        seed=prepared.seed,
+        advance=lambda done: prepared.progress("verify", done, len(expected)),
+    )
+
+
+def _carry_over(
+    prepared: Prepared, folder: Path, out: Path, newer: Manifest, expected: Sequence[Expected]
+) -> tuple[dict[str, Artifact], list[str]]:
+    """Keep the other model files of an older bundle of the same model, each proved again; say which are dropped."""
+    if not (out / MANIFEST).is_file():
+        return {}, []
+    try:
+        older = read_bundle(out)
+    except BundleError as error:
+        return {}, [f"The older bundle was damaged and has been replaced. {error}"]
+    kept: dict[str, Artifact] = {}
+    dropped = []
+    for name, artifact in older.artifacts.items():
+        if name in newer.artifacts:
+            continue
+        files = [file for file in older.files if file == name or file.startswith(f"{name}.")]
+        for file in files:
+            shutil.copy2(out / file, folder / file)
+        if _is_same_model(older, newer) and _prove(prepared, folder, name, artifact, expected).passed:
+            kept[name] = artifact
+        else:
+            dropped.append(f"{name} was of another model and is no longer in {out}.")
+            for file in files:
+                (folder / file).unlink()
+    return kept, dropped
+
+
+def _is_same_model(older: Manifest, newer: Manifest) -> bool:
+    return (older.weights_sha256, older.signature, older.source) == (
+        newer.weights_sha256,
+        newer.signature,
+        newer.source,
+    )
+
+
+def _write_weights(prepared: Prepared, folder: Path) -> str:
+    """Store the weights where the model can be built again from its source; returns their sha256."""
+    state = {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in prepared.model.state_dict().items()
+        if isinstance(value, Tensor)
+    }
+    if prepared.source is None:
+        return hashlib.sha256(safetensors.torch.save(state)).hexdigest()
+    safetensors.torch.save_file(state, folder / WEIGHTS)
+    return hash_file(folder / WEIGHTS).sha256
+
+
+def _plain(source: Source | None) -> dict[str, Any] | None:
+    """The source as JSON has it; None where an argument has no such form, for then it cannot be built again."""
+    try:
+        plain: dict[str, Any] | None = json.loads(json.dumps(asdict(source))) if source else None
+    except TypeError:
+        return None
+    return plain
+
+
+def _spelled(expected: Sequence[Expected]) -> dict[str, str]:
+    first = next(item.reference for item in expected if item.reference is not None)
+    return {name: spell(first.eager[name].dtype.name, dims) for name, dims in output_dims(expected).items()}
+
+
+def _range_notes(signature: Signature) -> list[str]:
+    return [
+        f"'{name}' has no value range, so that the cases use 0 and 1 alone. "
+        f"Write '{name}: {spec} in 0..HIGHEST' to test them all."
+        for name, spec in signature.inputs.items()
+        if not spec.is_float and spec.range is None
+    ]
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "rnn-export": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "onnx": onnx.__version__,
+        "onnxruntime": onnxruntime.__version__,
+    }

@@ -1,0 +1,73 @@
+"""What both kinds of export start from: a model that is known to run, its named signature, and real tensors for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .capture.outputs import name_outputs
+from .evaluation import check_deterministic
+from .loading import Source
+from .parity import Case, make_inputs, traced_sizes
+from .signature import Signature
+
+Array = NDArray[np.generic]
+Example = Mapping[str, Tensor | Array] | Sequence[Tensor | Array]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model in evaluation mode, with what the stages of an export need.
+
+    `traced` are the sizes it is captured at, `tensors` the inputs it is captured with, and `example` what the caller
+    gave, from which the inputs of the test cases are then cut.
+    """
+
+    model: nn.Module
+    signature: Signature
+    traced: Mapping[str, int]
+    tensors: Mapping[str, Tensor]
+    example: Mapping[str, Array] | None
+    source: Source | None
+    seed: int
+    progress: Progress
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+def prepare(
+    model: nn.Module,
+    signature: Signature,
+    *,
+    example: Example | None,
+    source: Source | None,
+    seed: int,
+    progress: Progress,
+) -> Prepared:
+    """Run the model, in evaluation mode, once on what it will be captured with, and name its outputs.
+
+    Raises:
+        SignatureError: the example does not fit the signature, or the output names do not fit the outputs.
+        LoadError: the model's forward raises, or answers at random.
+        CaptureError: the model returns something else than tensors.
+    """
+    progress("check", 0, 1)
+    arrays = None if example is None else _arrays(signature, example)
+    traced = traced_sizes(signature, arrays)
+    inputs = arrays or make_inputs(signature, Case(traced, "ordinary", seed))
+    tensors = {name: torch.from_numpy(inputs[name].copy()) for name in signature.inputs}
+    named = name_outputs(model, check_deterministic(model, tensors), signature)
+    return Prepared(model, named, traced, tensors, arrays, source, seed, progress)
+
+
+def _arrays(signature: Signature, example: Example) -> dict[str, Array]:
+    named = example if isinstance(example, Mapping) else dict(zip(signature.inputs, example, strict=False))
+    return {name: np.asarray(value.detach() if isinstance(value, Tensor) else value) for name, value in named.items()}
