@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export test lint types wheel clean
+.PHONY: export test lint types wheel calibrate clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -33,6 +33,10 @@ wheel: $(READY)
 	$(PYTHON) -m venv build/wheel/env
 	build/wheel/env/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt build/wheel/*.whl
 	cd build/wheel && env/bin/rnn-export onnx --model hetero && env/bin/rnn-export verify artifacts/hetero
+
+# How far correct exports come to their limit; docs/parity.md quotes it.
+calibrate: $(READY)
+	$(TEST_ENV) $(BIN)/python benchmarks/parity_factor.py
 
 $(READY): pyproject.toml constraints.txt tests/integration/requirements.txt
 	@echo "Creating $(VENV) and installing; PyTorch is large, so this takes a minute or more."

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx_ir as ir
 from torch.export import ExportedProgram
 
 from .native import lower_native
-from .stack import is_stack, read_stack
+from .scan import lower_scan
+from .stack import Stack, is_stack, read_stack
 from .translate import OPSET, translate
 
 __all__ = ["OPSET", "lower"]
+
+
+# Which lowering a precision takes, if not the native one. ONNX Runtime 1.32 has no float64 kernel for RNN, and its GRU
+# and LSTM raise "does not support double yet", while all that a Scan is made of runs in float64.
+_LOWERINGS: dict[ir.DataType | None, Callable[[Stack, ir.tape.Tape], list[ir.Value]]] = {ir.DataType.DOUBLE: lower_scan}
 
 
 def lower(program: ExportedProgram) -> ir.Model:
@@ -33,7 +41,10 @@ def lower(program: ExportedProgram) -> ir.Model:
 
 def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape) -> None:
     before = len(tape.nodes)
-    values = lower_native(read_stack(node), tape)
+    stack = read_stack(node)
+    values = _LOWERINGS.get(stack.dtype, lower_native)(stack, tape)
+    for old, new in zip(node.outputs, values, strict=True):
+        new.type, new.shape = old.type, old.shape
     graph.insert_before(node, tape.nodes[before:])
     ir.convenience.replace_all_uses_with(node.outputs, values, replace_graph_outputs=True)
     graph.remove(node, safe=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from ..errors import CaptureError
+from .graph import constant_array, initializer
 from .stack import Layer, Stack
 from .weights import onnx_weights
 
@@ -43,10 +43,12 @@ def lower_native(stack: Stack, tape: ir.tape.Tape) -> list[ir.Value]:
 def _layer(
     stack: Stack, layer: Layer, tape: ir.tape.Tape, x: ir.Value, states: Sequence[ir.Value | None]
 ) -> Sequence[ir.Value]:
-    weights = onnx_weights(stack.kind, [[_array(value) for value in direction] for direction in layer.directions])
+    weights = onnx_weights(
+        stack.kind, [[constant_array(value) for value in direction] for direction in layer.directions]
+    )
     names = [str(value.name) for value in layer.directions[0]]
     W, R, B = (
-        None if array is None else _initializer(tape, name, array)
+        None if array is None else initializer(tape, name, array)
         for name, array in zip(
             (names[0], names[1], f"{layer.prefix}.bias_l{layer.index}"),
             (weights.W, weights.R, weights.B),
@@ -85,12 +87,12 @@ def _merge_directions(stack: Stack, layer: Layer, tape: ir.tape.Tape, y: ir.Valu
     shape = ir.Shape([T, N, stack.hidden_size * stack.num_directions])
     merged = ir.Value(name=f"{layer.name}.output", type=y.type, shape=shape)
     if not stack.bidirectional:
-        axes = _initializer(tape, "direction_axis", np.array([1], np.int64))
+        axes = initializer(tape, "direction_axis", np.array([1], np.int64))
         tape.op("Squeeze", [y, axes], output=merged, name=f"{layer.name}.squeeze")
         return merged
     swapped = ir.Value(name=f"{layer.name}.swapped", type=y.type, shape=ir.Shape([T, N, D, H]))
     tape.op("Transpose", [y], {"perm": [0, 2, 1, 3]}, output=swapped, name=f"{layer.name}.swap")
-    target = _initializer(tape, f"{layer.name}.shape", np.array([0, 0, stack.hidden_size * 2], np.int64))
+    target = initializer(tape, f"{layer.name}.shape", np.array([0, 0, stack.hidden_size * 2], np.int64))
     tape.op("Reshape", [swapped, target], output=merged, name=f"{layer.name}.merge")
     return merged
 
@@ -109,7 +111,7 @@ def _per_layer(stack: Stack, tape: ir.tape.Tape, name: str, state: ir.Value) -> 
         for layer in stack.layers
     ]
     sizes = np.array([stack.num_directions] * len(parts), np.int64)
-    split = _initializer(tape, f"{stack.prefix}.{name}.split", sizes)
+    split = initializer(tape, f"{stack.prefix}.{name}.split", sizes)
     tape.op_multi_out("Split", [state, split], {"axis": 0}, outputs=parts, name=f"{stack.prefix}.split_{name}")
     return parts
 
@@ -123,24 +125,3 @@ def _joined(stack: Stack, tape: ir.tape.Tape, name: str, parts: Sequence[ir.Valu
     joined = ir.Value(name=f"{stack.prefix}.{name}", type=parts[0].type, shape=shape)
     tape.op("Concat", parts, {"axis": 0}, output=joined, name=f"{stack.prefix}.join_{name}")
     return joined
-
-
-def _array(value: ir.Value) -> np.ndarray:
-    if value.const_value is None:
-        raise CaptureError(
-            "The model computes a recurrent layer's weights in forward (weight_norm or a parametrization, say). "
-            "Fix them first, as torch.nn.utils.parametrize.remove_parametrizations does."
-        )
-    return value.const_value.numpy()
-
-
-def _initializer(tape: ir.tape.Tape, name: str, array: np.ndarray) -> ir.Value:
-    """An initializer of that name; one with the same content is shared, another one's name is not taken."""
-    for value in tape.initializers:
-        assert value.const_value is not None
-        if value.name == name and np.array_equal(value.const_value.numpy(), array, equal_nan=True):
-            return value
-    taken = {value.name for value in tape.initializers}
-    while name in taken:
-        name += "_"
-    return tape.initializer(ir.tensor(array, name=name), name=name)

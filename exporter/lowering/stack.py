@@ -35,6 +35,10 @@ class Stack:
     bidirectional: bool
 
     @property
+    def dtype(self) -> ir.DataType | None:
+        return self.x.dtype
+
+    @property
     def num_directions(self) -> int:
         return 2 if self.bidirectional else 1
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
 
-FACTOR = 8.0
+FACTOR = 4.0
 FLOOR = 4.0
 # A float64 model has no better reference than itself, so that rounding alone must fit.
 FLOOR_FLOAT64 = 1024.0

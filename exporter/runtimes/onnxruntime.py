@@ -29,6 +29,8 @@ class OnnxRuntimeSession:
         options = ort.SessionOptions()
         # What goes wrong is raised as well, and said once; the log would say it again for every case.
         options.log_severity_level = _FATAL
+        # Threads that spin while they wait starve PyTorch's, which run in turn with these.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._run_options = ort.RunOptions()
         self._run_options.log_severity_level = _FATAL
         try:
