@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import glob
 import hashlib
 import os
+import platform
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from .errors import BundleError
 from .manifest import MANIFEST, FileEntry, Manifest, read_manifest
@@ -17,6 +22,8 @@ from .manifest import MANIFEST, FileEntry, Manifest, read_manifest
 # renameat2(2): swap two paths in one step.
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
+
+_PARTIAL = ".partial"
 
 
 def hash_file(path: Path) -> FileEntry:
@@ -50,13 +57,13 @@ def replacing(out: Path) -> Iterator[Path]:
     Raises:
         BundleError: `out` holds something that is not a bundle, or cannot be written.
     """
-    out = Path(os.path.abspath(out))
+    out = out.resolve()
     _check_replaceable(out)
-    temporary = out.parent / f".{out.name}.{os.getpid()}.partial"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(out)
-        temporary.mkdir()
+        temporary = Path(tempfile.mkdtemp(prefix=_prefix(out) + f"{os.getpid()}.", suffix=_PARTIAL, dir=out.parent))
+        temporary.chmod(0o755)
     except OSError as error:
         raise BundleError(f"{out} cannot be written ({error.strerror}). Choose another folder with --out.") from error
     try:
@@ -64,21 +71,31 @@ def replacing(out: Path) -> Iterator[Path]:
         _swap_in(temporary, out)
     except OSError as error:
         raise BundleError(f"{out} cannot be written ({error.strerror}). Free some space, or use --out.") from error
+    except SafetensorError as error:
+        raise BundleError(f"{out} cannot be written ({error}). Free some space, or use --out.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _check_replaceable(out: Path) -> None:
+    if out == Path.cwd():
+        raise BundleError(f"{out} is the working folder, which would be replaced. Name a folder inside it with --out.")
     if out.exists() and not out.is_dir():
         raise BundleError(f"{out} is a file. Choose a folder with --out.")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
         raise BundleError(f"{out} holds something other than a bundle, which is left alone. Choose another --out.")
 
 
+def _prefix(out: Path) -> str:
+    """What the temporary folders for `out` begin with on this machine; a process number follows."""
+    return f".{out.name}.{platform.node().replace('.', '-')}."
+
+
 def _remove_leftovers(out: Path) -> None:
-    for leftover in out.parent.glob(f".{out.name}.*.partial"):
-        pid = leftover.name.split(".")[-2]
-        if pid.isdigit() and (int(pid) == os.getpid() or not _is_running(int(pid))):
+    prefix = _prefix(out)
+    for leftover in out.parent.glob(f"{glob.escape(prefix)}*{_PARTIAL}"):
+        pid = leftover.name.removeprefix(prefix).partition(".")[0]
+        if pid.isdigit() and not _is_running(int(pid)):
             shutil.rmtree(leftover, ignore_errors=True)
 
 

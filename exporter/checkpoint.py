@@ -20,6 +20,8 @@ _SHOWN = 3
 def load_weights(model: nn.Module, path: Path, key: str | None = None) -> None:
     """Load a checkpoint into `model`, every tensor of both matching by name and shape.
 
+    What DataParallel or torch.compile puts before every name is left out.
+
     Args:
         path: a safetensors file, or a file of `torch.save` that holds nothing but tensors and plain data.
         key: the entry of a checkpoint dictionary that holds the tensors.
@@ -48,7 +50,7 @@ def _read(path: Path) -> Any:
             "Save the tensors alone: torch.save(model.state_dict(), path)."
         ) from error
     except Exception as error:  # torch.load raises whatever a damaged archive makes its reader raise
-        raise WeightsError(f"{path} is not a PyTorch checkpoint ({first_line(error)}). Save it again.") from error
+        raise WeightsError(f"{path} is not a PyTorch checkpoint ({type(error).__name__}). Save it again.") from error
 
 
 def _tensors(content: Any, path: Path, key: str | None) -> dict[str, Tensor]:
@@ -63,7 +65,15 @@ def _tensors(content: Any, path: Path, key: str | None) -> dict[str, Tensor]:
         held = [str(name) for name, value in content.items() if isinstance(value, Mapping)] if key is None else []
         remedy = f"Name the entry that does: --weights-key {held[0]}." if held else "Save model.state_dict() alone."
         raise WeightsError(f"{path} does not hold tensors alone. {remedy}")
-    return dict(content)
+    return _unprefixed({str(name): value for name, value in content.items()})
+
+
+def _unprefixed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names without what DataParallel and torch.compile put before every one."""
+    for prefix in ("module.", "_orig_mod."):
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            return _unprefixed({name.removeprefix(prefix): value for name, value in tensors.items()})
+    return tensors
 
 
 def _check_fit(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:

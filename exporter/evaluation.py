@@ -13,7 +13,17 @@ from .capture.outputs import flatten
 from .errors import LoadError
 from .parity.reference import check_runs
 
+_WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel")
 _MOVING = ("Dropout", "AlphaDropout", "FeatureAlphaDropout", "BatchNorm", "InstanceNorm", "SyncBatchNorm")
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model that torch.compile, DataParallel or DistributedDataParallel wraps; any other as it is."""
+    for name in ("_orig_mod", "module"):
+        inner = getattr(model, name, None)
+        if isinstance(inner, nn.Module) and type(model).__name__ in _WRAPPERS:
+            return unwrap(inner)
+    return model
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from .assembly import Exported, assemble
 from .bundle import replacing
 from .capture import BakedSizeError, capture
 from .errors import CaptureError
-from .evaluation import evaluating
+from .evaluation import evaluating, unwrap
 from .loading import Source
 from .lowering import OPSET, lower
 from .lowering.scripted import lower_scripted
@@ -60,6 +60,7 @@ def export_onnx(
         InputError: the model, signature, example, opset or folder does not fit.
     """
     check_opset(opset)
+    model = unwrap(model)
     with replacing(Path(out)) as folder, evaluating(model) as notes:
         prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
         graph, made_by = _onnx_graph(prepared, notes)
@@ -89,11 +90,12 @@ def export_torchscript(
 
     The other arguments and the errors are those of `export_onnx`.
     """
+    model = unwrap(model)
     with replacing(Path(out)) as folder, evaluating(model) as notes:
         prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
         progress("compile", 0, 1)
         compiled = compile_torchscript(model, prepared.tensors, method)
-        compiled.module.save(str(folder / TORCHSCRIPT))
+        (folder / TORCHSCRIPT).write_bytes(compiled.archive)
         if compiled.not_scripted:
             notes.append(f"Traced, not scripted. {compiled.not_scripted}")
         artifact = Artifact("torchscript", f"torch.jit.{compiled.method}", None, None)

@@ -15,7 +15,7 @@ import onnx
 from .bundle import read_bundle
 from .errors import BundleError
 from .metadata import PREFIX
-from .onnx_file import read_onnx
+from .onnx_file import all_graphs, all_nodes, read_onnx
 
 
 @dataclass(frozen=True)
@@ -74,27 +74,14 @@ def _inspect_onnx(path: Path) -> Inspection:
         inputs={value.name: _describe(value) for value in model.graph.input if value.name not in weights},
         outputs={value.name: _describe(value) for value in model.graph.output},
         states=json.loads(properties.get(f"{PREFIX}.states", "{}")),
-        operators=dict(Counter(node.op_type for node in _nodes(model.graph)).most_common()),
+        operators=dict(Counter(node.op_type for node in all_nodes(model.graph)).most_common()),
         parameters=sum(weights.values()),
         bytes=sum(file.stat().st_size for file in (path, *beside) if file.is_file()),
     )
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _graphs(attribute.g)
-
-
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for inner in _graphs(graph):
-        yield from inner.node
-
-
 def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    for inner in _graphs(graph):
+    for inner in all_graphs(graph):
         yield from inner.initializer
 
 

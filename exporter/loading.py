@@ -20,6 +20,7 @@ from torch import nn
 from .arguments import check_arguments
 from .checkpoint import load_weights
 from .errors import LoadError, SignatureError, did_you_mean, first_line
+from .evaluation import unwrap
 from .models import VARIANTS
 from .signature import Signature, TensorSpec
 
@@ -79,6 +80,7 @@ def load(
         kind, factory, lookup = _find(model)
     with _importable(lookup):
         module = _build(model, factory, arguments, seed)
+    module = unwrap(module)
     if weights is not None:
         load_weights(module, Path(weights), weights_key)
     signature = _signature(model, module, inputs, outputs)

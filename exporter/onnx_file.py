@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -55,3 +56,18 @@ def check_onnx(path: Path) -> None:
         onnx.shape_inference.infer_shapes(graph, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise CaptureError(f"The exported graph is not valid ONNX ({first_line(error)}). Report this.") from error
+
+
+def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and, depth first, the graphs inside its nodes: bodies of loops and branches."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from all_graphs(attribute.g)
+
+
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of `all_graphs`."""
+    for inner in all_graphs(graph):
+        yield from inner.node

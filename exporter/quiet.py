@@ -1,24 +1,25 @@
-"""Keeping library chatter that a user can do nothing about off the terminal."""
+"""Keeping chatter that a user can do nothing about off the terminal, and out of what machines read."""
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 _CHATTY = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Drop warnings, and log records below errors, of the libraries that capture and convert; restored afterwards."""
+    """Drop what libraries and models print, warn of, or log below errors; restored afterwards."""
     loggers = [logging.getLogger(name) for name in _CHATTY]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

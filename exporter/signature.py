@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import SignatureError
 
-DTYPES = ("float32", "float16", "float64", "int32", "int64")
+DTYPES = ("float32", "float16", "float64", "int32", "int64", "bool")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _DIM = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -44,8 +44,11 @@ class TensorSpec:
             self._check_range(*self.range)
 
     def _check_range(self, low: int, high: int) -> None:
-        if self.is_float:
+        if self.is_float or self.dtype == "bool":
             raise SignatureError(f"A value range is for integers; {self.dtype} takes none. Leave it out.")
+        limits = {"int32": 2**31, "int64": 2**63}
+        if not -limits[self.dtype] <= low <= high < limits[self.dtype] and low <= high:
+            raise SignatureError(f"The value range {low}..{high} does not fit {self.dtype}. Narrow it.")
         if low > high:
             raise SignatureError(f"The value range {low}..{high} is empty. Write the smaller number first.")
 
@@ -146,6 +149,11 @@ class Signature:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Signature:
         return cls(data["inputs"], data["outputs"], data["states"])
+
+
+def is_name(text: str) -> bool:
+    """Whether an input or output may be called that."""
+    return _NAME.fullmatch(text) is not None
 
 
 def parse_input(text: str) -> tuple[str, TensorSpec]:

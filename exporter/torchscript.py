@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -17,9 +18,9 @@ Method = Literal["auto", "script", "trace"]
 
 @dataclass(frozen=True)
 class Compiled:
-    """A frozen module, how it was made, and why it was not scripted if that was tried first."""
+    """A frozen module's archive, how it was made, and why it was not scripted if that was tried first."""
 
-    module: torch.jit.ScriptModule
+    archive: bytes
     method: Literal["script", "trace"]
     not_scripted: str = ""
 
@@ -40,32 +41,38 @@ def compile_torchscript(model: nn.Module, example: Mapping[str, Tensor], method:
         return Compiled(_trace(model, example), "trace", not_scripted=str(error))
 
 
-def _script(model: nn.Module) -> torch.jit.ScriptModule:
+def _script(model: nn.Module) -> bytes:
     try:
         with quiet():
-            return _freeze(torch.jit.script(model))
+            return _archive(torch.jit.script(model))
     except Exception as error:  # the TorchScript compiler raises many kinds
         raise CaptureError(
             f"TorchScript cannot compile the model ({_reason(error)}). Use --method trace, or mend its forward."
         ) from error
 
 
-def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> torch.jit.ScriptModule:
+def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> bytes:
     try:
         with quiet(), torch.no_grad():
             inputs = tuple(example.values())
             # A dictionary needs strict=False; a trace then holds the keys it saw, which the signature fixes anyway.
             strict = not isinstance(model(*inputs), dict)
-            return _freeze(torch.jit.trace(model, inputs, check_trace=False, strict=strict))
+            return _archive(torch.jit.trace(model, inputs, check_trace=False, strict=strict))
     except Exception as error:  # the tracer raises whatever the model's forward raises
         raise CaptureError(
             f"TorchScript cannot trace the model ({_reason(error)}). Use --method script, or mend its forward."
         ) from error
 
 
-def _freeze(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
-    frozen: torch.jit.ScriptModule = torch.jit.freeze(module.eval())
-    return frozen
+def _archive(module: torch.jit.ScriptModule) -> bytes:
+    """Freeze and serialize. In memory: PyTorch's own writer ends the process when a disk is full."""
+    frozen = torch.jit.freeze(module.eval())
+    if not hasattr(frozen, "forward"):
+        # Freezing drops a forward that has overloads, as nn.GRU's and nn.LSTM's have.
+        raise RuntimeError("its forward has overloads, which freezing drops")
+    buffer = io.BytesIO()
+    torch.jit.save(frozen, buffer)
+    return buffer.getvalue()
 
 
 def _reason(error: BaseException) -> str:

@@ -37,6 +37,14 @@ def test_safetensors_and_pytorch_files_are_read(
         assert all(torch.equal(value, trained[name]) for name, value in fresh.state_dict().items())
 
 
+def test_what_wrappers_put_before_every_name_is_left_out(
+    model: nn.Module, trained: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    torch.save({f"module._orig_mod.{name}": value for name, value in trained.items()}, tmp_path / "w.pt")
+    load_weights(model, tmp_path / "w.pt")
+    assert all(torch.equal(value, trained[name]) for name, value in model.state_dict().items())
+
+
 class Evil:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("touch evil",)

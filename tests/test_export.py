@@ -263,3 +263,84 @@ def test_public_names() -> None:
     assert all(getattr(rnn_export, name) for name in rnn_export.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = rnn_export.nothing
+
+
+class Convolved(nn.Module):
+    """A convolution needs a least length, which is no loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 4, 3)
+        self.rnn = nn.GRU(4, 4, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(self.conv(x).transpose(1, 2))[0]
+
+
+class Positions(nn.Module):
+    """A table of positions bounds the length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(300, 1, 3))
+        self.rnn = nn.GRU(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(x + self.table[: x.size(0)])[0]
+
+
+class Masked(nn.Module):
+    def forward(self, x: Tensor, mask: Tensor, scale: Tensor) -> Tensor:
+        return x.masked_fill(mask, 0.0) * scale
+
+
+class Checked(nn.Module):
+    """Refuses what is not a probability, as moved values may not be."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling() and bool((x > 1).any() | (x < 0).any()):
+            raise ValueError("not a probability")
+        return 1 - x
+
+
+def test_a_bounded_size_is_captured_without_a_loop(tmp_path: Path) -> None:
+    convolved = export_onnx(Convolved(), Signature({"x": "float32[N, 3, T]"}), tmp_path / "conv")
+    assert convolved.notes == ()
+    assert convolved.report.count("REFUSED") == 6  # T of 1 and 2, which the convolution cannot take
+    positions = export_onnx(Positions(), X, tmp_path / "positions")
+    assert positions.notes == ()
+    assert positions.report.count("PASS") == 19
+
+
+def test_masks_and_scalars(tmp_path: Path) -> None:
+    signature = Signature({"x": "float32[T, N]", "mask": "bool[T, N]", "scale": "float32[]"})
+    assert export_onnx(Masked(), signature, tmp_path / "out").report.passed
+    assert export_torchscript(Masked(), signature, tmp_path / "out").report.passed
+
+
+def test_a_model_that_checks_its_values(tmp_path: Path) -> None:
+    assert export_onnx(Checked(), X, tmp_path / "out", example=[torch.ones(7, 3, 3)]).report.passed
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own
+def test_wrapped_models_are_unwrapped(tmp_path: Path) -> None:
+    model = nn.GRU(3, 4)
+    for wrapped in (torch.compile(model), nn.DataParallel(model)):
+        assert export_onnx(wrapped, X, tmp_path / "out").report.passed
+
+
+def test_a_loop_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    class Loop(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.RNNCell(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = x[0]
+            for step in x:
+                h = self.cell(step, h)
+            return h
+
+    with pytest.raises(CaptureError):
+        export_onnx(Loop(), X, tmp_path / "out")
+    assert capfd.readouterr().out == ""

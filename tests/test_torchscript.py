@@ -56,6 +56,36 @@ def test_a_trace_that_baked_in_a_size_is_reported_as_that(tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
 
 
+class Branch(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if x.size(0) > 50 else x
+
+
+class Optional(nn.Module):
+    """Scripts, but cannot be saved: an undefined tensor is frozen into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 4)
+
+    def forward(self, x, h0=None):
+        y, h = self.rnn(x, h0)
+        return y, h
+
+
+def test_a_size_that_is_not_baked_is_not_blamed(tmp_path: Path) -> None:
+    with pytest.raises(ParityError) as error:
+        export_torchscript(Branch(), X, tmp_path / "out", method="trace")
+    assert "baked" not in str(error.value)
+
+
+@pytest.mark.parametrize("model", [nn.GRU(3, 4), nn.LSTM(3, 4), Optional()])
+def test_what_cannot_be_frozen_or_saved_is_traced(model: nn.Module, tmp_path: Path) -> None:
+    exported = export_torchscript(model, X, tmp_path / "out")
+    assert exported.report.passed
+    assert exported.notes[0].startswith("Traced, not scripted.")
+
+
 def test_a_model_that_cannot_be_traced(tmp_path: Path) -> None:
     class Strings(nn.Module):
         def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:

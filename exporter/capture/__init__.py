@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.fx import Node
 
 from ..errors import CaptureError, RnnExportError, first_line
 from ..quiet import quiet
@@ -16,6 +17,12 @@ from .whole import WholeRecurrence
 from .zero_states import drop_zero_states
 
 __all__ = ["BakedSizeError", "capture"]
+
+
+Bounds = dict[str, dict[str, int]]
+
+# How often a bound may bring forth the next before the capture is given up.
+_NARROWINGS = 8
 
 
 class BakedSizeError(CaptureError):
@@ -35,12 +42,7 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
         CaptureError: `torch.export` cannot capture the model for another reason.
     """
     try:
-        with quiet(), torch.no_grad(), WholeRecurrence():
-            program = torch.export.export(
-                model, tuple(example.values()), dynamic_shapes=_dynamic_shapes(signature), strict=False
-            )
-            if any(_mutates(node.target) for node in program.graph.nodes):
-                program = program.run_decompositions({})
+        program = _export(model, signature, example)
     except RnnExportError:
         raise
     except Exception as error:  # torch.export raises whatever the captured code raises
@@ -49,16 +51,58 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
     return program
 
 
-def _dynamic_shapes(signature: Signature) -> tuple[dict[int, Any], ...]:
-    dims = {name: Dim(name) for name in signature.symbols}
-    return tuple(
+def _export(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> ExportedProgram:
+    """Capture with sizes unbounded, or within the bounds that the model turns out to need (a convolution's, say)."""
+    bounds: Bounds = {}
+    for _ in range(_NARROWINGS):
+        try:
+            return _export_within(model, signature, example, bounds)
+        except torch._dynamo.exc.UserError as error:
+            narrower = {**bounds, **_suggested_bounds(str(error), bounds)}
+            if narrower == bounds:
+                raise
+            bounds = narrower
+    return _export_within(model, signature, example, bounds)
+
+
+def _export_within(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], bounds: Bounds
+) -> ExportedProgram:
+    dims = {name: Dim(name, **bounds.get(name, {})) for name in signature.symbols}
+    dynamic_shapes = tuple(
         {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
         for spec in signature.inputs.values()
     )
+    with quiet(), torch.no_grad(), WholeRecurrence():
+        program = torch.export.export(model, tuple(example.values()), dynamic_shapes=dynamic_shapes, strict=False)
+        return program.run_decompositions({}) if any(map(_mutates, program.graph.nodes)) else program
 
 
-def _mutates(target: Any) -> bool:
-    return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
+def _suggested_bounds(message: str, bounds: Bounds) -> Bounds:
+    """Bounds in lines such as `T = Dim('T', min=3, max=300)`; nothing if another kind of change is suggested.
+
+    Where nothing is suggested, a size that may not be 1 further on (T - 2 after a convolution) is bounded one higher.
+    The graph computes such sizes all the same; the cases at these sizes tell whether it is right there.
+    """
+    suggestions = message.partition("Suggested fixes:")[2].strip().partition("\n\n")[0].splitlines()
+    violated = re.search(r"Constraints violated \(([\w, ]+)\)", message)
+    if not suggestions and violated and "!= 1" in message:
+        return {
+            name: {**bounds[name], "min": bounds[name]["min"] + 1}
+            for name in violated[1].split(", ")
+            if "min" in bounds.get(name, {})
+        }
+    found = {}
+    for line in suggestions:
+        match = re.fullmatch(r"\s*(\w+) = Dim\('\w+'((?:, (?:min|max)=\d+)+)\)\s*", line)
+        if match is None:
+            return {}
+        found[match[1]] = {kind: int(number) for kind, number in re.findall(r"(min|max)=(\d+)", match[2])}
+    return found
+
+
+def _mutates(node: Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
 def _explain(error: Exception, signature: Signature) -> CaptureError:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 
 from torch import Tensor, nn
 
 from ..errors import CaptureError, SignatureError
-from ..signature import Signature
+from ..signature import Signature, is_name
 
 Path = tuple[str | int, ...]
 
@@ -73,10 +75,18 @@ def _leaf_name(path: Path, returned: Mapping[Path, str]) -> str:
     return ".".join(keys) if keys else "output"
 
 
-def _distinct(names: list[str], taken: set[str]) -> list[str]:
-    """Names that repeat get a number; a name that an input has gets `_out`."""
-    names = [f"{name}_out" if name in taken else name for name in names]
-    return [f"{name}_{names[:i].count(name)}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+def _distinct(names: list[str], inputs: set[str]) -> list[str]:
+    """Valid names, all different: one that an input has gets `_out`, and those that repeat get a number."""
+    valid = [name if is_name(name) else "output_" + re.sub(r"[^A-Za-z0-9_]", "_", name) for name in names]
+    apart = [f"{name}_out" if name in inputs else name for name in valid]
+    taken = {*inputs, *(name for name in apart if apart.count(name) == 1)}
+    found = []
+    for name in apart:
+        numbered = (f"{name}_{i}" for i in count())
+        chosen = name if apart.count(name) == 1 and name not in inputs else next(n for n in numbered if n not in taken)
+        taken.add(chosen)
+        found.append(chosen)
+    return found
 
 
 def _returned_names(model: nn.Module) -> dict[Path, str]:

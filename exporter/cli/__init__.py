@@ -17,6 +17,9 @@ from .onnx import onnx
 from .torchscript import torchscript
 from .verify import verify
 
+# As shells report a program that a SIGINT ended.
+_INTERRUPTED = 130
+
 
 class _Group(click.Group):
     """Turns errors into one sentence on stderr and an exit code: 1 for parity, 2 for input."""
@@ -27,7 +30,10 @@ class _Group(click.Group):
         except RnnExportError as error:
             _report(error, str(error), "Error")
             raise SystemExit(error.exit_code) from None
-        except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt, BrokenPipeError):
+        except KeyboardInterrupt:
+            click.echo("Interrupted; nothing was written.", err=True)
+            raise SystemExit(_INTERRUPTED) from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:  # the last resort: a fault of this program is said to be one
             _report(

@@ -99,7 +99,12 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
     click.option("--output", "outputs", multiple=True, metavar="NAME", help="A name for an output. Repeatable."),
     click.option("--out", type=click.Path(path_type=Path), help="The bundle's folder.  [default: artifacts/MODEL]"),
     click.option("--no-verify", is_flag=True, help="Write the bundle without comparing it with PyTorch."),
-    click.option("--seed", default=0, show_default=True, help="For random weights and for the test cases."),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, 2**32 - 1),
+        default=0,
+        help="For random weights and for the test cases.  [default: 0]",
+    ),
 )
 
 _OUTPUT_OPTIONS: Sequence[Decorator] = (

@@ -17,7 +17,9 @@ from .show import print_json, print_notes, print_report, progress
     metavar="MODEL",
     help="Build the model from this code, file.py:Factory or package.module:Factory, which says that you trust it.",
 )
-@click.option("--seed", type=int, help="For the fresh test cases.  [default: drawn, and printed]")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), help="For the fresh test cases.  [default: drawn, and printed]"
+)
 @output_options
 def verify(bundle: Path, model: str | None, seed: int | None, as_json: bool, quiet: bool, debug: bool) -> None:
     """Verify a BUNDLE again, from the bundle alone.

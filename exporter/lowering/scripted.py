@@ -6,8 +6,11 @@ the only caller of the deprecated exporter, and to delete this module is to be r
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -28,7 +31,7 @@ def lower_scripted(model: nn.Module, signature: Signature, example: Mapping[str,
         CaptureError: the model cannot be scripted, or its script has no ONNX form.
     """
     try:
-        with quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        with quiet(), _silent_stdout(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "scripted.onnx"
             torch.onnx.export(
                 torch.jit.script(model),
@@ -46,3 +49,17 @@ def lower_scripted(model: nn.Module, signature: Signature, example: Mapping[str,
             return ir.from_proto(onnx.load(path))
     except Exception as error:  # the TorchScript compiler and the exporter raise many kinds
         raise CaptureError(f"TorchScript cannot compile the model ({first_line(error)}).") from error
+
+
+@contextmanager
+def _silent_stdout() -> Iterator[None]:
+    """Drop what the exporter prints from C++ when it fails: a listing of its graph."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
@@ -15,8 +15,8 @@ from ..capture.output_dims import Dim, infer_dims
 from ..errors import UnavailableError, first_line
 from ..runtimes import Session
 from ..signature import Signature
-from .cases import Case, make_cases, make_inputs, traced_sizes
-from .compare import Typical, first_step, judge, largest
+from .cases import NON_FINITE, Case, make_cases, make_inputs, traced_sizes
+from .compare import Touched, Typical, first_step, judge, largest
 from .reference import Oracle, Reference, RefusedError
 from .report import CaseResult, Report
 
@@ -27,12 +27,16 @@ Array = NDArray[np.generic]
 
 @dataclass(frozen=True)
 class Expected:
-    """A case with its inputs and what PyTorch computes for it, or why it does not (`refused`)."""
+    """A case with its inputs and what PyTorch computes for it, or why it does not (`refused`).
+
+    `touched` says, per output, which elements a non-finite input changes; None where every input is finite.
+    """
 
     case: Case
     inputs: Mapping[str, Array]
     reference: Reference | None
     refused: str = ""
+    touched: Mapping[str, NDArray[np.bool_]] | None = None
 
 
 def expect(
@@ -43,9 +47,27 @@ def expect(
     for case in cases:
         inputs = make_inputs(signature, case, example)
         try:
-            yield Expected(case, inputs, oracle.compute(inputs))
+            reference = oracle.compute(inputs)
+            yield Expected(case, inputs, reference, touched=_touched(oracle, signature, case, reference, example))
         except RefusedError as refused:
             yield Expected(case, inputs, None, str(refused))
+
+
+def _touched(
+    oracle: Oracle,
+    signature: Signature,
+    case: Case,
+    reference: Reference,
+    example: Mapping[str, Array] | None,
+) -> dict[str, NDArray[np.bool_]] | None:
+    """Where PyTorch's outputs differ from those for the same inputs with an ordinary value for the non-finite one."""
+    if case.values not in NON_FINITE:
+        return None
+    ordinary = oracle.eager(make_inputs(signature, replace(case, values="ordinary"), example))
+    return {
+        name: eager != ordinary[name] if eager.shape == ordinary[name].shape else np.ones(eager.shape, bool)
+        for name, eager in reference.eager.items()
+    }
 
 
 def check(
@@ -119,8 +141,7 @@ def _check_case(session: Session, item: Expected, typical: Mapping[str, Typical]
             None if exact is None else exact[name],
             item.reference.own.get(name, 0.0),
             typical.get(name, Typical(0.0, 0.0)),
-            session.hides_nan,
-            item.case.values == "nan",
+            None if item.touched is None else Touched(item.touched[name], session.hides_nan),
         )
         for name, eager in item.reference.eager.items()
     ]

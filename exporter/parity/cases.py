@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SignatureError
+from ..errors import InputError, SignatureError
 from ..signature import Signature, TensorSpec
 
 Values = Literal["ordinary", "zero", "saturating", "denormal", "infinite", "nan"]
@@ -20,8 +20,9 @@ SATURATING = 100.0
 DENORMAL = 1e-40
 # Longer than any size a capture is likely to see, so that a limit that was baked in shows.
 LONG = 257
+NON_FINITE = ("infinite", "nan")
 # Kinds of values that not every input gets.
-_PARTIAL = ("saturating", "infinite", "nan")
+_PARTIAL = ("saturating", *NON_FINITE)
 _PRIMES = (7, 5, 11, 13, 17, 19, 23, 29)
 _SIZES = (1, 2, 3, 17)
 
@@ -55,7 +56,13 @@ def traced_sizes(signature: Signature, example: Mapping[str, Array] | None = Non
 
 
 def make_cases(signature: Signature, traced: Mapping[str, int], seed: int) -> list[Case]:
-    """Every kind of size and of value: the traced sizes, all 1, each alone at 1, 2, 3, 17 and long, and mixtures."""
+    """Every kind of size and of value: the traced sizes, all 1, each alone at 1, 2, 3, 17 and long, and mixtures.
+
+    Raises:
+        InputError: the seed is negative or beyond 32 bits.
+    """
+    if not 0 <= seed < 2**32:
+        raise InputError(f"The seed {seed} cannot be used. Give a number from 0 to {2**32 - 1}.")
     combinations = list(_combinations(signature.symbols, traced))
     kinds: list[Values] = ["zero"]
     if any(spec.is_float for spec in signature.inputs.values()):
@@ -98,8 +105,8 @@ def _fill(name: str, spec: TensorSpec, case: Case, example: Array | None) -> Arr
         return np.zeros(shape, spec.dtype)
     base = random.standard_normal(shape) if example is None else _resized(example, shape).astype(np.float64)
     scale = {"saturating": SATURATING, "denormal": DENORMAL}.get(case.values, 1.0)
-    array = (base * scale).astype(spec.dtype)
-    if array.size and case.values in ("infinite", "nan"):
+    array = np.asarray(base * scale, spec.dtype).copy()
+    if array.size and case.values in NON_FINITE:
         array.reshape(-1)[random.integers(array.size)] = np.inf if case.values == "infinite" else np.nan
     return array
 
@@ -112,7 +119,7 @@ def _integers(
         return _resized(example, shape).astype(spec.dtype)
     if case.values == "zero":
         return np.full(shape, low, spec.dtype)
-    return random.integers(low, high, shape, spec.dtype, endpoint=True)
+    return np.asarray(random.integers(low, high, shape, np.int64, endpoint=True), spec.dtype)
 
 
 def _resized(example: Array, shape: tuple[int, ...]) -> Array:

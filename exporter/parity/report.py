@@ -81,20 +81,19 @@ class Report:
         return "" if self.first_step is None else f" They first differ at time step {self.first_step}."
 
     def _baked(self) -> str:
-        """Which sizes were baked in: those at whose captured value every case is right, and at another one is not."""
-        baked = [
-            f"{symbol}={size}"
-            for symbol, size in self.traced.items()
-            if self._right_where(lambda value, size=size: value == size, symbol)
-            and not self._right_where(lambda value, size=size: value != size, symbol)
-        ]
+        """Which sizes were baked in: right at the captured sizes, and wrong wherever that one alone is another."""
+        baked = [f"{symbol}={size}" for symbol, size in self.traced.items() if self._is_baked(symbol)]
         if not baked:
             return ""
         return f" It is right at {', '.join(baked)} only: the capture baked that size in."
 
-    def _right_where(self, chosen: Any, symbol: str) -> bool:
-        verdicts = [result.verdict for result in self.cases if chosen(result.case.sizes[symbol])]
-        return "FAIL" not in verdicts
+    def _is_baked(self, symbol: str) -> bool:
+        verdicts: dict[bool, set[Verdict]] = {True: set(), False: set()}
+        for result in self.cases:
+            differing = {name for name, size in result.case.sizes.items() if size != self.traced[name]}
+            if result.case.values == "ordinary" and differing <= {symbol}:
+                verdicts[not differing].add(result.verdict)
+        return verdicts[True] == {"PASS"} and verdicts[False] - {"REFUSED"} == {"FAIL"}
 
     def to_json(self) -> dict[str, Any]:
         """The whole report as plain data; numbers that JSON lacks are null."""

@@ -16,7 +16,7 @@ class Session(Protocol):
 
     @property
     def hides_nan(self) -> str:
-        """Names a kernel in use that is known to return numbers where NaN belongs; empty if there is none."""
+        """Names a kernel in use that is known to treat NaN otherwise than PyTorch; empty if there is none."""
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs by name; raises whatever the runtime raises."""

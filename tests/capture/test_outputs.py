@@ -47,6 +47,8 @@ class Echo(nn.Module):
         (Echo(), (ONE, ONE), ("x_out_0", "x_out_1")),
         (nn.LSTM(3, 4), (ONE, (ONE, ONE)), ("output", "h_n", "c_n")),
         (nn.GRU(3, 4), (ONE, ONE), ("output", "h_n")),
+        (Expression(), {"y_0": ONE, "y": [ONE, ONE]}, ("y_0", "y_1", "y_2")),
+        (Expression(), {1: ONE, "a b": ONE}, ("output_1", "output_a_b")),
     ],
 )
 def test_outputs_are_named_after_what_they_are(model: nn.Module, output: Any, names: tuple[str, ...]) -> None:

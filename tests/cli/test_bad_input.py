@@ -82,7 +82,10 @@ CASES = [
     ((*EXPORT, "--opset", "new"), "'new' is not a valid integer"),
     ((*EXPORT, "--out", "text.pt"), "is a file. Choose a folder with --out."),
     ((*EXPORT, "--out", "text.pt/below"), "text.pt/below cannot be written (File exists). Choose another folder"),
-    ((*EXPORT, "--out", "."), "holds something other than a bundle, which is left alone."),
+    ((*EXPORT, "--out", "."), "is the working folder, which would be replaced."),
+    ((*EXPORT, "--out", "notes"), "holds something other than a bundle, which is left alone."),
+    ((*EXPORT, "--seed", "-1"), "-1 is not in the range 0<=x<=4294967295"),
+    (("verify", "artifacts/single", "--seed", "99999999999"), "99999999999 is not in the range"),
     (("torchscript", "--model", "single", "--method", "guess"), "'guess' is not one of 'auto', 'script', 'trace'"),
     (("verify", "absent"), "absent is not a bundle: it has no manifest.json."),
     (("verify", "text.pt"), "text.pt is not a bundle"),
@@ -116,6 +119,8 @@ def folder(good_bundle: Path, write: Callable[[str], Path]) -> Path:
     for name in ("text.pt", "text.onnx", "text.safetensors"):
         (path / name).write_text("this is not a model")
     (path / "empty.onnx").write_bytes(b"")
+    (path / "notes").mkdir()
+    (path / "notes" / "todo.txt").write_text("a note")
     shutil.copytree(good_bundle, path / "artifacts" / "single")
     return path
 
@@ -178,6 +183,18 @@ def test_a_tampered_bundle(cli: Cli, folder: Path) -> None:
     result = cli("verify", "artifacts/single")
     assert result.exit_code == 2
     assert "model.onnx is not as it was written (its sha256 differs). Export the model again." in result.stderr
+
+
+def test_an_interrupt_is_neither_success_nor_parity(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    before = snapshot(folder)
+    monkeypatch.setattr("rnn_export.export.optimize", interrupted)
+    result = cli(*EXPORT)
+    assert result.exit_code == 130
+    assert result.stderr == "Interrupted; nothing was written.\n"
+    assert snapshot(folder) == before
 
 
 def test_a_fault_of_our_own_is_said_to_be_one(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
