@@ -65,6 +65,7 @@ def assemble(
         artifacts={name: proved},
         files={},
         cases=write_cases(folder / CASES, expected),
+        from_example=prepared.example is not None,
         typical={output: asdict(typical) for output, typical in typical_errors(expected).items()},
         versions=_versions(),
     )

@@ -43,6 +43,7 @@ class Manifest:
     """Everything a program needs to use the bundle and a person to trust it.
 
     `outputs` describes each output, such as `float32[T*N, 3]`. `states` of the signature pair inputs with outputs.
+    `from_example` says that the first of the stored `cases` holds the caller's own inputs, from which others are cut.
     `source` says how to build the model again, or is None for a model that was given as an object. `typical` holds,
     per output, what limits are computed from when the stored `cases` are replayed (see `parity.compare.Typical`).
     """
@@ -55,6 +56,7 @@ class Manifest:
     artifacts: Mapping[str, Artifact]
     files: Mapping[str, FileEntry]
     cases: Sequence[Mapping[str, Any]]
+    from_example: bool
     typical: Mapping[str, Mapping[str, float]]
     versions: Mapping[str, str]
 
@@ -73,6 +75,7 @@ class Manifest:
             "artifacts": {name: vars(artifact) for name, artifact in self.artifacts.items()},
             "files": {name: vars(entry) for name, entry in self.files.items()},
             "cases": list(self.cases),
+            "from_example": self.from_example,
             "typical": {name: dict(values) for name, values in self.typical.items()},
             "versions": dict(self.versions),
         }
@@ -130,6 +133,7 @@ def _from_json(data: Mapping[str, Any]) -> Manifest:
         artifacts={name: Artifact(**entry) for name, entry in data["artifacts"].items()},
         files={name: FileEntry(**entry) for name, entry in data["files"].items()},
         cases=data["cases"],
+        from_example=data["from_example"],
         typical=data["typical"],
         versions=data["versions"],
     )

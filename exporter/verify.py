@@ -95,10 +95,11 @@ def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str
 def _fresh(folder: Path, manifest: Manifest, model: str | None, seed: int, progress: Progress) -> list[Expected]:
     built = _rebuild(folder, manifest, model)
     signature = manifest.signature
+    example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
     with evaluating(built):
-        cases = make_cases(signature, traced_sizes(signature), seed)
+        cases = make_cases(signature, traced_sizes(signature, example), seed)
         found = []
-        for item in expect(built, signature, cases):
+        for item in expect(built, signature, cases, example):
             found.append(item)
             progress("reference", len(found), len(cases))
     return found

@@ -1,7 +1,7 @@
 """STOPGAP for Python loops over time: TorchScript and PyTorch's deprecated exporter, which make one ONNX `Loop`.
 
 `torch.export` unrolls such loops to the example's length. Until they are rolled back into a `Scan`, `lower_scripted` is
-the only caller of the deprecated exporter, and to delete this module is to be rid of it.
+the only caller of the deprecated exporter, and to delete this module and `plain_cells` is to be rid of it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..errors import CaptureError, first_line
 from ..quiet import quiet
 from ..signature import Signature
+from .plain_cells import with_plain_cells
 from .translate import OPSET
 
 
@@ -34,7 +35,7 @@ def lower_scripted(model: nn.Module, signature: Signature, example: Mapping[str,
         with quiet(), _silent_stdout(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "scripted.onnx"
             torch.onnx.export(
-                torch.jit.script(model),
+                torch.jit.script(with_plain_cells(model)),
                 tuple(example.values()),
                 path,
                 dynamo=False,

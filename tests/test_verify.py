@@ -1,0 +1,99 @@
+"""Verifying a bundle again: rebuilt from what may be trusted, replayed otherwise, from the bundle alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import SMALL
+from rnn_export import BundleError, LoadError, ParityError, WeightsError, export_onnx, load, verify
+from rnn_export.bundle import hash_file
+from rnn_export.manifest import read_manifest, write_manifest
+
+PICKY = """
+class Picky(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, 4)
+    def forward(self, x):
+        if not torch.compiler.is_compiling() and bool((x < 0).any()):
+            raise ValueError("x must not be negative")
+        return self.rnn(x)[0]
+"""
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    loaded = load("classifier", **SMALL["classifier"], cell="gru", seed=3)
+    return export_onnx(loaded.model, loaded.signature, tmp_path / "bundle", source=loaded.source).folder
+
+
+def test_the_bundle_alone_is_enough(bundle: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere" / "under another name"
+    shutil.copytree(bundle, moved)
+    shutil.rmtree(bundle)
+    verification = verify(moved)
+    assert (verification.how, verification.passed) == ("rebuilt", True)
+    assert len(verification.reports[0].cases) == 20
+
+
+def test_fresh_cases_differ_and_a_seed_repeats_them(bundle: Path) -> None:
+    def errors(seed: int | None) -> list[float]:
+        return [result.outputs[0].error for result in verify(bundle, seed=seed).reports[0].cases]
+
+    assert errors(1) == errors(1)
+    assert errors(1) != errors(2)
+    assert verify(bundle).seed != verify(bundle).seed
+
+
+def test_an_artifact_of_other_weights_fails(bundle: Path, tmp_path: Path) -> None:
+    other = load("classifier", **SMALL["classifier"], cell="gru", seed=4)
+    export_onnx(other.model, other.signature, tmp_path / "other", source=other.source)
+    shutil.copy(tmp_path / "other" / "model.onnx", bundle / "model.onnx")
+    with pytest.raises(BundleError, match="is not as it was written"):
+        verify(bundle)
+    manifest = read_manifest(bundle)
+    write_manifest(bundle, manifest.with_files({**manifest.files, "model.onnx": hash_file(bundle / "model.onnx")}))
+    verification = verify(bundle)
+    assert not verification.passed
+    assert "output 'logits' is off by" in verification.reports[0].failure
+
+
+def test_a_manifest_may_not_name_code_to_run(bundle: Path) -> None:
+    data = json.loads((bundle / "manifest.json").read_text())
+    for kind, model in (("module", "os:system"), ("file", "evil.py:run"), ("module", "this:nothing")):
+        manifest = read_manifest(bundle)
+        source = {"kind": kind, "model": model, "arguments": {"command": "touch ran"}, "seed": 0}
+        write_manifest(bundle, type(manifest)(**{**vars(manifest), "source": source}))
+        verification = verify(bundle)
+        assert verification.how == "replayed"
+        assert f"building {model} would run its code" in verification.why
+        assert verification.passed
+    assert data["source"]["kind"] == "builtin"
+
+
+def test_cases_are_cut_from_the_callers_example_again(write: Callable[[str], Path], tmp_path: Path) -> None:
+    spec = f"{write(PICKY)}:Picky"
+    loaded = load(spec, inputs={"x": "float32[T, N, 3]"})
+    example = [torch.rand(6, 4, 3)]
+    export_onnx(loaded.model, loaded.signature, tmp_path / "out", example=example, source=loaded.source)
+    verification = verify(tmp_path / "out", model=spec)
+    assert verification.how == "rebuilt"
+    assert verification.reports[0].traced == {"T": 6, "N": 4}
+    assert verification.reports[0].count("REFUSED") == 0
+    assert verification.passed
+
+
+def test_another_model_than_the_bundles_is_refused(bundle: Path) -> None:
+    with pytest.raises((WeightsError, LoadError)):
+        verify(bundle, model="torch.nn:GRU")
+
+
+def test_a_report_can_be_read_by_machines(bundle: Path) -> None:
+    data = json.dumps([report.to_json() for report in verify(bundle).reports], allow_nan=False)
+    assert json.loads(data)[0]["passed"]
+    assert ParityError("message", verify(bundle).reports[0]).exit_code == 1
