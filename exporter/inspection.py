@@ -14,8 +14,7 @@ import onnx
 
 from .bundle import read_bundle
 from .errors import BundleError
-from .metadata import PREFIX
-from .onnx_file import all_graphs, all_nodes, read_onnx
+from .onnx_file import METADATA_PREFIX, all_graphs, all_nodes, read_onnx
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def _inspect_onnx(path: Path) -> Inspection:
         made_by=" ".join(filter(None, (model.producer_name, model.producer_version))),
         inputs={value.name: _describe(value) for value in model.graph.input if value.name not in weights},
         outputs={value.name: _describe(value) for value in model.graph.output},
-        states=json.loads(properties.get(f"{PREFIX}.states", "{}")),
+        states=json.loads(properties.get(f"{METADATA_PREFIX}.states", "{}")),
         operators=dict(Counter(node.op_type for node in all_nodes(model.graph)).most_common()),
         parameters=sum(weights.values()),
         bytes=sum(file.stat().st_size for file in (path, *beside) if file.is_file()),

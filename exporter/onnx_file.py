@@ -10,6 +10,9 @@ import onnx_ir as ir
 
 from .errors import BundleError, CaptureError, first_line
 
+# What the keys of a model's metadata_props begin with: rnn_export.version, .inputs, .outputs, .states.
+METADATA_PREFIX = "rnn_export"
+
 # A protobuf message holds less than 2 GiB; weights beyond this many bytes go to a file beside it.
 INLINE_LIMIT = 1_500_000_000
 

@@ -7,9 +7,6 @@ weights: for each layer and direction `weight_ih [G*H, I]`, `weight_hh [G*H, H]`
 
 from __future__ import annotations
 
-# The schemas of custom operators are read from the annotations, which know `Tensor | None` only as Optional.
-from typing import Optional
-
 import torch
 from torch import Tensor
 
@@ -22,7 +19,7 @@ _KERNELS = {"rnn_tanh": torch.rnn_tanh, "rnn_relu": torch.rnn_relu, "gru": torch
 def recurrent(
     kind: str,
     x: Tensor,
-    h0: Optional[Tensor],  # noqa: UP045
+    h0: Tensor | None,
     weights: list[Tensor],
     has_bias: bool,
     num_layers: int,
@@ -38,8 +35,8 @@ def recurrent(
 @torch.library.custom_op(f"{DOMAIN}::lstm", mutates_args=())
 def lstm(
     x: Tensor,
-    h0: Optional[Tensor],  # noqa: UP045
-    c0: Optional[Tensor],  # noqa: UP045
+    h0: Tensor | None,
+    c0: Tensor | None,
     weights: list[Tensor],
     has_bias: bool,
     num_layers: int,

@@ -10,7 +10,7 @@ import json
 import onnx_ir as ir
 
 from .. import __version__
-from ..metadata import PREFIX
+from ..onnx_file import METADATA_PREFIX
 from ..signature import Signature
 
 
@@ -19,7 +19,7 @@ def describe(model: ir.Model, signature: Signature) -> None:
     model.producer_name = "rnn-export"
     model.producer_version = __version__
     model.metadata_props.clear()
-    model.metadata_props[f"{PREFIX}.version"] = __version__
-    model.metadata_props[f"{PREFIX}.inputs"] = json.dumps(signature.to_json()["inputs"])
-    model.metadata_props[f"{PREFIX}.outputs"] = json.dumps(list(signature.outputs))
-    model.metadata_props[f"{PREFIX}.states"] = json.dumps(dict(signature.states))
+    model.metadata_props[f"{METADATA_PREFIX}.version"] = __version__
+    model.metadata_props[f"{METADATA_PREFIX}.inputs"] = json.dumps(signature.to_json()["inputs"])
+    model.metadata_props[f"{METADATA_PREFIX}.outputs"] = json.dumps(list(signature.outputs))
+    model.metadata_props[f"{METADATA_PREFIX}.states"] = json.dumps(dict(signature.states))
