@@ -35,10 +35,16 @@ def compile_torchscript(model: nn.Module, example: Mapping[str, Tensor], method:
         return Compiled(_trace(model, example), "trace")
     try:
         return Compiled(_script(model), "script")
-    except CaptureError as error:
+    except CaptureError as not_scripted:
         if method == "script":
             raise
-        return Compiled(_trace(model, example), "trace", not_scripted=str(error))
+        try:
+            return Compiled(_trace(model, example), "trace", not_scripted=str(not_scripted))
+        except CaptureError as not_traced:
+            causes = f"{_reason(not_scripted.__cause__)}; {_reason(not_traced.__cause__)}"
+            raise CaptureError(
+                f"TorchScript can neither compile nor trace the model ({causes}). Mend its forward."
+            ) from not_traced
 
 
 def _script(model: nn.Module) -> bytes:
@@ -75,6 +81,6 @@ def _archive(module: torch.jit.ScriptModule) -> bytes:
     return buffer.getvalue()
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException | None) -> str:
     """The compiler's own sentence, without the listing of the source around it."""
-    return first_line(error).rstrip(":. ")
+    return "" if error is None else first_line(error).rstrip(":. ")

@@ -95,3 +95,14 @@ def test_a_model_that_cannot_be_traced(tmp_path: Path) -> None:
 
     with pytest.raises(CaptureError, match="TorchScript cannot trace the model \\(not while tracing\\)"):
         export_torchscript(Strings(), X, tmp_path / "out", method="trace")
+
+
+def test_a_model_that_can_neither_be_scripted_nor_traced(tmp_path: Path) -> None:
+    class Neither(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if torch.jit.is_tracing():
+                raise RuntimeError("not while tracing")
+            return sum(part for part in (x, x))
+
+    with pytest.raises(CaptureError, match="neither compile nor trace the model \\(.*; not while tracing\\)"):
+        export_torchscript(Neither(), X, tmp_path / "out")
