@@ -51,7 +51,7 @@ def assemble(
     Raises:
         ParityError: the file computes something else than PyTorch.
     """
-    expected = _expected(prepared, everything=verify)
+    expected = _expected(prepared, artifact, everything=verify)
     report = _prove(prepared, folder, name, artifact, expected) if verify else None
     if report is not None and not report.passed:
         raise ParityError(report.failure, report)
@@ -78,9 +78,9 @@ def assemble(
     return Exported(out, dict(sorted(sizes.items())), report, said)
 
 
-def _expected(prepared: Prepared, *, everything: bool) -> list[Expected]:
+def _expected(prepared: Prepared, artifact: Artifact, *, everything: bool) -> list[Expected]:
     """All cases run through PyTorch; where nothing is verified, only the few that the bundle stores."""
-    cases = make_cases(prepared.signature, prepared.traced, prepared.seed)
+    cases = make_cases(prepared.signature, prepared.traced, prepared.seed, artifact.bounds)
     chosen = cases if everything else cases[:3]
     found = []
     for item in expect(prepared.model, prepared.signature, chosen, prepared.example):

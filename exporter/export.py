@@ -9,7 +9,7 @@ from torch import nn
 
 from .assembly import Exported, assemble
 from .bundle import replacing
-from .capture import BakedSizeError, capture
+from .capture import BakedSizeError, Bounds, capture
 from .errors import CaptureError
 from .evaluation import evaluating, unwrap
 from .loading import Source
@@ -63,11 +63,11 @@ def export_onnx(
     model = unwrap(model)
     with replacing(Path(out)) as folder, evaluating(model) as notes:
         prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
-        graph, made_by = _onnx_graph(prepared, notes)
+        graph, made_by, bounds = _onnx_graph(prepared, notes)
         progress("optimize", 0, 1)
         optimize(graph, prepared.signature, opset)
         write_onnx(graph, folder / ONNX)
-        artifact = Artifact("onnxruntime:cpu", made_by, opset, None)
+        artifact = Artifact("onnxruntime:cpu", made_by, opset, bounds, None)
         return assemble(prepared, folder, Path(out), ONNX, artifact, notes, verify)
 
 
@@ -98,21 +98,30 @@ def export_torchscript(
         (folder / TORCHSCRIPT).write_bytes(compiled.archive)
         if compiled.not_scripted:
             notes.append(f"Traced, not scripted. {compiled.not_scripted}")
-        artifact = Artifact("torchscript", f"torch.jit.{compiled.method}", None, None)
+        notes += [f"Tracing fixed a decision that depends on values, at {place}." for place in compiled.fixed]
+        artifact = Artifact("torchscript", f"torch.jit.{compiled.method}", None, {}, None)
         return assemble(prepared, folder, Path(out), TORCHSCRIPT, artifact, notes, verify)
 
 
-def _onnx_graph(prepared: Prepared, notes: list[str]) -> tuple[ir.Model, str]:
-    """The unoptimized graph, and how it was made; what is to be said about that is added to the notes."""
+def _onnx_graph(prepared: Prepared, notes: list[str]) -> tuple[ir.Model, str, Bounds]:
+    """The unoptimized graph, how it was made, and within which sizes; what is to be said is added to the notes."""
     prepared.progress("capture", 0, 1)
     try:
-        program = capture(prepared.model, prepared.signature, prepared.tensors)
+        program, bounds = capture(prepared.model, prepared.signature, prepared.tensors)
     except BakedSizeError as baked:
         graph = _scripted_graph(prepared, baked)
-        notes.append("A Python loop runs over a dynamic size: exported as an ONNX Loop, which is right but slow.")
-        return graph, "torch.jit.script and the deprecated exporter"
+        notes.append(
+            "A Python loop or branch depends on a dynamic size: exported through TorchScript, where a loop becomes an "
+            "ONNX Loop, which is right but slow."
+        )
+        return graph, "torch.jit.script and the deprecated exporter", {}
     prepared.progress("lower", 0, 1)
-    return lower(program), "torch.export"
+    notes += [
+        f"{name} is taken to be at most {bound['max']}: beyond it the model cannot run or takes another path."
+        for name, bound in bounds.items()
+        if "max" in bound
+    ]
+    return lower(program), "torch.export", bounds
 
 
 def _scripted_graph(prepared: Prepared, baked: BakedSizeError) -> ir.Model:

@@ -19,7 +19,7 @@ from torch import nn
 
 from .arguments import check_arguments
 from .checkpoint import load_weights
-from .errors import LoadError, SignatureError, did_you_mean, first_line
+from .errors import LoadError, SignatureError, WeightsError, did_you_mean, first_line
 from .evaluation import unwrap
 from .models import VARIANTS
 from .signature import Signature, TensorSpec
@@ -76,6 +76,8 @@ def load(
         WeightsError: the checkpoint cannot be read or does not fit.
         SignatureError: `inputs` is malformed or does not fit `forward`.
     """
+    if weights_key is not None and weights is None:
+        raise WeightsError("A key names an entry of a checkpoint. Give the checkpoint too, with --weights.")
     with _importable(Path.cwd()):
         kind, factory, lookup = _find(model)
     with _importable(lookup):
@@ -109,6 +111,8 @@ def _find(model: str) -> tuple[Literal["builtin", "module", "file"], Any, Path |
                 f"Choose one of {', '.join(VARIANTS)}, or give your own as file.py:Factory."
             )
         return "builtin", VARIANTS[model].factory, None
+    if not place or (place.startswith(".") and "/" not in place):
+        raise LoadError(f"'{model}' names no module. Write file.py:Factory or package.module:Factory.")
     if place.endswith(".py") or os.sep in place:
         path = Path(place).resolve()
         return "file", _attribute(_import_file(path), attribute, place), path.parent

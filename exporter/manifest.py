@@ -30,11 +30,15 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One exported model file: how it was made, the runtime that proves it, and the proof (None if not verified)."""
+    """One exported model file: how it was made, the runtime that proves it, and the proof (None if not verified).
+
+    `bounds` are sizes that the capture took for bounds, such as `{"T": {"max": 300}}`; cases lie at and beyond them.
+    """
 
     runtime: str
     made_by: str
     opset: int | None
+    bounds: Mapping[str, Mapping[str, int]]
     parity: Mapping[str, Any] | None
 
 

@@ -38,6 +38,8 @@ class TensorSpec:
         for dim in self.shape:
             if isinstance(dim, int) and dim < 1:
                 raise SignatureError(f"A fixed dimension must be at least 1, not {dim}. Use a name for a dynamic one.")
+            if isinstance(dim, int) and dim >= 2**31:
+                raise SignatureError(f"A fixed dimension of {dim} is too large. Use one below {2**31}.")
             if isinstance(dim, str) and not _DIM.fullmatch(dim):
                 raise SignatureError(f"'{dim}' is not a dimension. Use a name such as T, or a positive number.")
         if self.range is not None:

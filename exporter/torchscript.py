@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from .errors import CaptureError, first_line
 from .quiet import quiet
@@ -18,11 +21,15 @@ Method = Literal["auto", "script", "trace"]
 
 @dataclass(frozen=True)
 class Compiled:
-    """A frozen module's archive, how it was made, and why it was not scripted if that was tried first."""
+    """A frozen module's archive, how it was made, and why it was not scripted if that was tried first.
+
+    `fixed` are the places, as file:line, at which a trace took a value of the example's for a constant.
+    """
 
     archive: bytes
     method: Literal["script", "trace"]
     not_scripted: str = ""
+    fixed: tuple[str, ...] = ()
 
 
 def compile_torchscript(model: nn.Module, example: Mapping[str, Tensor], method: Method = "auto") -> Compiled:
@@ -32,14 +39,16 @@ def compile_torchscript(model: nn.Module, example: Mapping[str, Tensor], method:
         CaptureError: TorchScript cannot compile the model that way.
     """
     if method == "trace":
-        return Compiled(_trace(model, example), "trace")
+        archive, fixed = _trace(model, example)
+        return Compiled(archive, "trace", fixed=fixed)
     try:
         return Compiled(_script(model), "script")
     except CaptureError as not_scripted:
         if method == "script":
             raise
         try:
-            return Compiled(_trace(model, example), "trace", not_scripted=str(not_scripted))
+            archive, fixed = _trace(model, example)
+            return Compiled(archive, "trace", str(not_scripted), fixed)
         except CaptureError as not_traced:
             causes = f"{_reason(not_scripted.__cause__)}; {_reason(not_traced.__cause__)}"
             raise CaptureError(
@@ -57,17 +66,30 @@ def _script(model: nn.Module) -> bytes:
         ) from error
 
 
-def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> bytes:
+def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> tuple[bytes, tuple[str, ...]]:
     try:
-        with quiet(), torch.no_grad():
+        with quiet(), warnings.catch_warnings(record=True) as caught, torch.no_grad():
+            warnings.simplefilter("always", TracerWarning)
             inputs = tuple(example.values())
             # A dictionary needs strict=False; a trace then holds the keys it saw, which the signature fixes anyway.
             strict = not isinstance(model(*inputs), dict)
-            return _archive(torch.jit.trace(model, inputs, check_trace=False, strict=strict))
+            archive = _archive(torch.jit.trace(model, inputs, check_trace=False, strict=strict))
+            return archive, _places(caught)
     except Exception as error:  # the tracer raises whatever the model's forward raises
         raise CaptureError(
             f"TorchScript cannot trace the model ({_reason(error)}). Use --method script, or mend its forward."
         ) from error
+
+
+def _places(caught: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
+    """Where the tracer warned, leaving out PyTorch's own modules, which are written to be traced."""
+    own = str(Path(torch.__file__).parent)
+    found = {
+        f"{warning.filename}:{warning.lineno}"
+        for warning in caught
+        if issubclass(warning.category, TracerWarning) and not warning.filename.startswith(own)
+    }
+    return tuple(sorted(found))
 
 
 def _archive(module: torch.jit.ScriptModule) -> bytes:

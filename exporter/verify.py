@@ -97,7 +97,8 @@ def _fresh(folder: Path, manifest: Manifest, model: str | None, seed: int, progr
     signature = manifest.signature
     example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
     with evaluating(built):
-        cases = make_cases(signature, traced_sizes(signature, example), seed)
+        bounds = {name: bound for artifact in manifest.artifacts.values() for name, bound in artifact.bounds.items()}
+        cases = make_cases(signature, traced_sizes(signature, example), seed, bounds)
         found = []
         for item in expect(built, signature, cases, example):
             found.append(item)

@@ -134,7 +134,8 @@ def test_a_scripted_loop_is_said_to_be_a_stopgap(tmp_path: Path) -> None:
     loaded = load("scratch", num_hiddens=8)
     exported = export_onnx(loaded.model, loaded.signature, tmp_path / "out", source=loaded.source)
     assert exported.notes == (
-        "A Python loop runs over a dynamic size: exported as an ONNX Loop, which is right but slow.",
+        "A Python loop or branch depends on a dynamic size: exported through TorchScript, where a loop becomes an ONNX "
+        "Loop, which is right but slow.",
     )
 
 
@@ -308,8 +309,61 @@ def test_a_bounded_size_is_captured_without_a_loop(tmp_path: Path) -> None:
     assert convolved.notes == ()
     assert convolved.report.count("REFUSED") == 6  # T of 1 and 2, which the convolution cannot take
     positions = export_onnx(Positions(), X, tmp_path / "positions")
-    assert positions.notes == ()
-    assert positions.report.count("PASS") == 19
+    assert positions.notes == ("T is taken to be at most 300: beyond it the model cannot run or takes another path.",)
+    assert positions.report.count("PASS") == 20
+    assert positions.report.cases[-6].case.sizes == {"T": 301, "N": 2}
+    assert positions.report.cases[-6].verdict == "REFUSED"
+    assert rnn_export.read_bundle(tmp_path / "positions").artifacts["model.onnx"].bounds == {"T": {"max": 300}}
+
+
+class Longer(nn.Module):
+    """Takes another path where there are many sequences, which no ordinary case has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if x.size(1) >= 400 else x
+
+
+def test_the_path_beyond_a_bound_is_tried(tmp_path: Path) -> None:
+    with pytest.raises(ParityError, match="in case ordinary-T2-N400"):
+        export_onnx(Longer(), X, tmp_path / "out")
+
+
+class Counter(nn.Module):
+    """Writes to a buffer in forward, and replaces another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 4)
+        self.register_buffer("count", torch.zeros(1))
+        self.register_buffer("last", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count += 1
+        self.last = self.count.clone()
+        return self.rnn(x)[0]
+
+
+def test_buffers_are_left_as_they_were(tmp_path: Path) -> None:
+    model = Counter()
+    kept = model.last
+    export_torchscript(model, X, tmp_path / "out")
+    assert (model.count.item(), model.last.item()) == (0, 0)
+    assert model.last is kept
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_integers_that_rounding_or_nan_decides(seed: int, tmp_path: Path) -> None:
+    class Decided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.GRU(3, 16, bidirectional=True)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            y = self.rnn(x)[0]
+            return y.argmax(-1), y > 0
+
+    torch.manual_seed(seed)
+    assert export_onnx(Decided(), X, tmp_path / "out").report.passed
 
 
 def test_masks_and_scalars(tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ def test_what_a_model_prints_while_built_does_not_reach_stdout(
         ("nowhere.py:Model", "There is no file"),
         ("no_such_package:Model", "There is no module no_such_package. Install the package"),
         ("torch.nn:Gru", "torch.nn has no 'Gru'. Did you mean 'GRU"),
+        (":Model", "':Model' names no module. Write file.py:Factory or package.module:Factory."),
+        (".x:Model", "'.x:Model' names no module."),
         ("math:pi", "math:pi is a float. Name a class or function that returns an nn.Module."),
         ("math:sqrt", "Building math:sqrt raised TypeError"),
     ],

@@ -28,6 +28,7 @@ def test_a_spec_is_read_and_spelled_alike(text: str, spec: TensorSpec) -> None:
         ("float32[T, N", "does not describe a tensor"),
         ("float8[T]", "Unknown dtype 'float8'. Use one of float32,"),
         ("float32[T, 0]", "A fixed dimension must be at least 1, not 0."),
+        ("float32[T, 99999999999]", "A fixed dimension of 99999999999 is too large."),
         ("float32[T, -1]", "must be at least 1, not -1"),
         ("float32[T,, 3]", "'' is not a dimension"),
         ("float32[T*N, 3]", "'T*N' is not a dimension. Use a name such as T, or a positive number."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,19 @@ class Optional(nn.Module):
     def forward(self, x, h0=None):
         y, h = self.rnn(x, h0)
         return y, h
+
+
+class Guarded(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 0 if bool(x.min() < -1e6) else x
+
+
+def test_a_decision_that_a_trace_fixed_is_named(tmp_path: Path) -> None:
+    exported = export_torchscript(Guarded(), X, tmp_path / "out", method="trace")
+    assert exported.report.passed
+    assert re.search(
+        r"Tracing fixed a decision that depends on values, at .*test_torchscript.py:\d+", exported.notes[0]
+    )
 
 
 def test_a_size_that_is_not_baked_is_not_blamed(tmp_path: Path) -> None:

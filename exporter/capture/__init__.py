@@ -16,7 +16,7 @@ from ..signature import Signature
 from .whole import WholeRecurrence
 from .zero_states import drop_zero_states
 
-__all__ = ["BakedSizeError", "capture"]
+__all__ = ["BakedSizeError", "Bounds", "capture"]
 
 
 Bounds = dict[str, dict[str, int]]
@@ -29,8 +29,10 @@ class BakedSizeError(CaptureError):
     """`torch.export` found that a named size can only be the example's: a Python loop ran over it, say."""
 
 
-def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> ExportedProgram:
-    """Capture `model` with each symbolic dimension of `signature` dynamic.
+def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> tuple[ExportedProgram, Bounds]:
+    """Capture `model` with each symbolic dimension of `signature` dynamic; also returns the bounds it had to set.
+
+    Bounds are sizes beyond which the model takes another path or cannot run, such as `{"T": {"max": 300}}`.
 
     Args:
         model: in evaluation mode.
@@ -42,27 +44,27 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
         CaptureError: `torch.export` cannot capture the model for another reason.
     """
     try:
-        program = _export(model, signature, example)
+        program, bounds = _export(model, signature, example)
     except RnnExportError:
         raise
     except Exception as error:  # torch.export raises whatever the captured code raises
         raise _explain(error, signature) from error
     drop_zero_states(program)
-    return program
+    return program, bounds
 
 
-def _export(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> ExportedProgram:
+def _export(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> tuple[ExportedProgram, Bounds]:
     """Capture with sizes unbounded, or within the bounds that the model turns out to need (a convolution's, say)."""
     bounds: Bounds = {}
     for _ in range(_NARROWINGS):
         try:
-            return _export_within(model, signature, example, bounds)
+            return _export_within(model, signature, example, bounds), bounds
         except torch._dynamo.exc.UserError as error:
             narrower = {**bounds, **_suggested_bounds(str(error), bounds)}
             if narrower == bounds:
                 raise
             bounds = narrower
-    return _export_within(model, signature, example, bounds)
+    return _export_within(model, signature, example, bounds), bounds
 
 
 def _export_within(

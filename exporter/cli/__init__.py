@@ -35,6 +35,11 @@ class _Group(click.Group):
             raise SystemExit(_INTERRUPTED) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except MemoryError as error:
+            _report(
+                error, "There is not enough memory for these sizes. Give smaller ones with --set or --input.", "Error"
+            )
+            raise SystemExit(2) from None
         except Exception as error:  # the last resort: a fault of this program is said to be one
             _report(
                 error, f"{type(error).__name__}: {error}. This is a fault of rnn-export; please report it.", "Fault"

@@ -17,7 +17,7 @@ from ..runtimes import Session
 from ..signature import Signature
 from .cases import NON_FINITE, Case, make_cases, make_inputs, traced_sizes
 from .compare import Touched, Typical, first_step, judge, largest
-from .reference import Oracle, Reference, RefusedError
+from .reference import JITTERS, JITTERS_AT_TIES, Oracle, Reference, RefusedError
 from .report import CaseResult, Report
 
 __all__ = ["Case", "Expected", "Report", "check", "expect", "make_cases", "make_inputs", "traced_sizes"]
@@ -47,7 +47,7 @@ def expect(
     for case in cases:
         inputs = make_inputs(signature, case, example)
         try:
-            reference = oracle.compute(inputs)
+            reference = oracle.compute(inputs, JITTERS if case.values != "saturating" else JITTERS_AT_TIES)
             yield Expected(case, inputs, reference, touched=_touched(oracle, signature, case, reference, example))
         except RefusedError as refused:
             yield Expected(case, inputs, None, str(refused))
@@ -60,14 +60,20 @@ def _touched(
     reference: Reference,
     example: Mapping[str, Array] | None,
 ) -> dict[str, NDArray[np.bool_]] | None:
-    """Where PyTorch's outputs differ from those for the same inputs with an ordinary value for the non-finite one."""
+    """Where PyTorch's outputs differ from those for the same inputs with an ordinary value for the non-finite one.
+
+    Integers may be the same by chance: they count as reached everywhere.
+    """
     if case.values not in NON_FINITE:
         return None
     ordinary = oracle.eager(make_inputs(signature, replace(case, values="ordinary"), example))
-    return {
-        name: eager != ordinary[name] if eager.shape == ordinary[name].shape else np.ones(eager.shape, bool)
-        for name, eager in reference.eager.items()
-    }
+    return {name: _reached(eager, ordinary[name]) for name, eager in reference.eager.items()}
+
+
+def _reached(eager: Array, ordinary: Array) -> NDArray[np.bool_]:
+    if eager.dtype.kind != "f" or eager.shape != ordinary.shape:
+        return np.ones(eager.shape, bool)
+    return np.asarray(eager != ordinary)
 
 
 def check(
@@ -142,6 +148,7 @@ def _check_case(session: Session, item: Expected, typical: Mapping[str, Typical]
             item.reference.own.get(name, 0.0),
             typical.get(name, Typical(0.0, 0.0)),
             None if item.touched is None else Touched(item.touched[name], session.hides_nan),
+            item.reference.unsettled.get(name),
         )
         for name, eager in item.reference.eager.items()
     ]

@@ -15,6 +15,7 @@ from ..signature import Signature, TensorSpec
 
 Values = Literal["ordinary", "zero", "saturating", "denormal", "infinite", "nan"]
 Array = NDArray[np.generic]
+Bounds = Mapping[str, Mapping[str, int]]
 
 SATURATING = 100.0
 DENORMAL = 1e-40
@@ -23,6 +24,8 @@ LONG = 257
 NON_FINITE = ("infinite", "nan")
 # Kinds of values that not every input gets.
 _PARTIAL = ("saturating", *NON_FINITE)
+# Beyond this a case at a bound takes too long; the bound is said all the same.
+_LONGEST = 10_000
 _PRIMES = (7, 5, 11, 13, 17, 19, 23, 29)
 _SIZES = (1, 2, 3, 17)
 
@@ -55,15 +58,18 @@ def traced_sizes(signature: Signature, example: Mapping[str, Array] | None = Non
     return dict(zip(signature.symbols, free, strict=False))
 
 
-def make_cases(signature: Signature, traced: Mapping[str, int], seed: int) -> list[Case]:
+def make_cases(signature: Signature, traced: Mapping[str, int], seed: int, bounds: Bounds | None = None) -> list[Case]:
     """Every kind of size and of value: the traced sizes, all 1, each alone at 1, 2, 3, 17 and long, and mixtures.
+
+    Args:
+        bounds: sizes that the capture took for bounds; at each, and one beyond, there is a case.
 
     Raises:
         InputError: the seed is negative or beyond 32 bits.
     """
     if not 0 <= seed < 2**32:
         raise InputError(f"The seed {seed} cannot be used. Give a number from 0 to {2**32 - 1}.")
-    combinations = list(_combinations(signature.symbols, traced))
+    combinations = _combinations(signature.symbols, traced, bounds or {})
     kinds: list[Values] = ["zero"]
     if any(spec.is_float for spec in signature.inputs.values()):
         kinds += ["saturating", "denormal", "infinite", "nan"]
@@ -80,11 +86,15 @@ def make_inputs(signature: Signature, case: Case, example: Mapping[str, Array] |
     }
 
 
-def _combinations(symbols: Sequence[str], traced: Mapping[str, int]) -> list[dict[str, int]]:
+def _combinations(symbols: Sequence[str], traced: Mapping[str, int], bounds: Bounds) -> list[dict[str, int]]:
     found = [dict(traced), *(dict.fromkeys(symbols, size) for size in (1, 2))]
     for symbol in symbols:
         found += [{**traced, symbol: size} for size in _SIZES]
         found += [{**dict.fromkeys(symbols, 2), symbol: LONG}, {**dict.fromkeys(symbols, 1), symbol: LONG}]
+    for symbol, bound in bounds.items():
+        edges = [*range(max(1, bound.get("min", 1) - 1), bound.get("min", 0) + 1)]
+        edges += [size for size in (bound.get("max", 0), bound.get("max", 0) + 1) if 1 < size <= _LONGEST]
+        found += [{**dict.fromkeys(symbols, 2), symbol: size} for size in edges]
     distinct = {tuple(sizes.values()): sizes for sizes in found}
     return list(distinct.values())
 

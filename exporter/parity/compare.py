@@ -74,6 +74,7 @@ def judge(
     own: float,
     typical: Typical,
     touched: Touched | None = None,
+    unsettled: NDArray[np.bool_] | None = None,
 ) -> OutputResult:
     """Compare `got`, from a runtime, with PyTorch's `eager` and `exact` outputs.
 
@@ -81,11 +82,14 @@ def judge(
         own: PyTorch's error on this case.
         typical: what is typical of this output.
         touched: in a case with a non-finite input, where that input shows, and in a runtime with what kernel.
+        unsettled: elements of an integer output that PyTorch's own rounding decides; they are not compared.
     """
     if got.shape != eager.shape:
         return _wrong(output, f"has shape {list(got.shape)} instead of {list(eager.shape)}")
     if got.dtype != eager.dtype:
         return _wrong(output, f"is {got.dtype} instead of {eager.dtype}")
+    if unsettled is not None:
+        got = np.where(unsettled, eager, got)
     result = _judge_all(output, got, eager, exact, own, typical)
     if result.passed or touched is None or not touched.kernel:
         return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ Array = NDArray[np.generic]
 
 
 JITTERS = 4
+# Where values saturate, maxima are shared, and each run shows only some of the integers that this unsettles.
+JITTERS_AT_TIES = 16
 # Below this many parameters one thread is as quick, and does not wait for others where the machine is busy: hetero took
 # 7 s with one thread and 21 to 89 s with two beside four busy processes on two cores.
 _THREADED_FROM = 10_000_000
@@ -37,12 +39,14 @@ class Reference:
     """What PyTorch computes for one case, by output.
 
     `eager` is in the model's own precision, `exact` in float64 (None where the model has no float64 form). `own` is the
-    largest error of PyTorch against `exact`, over the case itself and over `JITTERS` runs that are slightly moved.
+    largest error of PyTorch against `exact`, over the case itself and over runs that are slightly moved. `unsettled`
+    marks the elements of integer outputs that change in such a run: the place of a maximum that is shared, say.
     """
 
     eager: Mapping[str, Array]
     exact: Mapping[str, Array] | None
     own: Mapping[str, float]
+    unsettled: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 class Oracle:
@@ -64,39 +68,36 @@ class Oracle:
         """Whether a float64 reference can be computed, as far as is known."""
         return self._double is not None
 
-    def compute(self, inputs: Mapping[str, Array]) -> Reference:
-        """The outputs for one case.
+    def compute(self, inputs: Mapping[str, Array], jitters: int = JITTERS) -> Reference:
+        """The outputs for one case, with so many jittered runs.
 
         Raises:
             RefusedError: PyTorch raises for these inputs.
         """
         tensors = [torch.from_numpy(array) for array in inputs.values()]
         with _threads(self._threads):
-            return self._compute(tensors)
+            return self._compute(tensors, jitters)
 
     def eager(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """PyTorch's outputs in the model's own precision; raises whatever its forward raises."""
         with _threads(self._threads):
             return self._named(run_eager(self._model, [torch.from_numpy(array) for array in inputs.values()]))
 
-    def _compute(self, tensors: list[Tensor]) -> Reference:
+    def _compute(self, tensors: list[Tensor], jitters: int) -> Reference:
         try:
             eager = run_eager(self._model, tensors)
         except Exception as error:  # whatever the model's forward raises
             raise RefusedError(f"{type(error).__name__}: {first_line(error)}") from error
         named, exact = self._named(eager), self._exact(tensors)
-        return Reference(named, exact, {} if exact is None else self._own_errors(tensors, named, exact))
-
-    def _own_errors(
-        self, tensors: list[Tensor], eager: Mapping[str, Array], exact: Mapping[str, Array]
-    ) -> dict[str, float]:
-        jittered = (self._jittered(tensors, seed) for seed in range(JITTERS))
-        runs = [eager, *(run for run in jittered if run is not None)]
-        return {
-            name: max(largest_error(run[name], exact[name]) for run in runs)
-            for name, array in eager.items()
-            if np.issubdtype(array.dtype, np.floating)
-        }
+        runs = [named, *filter(None, (self._jittered(tensors, seed) for seed in range(jitters)))]
+        floats = [name for name, array in named.items() if np.issubdtype(array.dtype, np.floating)]
+        own = (
+            {}
+            if exact is None
+            else {name: max(largest_error(run[name], exact[name]) for run in runs) for name in floats}
+        )
+        unsettled = {name: _changed([run[name] for run in runs]) for name in named if name not in floats}
+        return Reference(named, exact, own, unsettled)
 
     def _exact(self, tensors: list[Tensor]) -> dict[str, Array] | None:
         if self._double is None:
@@ -125,7 +126,7 @@ class Oracle:
 
 def run_eager(model: nn.Module, tensors: list[Tensor]) -> Any:
     """The model's output for positional arguments, without gradients; the arguments are left as they are."""
-    with quiet(), torch.no_grad():
+    with quiet(), torch.no_grad(), _buffers_kept(model):
         return model(*[tensor.clone() for tensor in tensors])
 
 
@@ -153,11 +154,37 @@ def largest_error(array: Array, exact: Array) -> float:
     return float(np.max(np.abs(array[finite].astype(np.float64) - exact[finite].astype(np.float64)), initial=0.0))
 
 
+def _changed(runs: list[Array]) -> NDArray[np.bool_]:
+    """Which elements of the first run differ in any other of the same shape."""
+    changed = np.zeros(runs[0].shape, bool)
+    for run in runs[1:]:
+        if run.shape == changed.shape:
+            changed |= run != runs[0]
+    return changed
+
+
 def _double(model: nn.Module) -> nn.Module | None:
     try:
         return copy.deepcopy(model).double()
     except Exception:  # a model that cannot be copied has no float64 form: it is said in the report
         return None
+
+
+@contextmanager
+def _buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Undo what a forward writes to the model's buffers (a step counter, say), so that every run starts alike."""
+    kept = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    try:
+        yield
+    finally:
+        for module, name, buffer, content in kept:
+            buffer.copy_(content)
+            module._buffers[name] = buffer
 
 
 @contextmanager

@@ -63,6 +63,7 @@ CASES = [
     (("onnx", "--model", "single", "--set", "hidden_size=0"), "hidden_size must be greater than zero"),
     (("onnx", "--model", "single", "--set", "hidden_size"), "'hidden_size' is not a setting. Write it as key=value"),
     ((*EXPORT, "--weights", "absent.pt"), "There is no file absent.pt"),
+    ((*EXPORT, "--weights-key", "a"), "A key names an entry of a checkpoint. Give the checkpoint too, with --weights."),
     ((*EXPORT, "--weights", "misfit.pt"), "misshaped rnn.weight_ih_l0 [5, 3] instead of [4, 3]"),
     ((*EXPORT, "--weights", "evil.pt"), "holds pickled Python objects, which could run code and are not read."),
     ((*EXPORT, "--weights", "text.pt"), "text.pt is not a PyTorch checkpoint"),

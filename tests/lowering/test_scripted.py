@@ -52,7 +52,7 @@ def test_cells(cell: type[nn.Module], bias: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
     exported = export_onnx(Steps(cell(3, 4, bias=bias)), X, tmp_path / "out")
     assert exported.report.count("PASS") == 20
-    assert exported.notes[0].startswith("A Python loop runs over a dynamic size")
+    assert exported.notes[0].startswith("A Python loop or branch depends on a dynamic size")
 
 
 def test_two_cells_in_one_loop(tmp_path: Path) -> None:
