@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -84,9 +84,6 @@ class Manifest:
             "versions": dict(self.versions),
         }
         return {**data, "sha256": _digest(data)}
-
-    def with_files(self, files: Mapping[str, FileEntry]) -> Manifest:
-        return replace(self, files=files)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,8 @@ def test_an_artifact_of_other_weights_fails(bundle: Path, tmp_path: Path) -> Non
     with pytest.raises(BundleError, match="is not as it was written"):
         verify(bundle)
     manifest = read_manifest(bundle)
-    write_manifest(bundle, manifest.with_files({**manifest.files, "model.onnx": hash_file(bundle / "model.onnx")}))
+    files = {**manifest.files, "model.onnx": hash_file(bundle / "model.onnx")}
+    write_manifest(bundle, replace(manifest, files=files))
     verification = verify(bundle)
     assert not verification.passed
     assert "output 'logits' is off by" in verification.reports[0].failure
@@ -68,7 +70,7 @@ def test_a_manifest_may_not_name_code_to_run(bundle: Path) -> None:
     for kind, model in (("module", "os:system"), ("file", "evil.py:run"), ("module", "this:nothing")):
         manifest = read_manifest(bundle)
         source = {"kind": kind, "model": model, "arguments": {"command": "touch ran"}, "seed": 0}
-        write_manifest(bundle, type(manifest)(**{**vars(manifest), "source": source}))
+        write_manifest(bundle, replace(manifest, source=source))
         verification = verify(bundle)
         assert verification.how == "replayed"
         assert f"building {model} would run its code" in verification.why

@@ -63,11 +63,6 @@ class Oracle:
         size = sum(parameter.numel() for parameter in model.parameters())
         self._threads = torch.get_num_threads() if size >= _THREADED_FROM else 1
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether a float64 reference can be computed, as far as is known."""
-        return self._double is not None
-
     def compute(self, inputs: Mapping[str, Array], jitters: int = JITTERS) -> Reference:
         """The outputs for one case, with so many jittered runs.
 
@@ -79,16 +74,22 @@ class Oracle:
             return self._compute(tensors, jitters)
 
     def eager(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """PyTorch's outputs in the model's own precision; raises whatever its forward raises."""
-        with _threads(self._threads):
-            return self._named(run_eager(self._model, [torch.from_numpy(array) for array in inputs.values()]))
+        """The outputs for one case in the model's own precision alone.
 
-    def _compute(self, tensors: list[Tensor], jitters: int) -> Reference:
+        Raises:
+            RefusedError: PyTorch raises for these inputs.
+        """
+        with _threads(self._threads):
+            return self._eager([torch.from_numpy(array) for array in inputs.values()])
+
+    def _eager(self, tensors: list[Tensor]) -> dict[str, Array]:
         try:
-            eager = run_eager(self._model, tensors)
+            return self._named(run_eager(self._model, tensors))
         except Exception as error:  # whatever the model's forward raises
             raise RefusedError(f"{type(error).__name__}: {first_line(error)}") from error
-        named, exact = self._named(eager), self._exact(tensors)
+
+    def _compute(self, tensors: list[Tensor], jitters: int) -> Reference:
+        named, exact = self._eager(tensors), self._exact(tensors)
         runs = [named, *filter(None, (self._jittered(tensors, seed) for seed in range(jitters)))]
         floats = [name for name, array in named.items() if np.issubdtype(array.dtype, np.floating)]
         own = (
