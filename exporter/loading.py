@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +161,7 @@ def _build(model: str, factory: Any, arguments: Mapping[str, Any], seed: int) ->
         raise LoadError(f"{model} is a model already and takes no arguments. Name its class to pass some.")
     if isinstance(factory, nn.Module):
         return factory
-    if not isinstance(factory, Callable):  # type: ignore[arg-type]
+    if not callable(factory):
         raise LoadError(f"{model} is a {type(factory).__name__}. Name a class or function that returns an nn.Module.")
     checked = check_arguments(factory, arguments)
     torch.manual_seed(seed)
