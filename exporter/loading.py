@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -89,14 +89,21 @@ def load(
     return Loaded(module, signature, Source(kind, model, dict(arguments), seed))
 
 
-def is_plain_module_class(model: str) -> bool:
-    """Whether `package.module:Factory` names an `nn.Module` class that is installed; imports the module.
+def may_be_named(model: str) -> bool:
+    """Whether a bundle's manifest may name this model and have it built again: its text is not to be trusted.
 
-    A bundle's manifest may name such a class and have it built again, and no other callable; the working
-    directory is not searched, so that a bundle cannot bring its own.
+    It may name a built-in variant, or `package.module:Factory` where that is an `nn.Module` class that is installed
+    (the package is imported), and no other callable. The working directory is not searched and no file is imported, so
+    that a bundle cannot bring its own code.
     """
+    if model in VARIANTS:
+        return True
+    place = model.rpartition(":")[0]
+    if not place or _is_file(place):
+        return False
     try:
-        _, factory, _ = _find(model)
+        with _search_path([entry for entry in sys.path if Path(entry or ".").resolve() != Path.cwd()]):
+            _, factory, _ = _find(model)
     except LoadError:
         return False
     return isinstance(factory, type) and issubclass(factory, nn.Module)
@@ -113,10 +120,14 @@ def _find(model: str) -> tuple[Literal["builtin", "module", "file"], Any, Path |
         return "builtin", VARIANTS[model].factory, None
     if not place or (place.startswith(".") and "/" not in place):
         raise LoadError(f"'{model}' names no module. Write file.py:Factory or package.module:Factory.")
-    if place.endswith(".py") or os.sep in place:
+    if _is_file(place):
         path = Path(place).resolve()
         return "file", _attribute(_import_file(path), attribute, place), path.parent
     return "module", _attribute(_import_module(place), attribute, place), None
+
+
+def _is_file(place: str) -> bool:
+    return place.endswith(".py") or os.sep in place
 
 
 def _import_file(path: Path) -> Any:
@@ -202,12 +213,15 @@ def _check_forward(model: str, module: nn.Module, signature: Signature) -> None:
         ) from None
 
 
-@contextmanager
-def _importable(folder: Path | None) -> Iterator[None]:
+def _importable(folder: Path | None) -> AbstractContextManager[None]:
     """Let a user's file import its neighbours, as Python does for a script."""
+    return _search_path(sys.path if folder is None else [str(folder), *sys.path])
+
+
+@contextmanager
+def _search_path(entries: Sequence[str]) -> Iterator[None]:
     before = list(sys.path)
-    if folder is not None:
-        sys.path.insert(0, str(folder))
+    sys.path[:] = entries
     try:
         yield
     finally:

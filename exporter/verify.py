@@ -15,7 +15,7 @@ from .bundle import read_bundle
 from .checkpoint import load_weights
 from .errors import BundleError
 from .evaluation import evaluating
-from .loading import is_plain_module_class, load
+from .loading import load, may_be_named
 from .manifest import Manifest
 from .parity import Expected, Report, check, expect, make_cases, traced_sizes
 from .parity.compare import Typical
@@ -83,11 +83,12 @@ def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str
     if WEIGHTS not in manifest.files:
         return "the model was given as an object, and the bundle does not say how to build it"
     source = manifest.source
-    if model is not None or (source is not None and source["kind"] == "builtin"):
+    if model is not None:
         return ""
     if source is None:
         return "the bundle does not say how to build the model; --model does"
-    if source["kind"] == "module" and is_plain_module_class(source["model"]):
+    # What the manifest calls the model's kind is its own word, which proves nothing.
+    if may_be_named(source["model"]):
         return ""
     return f"building {source['model']} would run its code; --model {source['model']} allows it"
 

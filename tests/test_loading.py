@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from rnn_export import LoadError, SignatureError, load
-from rnn_export.loading import is_plain_module_class
+from rnn_export.loading import may_be_named
 from torch import nn
 
 X = {"x": "float32[T, N, 3]"}
@@ -99,7 +99,12 @@ def test_inputs_fit_forward() -> None:
         load("torch.nn:GRU", inputs=three, input_size=3, hidden_size=4)
 
 
-def test_only_module_classes_may_be_named_by_a_manifest() -> None:
-    assert is_plain_module_class("torch.nn:GRU")
-    assert not is_plain_module_class("os:system")
-    assert not is_plain_module_class("no_such_package:Model")
+def test_only_built_ins_and_module_classes_may_be_named_by_a_manifest(write: Callable[[str], Path]) -> None:
+    assert may_be_named("hetero")
+    assert may_be_named("torch.nn:GRU")
+    assert not may_be_named("os:system")
+    assert not may_be_named("no_such_package:Model")
+    path = write("open('imported', 'w').close()\nclass Model(nn.Module): ...")
+    for name in (f"{path}:Model", "user_model.py:Model", f"{path.with_suffix('')}:Model", "Model", ":Model"):
+        assert not may_be_named(name)
+    assert not (path.parent / "imported").exists()

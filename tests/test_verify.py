@@ -65,9 +65,19 @@ def test_an_artifact_of_other_weights_fails(bundle: Path, tmp_path: Path) -> Non
     assert "output 'logits' is off by" in verification.reports[0].failure
 
 
-def test_a_manifest_may_not_name_code_to_run(bundle: Path) -> None:
+def test_a_manifest_may_not_name_code_to_run(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    evil = tmp_path / "evil.py"
+    evil.write_text("open('ran', 'w').close()")
     data = json.loads((bundle / "manifest.json").read_text())
-    for kind, model in (("module", "os:system"), ("file", "evil.py:run"), ("module", "this:nothing")):
+    for kind, model in (
+        ("module", "os:system"),
+        ("builtin", "os:system"),
+        ("file", "evil.py:run"),
+        ("module", f"{evil}:run"),
+        ("builtin", f"{evil}:run"),
+        ("module", "evil:run"),
+    ):
         manifest = read_manifest(bundle)
         source = {"kind": kind, "model": model, "arguments": {"command": "touch ran"}, "seed": 0}
         write_manifest(bundle, replace(manifest, source=source))
@@ -75,6 +85,7 @@ def test_a_manifest_may_not_name_code_to_run(bundle: Path) -> None:
         assert verification.how == "replayed"
         assert f"building {model} would run its code" in verification.why
         assert verification.passed
+    assert not (tmp_path / "ran").exists()
     assert data["source"]["kind"] == "builtin"
 
 
