@@ -45,7 +45,7 @@ def ratios(seed: int) -> Iterator[tuple[str, float]]:
         signature = rnn_export.read_bundle(exported.folder).signature
         session = open_session("onnxruntime:cpu", exported.folder / "model.onnx", signature.outputs)
         traced = traced_sizes(signature)
-        expected = list(expect(model.eval(), signature, make_cases(signature, traced, seed)))
+        expected = expect(model.eval(), signature, make_cases(signature, traced, seed))
         report = check(session, expected, artifact="model.onnx", runtime="onnxruntime:cpu", traced=traced, seed=seed)
     for result in report.cases:
         for output in result.outputs:

@@ -82,11 +82,13 @@ def _expected(prepared: Prepared, artifact: Artifact, *, everything: bool) -> li
     """All cases run through PyTorch; where nothing is verified, only the few that the bundle stores."""
     cases = make_cases(prepared.signature, prepared.traced, prepared.seed, artifact.bounds)
     chosen = cases if everything else cases[:3]
-    found = []
-    for item in expect(prepared.model, prepared.signature, chosen, prepared.example):
-        found.append(item)
-        prepared.progress("reference", len(found), len(chosen))
-    return found
+    return expect(
+        prepared.model,
+        prepared.signature,
+        chosen,
+        prepared.example,
+        advance=lambda done: prepared.progress("reference", done, len(chosen)),
+    )
 
 
 def _prove(prepared: Prepared, folder: Path, name: str, artifact: Artifact, expected: Sequence[Expected]) -> Report:
@@ -117,15 +119,13 @@ def _carry_over(
     for name, artifact in older.artifacts.items():
         if name in newer.artifacts:
             continue
-        files = [file for file in older.files if file == name or file.startswith(f"{name}.")]
-        for file in files:
-            shutil.copy2(out / file, folder / file)
-        if _is_same_model(older, newer) and _prove(prepared, folder, name, artifact, expected).passed:
-            kept[name] = artifact
-        else:
+        if not _is_same_model(older, newer) or not _prove(prepared, out, name, artifact, expected).passed:
             dropped.append(f"{name} was of another model and is no longer in {out}.")
-            for file in files:
-                (folder / file).unlink()
+            continue
+        kept[name] = artifact
+        for file in older.files:
+            if file == name or file.startswith(f"{name}."):
+                shutil.copy2(out / file, folder / file)
     return kept, dropped
 
 

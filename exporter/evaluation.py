@@ -33,11 +33,8 @@ def evaluating(model: nn.Module) -> Iterator[list[str]]:
     moving = sorted({type(module).__name__ for module in before if before[module] and _moves(module)})
     model.eval()
     try:
-        yield (
-            [f"In training mode {' and '.join(moving)} would act; the model is exported in evaluation mode."]
-            if (moving)
-            else []
-        )
+        act = " and ".join(moving)
+        yield [f"In training mode {act} would act; the model is exported in evaluation mode."] if moving else []
     finally:
         for module, training in before.items():
             module.training = training

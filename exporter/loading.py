@@ -37,7 +37,7 @@ class Source:
     @property
     def name(self) -> str:
         """A short name, used for the folder that a bundle is written to."""
-        return self.model.rpartition(":")[2] if ":" in self.model else self.model
+        return self.model.rpartition(":")[2]
 
 
 @dataclass(frozen=True)
@@ -188,8 +188,7 @@ def _signature(
 ) -> Signature:
     own = getattr(module, "signature", None)
     if inputs:
-        states: dict[str, str] = {}
-        signature = Signature(inputs, outputs, states)
+        signature = Signature(inputs, outputs)
     elif callable(own) and isinstance(found := own(), Signature):
         signature = found.with_outputs(outputs) if outputs else found
     else:

@@ -14,7 +14,7 @@ from typing import Any
 import jsonschema
 
 from .errors import BundleError
-from .signature import Signature
+from .signature import Signature, TensorSpec
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -121,8 +121,7 @@ def schema() -> dict[str, Any]:
 
 def _from_json(data: Mapping[str, Any]) -> Manifest:
     inputs = {
-        name: f"{spec['dtype']}[{', '.join(map(str, spec['shape']))}]"
-        + (f" in {spec['range'][0]}..{spec['range'][1]}" if spec["range"] else "")
+        name: TensorSpec(spec["dtype"], tuple(spec["shape"]), tuple(spec["range"]) if spec["range"] else None)
         for name, spec in data["inputs"].items()
     }
     return Manifest(

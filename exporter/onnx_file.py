@@ -34,8 +34,8 @@ def read_onnx(path: Path, *, weights: bool = True) -> onnx.ModelProto:
     return model
 
 
-def write_onnx(model: ir.Model, path: Path) -> list[Path]:
-    """Write a model and check it; large weights go to `<name>.data` beside it. Returns the files written.
+def write_onnx(model: ir.Model, path: Path) -> None:
+    """Write a model and check it; large weights go to `<name>.data` beside it.
 
     Raises:
         CaptureError: the graph is not valid ONNX.
@@ -44,7 +44,6 @@ def write_onnx(model: ir.Model, path: Path) -> list[Path]:
     external = f"{path.name}.data" if size > INLINE_LIMIT else None
     ir.save(model, path, external_data=external)
     check_onnx(path)
-    return [path, path.with_name(external)] if external else [path]
 
 
 def check_onnx(path: Path) -> None:

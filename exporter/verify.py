@@ -100,11 +100,7 @@ def _fresh(folder: Path, manifest: Manifest, model: str | None, seed: int, progr
     with evaluating(built):
         bounds = {name: bound for artifact in manifest.artifacts.values() for name, bound in artifact.bounds.items()}
         cases = make_cases(signature, traced_sizes(signature, example), seed, bounds)
-        found = []
-        for item in expect(built, signature, cases, example):
-            found.append(item)
-            progress("reference", len(found), len(cases))
-    return found
+        return expect(built, signature, cases, example, advance=lambda done: progress("reference", done, len(cases)))
 
 
 def _rebuild(folder: Path, manifest: Manifest, model: str | None) -> nn.Module:

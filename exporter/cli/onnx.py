@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import choice, model_options, output_options
+from .options import bundle_folder, choice, model_options, output_options
 from .show import finish_export, progress
 
 
@@ -27,7 +27,7 @@ def onnx(
         exported = export_onnx(
             loaded.model,
             loaded.signature,
-            model.folder(out),
+            bundle_folder(out, loaded.source),
             verify=not no_verify,
             opset=opset,
             seed=model.seed,

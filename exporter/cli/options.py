@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ..loading import Loaded
+    from ..loading import Loaded, Source
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -49,9 +49,10 @@ class ModelChoice:
             **parse_settings(self.settings),
         )
 
-    def folder(self, out: Path | None) -> Path:
-        """Where the bundle goes: `--out`, or `artifacts/` and the model's name."""
-        return out or Path("artifacts") / self.model.rpartition(":")[2]
+
+def bundle_folder(out: Path | None, source: Source) -> Path:
+    """Where the bundle goes: `--out`, or `artifacts/` and the model's name."""
+    return out or Path("artifacts") / source.name
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:

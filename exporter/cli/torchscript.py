@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import choice, model_options, output_options
+from .options import bundle_folder, choice, model_options, output_options
 from .show import finish_export, progress
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def torchscript(
         exported = export_torchscript(
             loaded.model,
             loaded.signature,
-            model.folder(out),
+            bundle_folder(out, loaded.source),
             verify=not no_verify,
             method=method,
             seed=model.seed,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 from torch.export import ExportedProgram
 
+from ..capture.operators import DOMAIN
 from .native import lower_native
 from .scan import lower_scan
 from .stack import Stack, is_stack, read_stack
@@ -35,7 +36,7 @@ def lower(program: ExportedProgram) -> ir.Model:
         while value.name in model.graph.initializers:
             value.name = f"{value.name}_"
         model.graph.register_initializer(value)
-    model.opset_imports.pop("rnn_export", None)
+    model.opset_imports.pop(DOMAIN, None)
     return model
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
@@ -40,17 +40,32 @@ class Expected:
 
 
 def expect(
-    model: nn.Module, signature: Signature, cases: Sequence[Case], example: Mapping[str, Array] | None = None
-) -> Iterator[Expected]:
-    """Run every case through PyTorch, in the model's precision and in float64."""
+    model: nn.Module,
+    signature: Signature,
+    cases: Sequence[Case],
+    example: Mapping[str, Array] | None = None,
+    advance: Callable[[int], None] = lambda done: None,
+) -> list[Expected]:
+    """Run every case through PyTorch, in the model's precision and in float64.
+
+    Args:
+        advance: called after each case with how many are done.
+    """
     oracle = Oracle(model, signature)
+    found = []
     for case in cases:
-        inputs = make_inputs(signature, case, example)
-        try:
-            reference = oracle.compute(inputs, JITTERS if case.values != "saturating" else JITTERS_AT_TIES)
-            yield Expected(case, inputs, reference, touched=_touched(oracle, signature, case, reference, example))
-        except RefusedError as refused:
-            yield Expected(case, inputs, None, str(refused))
+        found.append(_expect_case(oracle, signature, case, example))
+        advance(len(found))
+    return found
+
+
+def _expect_case(oracle: Oracle, signature: Signature, case: Case, example: Mapping[str, Array] | None) -> Expected:
+    inputs = make_inputs(signature, case, example)
+    try:
+        reference = oracle.compute(inputs, JITTERS if case.values != "saturating" else JITTERS_AT_TIES)
+        return Expected(case, inputs, reference, touched=_touched(oracle, signature, case, reference, example))
+    except RefusedError as refused:
+        return Expected(case, inputs, None, str(refused))
 
 
 def _touched(

@@ -89,7 +89,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def judge(path: Path) -> Report:
     loaded = load("initial_state", **SMALL["initial_state"], cell="gru")
     traced = traced_sizes(loaded.signature)
-    expected = list(expect(loaded.model.eval(), loaded.signature, make_cases(loaded.signature, traced, 3)))
+    expected = expect(loaded.model.eval(), loaded.signature, make_cases(loaded.signature, traced, 3))
     session = open_session("onnxruntime:cpu", path, loaded.signature.outputs)
     return check(session, expected, artifact=path.name, runtime="onnxruntime:cpu", traced=traced, seed=3)
 
