@@ -76,6 +76,22 @@ def load(
         WeightsError: the checkpoint cannot be read or does not fit.
         SignatureError: `inputs` is malformed or does not fit `forward`.
     """
+    return load_with(
+        model, arguments, weights=weights, weights_key=weights_key, inputs=inputs, outputs=outputs, seed=seed
+    )
+
+
+def load_with(
+    model: str,
+    arguments: Mapping[str, Any],
+    *,
+    weights: str | Path | None = None,
+    weights_key: str | None = None,
+    inputs: Mapping[str, TensorSpec | str] | None = None,
+    outputs: Sequence[str] = (),
+    seed: int = 0,
+) -> Loaded:
+    """`load` with the factory's arguments apart, whatever they are called: a factory may have a `seed` of its own."""
     if weights_key is not None and weights is None:
         raise WeightsError("A key names an entry of a checkpoint. Give the checkpoint too, with --weights.")
     with _importable(Path.cwd()):

@@ -15,7 +15,7 @@ from .bundle import read_bundle
 from .checkpoint import load_weights
 from .errors import BundleError
 from .evaluation import evaluating
-from .loading import load, may_be_named
+from .loading import load_with, may_be_named
 from .manifest import Manifest
 from .parity import Expected, Report, check, expect, make_cases, traced_sizes
 from .parity.compare import Typical
@@ -106,12 +106,12 @@ def _fresh(folder: Path, manifest: Manifest, model: str | None, seed: int, progr
 def _rebuild(folder: Path, manifest: Manifest, model: str | None) -> nn.Module:
     source = manifest.source or {"model": model, "arguments": {}, "seed": 0}
     signature: Signature = manifest.signature
-    loaded = load(
+    loaded = load_with(
         model or source["model"],
+        source["arguments"],
         inputs=signature.inputs,
         outputs=signature.outputs,
         seed=source["seed"],
-        **source["arguments"],
     )
     load_weights(loaded.model, folder / WEIGHTS)
     return loaded.model

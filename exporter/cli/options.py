@@ -31,7 +31,7 @@ class ModelChoice:
         """Build the model."""
         from ..arguments import parse_settings
         from ..errors import SignatureError
-        from ..loading import load
+        from ..loading import load_with
         from ..signature import parse_input
 
         parsed = [parse_input(text) for text in self.inputs]
@@ -39,14 +39,14 @@ class ModelChoice:
         for name in names:
             if names.count(name) > 1:
                 raise SignatureError(f"The input '{name}' is described twice. Give every input its own name.")
-        return load(
+        return load_with(
             self.model,
+            parse_settings(self.settings),
             weights=self.weights,
             weights_key=self.weights_key,
             inputs=dict(parsed),
             outputs=[name.strip() for text in self.outputs for name in text.split(",")],
             seed=self.seed,
-            **parse_settings(self.settings),
         )
 
 

@@ -120,6 +120,14 @@ if __name__ == "__main__":
     assert "Built the model again" in rebuilt.stdout
 
 
+def test_a_factory_may_have_arguments_called_as_ours(cli: Cli, write: Callable[[str], Path]) -> None:
+    write("def make(seed: int, weights: str, model: int):\n    return nn.GRU(3, seed + model)")
+    own = ["--set", "seed=1", "--set", "weights=none at all", "--set", "model=4"]
+    result = cli("onnx", "--model", "user_model.py:make", *own, "--input", "x: float32[T, N, 3]", "--seed", "7")
+    assert result.exit_code == 0, result.output
+    assert cli("verify", "artifacts/make", "--model", "user_model.py:make").exit_code == 0
+
+
 def test_a_package_class_is_built_again(cli: Cli) -> None:
     arguments = ["--model", "torch.nn:GRU", "--set", "input_size=3", "--set", "hidden_size=4"]
     assert cli("onnx", *arguments, "--input", "x: float32[T, N, 3]").exit_code == 0
