@@ -9,6 +9,7 @@ from torch import nn
 
 from .assembly import Exported, assemble
 from .bundle import replacing
+from .calling import arrange
 from .capture import BakedSizeError, Bounds, capture
 from .errors import CaptureError
 from .evaluation import evaluating, unwrap
@@ -121,7 +122,16 @@ def _onnx_graph(prepared: Prepared, notes: list[str]) -> tuple[ir.Model, str, Bo
         for name, bound in bounds.items()
         if "max" in bound
     ]
-    return lower(program), "torch.export", bounds
+    graph = lower(program)
+    _order_inputs(graph, prepared)
+    return graph, "torch.export", bounds
+
+
+def _order_inputs(graph: ir.Model, prepared: Prepared) -> None:
+    """Inputs in the signature's order: the capture has them as PyTorch flattens forward's arguments."""
+    flattened = arrange(prepared.model, prepared.signature.inputs).order()
+    inputs = dict(zip(flattened, graph.graph.inputs, strict=True))
+    graph.graph.inputs[:] = [inputs[name] for name in prepared.signature.inputs]
 
 
 def _scripted_graph(prepared: Prepared, baked: BakedSizeError) -> ir.Model:

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram
+from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.fx import Node
 
+from ..calling import arrange
 from ..errors import CaptureError, RnnExportError, first_line
 from ..quiet import quiet
 from ..signature import Signature
+from .outputs import returning_tensors
 from .whole import WholeRecurrence
 from .zero_states import drop_zero_states
 
@@ -71,12 +73,13 @@ def _export_within(
     model: nn.Module, signature: Signature, example: Mapping[str, Tensor], bounds: Bounds
 ) -> ExportedProgram:
     dims = {name: Dim(name, **bounds.get(name, {})) for name in signature.symbols}
-    dynamic_shapes = tuple(
-        {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
-        for spec in signature.inputs.values()
-    )
-    with quiet(), torch.no_grad(), WholeRecurrence():
-        program = torch.export.export(model, tuple(example.values()), dynamic_shapes=dynamic_shapes, strict=False)
+    args, kwargs = arrange(model, signature.inputs).arguments(example)
+    collected = ShapesCollection()
+    for name, spec in signature.inputs.items():
+        collected[example[name]] = {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+    shapes = collected.dynamic_shapes(model, args, kwargs)
+    with quiet(), torch.no_grad(), WholeRecurrence(), returning_tensors(model):
+        program = torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)
         return program.run_decompositions({}) if any(map(_mutates, program.graph.nodes)) else program
 
 

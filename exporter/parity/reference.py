@@ -13,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..calling import arrange
 from ..capture.outputs import flatten
-from ..errors import LoadError, first_line
+from ..errors import LoadError, SignatureError, first_line
 from ..quiet import quiet
 from ..signature import Signature
+from ..source_lines import at, user_line
 from .jitter import Jitter
 
 Array = NDArray[np.generic]
@@ -69,7 +71,7 @@ class Oracle:
         Raises:
             RefusedError: PyTorch raises for these inputs.
         """
-        tensors = [torch.from_numpy(array) for array in inputs.values()]
+        tensors = _tensors(inputs)
         with _threads(self._threads):
             return self._compute(tensors, jitters)
 
@@ -80,15 +82,15 @@ class Oracle:
             RefusedError: PyTorch raises for these inputs.
         """
         with _threads(self._threads):
-            return self._eager([torch.from_numpy(array) for array in inputs.values()])
+            return self._eager(_tensors(inputs))
 
-    def _eager(self, tensors: list[Tensor]) -> dict[str, Array]:
+    def _eager(self, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
         try:
             return self._named(run_eager(self._model, tensors))
         except Exception as error:  # whatever the model's forward raises
             raise RefusedError(f"{type(error).__name__}: {first_line(error)}") from error
 
-    def _compute(self, tensors: list[Tensor], jitters: int) -> Reference:
+    def _compute(self, tensors: Mapping[str, Tensor], jitters: int) -> Reference:
         named, exact = self._eager(tensors), self._exact(tensors)
         runs = [named, *filter(None, (self._jittered(tensors, seed) for seed in range(jitters)))]
         floats = [name for name, array in named.items() if np.issubdtype(array.dtype, np.floating)]
@@ -100,10 +102,10 @@ class Oracle:
         unsettled = {name: _changed([run[name] for run in runs]) for name in named if name not in floats}
         return Reference(named, exact, own, unsettled)
 
-    def _exact(self, tensors: list[Tensor]) -> dict[str, Array] | None:
+    def _exact(self, tensors: Mapping[str, Tensor]) -> dict[str, Array] | None:
         if self._double is None:
             return None
-        doubled = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
+        doubled = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
         try:
             with _default_dtype(torch.float64):
                 return self._named(run_eager(self._double, doubled))
@@ -111,9 +113,9 @@ class Oracle:
             self._double = None
             return None
 
-    def _jittered(self, tensors: list[Tensor], seed: int) -> dict[str, Array] | None:
+    def _jittered(self, tensors: Mapping[str, Tensor], seed: int) -> dict[str, Array] | None:
         jitter = Jitter(seed)
-        moved = jitter.inputs(tensors)
+        moved = dict(zip(tensors, jitter.inputs(list(tensors.values())), strict=True))
         try:
             with jitter:
                 return self._named(run_eager(self._model, moved))
@@ -125,10 +127,11 @@ class Oracle:
         return dict(zip(self._signature.outputs, leaves, strict=True))
 
 
-def run_eager(model: nn.Module, tensors: list[Tensor]) -> Any:
-    """The model's output for positional arguments, without gradients; the arguments are left as they are."""
+def run_eager(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
+    """The model's output for inputs by name, without gradients; the inputs are left as they are."""
+    args, kwargs = arrange(model, tensors).arguments({name: tensor.clone() for name, tensor in tensors.items()})
     with quiet(), torch.no_grad(), _buffers_kept(model):
-        return model(*[tensor.clone() for tensor in tensors])
+        return model(*args, **kwargs)
 
 
 def check_runs(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
@@ -136,13 +139,17 @@ def check_runs(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
 
     Raises:
         LoadError: the model's forward raises.
+        SignatureError: the inputs do not fit forward.
     """
     try:
-        return run_eager(model, list(tensors.values()))
+        return run_eager(model, tensors)
+    except SignatureError:
+        raise
     except Exception as error:  # whatever the model's forward raises
         given = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
         raise LoadError(
-            f"The model's forward raised {type(error).__name__} for {given}: {first_line(error)}. "
+            f"The model's forward raised {type(error).__name__}{at(user_line(error))} for {given}: "
+            f"{first_line(error)}. "
             "Describe its inputs as they are: order, dtypes, dimensions, and for integers their range."
         ) from error
 
@@ -153,6 +160,10 @@ def largest_error(array: Array, exact: Array) -> float:
         return 0.0
     finite = np.isfinite(array) & np.isfinite(exact)
     return float(np.max(np.abs(array[finite].astype(np.float64) - exact[finite].astype(np.float64)), initial=0.0))
+
+
+def _tensors(inputs: Mapping[str, Array]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in inputs.items()}
 
 
 def _changed(runs: list[Array]) -> NDArray[np.bool_]:
