@@ -9,13 +9,10 @@ from torch import nn
 
 from .assembly import Exported, assemble
 from .bundle import replacing
-from .calling import arrange
-from .capture import BakedSizeError, Bounds, capture
-from .errors import CaptureError
+from .capture import Bounds, capture
 from .evaluation import evaluating, unwrap
 from .loading import Source
 from .lowering import OPSET, lower
-from .lowering.scripted import lower_scripted
 from .manifest import Artifact
 from .onnx_file import write_onnx
 from .passes import check_opset, optimize
@@ -64,11 +61,11 @@ def export_onnx(
     model = unwrap(model)
     with replacing(Path(out)) as folder, evaluating(model) as notes:
         prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
-        graph, made_by, bounds = _onnx_graph(prepared, notes)
+        graph, bounds = _onnx_graph(prepared, notes)
         progress("optimize", 0, 1)
         optimize(graph, prepared.signature, opset)
         write_onnx(graph, folder / ONNX)
-        artifact = Artifact("onnxruntime:cpu", made_by, opset, bounds, None)
+        artifact = Artifact("onnxruntime:cpu", "torch.export", opset, bounds, None)
         return assemble(prepared, folder, Path(out), ONNX, artifact, notes, verify)
 
 
@@ -104,38 +101,18 @@ def export_torchscript(
         return assemble(prepared, folder, Path(out), TORCHSCRIPT, artifact, notes, verify)
 
 
-def _onnx_graph(prepared: Prepared, notes: list[str]) -> tuple[ir.Model, str, Bounds]:
-    """The unoptimized graph, how it was made, and within which sizes; what is to be said is added to the notes."""
+def _onnx_graph(prepared: Prepared, notes: list[str]) -> tuple[ir.Model, Bounds]:
+    """The unoptimized graph, and within which sizes it holds; what is to be said is added to the notes."""
     prepared.progress("capture", 0, 1)
-    try:
-        program, bounds = capture(prepared.model, prepared.signature, prepared.tensors)
-    except BakedSizeError as baked:
-        graph = _scripted_graph(prepared, baked)
-        notes.append(
-            "A Python loop or branch depends on a dynamic size: exported through TorchScript, where a loop becomes an "
-            "ONNX Loop, which is right but slow."
-        )
-        return graph, "torch.jit.script and the deprecated exporter", {}
+    captured = capture(prepared.model, prepared.signature, prepared.tensors)
     prepared.progress("lower", 0, 1)
     notes += [
         f"{name} is taken to be at most {bound['max']}: beyond it the model cannot run or takes another path."
-        for name, bound in bounds.items()
+        for name, bound in captured.bounds.items()
         if "max" in bound
     ]
-    graph = lower(program)
-    _order_inputs(graph, prepared)
-    return graph, "torch.export", bounds
-
-
-def _order_inputs(graph: ir.Model, prepared: Prepared) -> None:
-    """Inputs in the signature's order: the capture has them as PyTorch flattens forward's arguments."""
-    flattened = arrange(prepared.model, prepared.signature.inputs).order()
-    inputs = dict(zip(flattened, graph.graph.inputs, strict=True))
+    graph = lower(captured.program)
+    # The capture has the inputs as PyTorch flattens forward's arguments.
+    inputs = dict(zip(captured.inputs, graph.graph.inputs, strict=True))
     graph.graph.inputs[:] = [inputs[name] for name in prepared.signature.inputs]
-
-
-def _scripted_graph(prepared: Prepared, baked: BakedSizeError) -> ir.Model:
-    try:
-        return lower_scripted(prepared.model, prepared.signature, prepared.tensors)
-    except CaptureError as not_scripted:
-        raise CaptureError(f"{baked} {not_scripted}") from baked
+    return graph, captured.bounds

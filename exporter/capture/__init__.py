@@ -2,124 +2,96 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram, ShapesCollection
-from torch.fx import Node
+from torch.export import ExportedProgram
 
 from ..calling import arrange
 from ..errors import CaptureError, RnnExportError, first_line
-from ..quiet import quiet
 from ..signature import Signature
-from .outputs import returning_tensors
-from .whole import WholeRecurrence
+from ..source_lines import at, node_line, user_line
+from .exporting import Bounds, export
+from .rolling import UnlikeError, export_rolled
 from .zero_states import drop_zero_states
 
-__all__ = ["BakedSizeError", "Bounds", "capture"]
+__all__ = ["Bounds", "Captured", "capture"]
 
 
-Bounds = dict[str, dict[str, int]]
+@dataclass(frozen=True)
+class Captured:
+    """A captured program, the names of its inputs in its order, and the bounds that the sizes had to be given.
 
-# How often a bound may bring forth the next before the capture is given up.
-_NARROWINGS = 8
+    Bounds are sizes beyond which the model takes another path or cannot run, such as `{"T": {"max": 300}}`. `rolled`
+    are the sizes over which the model loops in Python, each loop of which is now one `scan`.
+    """
+
+    program: ExportedProgram
+    inputs: tuple[str, ...]
+    bounds: Bounds
+    rolled: tuple[str, ...] = ()
 
 
-class BakedSizeError(CaptureError):
-    """`torch.export` found that a named size can only be the example's: a Python loop ran over it, say."""
-
-
-def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> tuple[ExportedProgram, Bounds]:
-    """Capture `model` with each symbolic dimension of `signature` dynamic; also returns the bounds it had to set.
-
-    Bounds are sizes beyond which the model takes another path or cannot run, such as `{"T": {"max": 300}}`.
+def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> Captured:
+    """Capture `model` with each symbolic dimension of `signature` dynamic.
 
     Args:
         model: in evaluation mode.
-        signature: inputs in the order of `forward`'s positional arguments.
+        signature: its inputs.
         example: a tensor per input, the sizes of whose symbolic dimensions differ from one another and from 1.
 
     Raises:
-        BakedSizeError: the model works at the example's sizes alone.
-        CaptureError: `torch.export` cannot capture the model for another reason.
+        CaptureError: the model cannot be captured; the message says why, and where it can, at which line.
     """
     try:
-        program, bounds = _export(model, signature, example)
+        program, bounds = export(model, signature, example)
+        captured = Captured(program, tuple(arrange(model, signature.inputs).order()), bounds)
     except RnnExportError:
         raise
     except Exception as error:  # torch.export raises whatever the captured code raises
-        raise _explain(error, signature) from error
-    drop_zero_states(program)
-    return program, bounds
+        captured = _rolled(model, signature, example, error)
+    drop_zero_states(captured.program)
+    return captured
 
 
-def _export(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> tuple[ExportedProgram, Bounds]:
-    """Capture with sizes unbounded, or within the bounds that the model turns out to need (a convolution's, say)."""
-    bounds: Bounds = {}
-    for _ in range(_NARROWINGS):
-        try:
-            return _export_within(model, signature, example, bounds), bounds
-        except torch._dynamo.exc.UserError as error:
-            narrower = {**bounds, **_suggested_bounds(str(error), bounds)}
-            if narrower == bounds:
-                raise
-            bounds = narrower
-    return _export_within(model, signature, example, bounds), bounds
+def _rolled(model: nn.Module, signature: Signature, example: Mapping[str, Tensor], error: Exception) -> Captured:
+    """Capture a model that `torch.export` takes at fixed sizes alone, as it does where a Python loop runs over one."""
+    baked = [name for name in signature.symbols if _is_baked(name, str(error))]
+    symbols = tuple(baked or signature.symbols)
+    try:
+        program, bounds = export_rolled(model, signature, example, symbols)
+    except UnlikeError as unlike:
+        raise _cannot_roll(symbols, unlike) from error
+    except Exception as second:  # the model cannot be captured at fixed sizes either
+        raise _explain(error, symbols if baked else ()) from second
+    return Captured(program, tuple(signature.inputs), bounds, symbols)
 
 
-def _export_within(
-    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], bounds: Bounds
-) -> ExportedProgram:
-    dims = {name: Dim(name, **bounds.get(name, {})) for name in signature.symbols}
-    args, kwargs = arrange(model, signature.inputs).arguments(example)
-    collected = ShapesCollection()
-    for name, spec in signature.inputs.items():
-        collected[example[name]] = {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
-    shapes = collected.dynamic_shapes(model, args, kwargs)
-    with quiet(), torch.no_grad(), WholeRecurrence(), returning_tensors(model):
-        program = torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)
-        return program.run_decompositions({}) if any(map(_mutates, program.graph.nodes)) else program
+def _is_baked(name: str, message: str) -> bool:
+    return f"Constraints violated ({name})" in message or f"  {name} = " in message
 
 
-def _suggested_bounds(message: str, bounds: Bounds) -> Bounds:
-    """Bounds in lines such as `T = Dim('T', min=3, max=300)`; nothing if another kind of change is suggested.
-
-    Where nothing is suggested, a size that may not be 1 further on (T - 2 after a convolution) is bounded one higher.
-    The graph computes such sizes all the same; the cases at these sizes tell whether it is right there.
-    """
-    suggestions = message.partition("Suggested fixes:")[2].strip().partition("\n\n")[0].splitlines()
-    violated = re.search(r"Constraints violated \(([\w, ]+)\)", message)
-    if not suggestions and violated and "!= 1" in message:
-        return {
-            name: {**bounds[name], "min": bounds[name]["min"] + 1}
-            for name in violated[1].split(", ")
-            if "min" in bounds.get(name, {})
-        }
-    found = {}
-    for line in suggestions:
-        match = re.fullmatch(r"\s*(\w+) = Dim\('\w+'((?:, (?:min|max)=\d+)+)\)\s*", line)
-        if match is None:
-            return {}
-        found[match[1]] = {kind: int(number) for kind, number in re.findall(r"(min|max)=(\d+)", match[2])}
-    return found
+def _cannot_roll(symbols: Sequence[str], unlike: UnlikeError) -> CaptureError:
+    names = " and ".join(symbols)
+    if unlike.op is None:
+        return CaptureError(f"The model depends on {names} in a way that cannot be exported: {unlike}.")
+    what = getattr(unlike.op.target, "__name__", str(unlike.op.target)).partition(".")[0]
+    return CaptureError(
+        f"The model works for one value of {names} only: it loops over it, but not every step is the same. "
+        f"'{what}'{at(node_line(unlike.op.node))} {unlike}. "
+        "Make the steps alike, or put what differs before or after the loop."
+    )
 
 
-def _mutates(node: Node) -> bool:
-    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
-
-
-def _explain(error: Exception, signature: Signature) -> CaptureError:
-    text = str(error)
-    baked = [name for name in signature.symbols if f"Constraints violated ({name})" in text or f"  {name} = " in text]
-    if baked or "Constraints violated" in text:
-        names = " and ".join(baked) or "a named size"
-        return BakedSizeError(
-            f"The model works for one value of {names} only: a Python loop runs over it, or it is used as a plain "
-            "number. Use tensor operations or a recurrent layer there, or give the size as a number in the input."
+def _explain(error: Exception, baked: Sequence[str]) -> CaptureError:
+    line = at(user_line(error))
+    if baked:
+        return CaptureError(
+            f"The model works for one value of {' and '.join(baked)} only{line}: it is used as a plain number there. "
+            "Use tensor operations or a recurrent layer, or give the size as a number in the input."
         )
     return CaptureError(
-        f"torch.export cannot capture the model ({type(error).__name__}: {first_line(error)}). "
-        "Replace that operation in forward, or run with --debug to see where it is."
+        f"torch.export cannot capture the model{line} ({type(error).__name__}: {first_line(error)}). "
+        "Replace that operation in forward."
     )

@@ -29,8 +29,9 @@ def lower(program: ExportedProgram) -> ir.Model:
     """
     model = translate(program)
     tape = ir.tape.Tape()
-    for node in [node for node in model.graph if is_stack(node)]:
-        _replace(model.graph, node, tape)
+    for node in [node for node in ir.traversal.RecursiveGraphIterator(model.graph) if is_stack(node)]:
+        assert isinstance(node.graph, ir.Graph)
+        _replace(node.graph, node, tape)
     _drop_unused_initializers(model.graph)
     for value in tape.initializers:
         while value.name in model.graph.initializers:

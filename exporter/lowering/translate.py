@@ -28,7 +28,7 @@ def translate(program: ExportedProgram) -> ir.Model:
         CaptureError: an operator of the model has no ONNX translation.
     """
     try:
-        with quiet():
+        with quiet(), torch.no_grad():
             exported = torch.onnx.export(
                 program,
                 dynamo=True,
