@@ -26,7 +26,7 @@ def recur(cell: Cell, xs: Any, state: Any) -> tuple[Tensor, Any]:
         state: before the first step: a tensor, or a tuple, list or dictionary of tensors.
 
     Returns:
-        ys: float[T, ...], what each step puts out: where the cell returns nothing but its state, the first tensor of it.
+        ys: float[T, ...], what each step puts out; where the cell returns its state alone, the first tensor of that.
         state: after the last step.
 
     Raises:
