@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.fx import Node
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..calling import arrange
 from ..errors import CaptureError, RnnExportError, first_line
 from ..quiet import quiet
 from ..signature import Signature
+from ..source_lines import at, user_line
+from .computed_weights import fold_computed_weights
+from .decisions import deciding
 from .outputs import returning_tensors
+from .sizes import FAR, at_other_sizes
+from .stand_ins import StandIns
 from .whole import WholeRecurrence
 from .zero_states import drop_zero_states
 
@@ -45,14 +52,55 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
         BakedSizeError: the model works at the example's sizes alone.
         CaptureError: `torch.export` cannot capture the model for another reason.
     """
-    try:
-        program, bounds = _export(model, signature, example)
-    except RnnExportError:
-        raise
-    except Exception as error:  # torch.export raises whatever the captured code raises
-        raise _explain(error, signature) from error
+    with deciding() as decisions:
+        try:
+            program, bounds = _export_apart(model, signature, example)
+        except RnnExportError:
+            raise
+        except Exception as error:  # torch.export raises whatever the captured code raises
+            raise _explain(error, signature, decisions.baked_at) from error
     drop_zero_states(program)
+    fold_computed_weights(program)
     return program, bounds
+
+
+def _export_apart(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor]
+) -> tuple[ExportedProgram, Bounds]:
+    """Capture; where sizes are computed (by strides, padding, chunks) as PyTorch cannot reason about, trust it.
+
+    The second capture is at sizes that are not mistaken for others, far from 1, and takes for true what PyTorch's own
+    code has to know of computed sizes; the cases at all sizes tell whether the graph is right there. Decisions of the
+    model's own are not taken for true.
+
+    Raises:
+        BakedSizeError: the model decides by a size.
+    """
+    try:
+        return _export(model, signature, example)
+    except torch._dynamo.exc.UserError as error:
+        if "satisfy the generated guard" not in str(error):
+            raise
+        return _export_trusting(model, signature, at_other_sizes(signature, example)) or _raise(error), {}
+
+
+def _export_trusting(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> ExportedProgram | None:
+    bounds: Bounds = {name: {"min": FAR} for name in signature.symbols}
+    with deciding() as decisions:
+        try:
+            program = _export_within(model, signature, example, bounds, trusting=True)
+        except Exception:  # the first capture's error says more, as it is about the sizes that were given
+            return None
+    if decisions.branch:
+        raise BakedSizeError(
+            f"The model takes one path or another by a named size, at {decisions.branch}. Compute it in one way for "
+            "all sizes (pad to a multiple, say, or choose with torch.where), or give the size as a number in the input."
+        )
+    return program
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _export(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> tuple[ExportedProgram, Bounds]:
@@ -70,7 +118,7 @@ def _export(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
 
 
 def _export_within(
-    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], bounds: Bounds
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], bounds: Bounds, *, trusting: bool = False
 ) -> ExportedProgram:
     dims = {name: Dim(name, **bounds.get(name, {})) for name in signature.symbols}
     args, kwargs = arrange(model, signature.inputs).arguments(example)
@@ -78,8 +126,15 @@ def _export_within(
     for name, spec in signature.inputs.items():
         collected[example[name]] = {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
     shapes = collected.dynamic_shapes(model, args, kwargs)
-    with quiet(), torch.no_grad(), WholeRecurrence(), returning_tensors(model):
-        program = torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)
+    with quiet(), torch.no_grad(), StandIns(), WholeRecurrence(), returning_tensors(model):
+        program = torch.export.export(
+            model,
+            args,
+            kwargs,
+            dynamic_shapes=shapes,
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=trusting,
+        )
         return program.run_decompositions({}) if any(map(_mutates, program.graph.nodes)) else program
 
 
@@ -110,16 +165,23 @@ def _mutates(node: Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
-def _explain(error: Exception, signature: Signature) -> CaptureError:
+def _explain(error: Exception, signature: Signature, baked_at: str) -> CaptureError:
     text = str(error)
     baked = [name for name in signature.symbols if f"Constraints violated ({name})" in text or f"  {name} = " in text]
     if baked or "Constraints violated" in text:
         names = " and ".join(baked) or "a named size"
         return BakedSizeError(
-            f"The model works for one value of {names} only: a Python loop runs over it, or it is used as a plain "
-            "number. Use tensor operations or a recurrent layer there, or give the size as a number in the input."
+            f"The model works for one value of {names} only{at(baked_at)}: a Python loop runs over it, or it is used "
+            "as a plain number. Use tensor operations or a recurrent layer there, or give the size as a number in the "
+            "input."
+        )
+    place = at(user_line(error))
+    if isinstance(error, GuardOnDataDependentSymNode):
+        return CaptureError(
+            f"The model uses a value that it computes as a plain number or truth{place}, which a graph cannot. "
+            "Use tensor operations there, such as torch.where, masked_fill or gather."
         )
     return CaptureError(
-        f"torch.export cannot capture the model ({type(error).__name__}: {first_line(error)}). "
-        "Replace that operation in forward, or run with --debug to see where it is."
+        f"torch.export cannot capture the model{place} ({type(error).__name__}: {first_line(error)}). "
+        "Replace that operation in forward."
     )
