@@ -28,13 +28,17 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[list[str]]:
-    """Put a model in evaluation mode for a block; yields what is to be said about that, and restores every flag."""
+    """Put a model in evaluation mode for a block; yields what is to be said about that, and restores every flag.
+
+    What torch.compile has wrapped runs as it was written: to compile it would take long and compute the same.
+    """
     before = {module: module.training for module in model.modules()}
     moving = sorted({type(module).__name__ for module in before if before[module] and _moves(module)})
     model.eval()
     try:
         act = " and ".join(moving)
-        yield [f"In training mode {act} would act; the model is exported in evaluation mode."] if moving else []
+        with torch.compiler.set_stance("force_eager"):
+            yield [f"In training mode {act} would act; the model is exported in evaluation mode."] if moving else []
     finally:
         for module, training in before.items():
             module.training = training

@@ -14,6 +14,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..calling import arrange
 from ..errors import CaptureError, RnnExportError, first_line
+from ..keeping import kept
 from ..quiet import quiet
 from ..signature import Signature
 from ..source_lines import at, user_line
@@ -126,7 +127,7 @@ def _export_within(
     for name, spec in signature.inputs.items():
         collected[example[name]] = {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
     shapes = collected.dynamic_shapes(model, args, kwargs)
-    with quiet(), torch.no_grad(), StandIns(), WholeRecurrence(), returning_tensors(model):
+    with quiet(), torch.no_grad(), kept(model), StandIns(), WholeRecurrence(), returning_tensors(model):
         program = torch.export.export(
             model,
             args,

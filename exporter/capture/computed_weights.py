@@ -1,7 +1,7 @@
 """Weights that forward computes from parameters alone (weight_norm, a parametrization, pruning): computed once, here.
 
-In evaluation mode they are the same for every input. What is a mere view of a parameter is left for what it is, so that a
-weight that is used in two ways is stored once; but recurrent layers take their weights in an order of their own anyway.
+In evaluation mode they are the same for every input. What is a mere view of a parameter is left for what it is, so
+that a weight that is used in two ways is stored once; but recurrent layers reorder their weights anyway.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ def _constant_nodes(program: ExportedProgram, stored: Mapping[Node, Tensor]) -> 
 
 
 def _is_random(node: Node) -> bool:
+    if node.target is _aten.dropout.default and node.args[2] is False:
+        return False
     return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
 
 
@@ -131,9 +133,9 @@ def _evaluate(node: Node, values: dict[Node, Any]) -> Any:
 
 
 def _name(program: ExportedProgram, node: Node, stored: Mapping[Node, Tensor]) -> str:
-    """What the computed weight is called in the layer: rnn.weight_hh_l0 for rnn.parametrizations.weight_hh_l0.original0."""
-    targets = dict(zip(_placeholders(program), (spec.target for spec in program.graph_signature.input_specs), strict=True))
-    name = str(targets[_leaves(node, stored)[0]])
+    """What the layer calls it: rnn.weight_hh_l0 for rnn.parametrizations.weight_hh_l0.original0."""
+    specs = dict(zip(_placeholders(program), program.graph_signature.input_specs, strict=True))
+    name = str(specs[_leaves(node, stored)[0]].target)
     name = _SUFFIX.sub("", _PARAMETRIZED.sub(r"\1", name))
     while name in program.state_dict:
         name += "_"
