@@ -12,7 +12,7 @@ from .bundle import replacing
 from .calling import arrange
 from .capture import BakedSizeError, Bounds, capture
 from .errors import CaptureError
-from .evaluation import evaluating, unwrap
+from .evaluation import as_python, check_same, evaluating, unwrap
 from .loading import Source
 from .lowering import OPSET, lower
 from .lowering.scripted import lower_scripted
@@ -61,9 +61,13 @@ def export_onnx(
         InputError: the model, signature, example, opset or folder does not fit.
     """
     check_opset(opset)
-    model = unwrap(model)
-    with replacing(Path(out)) as folder, evaluating(model) as notes:
+    given = unwrap(model)
+    model = as_python(given)
+    with replacing(Path(out)) as folder, evaluating(model) as notes, evaluating(given):
         prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
+        if model is not given:
+            check_same(given, model, prepared.tensors)
+        notes.extend(_state_notes(prepared))
         graph, made_by, bounds = _onnx_graph(prepared, notes)
         progress("optimize", 0, 1)
         optimize(graph, prepared.signature, opset)
@@ -94,6 +98,7 @@ def export_torchscript(
     model = unwrap(model)
     with replacing(Path(out)) as folder, evaluating(model) as notes:
         prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
+        notes.extend(_state_notes(prepared))
         progress("compile", 0, 1)
         compiled = compile_torchscript(model, prepared.tensors, method)
         (folder / TORCHSCRIPT).write_bytes(compiled.archive)
@@ -125,6 +130,15 @@ def _onnx_graph(prepared: Prepared, notes: list[str]) -> tuple[ir.Model, str, Bo
     graph = lower(program)
     _order_inputs(graph, prepared)
     return graph, "torch.export", bounds
+
+
+def _state_notes(prepared: Prepared) -> list[str]:
+    if not prepared.carries_state:
+        return []
+    return [
+        "The model keeps a state from call to call, which an exported one does not: each of its calls starts from the "
+        "model as it is now. Take the state as an input and return it."
+    ]
 
 
 def _order_inputs(graph: ir.Model, prepared: Prepared) -> None:

@@ -1,4 +1,4 @@
-"""A forward may write to its model: attributes, lists, buffers. Every run starts alike, and leaves the model as it was."""
+"""A forward may write to its model (attributes, lists, buffers): every run starts alike, and leaves it as it was."""
 
 from __future__ import annotations
 

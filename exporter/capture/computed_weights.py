@@ -126,9 +126,10 @@ def _evaluate(node: Node, values: dict[Node, Any]) -> Any:
     if node not in values:
         for used in node.all_input_nodes:
             _evaluate(used, values)
-        args, kwargs = (map_arg(given, values.__getitem__) for given in (node.args, node.kwargs))
+        args: Any = map_arg(node.args, values.__getitem__)
+        kwargs: Any = map_arg(node.kwargs, values.__getitem__)
         with torch.no_grad():
-            values[node] = node.target(*args, **kwargs)  # type: ignore[operator, misc]
+            values[node] = node.target(*args, **kwargs)  # type: ignore[operator]
     return values[node]
 
 
@@ -150,7 +151,7 @@ def _add_buffer(program: ExportedProgram, node: Node, value: Tensor, name: str) 
     specs = program.graph_signature.input_specs
     place = sum(spec.kind in _KEPT for spec in specs)
     with program.graph.inserting_before(_placeholders(program)[place]):
-        added = program.graph.placeholder(f"b_{re.sub(r'[^A-Za-z0-9_]', '_', name)}")
+        added: Node = program.graph.placeholder(f"b_{re.sub(r'[^A-Za-z0-9_]', '_', name)}")
     added.meta["val"] = node.meta["val"]
     specs.insert(place, InputSpec(InputKind.BUFFER, TensorArgument(added.name), name, persistent=True))
     program.state_dict[name] = value.detach().contiguous()

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 
 from ..source_lines import current_line, is_users
 
@@ -77,8 +78,10 @@ def deciding() -> Iterator[Decisions]:
 
 
 def _is_asked_by_user() -> bool:
-    """Whether the innermost Python function that asks for a plain value is called from the user's own line."""
-    frame = sys._getframe(1)
+    """Whether what asks for a plain value, innermost, is asked by the user's own line."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_name not in _ASKS:
-        frame = frame.f_back  # type: ignore[assignment]
-    return frame is not None and frame.f_back is not None and is_users(frame.f_back.f_code.co_filename)
+        frame = frame.f_back
+    while frame is not None and frame.f_code.co_name in _ASKS:
+        frame = frame.f_back
+    return frame is not None and is_users(frame.f_code.co_filename)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import torch
@@ -18,6 +19,19 @@ class Plain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.rnn(x)[0])
+
+
+class LastLayer(nn.Module):
+    """A layer of layers, as it may be scripted: nn.LSTM on its own cannot be called once it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 4, 2, bidirectional=True)
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y, (h, _) = self.lstm(x)
+        return self.fc(y), h
 
 
 @form(TIME_FIRST)
@@ -68,7 +82,7 @@ def parallel_part() -> nn.Module:
 
 @form(TIME_FIRST)
 def scripted_part() -> nn.Module:
-    return Plain(torch.jit.script(nn.LSTM(3, 4)))
+    return Plain(torch.jit.script(LastLayer()))
 
 
 @form(TIME_FIRST)
@@ -82,13 +96,11 @@ def scripted() -> nn.Module:
 
 
 @form(TIME_FIRST)
-def traced_part() -> nn.Module:
-    return Plain(torch.jit.trace(nn.LSTM(3, 4).eval(), torch.randn(5, 2, 3)))
-
-
-@form(TIME_FIRST)
-def traced() -> nn.Module:
-    return torch.jit.trace(Plain().eval(), torch.randn(5, 2, 3))
+def scripted_and_loaded() -> nn.Module:
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.script(Plain(LastLayer())), buffer)
+    buffer.seek(0)
+    return torch.jit.load(buffer)
 
 
 @torch.jit.script
