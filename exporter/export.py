@@ -10,7 +10,7 @@ from torch import nn
 from .assembly import Exported, assemble
 from .bundle import replacing
 from .capture import Bounds, capture
-from .evaluation import evaluating, unwrap
+from .evaluation import as_python, check_same, evaluating, unwrap
 from .loading import Source
 from .lowering import OPSET, lower
 from .manifest import Artifact
@@ -58,9 +58,13 @@ def export_onnx(
         InputError: the model, signature, example, opset or folder does not fit.
     """
     check_opset(opset)
-    model = unwrap(model)
-    with replacing(Path(out)) as folder, evaluating(model) as notes:
+    given = unwrap(model)
+    model = as_python(given)
+    with replacing(Path(out)) as folder, evaluating(model) as notes, evaluating(given):
         prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
+        if model is not given:
+            check_same(given, model, prepared.tensors)
+        notes.extend(_state_notes(prepared))
         graph, bounds = _onnx_graph(prepared, notes)
         progress("optimize", 0, 1)
         optimize(graph, prepared.signature, opset)
@@ -91,6 +95,7 @@ def export_torchscript(
     model = unwrap(model)
     with replacing(Path(out)) as folder, evaluating(model) as notes:
         prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
+        notes.extend(_state_notes(prepared))
         progress("compile", 0, 1)
         compiled = compile_torchscript(model, prepared.tensors, method)
         (folder / TORCHSCRIPT).write_bytes(compiled.archive)
@@ -116,3 +121,12 @@ def _onnx_graph(prepared: Prepared, notes: list[str]) -> tuple[ir.Model, Bounds]
     inputs = dict(zip(captured.inputs, graph.graph.inputs, strict=True))
     graph.graph.inputs[:] = [inputs[name] for name in prepared.signature.inputs]
     return graph, captured.bounds
+
+
+def _state_notes(prepared: Prepared) -> list[str]:
+    if not prepared.carries_state:
+        return []
+    return [
+        "The model keeps a state from call to call, which an exported one does not: each of its calls starts from the "
+        "model as it is now. Take the state as an input and return it."
+    ]

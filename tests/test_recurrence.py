@@ -74,5 +74,7 @@ def test_steps_that_do_not_fit_are_refused(xs: object, message: str) -> None:
 
 
 def test_a_cell_that_returns_no_state_is_refused() -> None:
-    with pytest.raises(InputError, match="The cell LSTMCell returns neither a state of the form it is given nor a pair"):
+    with pytest.raises(
+        InputError, match="The cell LSTMCell returns neither a state of the form it is given nor a pair"
+    ):
         recur(nn.LSTMCell(3, 3), torch.zeros(2, 1, 3), [torch.zeros(1, 3), torch.zeros(1, 3)])

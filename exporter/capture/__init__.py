@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..calling import arrange
 from ..errors import CaptureError, RnnExportError, first_line
 from ..signature import Signature
 from ..source_lines import at, node_line, user_line
-from .exporting import Bounds, export
+from .computed_weights import fold_computed_weights
+from .decisions import deciding
+from .exporting import Bounds, BranchError, export
 from .rolling import UnlikeError, export_rolled
 from .zero_states import drop_zero_states
 
@@ -23,14 +27,12 @@ __all__ = ["Bounds", "Captured", "capture"]
 class Captured:
     """A captured program, the names of its inputs in its order, and the bounds that the sizes had to be given.
 
-    Bounds are sizes beyond which the model takes another path or cannot run, such as `{"T": {"max": 300}}`. `rolled`
-    are the sizes over which the model loops in Python, each loop of which is now one `scan`.
+    Bounds are sizes beyond which the model takes another path or cannot run, such as `{"T": {"max": 300}}`.
     """
 
     program: ExportedProgram
     inputs: tuple[str, ...]
     bounds: Bounds
-    rolled: tuple[str, ...] = ()
 
 
 def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> Captured:
@@ -44,36 +46,63 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
     Raises:
         CaptureError: the model cannot be captured; the message says why, and where it can, at which line.
     """
-    try:
-        program, bounds = export(model, signature, example)
-        captured = Captured(program, tuple(arrange(model, signature.inputs).order()), bounds)
-    except RnnExportError:
-        raise
-    except Exception as error:  # torch.export raises whatever the captured code raises
-        captured = _rolled(model, signature, example, error)
+    with deciding() as decisions:
+        try:
+            program, bounds = export(model, signature, example)
+            captured = Captured(program, tuple(arrange(model, signature.inputs).order()), bounds)
+        except BranchError as error:
+            captured = _rolled(model, signature, example, error, "")
+        except RnnExportError:
+            raise
+        except Exception as error:  # torch.export raises whatever the captured code raises
+            captured = _rolled(model, signature, example, error, decisions.baked_at)
     drop_zero_states(captured.program)
+    fold_computed_weights(captured.program)
     return captured
 
 
-def _rolled(model: nn.Module, signature: Signature, example: Mapping[str, Tensor], error: Exception) -> Captured:
+def _rolled(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], error: Exception, baked_at: str
+) -> Captured:
     """Capture a model that `torch.export` takes at fixed sizes alone, as it does where a Python loop runs over one."""
     baked = [name for name in signature.symbols if _is_baked(name, str(error))]
-    symbols = tuple(baked or signature.symbols)
+    symbols = baked or list(signature.symbols)
     try:
-        program, bounds = export_rolled(model, signature, example, symbols)
+        program, bounds = _roll_all(model, signature, example, symbols)
     except UnlikeError as unlike:
-        raise _cannot_roll(symbols, unlike) from error
+        raise _cannot_roll(symbols, unlike, error) from error
     except Exception as second:  # the model cannot be captured at fixed sizes either
-        raise _explain(error, symbols if baked else ()) from second
-    return Captured(program, tuple(signature.inputs), bounds, symbols)
+        raise _explain(error, baked, baked_at) from second
+    if isinstance(error, BranchError) and not any(map(_is_scan, program.graph.nodes)):
+        raise error
+    return Captured(program, tuple(signature.inputs), bounds)
+
+
+def _roll_all(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], symbols: Sequence[str]
+) -> tuple[ExportedProgram, Bounds]:
+    """Roll over these sizes, and over those that turn out to be fixed too once these are."""
+    try:
+        return export_rolled(model, signature, example, symbols)
+    except Exception as error:  # torch.export raises whatever the captured code raises
+        more = [name for name in signature.symbols if name not in symbols and _is_baked(name, str(error))]
+        if not more:
+            raise
+    return _roll_all(model, signature, example, [*symbols, *more])
 
 
 def _is_baked(name: str, message: str) -> bool:
     return f"Constraints violated ({name})" in message or f"  {name} = " in message
 
 
-def _cannot_roll(symbols: Sequence[str], unlike: UnlikeError) -> CaptureError:
+def _is_scan(node: torch.fx.Node) -> bool:
+    return node.target is torch.ops.higher_order.scan
+
+
+def _cannot_roll(symbols: Sequence[str], unlike: UnlikeError, error: Exception) -> CaptureError:
     names = " and ".join(symbols)
+    if isinstance(error, BranchError):
+        return error
     if unlike.op is None:
         return CaptureError(f"The model depends on {names} in a way that cannot be exported: {unlike}.")
     what = getattr(unlike.op.target, "__name__", str(unlike.op.target)).partition(".")[0]
@@ -84,14 +113,23 @@ def _cannot_roll(symbols: Sequence[str], unlike: UnlikeError) -> CaptureError:
     )
 
 
-def _explain(error: Exception, baked: Sequence[str]) -> CaptureError:
-    line = at(user_line(error))
-    if baked:
+def _explain(error: Exception, baked: Sequence[str], baked_at: str) -> CaptureError:
+    if isinstance(error, CaptureError):
+        return error
+    if baked or "Constraints violated" in str(error):
+        names = " and ".join(baked) or "a named size"
         return CaptureError(
-            f"The model works for one value of {' and '.join(baked)} only{line}: it is used as a plain number there. "
-            "Use tensor operations or a recurrent layer, or give the size as a number in the input."
+            f"The model works for one value of {names} only{at(baked_at)}: a Python loop runs over it, or it is used "
+            "as a plain number. Use tensor operations or a recurrent layer there, or give the size as a number in the "
+            "input."
+        )
+    place = at(user_line(error))
+    if isinstance(error, GuardOnDataDependentSymNode):
+        return CaptureError(
+            f"The model uses a value that it computes as a plain number or truth{place}, which a graph cannot. "
+            "Use tensor operations there, such as torch.where, masked_fill or gather."
         )
     return CaptureError(
-        f"torch.export cannot capture the model{line} ({type(error).__name__}: {first_line(error)}). "
+        f"torch.export cannot capture the model{place} ({type(error).__name__}: {first_line(error)}). "
         "Replace that operation in forward."
     )

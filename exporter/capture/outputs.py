@@ -82,6 +82,8 @@ def name_outputs(model: nn.Module, output: Any, signature: Signature) -> Signatu
     leaves = flatten(output)
     if not leaves:
         raise CaptureError("The model returns no tensor. Return at least one.")
+    if any(tensor.is_complex() for _, tensor in leaves):
+        raise CaptureError("The model returns complex numbers, which ONNX has not. Return torch.view_as_real of them.")
     if signature.outputs and len(signature.outputs) != len(leaves):
         raise SignatureError(
             f"{len(signature.outputs)} output names ({', '.join(signature.outputs)}) were given for {len(leaves)} "

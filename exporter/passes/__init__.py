@@ -23,9 +23,15 @@ def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
         CaptureError: the model cannot be written at `opset`.
     """
     with quiet():
-        onnxscript.optimizer.optimize(model)
+        onnxscript.optimizer.optimize_ir(model, should_fold=_should_fold)
     select_state(model)
     convert_opset(model, opset)
     RemoveUnusedNodesPass()(model)
     name_after(model, signature)
     describe(model, signature)
+
+
+def _should_fold(node: ir.Node) -> bool | None:
+    """No for a weight that is used elsewhere too, which would then be stored twice; else as the optimizer likes."""
+    shared = any(value is not None and value.is_initializer() and len(value.uses()) > 1 for value in node.inputs)
+    return False if shared and node.op_type == "Transpose" else None
