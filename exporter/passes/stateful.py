@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain, count, takewhile
 
 import numpy as np
 import onnx_ir as ir
@@ -86,7 +86,7 @@ def _time(graph: ir.Graph, signature: Signature) -> str:
             "The model has no recurrent layer over a dynamic dimension, so that nothing can be fed in chunks. "
             "Name the time dimension in the input, such as T in 'x: float32[T, N, 100]'."
         )
-    return names[0]
+    return str(names[0])
 
 
 def _sequences(node: ir.Node) -> Iterator[tuple[ir.Value, int]]:
@@ -130,10 +130,20 @@ def _check_can_stream(node: ir.Node) -> None:
 
 def _layer_of(node: ir.Node) -> tuple[str, int | None]:
     """The module that a node came from, and which of its layers it is; None where nodes are not numbered by layer."""
-    match = re.fullmatch(r"(?P<module>.+)\.l(?P<layer>\d+)(\.reverse)?(?P<again>_\d+)?", node.name or "")
+    name = str(node.name)
+    match = re.fullmatch(r"(?P<module>.+)\.l(?P<layer>\d+)(\.reverse)?(?P<again>_\d+)?", name)
     if match:
         return f"{match['module']}{match['again'] or ''}", int(match["layer"])
-    return (str(node.name), None) if node.name and is_name(node.name) else ("loop", None)
+    # PyTorch calls its nodes node_<operator>.
+    return (_module_read(node) or "loop" if name.startswith("node_") or not is_name(name) else name), None
+
+
+def _module_read(node: ir.Node) -> str:
+    """The innermost module that holds all weights which the bodies inside a node read; empty if there is none."""
+    weights = [value for value in _captured(node) if value is not None and value.const_value is not None]
+    modules = [str(value.name).split(".")[:-1] for value in weights if "." in str(value.name)]
+    shared = takewhile(lambda parts: len({*parts}) == 1, zip(*modules, strict=False))
+    return ".".join(parts[0] for parts in shared)
 
 
 def _places(nodes: Sequence[ir.Node], signature: Signature) -> Iterator[_Place]:
@@ -151,15 +161,34 @@ def _places(nodes: Sequence[ir.Node], signature: Signature) -> Iterator[_Place]:
 
 
 def _letters(node: ir.Node) -> Sequence[str]:
-    """What the states of a node are called: as the inputs of its body, where these end in `h0`; else by number."""
+    """What the states of a node are called within its layer: `h0` and `c0`, with a number where there are more."""
     if node.op_type in _NATIVE:
         return _NATIVE[node.op_type]
     body = node.attributes["body"].as_graph()
-    states = body.inputs[: len(node.inputs) - node.attributes["num_scan_inputs"].as_int()]
-    own = [(value.name or "").rpartition(".")[2] for value in states]
-    if len({*own}) == len(own) and all(re.fullmatch(r"[a-z]+0", name) for name in own):
+    many = len(node.inputs) - node.attributes["num_scan_inputs"].as_int()
+    own = [str(value.name).rpartition(".")[2] for value in body.inputs[:many]]
+    if len({*own}) == many and all(re.fullmatch(r"[a-z]0", name) for name in own):
         return own
-    return ["h0"] if len(own) == 1 else [f"{k}.h0" for k in range(len(own))]
+    hidden_of = _cell_states(body.outputs[:many])
+    hidden = [k for k in range(many) if k not in hidden_of]
+    numbers = {k: f"{i}." if len(hidden) > 1 else "" for i, k in enumerate(hidden)}
+    return [f"{numbers[hidden_of[k]]}c0" if k in hidden_of else f"{numbers[k]}h0" for k in range(many)]
+
+
+def _cell_states(finals: Sequence[ir.Value]) -> dict[int, int]:
+    """Which states are the c of which h: h = o * tanh(c) (Hochreiter and Schmidhuber 1997)."""
+    found = {}
+    for k, h in enumerate(finals):
+        factors = h.producer().inputs if _made_by(h, "Mul") else ()  # type: ignore[union-attr]
+        cells = [factor.producer().inputs[0] for factor in factors if _made_by(factor, "Tanh")]  # type: ignore[union-attr]
+        found.update({j: k for j, c in enumerate(finals) if j != k and any(c is cell for cell in cells)})
+    chained = {*found} & {*found.values()}
+    return {} if chained or len({*found.values()}) < len(found) else found
+
+
+def _made_by(value: ir.Value | None, op_type: str) -> bool:
+    node = value.producer() if value is not None else None
+    return node is not None and node.op_type == op_type
 
 
 def _pairs_by_name(signature: Signature, time: str) -> dict[str, str]:
