@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import pytest
 import torch
 from conftest import SMALL
 from rnn_export import CaptureError, Signature, export_onnx, load, read_bundle
+from rnn_export.passes import expose_states
 from rnn_export.states import Stream
 from torch import Tensor, nn
+from torch._higher_order_ops.scan import scan
 
 X = "float32[T, N, 3]"
 
@@ -224,6 +228,60 @@ def test_names_that_are_taken_are_not_used_again(tmp_path: Path) -> None:
     assert [(state.name, state.output) for state in stream.states] == [("rnn_1.h0", "rnn_1.h_n")]
 
 
+class Cells(nn.Module):
+    """Two cells of different kinds in one loop, a running maximum that begins at minus infinity, and a count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.LSTMCell(3, 4), nn.GRUCell(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        def step(carry: tuple[Tensor, ...], x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+            h, c, g, top, steps = carry
+            h, c = self.first(x, (h, c))
+            g = self.second(h, g)
+            top, steps = torch.maximum(top, g), steps + 1
+            return (h, c, g, top, steps), top * g / steps
+
+        h, g = x.new_zeros(x.size(1), 4), x.new_zeros(x.size(1), 5)
+        carry = (h, h.clone(), g, g - torch.inf, x.new_zeros(()))
+        return scan(step, carry, x)[1]
+
+
+class Weighted(nn.Module):
+    """A loop over the model's own weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.W = nn.Parameter(torch.randn(4, 4) / 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        def step(h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+            h = torch.tanh(x + h @ self.W)
+            return h, h.clone()
+
+        return scan(step, x.new_zeros(x.size(1), 4), x)[1]
+
+
+def test_the_states_of_a_loop(tmp_path: Path) -> None:
+    stream = stream_of(Cells(), {"x": X}, tmp_path / "out")
+    assert [(state.name, state.shape, state.reset) for state in stream.states] == [
+        ("loop.0.h0", ("N", 4), 0.0),
+        ("loop.0.c0", ("N", 4), 0.0),
+        ("loop.1.h0", ("N", 5), 0.0),
+        ("loop.2.h0", ("N", 5), -math.inf),
+        ("loop.3.h0", (), 0.0),
+    ]
+    properties = {entry.key: entry.value for entry in onnx.load(tmp_path / "out" / "model.onnx").metadata_props}
+    assert properties["rnn_export.reset.loop.2.h0"] == "-Infinity"
+
+
+def test_a_loop_is_named_after_what_it_reads(tmp_path: Path) -> None:
+    assert stream_of(Weighted(), {"x": "float32[T, N, 4]"}, tmp_path / "a").states[0].name == "loop.h0"
+    inner = nn.Sequential(nn.Linear(3, 4), Weighted())
+    assert stream_of(inner, {"x": X}, tmp_path / "b").states[0].name == "1.h0"
+
+
 class Decoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -264,3 +322,12 @@ def test_what_cannot_stream_is_refused(model: nn.Module, inputs: dict[str, str],
         export_onnx(model, Signature(inputs), tmp_path / "out", stateful=True)
     assert error.value.exit_code == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_lengths_of_packed_sequences_are_refused() -> None:
+    x, lengths = ir.Value(name="x", shape=ir.Shape(["T", "N", 3])), ir.Value(name="lengths")
+    node = ir.node("GRU", [x, None, None, None, lengths], {"hidden_size": 4}, num_outputs=2, name="rnn.l0")
+    graph = ir.Graph([x, lengths], [node.outputs[0]], nodes=[node], opset_imports={"": 18})
+    signature = Signature({"x": X, "lengths": "int32[N]"}, ["y"])
+    with pytest.raises(CaptureError, match="layer 'rnn' reads packed sequences"):
+        expose_states(ir.Model(graph, ir_version=8), signature)
