@@ -110,6 +110,20 @@ def test_a_stateful_export_is_shown_inspected_and_verified(cli: Cli) -> None:
     assert "50 PASS of 50 cases" in verified.stdout
 
 
+def test_states_are_paired_on_the_command_line(cli: Cli) -> None:
+    model = ["--model", "torch.nn:LSTM", "--set", "input_size=3", "--set", "hidden_size=4"]
+    state = "float32[1, N, 4]"
+    inputs = ["--input", "x: float32[T, N, 3]", "--input", f"hx.0: {state}", "--input", f"hx.1: {state}"]
+    pairs = ["--state", "hx.0=h_n", "--state", "hx.1 = c_n"]
+    refused = cli("onnx", *model, *inputs, "--stateful")
+    assert refused.exit_code == 2
+    assert "layer 'rnn' starts from 'hx.0', and no output is said to continue it." in refused.stderr
+    result = cli("onnx", *model, *inputs, *pairs, "--stateful")
+    assert result.exit_code == 0, result.output
+    assert "h_n becomes hx.0, which begins as 0" in cli("inspect", "artifacts/LSTM").stdout
+    assert cli("verify", "artifacts/LSTM").exit_code == 0
+
+
 def test_a_users_own_model_with_its_weights(cli: Cli, write: Callable[[str], Path]) -> None:
     path = write(
         """
