@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import onnx
 import pytest
 import torch
 from conftest import SMALL
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rnn_export import CaptureError, Report, Signature, export_onnx, load, read_bundle, verify
 from rnn_export.bundle import hash_file
@@ -124,6 +125,97 @@ STEPWISE: Mapping[str, Callable[[Tensor], Tensor]] = {
 def test_what_keeps_to_its_time_step_streams(stepwise: Callable[[Tensor], Tensor], tmp_path: Path) -> None:
     torch.manual_seed(0)
     assert export(OverTime(stepwise), "float32[N, T, 3]", tmp_path / "out").passed
+
+
+class Integrator(nn.Module):
+    """Adds up what it sees, so that rounding errors stay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.RNN(3, 4, nonlinearity="relu")
+        nn.init.eye_(self.rnn.weight_hh_l0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(x)[0]
+
+
+class Chaotic(nn.Module):
+    """Two sequences that differ by a rounding are far apart after 2,000 steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.RNN(3, 32)
+        nn.init.normal_(self.rnn.weight_hh_l0, std=0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(x)[0]
+
+
+@pytest.mark.parametrize("model", [Integrator, Chaotic])
+def test_errors_that_grow_are_measured_by_pytorchs(model: Callable[[], nn.Module], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    report = export(model(), "float32[T, N, 3]", tmp_path / "out")
+    drift = [result.worst for result in report.cases if result.case.sizes["T"] == DRIFT]
+    early = [result.worst for result in report.cases if result.case.sizes == {"T": 2, "N": 2}]
+    assert max(worst.limit for worst in drift) > 10 * max(worst.limit for worst in early)
+
+
+class Heads(nn.Module):
+    """Returns states of single layers, all of them, and what is made of the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 4, 3)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y, (h, c) = self.rnn(x)
+        return {"last": self.head(h[-1]), "first": h[0], "c": c, "y": y}
+
+
+class Translator(nn.Module):
+    """An encoder over T that is fed in chunks, and a decoder over S that runs on what it has read so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.GRU(3, 4), nn.GRU(2, 4)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        return self.decoder(z, self.encoder(x)[1])[0]
+
+
+def test_states_that_are_also_outputs(tmp_path: Path) -> None:
+    assert export(Heads(), "float32[T, N, 3]", tmp_path / "out").passed
+
+
+def test_another_length_is_not_cut(tmp_path: Path) -> None:
+    signature = Signature({"x": "float32[T, N, 3]", "z": "float32[S, N, 2]"})
+    assert export_onnx(Translator(), signature, tmp_path / "out", stateful=True).report.passed
+    stream = read_bundle(tmp_path / "out").artifacts["model.onnx"].stream
+    assert [state.name for state in stream.states] == ["encoder.h0"]
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    cell=st.sampled_from(CELLS),
+    sizes=st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3)),
+    bias=st.booleans(),
+    batch_first=st.booleans(),
+    double=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_any_layer_streams(
+    cell: str, sizes: tuple[int, int, int], bias: bool, batch_first: bool, double: bool, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    kind = {"gru": nn.GRU, "lstm": nn.LSTM}.get(cell, nn.RNN)
+    option = {"nonlinearity": cell.removeprefix("rnn_")} if kind is nn.RNN else {}
+    model = kind(*sizes, bias=bias, batch_first=batch_first, **option)
+    dtype = "float64" if double else "float32"
+    spec = f"{dtype}[{'N, T' if batch_first else 'T, N'}, {sizes[0]}]"
+    with tempfile.TemporaryDirectory() as folder:
+        report = export_onnx(model.to(getattr(torch, dtype)), Signature({"x": spec}), folder, stateful=True, seed=seed)
+    assert report.report.passed
 
 
 def node(graph: onnx.GraphProto, index: int) -> onnx.NodeProto:
