@@ -167,9 +167,10 @@ def _fixed(lengths: Sequence[int]) -> Plan:
 
 
 def _random_lengths(T: int, seed: int) -> list[int]:
-    """At least two lengths, each at least 1, that add up to T."""
+    """From 2 to T lengths, few as likely as many, each at least 1, that add up to T."""
     random = np.random.default_rng([seed, T])
-    cuts = random.choice(T - 1, random.integers(1, T - 1, endpoint=True), replace=False) + 1
+    many = round(2 * (T / 2) ** random.random())
+    cuts = random.choice(T - 1, many - 1, replace=False) + 1
     return [int(length) for length in np.diff([0, *sorted(cuts), T])]
 
 

@@ -217,7 +217,8 @@ def _is_hidden(place: _Place, pairs: Mapping[str, str], signature: Signature, ti
         )
     raise CaptureError(
         f"The model cannot stream: layer '{place.layer}' starts from {names}, and no output is said to continue it. "
-        "Call them h0 and h_n, or pair them with --state input=output (in Python: Signature(..., states=...))."
+        "A state and its output are called h0 and h_n, or paired with --state input=output (in Python: "
+        "Signature(..., states=...)); where a state is computed from something else, make it an input itself."
     )
 
 

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from rnn_export import CaptureError, Report, Signature, export_onnx, load, read_bundle, verify
 from rnn_export.bundle import hash_file
 from rnn_export.manifest import read_manifest, write_manifest
+from rnn_export.parity import Case
 from rnn_export.parity.chunks import DRIFT, Chunked, _random_lengths
+from rnn_export.parity.report import CaseResult
 from rnn_export.states import State, Stream
 from torch import Tensor, nn
 
@@ -311,6 +313,29 @@ def test_stored_cases_are_replayed_in_chunks(tmp_path: Path) -> None:
     assert (verification.how, verification.passed) == ("replayed", True)
     fed = [result for result in verification.reports[0].cases if result.fed]
     assert max(result.case.sizes["T"] for result in fed) == DRIFT
+
+
+@pytest.mark.parametrize(
+    ("failing", "mixes"),
+    [
+        ([(7, "one at a time")], True),
+        ([(7, "one at a time"), (2000, "one at a time")], True),
+        ([(2000, "one at a time")], False),
+        ([(7, "")], False),
+        ([(7, ""), (7, "one at a time")], False),
+        ([], False),
+    ],
+)
+def test_what_a_failure_in_chunks_is_said_to_mean(failing: list[tuple[int, str]], mixes: bool) -> None:
+    """Where one pass fails too, or the longest sequence alone, it is no matter of mixing time steps."""
+    cases = [
+        CaseResult(Case({"T": T}, "ordinary", 0), (), "FAIL" if (T, fed) in failing else "PASS", fed=fed)
+        for T in (7, 2000)
+        for fed in ("", "one at a time")
+    ]
+    report = Report("model.onnx", "onnxruntime:cpu", ("cpu",), "float64", 0, {"T": 7}, cases)
+    assert report.passed == (not failing)
+    assert report.mixes_steps == mixes
 
 
 class Counting:

@@ -164,6 +164,20 @@ def test_a_learned_initial_state_is_the_reset_value(layers: int, dtype: str, tmp
     assert written == model.h0[0, 0].tolist()
 
 
+def test_one_sequence_of_a_batch_is_reset_alone(tmp_path: Path) -> None:
+    model = Learned(1)
+    (state,) = stream_of(model, {"x": X}, tmp_path / "out").states
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
+    x = torch.randn(6, 2, 3)
+    reset = state.initial({"T": 1, "N": 2})
+    _, carried = session.run(None, {"x": x[:4].numpy(), state.name: reset})
+    carried[:, 0] = reset[:, 0]
+    after, _ = session.run(None, {"x": x[4:].numpy(), state.name: carried})
+    with torch.no_grad():
+        np.testing.assert_allclose(after[:, 0], model(x[4:])[:, 0], atol=1e-6)
+        np.testing.assert_allclose(after[:, 1], model(x)[4:, 1], atol=1e-6)
+
+
 def test_a_constant_initial_state(tmp_path: Path) -> None:
     stream = stream_of(Ones(), {"x": X}, tmp_path / "out")
     assert {state.name: state.reset for state in stream.states} == {"rnn.h0": 1.0, "rnn.c0": 0.5}
