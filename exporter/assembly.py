@@ -20,14 +20,14 @@ from torch import Tensor
 from . import __version__
 from .bundle import hash_file, read_bundle
 from .capture.output_dims import spell
-from .errors import BundleError, CaptureError, ParityError
+from .errors import BundleError, ParityError
 from .loading import Source
 from .manifest import MANIFEST, Artifact, Manifest, write_manifest
 from .parity import Expected, Report, expect, output_dims, typical_errors
-from .passes import STATELESS
 from .preparation import Prepared
 from .proof import cases_for, prove
 from .signature import Signature
+from .states import cannot_stream
 from .stored_cases import FILE as CASES
 from .stored_cases import write_cases
 
@@ -56,7 +56,7 @@ def assemble(
     expected = _expected(prepared, artifact, everything=verify)
     report = _prove(prepared, folder, name, artifact, expected) if verify else None
     if report is not None and report.mixes_steps:
-        raise CaptureError(f"The model cannot stream. {report.failure} {STATELESS}")
+        raise cannot_stream(report.failure)
     if report is not None and not report.passed:
         raise ParityError(report.failure, report)
     proved = replace(artifact, parity=report.to_json() if report else None)

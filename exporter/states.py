@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import CaptureError
 from .signature import Signature
+
+STATELESS = "Export it without --stateful (in Python: stateful=True)."
 
 Array = NDArray[np.generic]
 Reset = float | tuple[float, ...]
@@ -84,6 +87,11 @@ def declared_states(signature: Signature, pairs: Mapping[str, str] | None = None
         State(before, after, specs[before].dtype, specs[before].shape)
         for before, after in (signature.states if pairs is None else pairs).items()
     )
+
+
+def cannot_stream(why: str) -> CaptureError:
+    """The error for a model that gives something else in chunks than in one pass."""
+    return CaptureError(f"The model cannot stream: {why} {STATELESS}")
 
 
 def after_name(before: str) -> str:

@@ -12,9 +12,9 @@ from .metadata import describe
 from .names import name_after
 from .opset import NEWEST, OLDEST, check_opset, convert_opset
 from .select_state import select_state
-from .stateful import STATELESS, expose_states
+from .stateful import expose_states
 
-__all__ = ["NEWEST", "OLDEST", "STATELESS", "check_opset", "describe", "expose_states", "optimize"]
+__all__ = ["NEWEST", "OLDEST", "check_opset", "describe", "expose_states", "optimize"]
 
 
 def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
