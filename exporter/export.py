@@ -15,7 +15,7 @@ from .loading import Source
 from .lowering import OPSET, lower
 from .manifest import Artifact
 from .onnx_file import write_onnx
-from .passes import check_opset, optimize
+from .passes import check_opset, describe, expose_states, optimize
 from .preparation import Example, Prepared, Progress, prepare, silent
 from .signature import Signature
 from .torchscript import Method, compile_torchscript
@@ -34,6 +34,7 @@ def export_onnx(
     example: Example | None = None,
     verify: bool = True,
     opset: int = OPSET,
+    stateful: bool = False,
     seed: int = 0,
     source: Source | None = None,
     progress: Progress = silent,
@@ -47,13 +48,14 @@ def export_onnx(
         example: real inputs, by name or in order, where random ones will not do; cases at other sizes are cut from it.
         verify: compare with PyTorch before anything is written.
         opset: of the standard ONNX operators.
+        stateful: make the hidden states of recurrent layers inputs and outputs, so that a stream can be fed in chunks.
         seed: for the values of the test cases.
         source: where the model came from, as `load` gives it, so that the bundle can be verified afresh.
         progress: called with a stage's name, and how much of it is done out of how much.
 
     Raises:
         ParityError: the exported model computes something else than PyTorch.
-        CaptureError: the model cannot be exported as it stands.
+        CaptureError: the model cannot be exported as it stands, or not be fed in chunks.
         UnavailableError: ONNX Runtime has no kernel for an operator of the model.
         InputError: the model, signature, example, opset or folder does not fit.
     """
@@ -68,8 +70,10 @@ def export_onnx(
         graph, bounds = _onnx_graph(prepared, notes)
         progress("optimize", 0, 1)
         optimize(graph, prepared.signature, opset)
+        stream = expose_states(graph, prepared.signature) if stateful else None
+        describe(graph, prepared.signature, stream)
         write_onnx(graph, folder / ONNX)
-        artifact = Artifact("onnxruntime:cpu", "torch.export", opset, bounds, None)
+        artifact = Artifact("onnxruntime:cpu", "torch.export", opset, bounds, None, stream)
         return assemble(prepared, folder, Path(out), ONNX, artifact, notes, verify)
 
 

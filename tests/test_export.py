@@ -71,7 +71,11 @@ def test_the_file_describes_itself(tmp_path: Path) -> None:
     model = onnx.load(tmp_path / "out" / "model.onnx")
     properties = {entry.key: entry.value for entry in model.metadata_props}
     assert model.producer_name == "rnn-export"
-    assert json.loads(properties["rnn_export.states"]) == {"h0": "h_n", "c0": "c_n"}
+    state = {"dtype": "float32", "shape": [2, "N", 4], "reset": 0}
+    assert json.loads(properties["rnn_export.states"]) == {
+        "h0": {"output": "h_n", **state},
+        "c0": {"output": "c_n", **state},
+    }
     shapes = {
         value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in [*model.graph.input, *model.graph.output]

@@ -12,8 +12,9 @@ from .metadata import describe
 from .names import name_after
 from .opset import NEWEST, OLDEST, check_opset, convert_opset
 from .select_state import select_state
+from .stateful import expose_states
 
-__all__ = ["NEWEST", "OLDEST", "check_opset", "optimize"]
+__all__ = ["NEWEST", "OLDEST", "check_opset", "describe", "expose_states", "optimize"]
 
 
 def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
@@ -28,7 +29,6 @@ def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
     convert_opset(model, opset)
     RemoveUnusedNodesPass()(model)
     name_after(model, signature)
-    describe(model, signature)
 
 
 def _should_fold(node: ir.Node) -> bool | None:

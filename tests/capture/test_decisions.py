@@ -53,7 +53,10 @@ def line(model: type[nn.Module], offset: int) -> str:
 
 @pytest.mark.parametrize(
     ("model", "said", "offset"),
-    [(Loops, "it loops over it, but not every step is the same. 'slice' at ", 1), (Branches, "takes one path or another by a named size, at ", 1)],
+    [
+        (Loops, "it loops over it, but not every step is the same. 'slice' at ", 1),
+        (Branches, "takes one path or another by a named size, at ", 1),
+    ],
 )
 def test_the_models_own_decisions_are_refused_at_their_line(
     model: type[nn.Module], said: str, offset: int, monkeypatch: pytest.MonkeyPatch
