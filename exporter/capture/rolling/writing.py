@@ -85,6 +85,8 @@ class _Writer:
     def _op(self, a: Op, b: Op) -> None:
         if a.target in _JOINS:
             node = self._join(a, b)
+        elif a.target is _aten.split.Tensor:
+            node = self._split(a, b)
         else:
             args = self._paired(a.args, b.args, a)
             node = self._call(a.target, *args, **self._paired(dict(a.kwargs), dict(b.kwargs), a))
@@ -154,6 +156,15 @@ class _Writer:
         if a != b and isinstance(sizes[0], int) and isinstance(sizes[1], int) and a - sizes[0] == b - sizes[1] < 0:
             return a - sizes[0]
         return self._fixed(a, b, op)
+
+    def _split(self, a: Op, b: Op) -> Node:
+        """A split into parts of given sizes: PyTorch cannot tell how many parts of a dynamic size there are."""
+        tensor, _, *dim = self._paired(a.args, b.args, a)
+        at = a.args[2] if len(a.args) > 2 else 0
+        sizes = [
+            self._fixed(short.shape[at], long.shape[at], a) for short, long in zip(a.content, b.content, strict=True)
+        ]
+        return self._call(_aten.split_with_sizes.default, tensor, sizes, *dim)
 
     def _join(self, a: Op, b: Op) -> Node:
         """`cat` or `stack` of a list in which some parts are the steps of a loop or the elements of a tensor."""
