@@ -13,6 +13,8 @@ from torch.fx import Node
 from ..errors import CaptureError, RnnExportError, first_line
 from ..quiet import quiet
 from ..signature import Signature
+from .packed import symbolic_batch
+from .sorting import drop_sorting
 from .whole import WholeRecurrence
 from .zero_states import drop_zero_states
 
@@ -50,6 +52,7 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
     except Exception as error:  # torch.export raises whatever the captured code raises
         raise _explain(error, signature) from error
     drop_zero_states(program)
+    drop_sorting(program)
     return program, bounds
 
 
@@ -75,7 +78,7 @@ def _export_within(
         {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
         for spec in signature.inputs.values()
     )
-    with quiet(), torch.no_grad(), WholeRecurrence():
+    with quiet(), torch.no_grad(), symbolic_batch(model), WholeRecurrence():
         program = torch.export.export(model, tuple(example.values()), dynamic_shapes=dynamic_shapes, strict=False)
         return program.run_decompositions({}) if any(map(_mutates, program.graph.nodes)) else program
 
@@ -89,11 +92,8 @@ def _suggested_bounds(message: str, bounds: Bounds) -> Bounds:
     suggestions = message.partition("Suggested fixes:")[2].strip().partition("\n\n")[0].splitlines()
     violated = re.search(r"Constraints violated \(([\w, ]+)\)", message)
     if not suggestions and violated and "!= 1" in message:
-        return {
-            name: {**bounds[name], "min": bounds[name]["min"] + 1}
-            for name in violated[1].split(", ")
-            if "min" in bounds.get(name, {})
-        }
+        narrowed = {name: bounds.get(name, {}) for name in violated[1].split(", ")}
+        return {name: {**bound, "min": bound.get("min", 1) + 1} for name, bound in narrowed.items()}
     found = {}
     for line in suggestions:
         match = re.fullmatch(r"\s*(\w+) = Dim\('\w+'((?:, (?:min|max)=\d+)+)\)\s*", line)
