@@ -20,6 +20,7 @@ _HOMES = {
     "Loaded": "loading",
     "Manifest": "manifest",
     "ParityError": "errors",
+    "Recurrent": "recurrence",
     "Report": "parity",
     "RnnExportError": "errors",
     "Signature": "signature",
@@ -33,6 +34,7 @@ _HOMES = {
     "export_torchscript": "export",
     "load": "loading",
     "read_bundle": "bundle",
+    "recur": "recurrence",
     "verify": "verify",
 }
 
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
     from .loading import load as load
     from .manifest import Manifest as Manifest
     from .parity import Report as Report
+    from .recurrence import Recurrent as Recurrent
+    from .recurrence import recur as recur
     from .signature import Signature as Signature
     from .signature import TensorSpec as TensorSpec
     from .verify import Verification as Verification

@@ -23,10 +23,11 @@ from .capture.output_dims import spell
 from .errors import BundleError, ParityError
 from .loading import Source
 from .manifest import MANIFEST, Artifact, Manifest, write_manifest
-from .parity import Expected, Report, check, expect, make_cases, output_dims, typical_errors
+from .parity import Expected, Report, expect, output_dims, typical_errors
 from .preparation import Prepared
-from .runtimes import open_session
+from .proof import cases_for, prove
 from .signature import Signature
+from .states import cannot_stream
 from .stored_cases import FILE as CASES
 from .stored_cases import write_cases
 
@@ -50,9 +51,12 @@ def assemble(
 
     Raises:
         ParityError: the file computes something else than PyTorch.
+        CaptureError: it computes the same in one pass, and something else in chunks.
     """
     expected = _expected(prepared, artifact, everything=verify)
     report = _prove(prepared, folder, name, artifact, expected) if verify else None
+    if report is not None and report.mixes_steps:
+        raise cannot_stream(report.failure)
     if report is not None and not report.passed:
         raise ParityError(report.failure, report)
     proved = replace(artifact, parity=report.to_json() if report else None)
@@ -80,7 +84,7 @@ def assemble(
 
 def _expected(prepared: Prepared, artifact: Artifact, *, everything: bool) -> list[Expected]:
     """All cases run through PyTorch; where nothing is verified, only the few that the bundle stores."""
-    cases = make_cases(prepared.signature, prepared.traced, prepared.seed, artifact.bounds)
+    cases = cases_for([artifact.stream], prepared.signature, prepared.traced, prepared.seed, artifact.bounds)
     chosen = cases if everything else cases[:3]
     return expect(
         prepared.model,
@@ -92,12 +96,11 @@ def _expected(prepared: Prepared, artifact: Artifact, *, everything: bool) -> li
 
 
 def _prove(prepared: Prepared, folder: Path, name: str, artifact: Artifact, expected: Sequence[Expected]) -> Report:
-    session = open_session(artifact.runtime, folder / name, prepared.signature.outputs)
-    return check(
-        session,
+    return prove(
+        folder / name,
+        artifact,
+        prepared.signature,
         expected,
-        artifact=name,
-        runtime=artifact.runtime,
         traced=prepared.traced,
         seed=prepared.seed,
         advance=lambda done: prepared.progress("verify", done, len(expected)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 
 from .capture.outputs import flatten
 from .errors import LoadError
-from .parity.reference import check_runs
+from .keeping import kept
+from .parity.reference import check_runs, run_on
+from .unscripted import unscripted
 
 _WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel")
 _MOVING = ("Dropout", "AlphaDropout", "FeatureAlphaDropout", "BatchNorm", "InstanceNorm", "SyncBatchNorm")
@@ -28,38 +31,72 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[list[str]]:
-    """Put a model in evaluation mode for a block; yields what is to be said about that, and restores every flag."""
+    """Put a model in evaluation mode for a block; yields what is to be said about that, and restores every flag.
+
+    What torch.compile has wrapped runs as it was written: to compile it would take long and compute the same.
+    """
     before = {module: module.training for module in model.modules()}
     moving = sorted({type(module).__name__ for module in before if before[module] and _moves(module)})
     model.eval()
     try:
         act = " and ".join(moving)
-        yield [f"In training mode {act} would act; the model is exported in evaluation mode."] if moving else []
+        with torch.compiler.set_stance("force_eager"):
+            yield [f"In training mode {act} would act; the model is exported in evaluation mode."] if moving else []
     finally:
         for module, training in before.items():
             module.training = training
 
 
-def check_deterministic(model: nn.Module, example: Mapping[str, Tensor]) -> Any:
-    """The model's output for the example.
+def as_python(model: nn.Module) -> nn.Module:
+    """A model that can be captured: TorchScript as its Python class, inference tensors as ordinary ones.
 
     Raises:
-        LoadError: its forward raises, or gives another answer the second time.
+        LoadError: it is TorchScript whose class is not known.
+    """
+    python = unscripted(model)
+    if any(tensor.is_inference() for tensor in (*python.parameters(), *python.buffers())):
+        return copy.deepcopy(python)
+    return python
+
+
+def check_deterministic(model: nn.Module, example: Mapping[str, Tensor]) -> tuple[Any, bool]:
+    """The model's output for the example, and whether a second call gives another, as one that keeps a state does.
+
+    Raises:
+        LoadError: its forward raises, or gives another answer on a model that is as it was.
     """
     once = check_runs(model, example)
-    again = check_runs(model, example)
-    pairs = zip(flatten(once), flatten(again), strict=True)
-    if not all(_same(one, other) for (_, one), (_, other) in pairs):
+    with kept(model):
+        first = run_on(model, example)
+        second = run_on(model, example)
+    if not _same(once, first):
         raise LoadError(
             "The model gives two answers to one input, also in evaluation mode (dropout that is always on, or noise). "
             "Make it depend on self.training, or take the noise as an input."
         )
-    return once
+    return once, not _same(first, second)
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
+def check_same(given: nn.Module, python: nn.Module, example: Mapping[str, Tensor]) -> None:
+    """Refuse a model that `as_python` changed into another.
+
+    Raises:
+        LoadError: the two compute different things.
+    """
+    if not _same(check_runs(given, example), check_runs(python, example)):
+        raise LoadError(
+            f"The TorchScript computes something else than its class {type(python).__name__} does now. "
+            "Give the Python module that it was made from."
+        )
+
+
+def _same(once: Any, again: Any) -> bool:
     # Not bit for bit: a math library may round differently for memory that is aligned differently.
-    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=1e-6, equal_nan=True)
+    pairs = zip(flatten(once), flatten(again), strict=True)
+    return all(
+        one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=1e-6, equal_nan=True)
+        for (_, one), (_, other) in pairs
+    )
 
 
 def _moves(module: nn.Module) -> bool:

@@ -9,15 +9,13 @@ from torch import nn
 
 from .assembly import Exported, assemble
 from .bundle import replacing
-from .capture import BakedSizeError, Bounds, capture
-from .errors import CaptureError
-from .evaluation import evaluating, unwrap
+from .capture import Bounds, capture
+from .evaluation import as_python, check_same, evaluating, unwrap
 from .loading import Source
 from .lowering import OPSET, lower
-from .lowering.scripted import lower_scripted
 from .manifest import Artifact
 from .onnx_file import write_onnx
-from .passes import check_opset, optimize
+from .passes import check_opset, describe, expose_states, optimize
 from .preparation import Example, Prepared, Progress, prepare, silent
 from .signature import Signature
 from .torchscript import Method, compile_torchscript
@@ -36,6 +34,7 @@ def export_onnx(
     example: Example | None = None,
     verify: bool = True,
     opset: int = OPSET,
+    stateful: bool = False,
     seed: int = 0,
     source: Source | None = None,
     progress: Progress = silent,
@@ -49,25 +48,32 @@ def export_onnx(
         example: real inputs, by name or in order, where random ones will not do; cases at other sizes are cut from it.
         verify: compare with PyTorch before anything is written.
         opset: of the standard ONNX operators.
+        stateful: make the hidden states of recurrent layers inputs and outputs, so that a stream can be fed in chunks.
         seed: for the values of the test cases.
         source: where the model came from, as `load` gives it, so that the bundle can be verified afresh.
         progress: called with a stage's name, and how much of it is done out of how much.
 
     Raises:
         ParityError: the exported model computes something else than PyTorch.
-        CaptureError: the model cannot be exported as it stands.
+        CaptureError: the model cannot be exported as it stands, or not be fed in chunks.
         UnavailableError: ONNX Runtime has no kernel for an operator of the model.
         InputError: the model, signature, example, opset or folder does not fit.
     """
     check_opset(opset)
-    model = unwrap(model)
-    with replacing(Path(out)) as folder, evaluating(model) as notes:
+    given = unwrap(model)
+    model = as_python(given)
+    with replacing(Path(out)) as folder, evaluating(model) as notes, evaluating(given):
         prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
-        graph, made_by, bounds = _onnx_graph(prepared, notes)
+        if model is not given:
+            check_same(given, model, prepared.tensors)
+        notes.extend(_state_notes(prepared))
+        graph, bounds = _onnx_graph(prepared, notes)
         progress("optimize", 0, 1)
         optimize(graph, prepared.signature, opset)
+        stream = expose_states(graph, prepared.signature) if stateful else None
+        describe(graph, prepared.signature, stream)
         write_onnx(graph, folder / ONNX)
-        artifact = Artifact("onnxruntime:cpu", made_by, opset, bounds, None)
+        artifact = Artifact("onnxruntime:cpu", "torch.export", opset, bounds, None, stream)
         return assemble(prepared, folder, Path(out), ONNX, artifact, notes, verify)
 
 
@@ -93,6 +99,7 @@ def export_torchscript(
     model = unwrap(model)
     with replacing(Path(out)) as folder, evaluating(model) as notes:
         prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
+        notes.extend(_state_notes(prepared))
         progress("compile", 0, 1)
         compiled = compile_torchscript(model, prepared.tensors, method)
         (folder / TORCHSCRIPT).write_bytes(compiled.archive)
@@ -103,29 +110,27 @@ def export_torchscript(
         return assemble(prepared, folder, Path(out), TORCHSCRIPT, artifact, notes, verify)
 
 
-def _onnx_graph(prepared: Prepared, notes: list[str]) -> tuple[ir.Model, str, Bounds]:
-    """The unoptimized graph, how it was made, and within which sizes; what is to be said is added to the notes."""
+def _onnx_graph(prepared: Prepared, notes: list[str]) -> tuple[ir.Model, Bounds]:
+    """The unoptimized graph, and within which sizes it holds; what is to be said is added to the notes."""
     prepared.progress("capture", 0, 1)
-    try:
-        program, bounds = capture(prepared.model, prepared.signature, prepared.tensors)
-    except BakedSizeError as baked:
-        graph = _scripted_graph(prepared, baked)
-        notes.append(
-            "A Python loop or branch depends on a dynamic size: exported through TorchScript, where a loop becomes an "
-            "ONNX Loop, which is right but slow."
-        )
-        return graph, "torch.jit.script and the deprecated exporter", {}
+    captured = capture(prepared.model, prepared.signature, prepared.tensors)
     prepared.progress("lower", 0, 1)
     notes += [
         f"{name} is taken to be at most {bound['max']}: beyond it the model cannot run or takes another path."
-        for name, bound in bounds.items()
+        for name, bound in captured.bounds.items()
         if "max" in bound
     ]
-    return lower(program), "torch.export", bounds
+    graph = lower(captured.program)
+    # The capture has the inputs as PyTorch flattens forward's arguments.
+    inputs = dict(zip(captured.inputs, graph.graph.inputs, strict=True))
+    graph.graph.inputs[:] = [inputs[name] for name in prepared.signature.inputs]
+    return graph, captured.bounds
 
 
-def _scripted_graph(prepared: Prepared, baked: BakedSizeError) -> ir.Model:
-    try:
-        return lower_scripted(prepared.model, prepared.signature, prepared.tensors)
-    except CaptureError as not_scripted:
-        raise CaptureError(f"{baked} {not_scripted}") from baked
+def _state_notes(prepared: Prepared) -> list[str]:
+    if not prepared.carries_state:
+        return []
+    return [
+        "The model keeps a state from call to call, which an exported one does not: each of its calls starts from the "
+        "model as it is now. Take the state as an input and return it."
+    ]

@@ -19,14 +19,17 @@ from .onnx_file import METADATA_PREFIX, all_graphs, all_nodes, read_onnx
 
 @dataclass(frozen=True)
 class Inspection:
-    """One model file; inputs and outputs as text such as `float32[T, N, 100]`, `?` where the file does not say."""
+    """One model file; inputs and outputs as text such as `float32[T, N, 100]`, `?` where the file does not say.
+
+    `states` are those that a stream carries, by input name, as `State.to_json` has them.
+    """
 
     path: Path
     format: str
     made_by: str
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
-    states: Mapping[str, str]
+    states: Mapping[str, Mapping[str, Any]]
     operators: Mapping[str, int]
     parameters: int
     bytes: int

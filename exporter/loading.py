@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from .arguments import check_arguments
+from .calling import arrange
 from .checkpoint import load_weights
 from .errors import LoadError, SignatureError, WeightsError, did_you_mean, first_line
 from .evaluation import unwrap
@@ -213,19 +214,8 @@ def _signature(
             f"{model} does not say what goes in: its forward takes ({takes}). "
             "Describe each input, such as --input 'x: float32[T, N, 100]'."
         )
-    _check_forward(model, module, signature)
+    arrange(module, signature.inputs)
     return signature
-
-
-def _check_forward(model: str, module: nn.Module, signature: Signature) -> None:
-    try:
-        inspect.signature(module.forward).bind(*signature.inputs)
-    except TypeError:
-        takes = ", ".join(inspect.signature(module.forward).parameters)
-        raise SignatureError(
-            f"The {len(signature.inputs)} inputs ({', '.join(signature.inputs)}) do not fit {model}, whose forward "
-            f"takes ({takes}). Describe one input for each argument, in order."
-        ) from None
 
 
 def _importable(folder: Path | None) -> AbstractContextManager[None]:

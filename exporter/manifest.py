@@ -15,6 +15,7 @@ import jsonschema
 
 from .errors import BundleError
 from .signature import Signature, TensorSpec
+from .states import Stream
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -33,6 +34,7 @@ class Artifact:
     """One exported model file: how it was made, the runtime that proves it, and the proof (None if not verified).
 
     `bounds` are sizes that the capture took for bounds, such as `{"T": {"max": 300}}`; cases lie at and beyond them.
+    `stream` says how a file with explicit states is fed in chunks: its inputs are the model's and those states.
     """
 
     runtime: str
@@ -40,6 +42,14 @@ class Artifact:
     opset: int | None
     bounds: Mapping[str, Mapping[str, int]]
     parity: Mapping[str, Any] | None
+    stream: Stream | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "stream": self.stream and self.stream.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Artifact:
+        return cls(**{**data, "stream": data["stream"] and Stream.from_json(data["stream"])})
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,7 @@ class Manifest:
             "states": dict(self.signature.states),
             "source": self.source,
             "weights_sha256": self.weights_sha256,
-            "artifacts": {name: vars(artifact) for name, artifact in self.artifacts.items()},
+            "artifacts": {name: artifact.to_json() for name, artifact in self.artifacts.items()},
             "files": {name: vars(entry) for name, entry in self.files.items()},
             "cases": list(self.cases),
             "from_example": self.from_example,
@@ -137,7 +147,7 @@ def _from_json(data: Mapping[str, Any]) -> Manifest:
         outputs=data["outputs"],
         source=data["source"],
         weights_sha256=data["weights_sha256"],
-        artifacts={name: Artifact(**entry) for name, entry in data["artifacts"].items()},
+        artifacts={name: Artifact.from_json(entry) for name, entry in data["artifacts"].items()},
         files={name: FileEntry(**entry) for name, entry in data["files"].items()},
         cases=data["cases"],
         from_example=data["from_example"],

@@ -26,7 +26,8 @@ class Prepared:
     """A model in evaluation mode, with what the stages of an export need.
 
     `traced` are the sizes it is captured at, `tensors` the inputs it is captured with, and `example` what the caller
-    gave, from which the inputs of the test cases are then cut.
+    gave, from which the inputs of the test cases are then cut. `carries_state` says that the model keeps something from
+    call to call, in an attribute or buffer of its own.
     """
 
     model: nn.Module
@@ -37,6 +38,7 @@ class Prepared:
     source: Source | None
     seed: int
     progress: Progress
+    carries_state: bool = False
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -64,8 +66,9 @@ def prepare(
     traced = traced_sizes(signature, arrays)
     inputs = arrays or make_inputs(signature, Case(traced, "ordinary", seed))
     tensors = {name: torch.from_numpy(inputs[name].copy()) for name in signature.inputs}
-    named = name_outputs(model, check_deterministic(model, tensors), signature)
-    return Prepared(model, named, traced, tensors, arrays, source, seed, progress)
+    output, carries_state = check_deterministic(model, tensors)
+    named = name_outputs(model, output, signature)
+    return Prepared(model, named, traced, tensors, arrays, source, seed, progress, carries_state)
 
 
 def _arrays(signature: Signature, example: Example) -> dict[str, Array]:

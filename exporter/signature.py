@@ -192,6 +192,18 @@ def parse_input(text: str) -> tuple[str, TensorSpec]:
     return name.strip(), TensorSpec.parse(spec)
 
 
+def parse_state(text: str) -> tuple[str, str]:
+    """Read `h0=h_n`, the form of `--state`.
+
+    Raises:
+        SignatureError: the text does not have that form.
+    """
+    before, _, after = (part.strip() for part in text.partition("="))
+    if not is_name(before) or not is_name(after):
+        raise SignatureError(f"'{text}' does not pair a state. Write it as input=output, such as h0=h_n.")
+    return before, after
+
+
 def _spec(name: str, given: TensorSpec | str) -> TensorSpec:
     try:
         return TensorSpec.parse(given) if isinstance(given, str) else given

@@ -68,12 +68,13 @@ def at(line: str) -> str:
 
 def _innermost(places: Iterable[Place]) -> str:
     """The last of the user's own places, outermost first; else the last in a package that the user installed."""
-    users = [place for place in places if _is_users(place[0])]
+    users = [place for place in places if is_users(place[0])]
     own = [place for place in users if "site-packages" not in Path(place[0]).parts]
     return _spelled(*(own or users)[-1]) if users else ""
 
 
-def _is_users(file: str) -> bool:
+def is_users(file: str) -> bool:
+    """Whether a file is neither PyTorch's, nor the standard library's, nor our own."""
     if file.startswith("<"):
         return False
     path = Path(file).resolve()

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
+from .calling import Call, arrange
+from .capture.outputs import returning_tensors
 from .errors import CaptureError, first_line
 from .quiet import quiet
 
@@ -42,7 +44,7 @@ def compile_torchscript(model: nn.Module, example: Mapping[str, Tensor], method:
         archive, fixed = _trace(model, example)
         return Compiled(archive, "trace", fixed=fixed)
     try:
-        return Compiled(_script(model), "script")
+        return Compiled(_script(model, example), "script")
     except CaptureError as not_scripted:
         if method == "script":
             raise
@@ -56,7 +58,12 @@ def compile_torchscript(model: nn.Module, example: Mapping[str, Tensor], method:
             ) from not_traced
 
 
-def _script(model: nn.Module) -> bytes:
+def _script(model: nn.Module, example: Mapping[str, Tensor]) -> bytes:
+    if not arrange(model, example).is_plain(tuple(example)):
+        raise CaptureError(
+            "TorchScript cannot compile the model so that it takes the inputs one after the other, as they are "
+            "described: they are parts of others, or arguments between them are left out. Use --method trace."
+        )
     try:
         with quiet():
             return _archive(torch.jit.script(model))
@@ -70,15 +77,34 @@ def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> tuple[bytes, tupl
     try:
         with quiet(), warnings.catch_warnings(record=True) as caught, torch.no_grad():
             warnings.simplefilter("always", TracerWarning)
-            inputs = tuple(example.values())
-            # A dictionary needs strict=False; a trace then holds the keys it saw, which the signature fixes anyway.
-            strict = not isinstance(model(*inputs), dict)
-            archive = _archive(torch.jit.trace(model, inputs, check_trace=False, strict=strict))
+            with returning_tensors(model):
+                archive = _archive(_traced(model, example))
             return archive, _places(caught)
     except Exception as error:  # the tracer raises whatever the model's forward raises
         raise CaptureError(
             f"TorchScript cannot trace the model ({_reason(error)}). Use --method script, or mend its forward."
         ) from error
+
+
+def _traced(model: nn.Module, example: Mapping[str, Tensor]) -> torch.jit.ScriptModule:
+    call = arrange(model, example)
+    plain = model if call.is_plain(tuple(example)) else _Positional(model, call, tuple(example)).eval()
+    inputs = tuple(example.values())
+    # A dictionary needs strict=False; a trace then holds the keys it saw, which the signature fixes anyway.
+    strict = not isinstance(plain(*inputs), dict)
+    return torch.jit.trace(plain, inputs, check_trace=False, strict=strict)  # type: ignore[no-any-return]
+
+
+class _Positional(nn.Module):
+    """A model that takes its inputs one after the other, however its own forward takes them."""
+
+    def __init__(self, model: nn.Module, call: Call, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model, self.call, self.names = model, call, names
+
+    def forward(self, *tensors: Tensor) -> object:
+        args, kwargs = self.call.arguments(dict(zip(self.names, tensors, strict=True)))
+        return self.model(*args, **kwargs)
 
 
 def _places(caught: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:

@@ -17,10 +17,10 @@ from .errors import BundleError
 from .evaluation import evaluating
 from .loading import load_with, may_be_named
 from .manifest import Manifest
-from .parity import Expected, Report, check, expect, make_cases, traced_sizes
+from .parity import Expected, Report, expect, traced_sizes
 from .parity.compare import Typical
 from .preparation import Progress, silent
-from .runtimes import open_session
+from .proof import cases_for, prove
 from .signature import Signature
 from .stored_cases import FILE as CASES
 from .stored_cases import read_cases
@@ -99,7 +99,8 @@ def _fresh(folder: Path, manifest: Manifest, model: str | None, seed: int, progr
     example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
     with evaluating(built):
         bounds = {name: bound for artifact in manifest.artifacts.values() for name, bound in artifact.bounds.items()}
-        cases = make_cases(signature, traced_sizes(signature, example), seed, bounds)
+        streams = [artifact.stream for artifact in manifest.artifacts.values()]
+        cases = cases_for(streams, signature, traced_sizes(signature, example), seed, bounds)
         return expect(built, signature, cases, example, advance=lambda done: progress("reference", done, len(cases)))
 
 
@@ -129,12 +130,11 @@ def _check_all(
         raise BundleError(f"{folder} holds no cases to replay. Export the model again.")
     reports = []
     for name, artifact in manifest.artifacts.items():
-        session = open_session(artifact.runtime, folder / name, manifest.signature.outputs)
-        report = check(
-            session,
+        report = prove(
+            folder / name,
+            artifact,
+            manifest.signature,
             expected,
-            artifact=name,
-            runtime=artifact.runtime,
             traced=expected[0].case.sizes,
             seed=seed,
             typical=typical,

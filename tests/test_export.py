@@ -71,7 +71,11 @@ def test_the_file_describes_itself(tmp_path: Path) -> None:
     model = onnx.load(tmp_path / "out" / "model.onnx")
     properties = {entry.key: entry.value for entry in model.metadata_props}
     assert model.producer_name == "rnn-export"
-    assert json.loads(properties["rnn_export.states"]) == {"h0": "h_n", "c0": "c_n"}
+    state = {"dtype": "float32", "shape": [2, "N", 4], "reset": 0}
+    assert json.loads(properties["rnn_export.states"]) == {
+        "h0": {"output": "h_n", **state},
+        "c0": {"output": "c_n", **state},
+    }
     shapes = {
         value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in [*model.graph.input, *model.graph.output]
@@ -130,16 +134,7 @@ def test_a_model_that_answers_at_random_is_found_out(tmp_path: Path) -> None:
         export_onnx(Noisy(), X, tmp_path / "out")
 
 
-def test_a_scripted_loop_is_said_to_be_a_stopgap(tmp_path: Path) -> None:
-    loaded = load("scratch", num_hiddens=8)
-    exported = export_onnx(loaded.model, loaded.signature, tmp_path / "out", source=loaded.source)
-    assert exported.notes == (
-        "A Python loop or branch depends on a dynamic size: exported through TorchScript, where a loop becomes an ONNX "
-        "Loop, which is right but slow.",
-    )
-
-
-def test_a_loop_that_cannot_be_scripted_is_refused_with_both_reasons(tmp_path: Path) -> None:
+def test_a_loop_over_cells_that_are_no_submodules_is_rolled(tmp_path: Path) -> None:
     class Loop(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -148,12 +143,10 @@ def test_a_loop_that_cannot_be_scripted_is_refused_with_both_reasons(tmp_path: P
         def forward(self, x: Tensor) -> Tensor:
             h = x[0]
             for step in x:
-                h = self.cells[0](step, h)
+                h = self.cells[0](step, h) * torch.tensor(0.5)
             return h
 
-    with pytest.raises(CaptureError, match="one value of T only.*TorchScript cannot compile the model"):
-        export_onnx(Loop(), X, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert export_onnx(Loop(), X, tmp_path / "out").report.passed
 
 
 def test_a_parity_failure_says_what_and_writes_nothing(tmp_path: Path) -> None:
@@ -219,9 +212,9 @@ def test_both_formats_share_a_bundle_and_another_model_does_not(tmp_path: Path) 
 
 
 PUBLIC = """
-BundleError CaptureError Exported InputError LoadError Loaded Manifest ParityError Report RnnExportError Signature
-SignatureError Source TensorSpec UnavailableError Verification WeightsError __version__ export_onnx export_torchscript
-load read_bundle verify
+BundleError CaptureError Exported InputError LoadError Loaded Manifest ParityError Recurrent Report RnnExportError
+Signature SignatureError Source TensorSpec UnavailableError Verification WeightsError __version__ export_onnx
+export_torchscript load read_bundle recur verify
 """
 
 
@@ -384,7 +377,7 @@ def test_wrapped_models_are_unwrapped(tmp_path: Path) -> None:
 
 
 class Bessel(nn.Module):
-    """A loop over an operation that has no ONNX form, of which the deprecated exporter prints its graph."""
+    """A loop over an operation that has no ONNX form."""
 
     def forward(self, x: Tensor) -> Tensor:
         h = x[0]
@@ -394,6 +387,6 @@ class Bessel(nn.Module):
 
 
 def test_a_failing_loop_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(CaptureError, match="one value of T only.*TorchScript cannot compile the model"):
+    with pytest.raises(CaptureError, match="no ONNX form here .*bessel_j0"):
         export_onnx(Bessel(), X, tmp_path / "out")
     assert capfd.readouterr().out == ""

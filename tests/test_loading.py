@@ -95,7 +95,7 @@ def test_a_model_without_a_signature_needs_inputs() -> None:
 
 def test_inputs_fit_forward() -> None:
     three = dict.fromkeys("abc", "float32[T, N, 3]")
-    with pytest.raises(SignatureError, match=r"The 3 inputs \(a, b, c\) do not fit torch.nn:GRU"):
+    with pytest.raises(SignatureError, match=r"The 3 inputs \(a, b, c\) do not fit GRU, whose forward takes"):
         load("torch.nn:GRU", inputs=three, input_size=3, hidden_size=4)
 
 

@@ -34,6 +34,16 @@ def test_the_examples_are_short_and_run(
     assert (tmp_path / "artifacts" / bundle / "model.onnx").is_file()
 
 
+def test_the_page_on_streams_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "streaming.md"
+    (command,) = re.findall(r"^    rnn-export (.*)$", page.read_text(), flags=re.MULTILINE)
+    main([*command.split(), "--no-verify", "--quiet"], standalone_mode=False)
+    (example,) = blocks(page, "python")
+    assert "import torch" not in example
+    exec(compile(example, "streaming.md", "exec"), {})
+
+
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):

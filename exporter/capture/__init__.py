@@ -2,121 +2,136 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram
-from torch.fx import Node
+from torch.export import ExportedProgram
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
+from ..calling import arrange
 from ..errors import CaptureError, RnnExportError, first_line
-from ..quiet import quiet
 from ..signature import Signature
-from .packed import symbolic_batch
+from ..source_lines import at, node_line, user_line
+from .computed_weights import fold_computed_weights
+from .decisions import deciding
+from .exporting import Bounds, BranchError, export
+from .rolling import UnlikeError, export_rolled
 from .sorting import drop_sorting
-from .whole import WholeRecurrence
 from .zero_states import drop_zero_states
 
-__all__ = ["BakedSizeError", "Bounds", "capture"]
+__all__ = ["Bounds", "Captured", "capture"]
 
 
-Bounds = dict[str, dict[str, int]]
-
-# How often a bound may bring forth the next before the capture is given up.
-_NARROWINGS = 8
-
-
-class BakedSizeError(CaptureError):
-    """`torch.export` found that a named size can only be the example's: a Python loop ran over it, say."""
-
-
-def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> tuple[ExportedProgram, Bounds]:
-    """Capture `model` with each symbolic dimension of `signature` dynamic; also returns the bounds it had to set.
+@dataclass(frozen=True)
+class Captured:
+    """A captured program, the names of its inputs in its order, and the bounds that the sizes had to be given.
 
     Bounds are sizes beyond which the model takes another path or cannot run, such as `{"T": {"max": 300}}`.
+    """
+
+    program: ExportedProgram
+    inputs: tuple[str, ...]
+    bounds: Bounds
+
+
+def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> Captured:
+    """Capture `model` with each symbolic dimension of `signature` dynamic.
 
     Args:
         model: in evaluation mode.
-        signature: inputs in the order of `forward`'s positional arguments.
+        signature: its inputs.
         example: a tensor per input, the sizes of whose symbolic dimensions differ from one another and from 1.
 
     Raises:
-        BakedSizeError: the model works at the example's sizes alone.
-        CaptureError: `torch.export` cannot capture the model for another reason.
+        CaptureError: the model cannot be captured; the message says why, and where it can, at which line.
     """
-    try:
-        program, bounds = _export(model, signature, example)
-    except RnnExportError:
-        raise
-    except Exception as error:  # torch.export raises whatever the captured code raises
-        raise _explain(error, signature) from error
-    drop_zero_states(program)
-    drop_sorting(program)
-    return program, bounds
-
-
-def _export(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> tuple[ExportedProgram, Bounds]:
-    """Capture with sizes unbounded, or within the bounds that the model turns out to need (a convolution's, say)."""
-    bounds: Bounds = {}
-    for _ in range(_NARROWINGS):
+    with deciding() as decisions:
         try:
-            return _export_within(model, signature, example, bounds), bounds
-        except torch._dynamo.exc.UserError as error:
-            narrower = {**bounds, **_suggested_bounds(str(error), bounds)}
-            if narrower == bounds:
-                raise
-            bounds = narrower
-    return _export_within(model, signature, example, bounds), bounds
+            program, bounds = export(model, signature, example)
+            captured = Captured(program, tuple(arrange(model, signature.inputs).order()), bounds)
+        except BranchError as error:
+            captured = _rolled(model, signature, example, error, "")
+        except RnnExportError:
+            raise
+        except Exception as error:  # torch.export raises whatever the captured code raises
+            captured = _rolled(model, signature, example, error, decisions.baked_at)
+    drop_zero_states(captured.program)
+    drop_sorting(captured.program)
+    fold_computed_weights(captured.program)
+    return captured
 
 
-def _export_within(
-    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], bounds: Bounds
-) -> ExportedProgram:
-    dims = {name: Dim(name, **bounds.get(name, {})) for name in signature.symbols}
-    dynamic_shapes = tuple(
-        {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
-        for spec in signature.inputs.values()
+def _rolled(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], error: Exception, baked_at: str
+) -> Captured:
+    """Capture a model that `torch.export` takes at fixed sizes alone, as it does where a Python loop runs over one."""
+    baked = [name for name in signature.symbols if _is_baked(name, str(error))]
+    symbols = baked or list(signature.symbols)
+    try:
+        program, bounds = _roll_all(model, signature, example, symbols)
+    except UnlikeError as unlike:
+        raise _cannot_roll(symbols, unlike, error) from error
+    except Exception as second:  # the model cannot be captured at fixed sizes either
+        raise _explain(error, baked, baked_at) from second
+    if isinstance(error, BranchError) and not any(map(_is_scan, program.graph.nodes)):
+        raise error
+    return Captured(program, tuple(signature.inputs), bounds)
+
+
+def _roll_all(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], symbols: Sequence[str]
+) -> tuple[ExportedProgram, Bounds]:
+    """Roll over these sizes, and over those that turn out to be fixed too once these are."""
+    try:
+        return export_rolled(model, signature, example, symbols)
+    except Exception as error:  # torch.export raises whatever the captured code raises
+        more = [name for name in signature.symbols if name not in symbols and _is_baked(name, str(error))]
+        if not more:
+            raise
+    return _roll_all(model, signature, example, [*symbols, *more])
+
+
+def _is_baked(name: str, message: str) -> bool:
+    return f"Constraints violated ({name})" in message or f"  {name} = " in message
+
+
+def _is_scan(node: torch.fx.Node) -> bool:
+    return node.target is torch.ops.higher_order.scan
+
+
+def _cannot_roll(symbols: Sequence[str], unlike: UnlikeError, error: Exception) -> CaptureError:
+    names = " and ".join(symbols)
+    if isinstance(error, BranchError):
+        return error
+    if unlike.op is None:
+        return CaptureError(f"The model depends on {names} in a way that cannot be exported: {unlike}.")
+    what = getattr(unlike.op.target, "__name__", str(unlike.op.target)).partition(".")[0]
+    return CaptureError(
+        f"The model works for one value of {names} only: it loops over it, but not every step is the same. "
+        f"'{what}'{at(node_line(unlike.op.node))} {unlike}. "
+        "Make the steps alike, or put what differs before or after the loop."
     )
-    with quiet(), torch.no_grad(), symbolic_batch(model), WholeRecurrence():
-        program = torch.export.export(model, tuple(example.values()), dynamic_shapes=dynamic_shapes, strict=False)
-        return program.run_decompositions({}) if any(map(_mutates, program.graph.nodes)) else program
 
 
-def _suggested_bounds(message: str, bounds: Bounds) -> Bounds:
-    """Bounds in lines such as `T = Dim('T', min=3, max=300)`; nothing if another kind of change is suggested.
-
-    Where nothing is suggested, a size that may not be 1 further on (T - 2 after a convolution) is bounded one higher.
-    The graph computes such sizes all the same; the cases at these sizes tell whether it is right there.
-    """
-    suggestions = message.partition("Suggested fixes:")[2].strip().partition("\n\n")[0].splitlines()
-    violated = re.search(r"Constraints violated \(([\w, ]+)\)", message)
-    if not suggestions and violated and "!= 1" in message:
-        narrowed = {name: bounds.get(name, {}) for name in violated[1].split(", ")}
-        return {name: {**bound, "min": bound.get("min", 1) + 1} for name, bound in narrowed.items()}
-    found = {}
-    for line in suggestions:
-        match = re.fullmatch(r"\s*(\w+) = Dim\('\w+'((?:, (?:min|max)=\d+)+)\)\s*", line)
-        if match is None:
-            return {}
-        found[match[1]] = {kind: int(number) for kind, number in re.findall(r"(min|max)=(\d+)", match[2])}
-    return found
-
-
-def _mutates(node: Node) -> bool:
-    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
-
-
-def _explain(error: Exception, signature: Signature) -> CaptureError:
-    text = str(error)
-    baked = [name for name in signature.symbols if f"Constraints violated ({name})" in text or f"  {name} = " in text]
-    if baked or "Constraints violated" in text:
+def _explain(error: Exception, baked: Sequence[str], baked_at: str) -> CaptureError:
+    if isinstance(error, CaptureError):
+        return error
+    if baked or "Constraints violated" in str(error):
         names = " and ".join(baked) or "a named size"
-        return BakedSizeError(
-            f"The model works for one value of {names} only: a Python loop runs over it, or it is used as a plain "
-            "number. Use tensor operations or a recurrent layer there, or give the size as a number in the input."
+        return CaptureError(
+            f"The model works for one value of {names} only{at(baked_at)}: a Python loop runs over it, or it is used "
+            "as a plain number. Use tensor operations or a recurrent layer there, or give the size as a number in the "
+            "input."
+        )
+    place = at(user_line(error))
+    if isinstance(error, GuardOnDataDependentSymNode):
+        return CaptureError(
+            f"The model uses a value that it computes as a plain number or truth{place}, which a graph cannot. "
+            "Use tensor operations there, such as torch.where, masked_fill or gather."
         )
     return CaptureError(
-        f"torch.export cannot capture the model ({type(error).__name__}: {first_line(error)}). "
-        "Replace that operation in forward, or run with --debug to see where it is."
+        f"torch.export cannot capture the model{place} ({type(error).__name__}: {first_line(error)}). "
+        "Replace that operation in forward."
     )

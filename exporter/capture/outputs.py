@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -19,7 +21,9 @@ Path = tuple[str | int, ...]
 
 
 def flatten(output: Any) -> list[tuple[Path, Tensor]]:
-    """The tensors of nested tuples, lists and dictionaries, each with the keys that lead to it.
+    """The tensors of nested tuples, lists, dictionaries and dataclasses, each with the keys that lead to it.
+
+    None is left out, and so are empty containers: a file has no output for them.
 
     Raises:
         CaptureError: something in it is neither a tensor nor such a container.
@@ -30,6 +34,8 @@ def flatten(output: Any) -> list[tuple[Path, Tensor]]:
 def _walk(output: Any, path: Path) -> Iterator[tuple[Path, Tensor]]:
     if isinstance(output, Tensor):
         yield path, output
+    elif output is None:
+        return
     elif isinstance(output, Mapping):
         for key, value in output.items():
             yield from _walk(value, (*path, str(key)))
@@ -37,12 +43,33 @@ def _walk(output: Any, path: Path) -> Iterator[tuple[Path, Tensor]]:
         fields = getattr(output, "_fields", range(len(output)))
         for field, value in zip(fields, output, strict=True):
             yield from _walk(value, (*path, field))
+    elif dataclasses.is_dataclass(output):
+        for member in dataclasses.fields(output):
+            yield from _walk(getattr(output, member.name), (*path, member.name))
     else:
         where = "".join(f"[{key!r}]" for key in path)
         raise CaptureError(
             f"The model returns a {type(output).__name__}{f' at {where}' if where else ''}. "
             "Return a tensor, or a tuple, list or dictionary of tensors."
         )
+
+
+@contextmanager
+def returning_tensors(model: nn.Module) -> Iterator[None]:
+    """Within the block the model returns only what PyTorch itself can take apart: else a flat tuple of its tensors."""
+    handle = model.register_forward_hook(
+        lambda module, args, output: output if _is_plain(output) else tuple(tensor for _, tensor in flatten(output))
+    )
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _is_plain(output: Any) -> bool:
+    if type(output) is dict:
+        return all(isinstance(value, Tensor) for value in output.values())
+    return isinstance(output, Tensor) or (type(output) in (tuple, list) and all(map(_is_plain, output)))
 
 
 def name_outputs(model: nn.Module, output: Any, signature: Signature) -> Signature:
@@ -55,6 +82,8 @@ def name_outputs(model: nn.Module, output: Any, signature: Signature) -> Signatu
     leaves = flatten(output)
     if not leaves:
         raise CaptureError("The model returns no tensor. Return at least one.")
+    if any(tensor.is_complex() for _, tensor in leaves):
+        raise CaptureError("The model returns complex numbers, which ONNX has not. Return torch.view_as_real of them.")
     if signature.outputs and len(signature.outputs) != len(leaves):
         raise SignatureError(
             f"{len(signature.outputs)} output names ({', '.join(signature.outputs)}) were given for {len(leaves)} "

@@ -14,9 +14,21 @@ from .show import finish_export, progress
 @click.command()
 @model_options
 @click.option("--opset", default=18, show_default=True, help="Version of the standard ONNX operators, 17 or newer.")
+@click.option(
+    "--stateful",
+    is_flag=True,
+    help="Make the hidden states of recurrent layers inputs and outputs, so that a stream can be fed in chunks.",
+)
 @output_options
 def onnx(
-    out: Path | None, no_verify: bool, opset: int, as_json: bool, quiet: bool, debug: bool, **arguments: Any
+    out: Path | None,
+    no_verify: bool,
+    opset: int,
+    stateful: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+    **arguments: Any,
 ) -> None:
     """Export a model to ONNX, and prove it in ONNX Runtime on the CPU."""
     model = choice(arguments)
@@ -30,6 +42,7 @@ def onnx(
             bundle_folder(out, loaded.source),
             verify=not no_verify,
             opset=opset,
+            stateful=stateful,
             seed=model.seed,
             source=loaded.source,
             progress=advance,

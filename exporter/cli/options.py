@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ class ModelChoice:
     weights_key: str | None
     inputs: Sequence[str]
     outputs: Sequence[str]
+    states: Sequence[str]
     seed: int
 
     def load(self) -> Loaded:
@@ -32,14 +33,14 @@ class ModelChoice:
         from ..arguments import parse_settings
         from ..errors import SignatureError
         from ..loading import load_with
-        from ..signature import parse_input
+        from ..signature import Signature, parse_input, parse_state
 
         parsed = [parse_input(text) for text in self.inputs]
         names = [name for name, _ in parsed]
         for name in names:
             if names.count(name) > 1:
                 raise SignatureError(f"The input '{name}' is described twice. Give every input its own name.")
-        return load_with(
+        loaded = load_with(
             self.model,
             parse_settings(self.settings),
             weights=self.weights,
@@ -48,6 +49,9 @@ class ModelChoice:
             outputs=[name.strip() for text in self.outputs for name in text.split(",")],
             seed=self.seed,
         )
+        states = {**loaded.signature.states, **dict(map(parse_state, self.states))}
+        signature = Signature(loaded.signature.inputs, loaded.signature.outputs, states)
+        return replace(loaded, signature=signature)
 
 
 def bundle_folder(out: Path | None, source: Source) -> Path:
@@ -99,6 +103,13 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
         "wants them sorted. Repeatable, in the order of forward's arguments.",
     ),
     click.option("--output", "outputs", multiple=True, metavar="NAME", help="A name for an output. Repeatable."),
+    click.option(
+        "--state",
+        "states",
+        multiple=True,
+        metavar="IN=OUT",
+        help="An input that is a state, and the output that continues it, such as h0=h_n. Repeatable.",
+    ),
     click.option("--out", type=click.Path(path_type=Path), help="The bundle's folder.  [default: artifacts/MODEL]"),
     click.option("--no-verify", is_flag=True, help="Write the bundle without comparing it with PyTorch."),
     click.option(
@@ -118,5 +129,5 @@ _OUTPUT_OPTIONS: Sequence[Decorator] = (
 
 def choice(arguments: dict[str, Any]) -> ModelChoice:
     """Take the options of `model_options` that build a model out of a command's arguments."""
-    names = ("model", "settings", "weights", "weights_key", "inputs", "outputs", "seed")
+    names = ("model", "settings", "weights", "weights_key", "inputs", "outputs", "states", "seed")
     return ModelChoice(**{name: arguments.pop(name) for name in names})

@@ -77,9 +77,10 @@ def finish_export(exported: Exported, as_json: bool, quiet: bool) -> None:
 def print_report(report: Report) -> None:
     """A row per case, then the verdict."""
     console = _console()
-    table = _table("Values", *report.traced, "Output", "Error", "Limit", "Share", "Verdict", right=range(1, 99))
+    fed = ["Fed"] if any(result.fed for result in report.cases) else []
+    table = _table("Values", *report.traced, *fed, "Output", "Error", "Limit", "Share", "Verdict", right=range(1, 99))
     for result in report.cases:
-        table.add_row(*_case_row(result))
+        table.add_row(*_case_row(result, [result.fed or "whole"] if fed else []))
     console.print(f"\n[bold]{report.artifact}[/bold] in {report.runtime}, seed {report.seed}", highlight=False)
     console.print(table)
     console.print(_verdict(report), highlight=False)
@@ -109,13 +110,19 @@ def print_inspection(inspection: Inspection) -> None:
     for title, entries in (("input", inspection.inputs), ("output", inspection.outputs)):
         for name, spec in entries.items():
             table.add_row(title, f"{name}: {_escape(spec)}")
-    for before, after in inspection.states.items():
-        table.add_row("state", f"{after} becomes {before}")
+    for before, state in inspection.states.items():
+        table.add_row("state", _state_row(before, state))
     operators = ", ".join(f"{name} {count}" for name, count in inspection.operators.items())
     table.add_row("operators", operators)
     table.add_row("parameters", f"{inspection.parameters:,}")
     table.add_row("size", _size(inspection.bytes))
     console.print(table)
+
+
+def _state_row(before: str, state: Mapping[str, Any]) -> str:
+    values = state["reset"]
+    reset = f"{len(values)} values of its own" if isinstance(values, list) else values
+    return f"{state['output']} becomes {before}, which begins as {reset}"
 
 
 def _print_files(exported: Exported) -> None:
@@ -126,8 +133,8 @@ def _print_files(exported: Exported) -> None:
     _console().print(table)
 
 
-def _case_row(result: CaseResult) -> list[str]:
-    sizes = [str(size) for size in result.case.sizes.values()]
+def _case_row(result: CaseResult, fed: Sequence[str]) -> list[str]:
+    sizes = [*map(str, result.case.sizes.values()), *fed]
     worst = result.worst
     verdict = f"[{_STYLES[result.verdict]}]{result.verdict}[/]"
     if worst is None:
@@ -160,7 +167,7 @@ def _table(*headings: str, right: Sequence[int] | range = ()) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
     for i, heading in enumerate(headings):
-        numeric = i in right and heading not in ("Output", "Verdict")
+        numeric = i in right and heading not in ("Fed", "Output", "Verdict")
         table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     return table
 

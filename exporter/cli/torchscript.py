@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 def torchscript(
     out: Path | None, no_verify: bool, method: Method, as_json: bool, quiet: bool, debug: bool, **arguments: Any
 ) -> None:
-    """Export a model to frozen TorchScript, and prove it."""
+    """Export a model to frozen TorchScript, and prove it.
+
+    States are those that the model itself takes and returns; hidden ones can be made inputs and outputs in ONNX alone.
+    """
     model = choice(arguments)
     with progress(quiet or as_json) as advance:
         from ..export import export_torchscript

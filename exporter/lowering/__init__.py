@@ -26,10 +26,12 @@ def lower(program: ExportedProgram) -> ir.Model:
     """
     model = translate(program)
     tape = ir.tape.Tape()
-    ragged = Ragged(tape)
-    for node in [node for node in model.graph if node.domain == DOMAIN]:
-        _replace(model.graph, node, tape, ragged)
-    ragged.name_sizes(model.graph)
+    ragged: dict[ir.Graph, Ragged] = {}
+    for node in [node for node in ir.traversal.RecursiveGraphIterator(model.graph) if node.domain == DOMAIN]:
+        assert isinstance(node.graph, ir.Graph)
+        _replace(node.graph, node, tape, ragged.setdefault(node.graph, Ragged(tape)))
+    if model.graph in ragged:
+        ragged[model.graph].name_sizes(model.graph)
     _drop_unused_initializers(model.graph)
     for value in tape.initializers:
         while value.name in model.graph.initializers:

@@ -67,7 +67,10 @@ class Lengths:
 
 
 class Ragged:
-    """Every packed value met so far in one graph, in the padded form that stands for it."""
+    """Every packed value met so far in one graph, in the padded form that stands for it.
+
+    What a graph around it holds is not used again: lengths are worked out anew, packed values scattered.
+    """
 
     def __init__(self, tape: ir.tape.Tape) -> None:
         self._tape = tape
@@ -93,7 +96,7 @@ class Ragged:
 
     def packed(self, padded: Padded, lengths: ir.Value) -> ir.Value:
         """The packed form [P, *] of [S, N, *]."""
-        data = self._tape.op("GatherND", [padded.value, self._lengths[lengths].places])
+        data = self._tape.op("GatherND", [padded.value, self._of(lengths).places])
         self._padded[data, lengths] = padded
         return data
 
@@ -102,8 +105,11 @@ class Ragged:
         source = _through(data, "Identity")
         found = self._padded.get((source, lengths))
         if found is None:
-            found = self._padded[source, lengths] = self._scattered(source, self._lengths[lengths])
+            found = self._padded[source, lengths] = self._scattered(source, self._of(lengths))
         return found
+
+    def _of(self, lengths: ir.Value) -> Lengths:
+        return self._lengths.setdefault(lengths, Lengths(lengths, self._tape, None))
 
     def _scattered(self, data: ir.Value, lengths: Lengths) -> Padded:
         tape = self._tape
@@ -120,7 +126,7 @@ class Ragged:
     def pad(self, node: ir.Node) -> list[ir.Value]:
         """[steps, N, *] of a `rnn_export::pad` node with inputs data [P, *], lengths [N] and steps []."""
         data, value, steps = _inputs(node)
-        lengths, padded = self._lengths[value], self.padded(data, value)
+        lengths, padded = self._of(value), self.padded(data, value)
         assert data.dtype is not None
         content = np.array(node.attributes["value"].as_float(), data.dtype.numpy())
         filler = initializer(self._tape, "padding_value", content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from traceback import walk_tb
 from typing import Any
 
 import onnx_ir as ir
@@ -10,10 +11,12 @@ import torch
 from onnx.defs import OpSchema
 from onnxscript.values import Op, Opset
 from torch.export import ExportedProgram
+from torch.fx import Node
 
 from ..capture.operators import DOMAIN
 from ..errors import CaptureError, first_line
 from ..quiet import quiet
+from ..source_lines import at, node_line
 
 # The opset that PyTorch's own translations are written in; another one is converted to at the end.
 OPSET = 18
@@ -29,7 +32,7 @@ def translate(program: ExportedProgram) -> ir.Model:
         CaptureError: an operator of the model has no ONNX translation.
     """
     try:
-        with quiet():
+        with quiet(), torch.no_grad():
             exported = torch.onnx.export(
                 program,
                 dynamo=True,
@@ -41,11 +44,22 @@ def translate(program: ExportedProgram) -> ir.Model:
     except torch.onnx.errors.OnnxExporterError as error:
         cause = _innermost(error)
         raise CaptureError(
-            f"The model uses an operation that has no ONNX form here ({first_line(cause)}). Replace it in forward."
+            f"The model uses an operation that has no ONNX form{at(_line(error))} ({first_line(cause)}). "
+            "Replace it in forward."
         ) from error
     if exported is None:
         raise CaptureError("torch.onnx.export returned nothing. Report this, with the model.")
     return exported.model
+
+
+def _line(error: BaseException | None) -> str:
+    """The user's line that the node comes from which PyTorch was translating when it failed."""
+    line = ""
+    while error is not None:
+        nodes = [frame.f_locals.get("node") for frame, _ in walk_tb(error.__traceback__)]
+        line = next((node_line(node) for node in nodes if isinstance(node, Node)), line)
+        error = error.__cause__
+    return line
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -15,12 +15,12 @@ from ..capture.output_dims import Dim, infer_dims
 from ..errors import UnavailableError, first_line
 from ..runtimes import Session
 from ..signature import Signature
-from .cases import NON_FINITE, Case, make_cases, make_inputs, traced_sizes
+from .cases import NON_FINITE, Bounds, Case, make_cases, make_inputs, traced_sizes
 from .compare import Touched, Typical, first_step, judge, largest
 from .reference import JITTERS, JITTERS_AT_TIES, Oracle, Reference, RefusedError
 from .report import CaseResult, Report
 
-__all__ = ["Case", "Expected", "Report", "check", "expect", "make_cases", "make_inputs", "traced_sizes"]
+__all__ = ["Bounds", "Case", "Expected", "Report", "check", "expect", "make_cases", "make_inputs", "traced_sizes"]
 
 Array = NDArray[np.generic]
 
@@ -121,11 +121,12 @@ def check(
     typical = typical_errors(expected) if typical is None else typical
     results = []
     for item in expected:
-        results.append(_check_case(session, item, typical))
+        results.append(check_case(session, item, typical))
         advance(len(results))
     exact = all(item.reference is None or item.reference.exact is not None for item in expected)
     reference: Literal["float64", "tolerance"] = "float64" if exact else "tolerance"
-    step = _first_wrong_step(expected, results, traced)
+    # Time is the symbol T, or the first.
+    step = first_wrong_step(output_dims(expected), results, "T" if "T" in traced else next(iter(traced), ""))
     return Report(artifact, runtime, session.placement(), reference, seed, dict(traced), results, step)
 
 
@@ -154,7 +155,8 @@ def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:
     return {name: infer_dims([sizes for sizes, _ in runs], [eager[name].shape for _, eager in runs]) for name in names}
 
 
-def _check_case(session: Session, item: Expected, typical: Mapping[str, Typical]) -> CaseResult:
+def check_case(session: Session, item: Expected, typical: Mapping[str, Typical]) -> CaseResult:
+    """Run one case in a session and judge it."""
     if item.reference is None:
         return CaseResult(item.case, (), "REFUSED", f"PyTorch refuses it ({item.refused})")
     try:
@@ -183,12 +185,8 @@ def _check_case(session: Session, item: Expected, typical: Mapping[str, Typical]
     return CaseResult(item.case, outputs, "KNOWN" if excused else "PASS", excused)
 
 
-def _first_wrong_step(
-    expected: Sequence[Expected], results: Sequence[CaseResult], traced: Mapping[str, int]
-) -> int | None:
-    """The earliest time step at which any output of any failed case is wrong; time is the symbol T, or the first."""
-    time = "T" if "T" in traced else next(iter(traced), "")
-    dims = output_dims(expected)
+def first_wrong_step(dims: Mapping[str, Sequence[Dim]], results: Sequence[CaseResult], time: str) -> int | None:
+    """The earliest time step at which any output, of those dimensions, of any failed case is wrong."""
     steps = [
         first_step(dims[output.output], output.first, dict(result.case.sizes), time)
         for result in results

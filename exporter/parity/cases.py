@@ -104,10 +104,16 @@ def _combinations(symbols: Sequence[str], traced: Mapping[str, int], bounds: Bou
 
 
 def _case_for(signature: Signature, name: str, case: Case) -> Case:
-    """The case as one input sees it: states never saturate, and the first float alone gets a non-finite value."""
+    """The case as one input sees it: only sequences saturate, and the first float alone gets a non-finite value."""
     first = next((name for name, spec in signature.inputs.items() if spec.is_float), None)
-    spared = name in signature.states if case.values == "saturating" else name != first
+    spared = not _is_sequence(signature, name) if case.values == "saturating" else name != first
     return replace(case, values="ordinary") if spared and case.values in _PARTIAL else case
+
+
+def _is_sequence(signature: Signature, name: str) -> bool:
+    """Whether an input has as many dynamic dimensions as any: one with fewer is a state, whether paired or not."""
+    most = max(len(spec.symbols) for spec in signature.inputs.values() if spec.is_float)
+    return name not in signature.states and len(signature.inputs[name].symbols) == most
 
 
 def _fill(name: str, spec: TensorSpec, case: Case, example: Array | None) -> Array:

@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..calling import arrange
 from ..capture.outputs import flatten
-from ..errors import LoadError, first_line
+from ..errors import LoadError, SignatureError, first_line
+from ..keeping import kept
 from ..quiet import quiet
 from ..signature import Signature
 from ..source_lines import at, user_line
@@ -70,7 +72,7 @@ class Oracle:
         Raises:
             RefusedError: PyTorch raises for these inputs.
         """
-        tensors = [torch.from_numpy(array) for array in inputs.values()]
+        tensors = _tensors(inputs)
         with _threads(self._threads):
             return self._compute(tensors, jitters)
 
@@ -81,16 +83,19 @@ class Oracle:
             RefusedError: PyTorch raises for these inputs.
         """
         with _threads(self._threads):
-            return self._eager([torch.from_numpy(array) for array in inputs.values()])
+            return self._eager(_tensors(inputs))
 
-    def _eager(self, tensors: list[Tensor]) -> dict[str, Array]:
+    def _eager(self, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
         try:
             return self._named(run_eager(self._model, tensors))
         except Exception as error:  # whatever the model's forward raises
             raise RefusedError(f"{type(error).__name__}: {first_line(error)}") from error
 
-    def _compute(self, tensors: list[Tensor], jitters: int) -> Reference:
+    def _compute(self, tensors: Mapping[str, Tensor], jitters: int) -> Reference:
         named, exact = self._eager(tensors), self._exact(tensors)
+        if exact is not None and any(named[name].shape != exact[name].shape for name in named):
+            # How much the model returns depends on a rounding: here float64 is no measure of it.
+            exact = None
         runs = [named, *filter(None, (self._jittered(tensors, seed) for seed in range(jitters)))]
         floats = [name for name, array in named.items() if np.issubdtype(array.dtype, np.floating)]
         own = (
@@ -101,10 +106,10 @@ class Oracle:
         unsettled = {name: _changed([run[name] for run in runs]) for name in named if name not in floats}
         return Reference(named, exact, own, unsettled)
 
-    def _exact(self, tensors: list[Tensor]) -> dict[str, Array] | None:
+    def _exact(self, tensors: Mapping[str, Tensor]) -> dict[str, Array] | None:
         if self._double is None:
             return None
-        doubled = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
+        doubled = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
         try:
             with _default_dtype(torch.float64):
                 return self._named(run_eager(self._double, doubled))
@@ -112,9 +117,9 @@ class Oracle:
             self._double = None
             return None
 
-    def _jittered(self, tensors: list[Tensor], seed: int) -> dict[str, Array] | None:
+    def _jittered(self, tensors: Mapping[str, Tensor], seed: int) -> dict[str, Array] | None:
         jitter = Jitter(seed)
-        moved = jitter.inputs(tensors)
+        moved = dict(zip(tensors, jitter.inputs(list(tensors.values())), strict=True))
         try:
             with jitter:
                 return self._named(run_eager(self._model, moved))
@@ -126,10 +131,17 @@ class Oracle:
         return dict(zip(self._signature.outputs, leaves, strict=True))
 
 
-def run_eager(model: nn.Module, tensors: list[Tensor]) -> Any:
-    """The model's output for positional arguments, without gradients; the arguments are left as they are."""
-    with quiet(), torch.no_grad(), _buffers_kept(model):
-        return model(*[tensor.clone() for tensor in tensors])
+def run_eager(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
+    """The model's output for inputs by name, without gradients; the inputs are left as they are."""
+    with kept(model):
+        return run_on(model, tensors)
+
+
+def run_on(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
+    """The same, and what the model's forward writes to the model stays written, for the next call to find."""
+    args, kwargs = arrange(model, tensors).arguments({name: tensor.clone() for name, tensor in tensors.items()})
+    with quiet(), torch.no_grad():
+        return model(*args, **kwargs)
 
 
 def check_runs(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
@@ -137,9 +149,12 @@ def check_runs(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
 
     Raises:
         LoadError: the model's forward raises.
+        SignatureError: the inputs do not fit forward.
     """
     try:
-        return run_eager(model, list(tensors.values()))
+        return run_eager(model, tensors)
+    except SignatureError:
+        raise
     except Exception as error:  # whatever the model's forward raises
         given = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
         raise LoadError(
@@ -177,6 +192,10 @@ def largest_error(array: Array, exact: Array) -> float:
     return float(np.max(np.abs(array[finite].astype(np.float64) - exact[finite].astype(np.float64)), initial=0.0))
 
 
+def _tensors(inputs: Mapping[str, Array]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in inputs.items()}
+
+
 def _changed(runs: list[Array]) -> NDArray[np.bool_]:
     """Which elements of the first run differ in any other of the same shape."""
     changed = np.zeros(runs[0].shape, bool)
@@ -191,23 +210,6 @@ def _double(model: nn.Module) -> nn.Module | None:
         return copy.deepcopy(model).double()
     except Exception:  # a model that cannot be copied has no float64 form: it is said in the report
         return None
-
-
-@contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Undo what a forward writes to the model's buffers (a step counter, say), so that every run starts alike."""
-    kept = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    try:
-        yield
-    finally:
-        for module, name, buffer, content in kept:
-            buffer.copy_(content)
-            module._buffers[name] = buffer
 
 
 @contextmanager

@@ -15,7 +15,7 @@ Verdict = Literal["PASS", "FAIL", "KNOWN", "REFUSED"]
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One case: its outputs' results, or why there are none (`note`).
+    """One case: its outputs' results, or why there are none (`note`); `fed` says in what chunks, if in any.
 
     PASS: every output is right. FAIL: one is wrong, or the runtime raised. KNOWN: right but for NaN, which a kernel
     of the runtime is known to hide. REFUSED: PyTorch itself does not run the case, so that nothing is to be compared.
@@ -25,6 +25,7 @@ class CaseResult:
     outputs: Sequence[OutputResult]
     verdict: Verdict
     note: str = ""
+    fed: str = ""
 
     @property
     def worst(self) -> OutputResult | None:
@@ -52,6 +53,16 @@ class Report:
         return "FAIL" not in verdicts and "PASS" in verdicts
 
     @property
+    def mixes_steps(self) -> bool:
+        """Whether every case is right in one pass, and one is not when it is fed in chunks.
+
+        Where that is the longest alone, it is rounding errors that grow.
+        """
+        failed = [result for result in self.cases if result.verdict == "FAIL"]
+        longest = max((_longest(result) for result in self.cases), default=0)
+        return all(result.fed for result in failed) and any(_longest(result) < longest for result in failed)
+
+    @property
     def ratio(self) -> float:
         """The largest error in units of its limit; at most 1 when every case passes."""
         return max((_ratio(result.worst) for result in self.cases if result.worst), default=0.0)
@@ -68,14 +79,21 @@ class Report:
         if not failed:
             return f"{self.artifact}: PyTorch runs none of the cases, so that nothing was compared."
         shown = min(failed, key=lambda result: math.prod(result.case.sizes.values()))
+        if self.mixes_steps:
+            return (
+                f"{self.artifact} is right in one pass and not in chunks: something besides its recurrent layers mixes "
+                f"time steps, a mean, convolution or attention, say. In {self.runtime}, "
+                f"{self._describe(shown)}.{self._where_in_time()}"
+            )
         return f"{self.artifact} in {self.runtime}: {self._describe(shown)}.{self._where_in_time()}{self._baked()}"
 
     def _describe(self, result: CaseResult) -> str:
         wrong = next((output for output in result.outputs if not output.passed), None)
+        case = result.case.name + (f", fed {result.fed}" if result.fed else "")
         if wrong is None:
-            return f"case {result.case.name} failed: {result.note}"
+            return f"case {case} failed: {result.note}"
         place = f" at {list(wrong.index)}" if wrong.index else ""
-        return f"output '{wrong.output}' {wrong.reason}{place} in case {result.case.name}"
+        return f"output '{wrong.output}' {wrong.reason}{place} in case {case}"
 
     def _where_in_time(self) -> str:
         return "" if self.first_step is None else f" They first differ at time step {self.first_step}."
@@ -91,7 +109,7 @@ class Report:
         verdicts: dict[bool, set[Verdict]] = {True: set(), False: set()}
         for result in self.cases:
             differing = {name for name, size in result.case.sizes.items() if size != self.traced[name]}
-            if result.case.values == "ordinary" and differing <= {symbol}:
+            if not result.fed and result.case.values == "ordinary" and differing <= {symbol}:
                 verdicts[not differing].add(result.verdict)
         return verdicts[True] == {"PASS"} and verdicts[False] - {"REFUSED"} == {"FAIL"}
 
@@ -111,12 +129,17 @@ class Report:
         }
 
 
+def _longest(result: CaseResult) -> int:
+    return max(result.case.sizes.values(), default=0)
+
+
 def _case_json(result: CaseResult) -> dict[str, Any]:
     return {
         "name": result.case.name,
         "sizes": dict(result.case.sizes),
         "values": result.case.values,
         "seed": result.case.seed,
+        "fed": result.fed,
         "verdict": result.verdict,
         "note": result.note,
         "outputs": [

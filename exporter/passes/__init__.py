@@ -12,8 +12,9 @@ from .metadata import describe
 from .names import name_after
 from .opset import NEWEST, OLDEST, check_opset, convert_opset
 from .select_state import select_state
+from .stateful import expose_states
 
-__all__ = ["NEWEST", "OLDEST", "check_opset", "optimize"]
+__all__ = ["NEWEST", "OLDEST", "check_opset", "describe", "expose_states", "optimize"]
 
 
 def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
@@ -23,9 +24,14 @@ def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
         CaptureError: the model cannot be written at `opset`.
     """
     with quiet():
-        onnxscript.optimizer.optimize(model)
+        onnxscript.optimizer.optimize_ir(model, should_fold=_should_fold)
     select_state(model)
     convert_opset(model, opset)
     RemoveUnusedNodesPass()(model)
     name_after(model, signature)
-    describe(model, signature)
+
+
+def _should_fold(node: ir.Node) -> bool | None:
+    """No for a weight that is used elsewhere too, which would then be stored twice; else as the optimizer likes."""
+    shared = any(value is not None and value.is_initializer() and len(value.uses()) > 1 for value in node.inputs)
+    return False if shared and node.op_type == "Transpose" else None

@@ -65,7 +65,6 @@ def test_names_given_are_kept_and_counted() -> None:
     ("output", "said"),
     [
         (3, "The model returns a int. Return a tensor"),
-        (None, "The model returns a NoneType."),
         ((ONE, {"a": "text"}), "The model returns a str at [1]['a']."),
     ],
 )

@@ -37,7 +37,7 @@ class Packed(nn.Module):
 
 def captured(model: nn.Module, signature: Signature = SIGNATURE, **more: Tensor) -> ExportedProgram:
     example = {"x": torch.randn(7, 5, 3), "lengths": torch.tensor([6, 5, 3, 1, 1]), **more}
-    return capture(model.eval(), signature, example)[0]
+    return capture(model.eval(), signature, example).program
 
 
 def targets(program: ExportedProgram) -> list[str]:

@@ -38,6 +38,17 @@ class Forked(Gru):
     def forward(self, x):
         return x + 1 if x.size(0) == 1 else x * 2
 
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, 4, bidirectional=True)
+    def forward(self, x):
+        return self.rnn(x)[0]
+
+class Mean(Gru):
+    def forward(self, x):
+        return self.rnn(x)[0].mean(0)
+
 def fails(): raise OSError("no disk")
 def number(): return 3
 """
@@ -72,13 +83,19 @@ CASES = [
     (mine("Gru", "--input", "x: float31[T, N, 3]"), "Unknown dtype 'float31'."),
     (mine("Gru", "--input", "float32[T, N, 3]"), "does not describe an input"),
     (mine("Gru", *X, *X), "The input 'x' is described twice."),
-    (mine("Gru", *X, "--input", "y: float32[T]"), "The 2 inputs (x, y) do not fit user_model.py:Gru, whose forward"),
-    (mine("Gru", "--input", "x: float32[T, N, 4]"), "forward raised RuntimeError for x [7, 5, 4]"),
+    (mine("Gru", *X, "--input", "y: float32[T]"), "The 2 inputs (x, y) do not fit Gru, whose forward takes (x). Name"),
+    (mine("Gru", "--input", "x: float32[T, N, 4]"), "forward raised RuntimeError at user_model.py:10 for x [7, 5, 4]"),
     (mine("Gru", "--no-verify"), "does not say what goes in: its forward takes (x). Describe each input"),
     (mine("Gru", *X, "--output", "a,b"), "2 output names (a, b) were given for 1 outputs."),
     (mine("Gru", *X, "--output", "x"), "The name 'x' is used twice."),
     (mine("Text"), "The model returns a str at ['name']. Return a tensor, or a tuple, list or dictionary of tensors."),
-    (mine("Raises"), "forward raised ValueError for x [7, 5, 3]: no."),
+    (mine("Raises"), "forward raised ValueError at user_model.py:18 for x [7, 5, 3]: no."),
+    (mine("Both", "--stateful", *X), "The model cannot stream: layer 'rnn' is bidirectional or reversed, and begins"),
+    (mine("Mean", "--stateful", *X), "The model cannot stream: model.onnx is right in one pass and not in chunks:"),
+    (mine("Gru", "--stateful", "--input", "x: float32[9, N, 3]"), "Name the time dimension in the input, such as T"),
+    (mine("Gru", *X, "--state", "h0"), "'h0' does not pair a state. Write it as input=output, such as h0=h_n."),
+    (mine("Gru", *X, "--state", "h0=h_n"), "The state 'h0' is not an input. Inputs are x."),
+    (mine("Gru", *X, "--state", "x=h_n"), "The state 'h_n' is not an output. Outputs are output."),
     ((*EXPORT, "--opset", "16"), "Opset 16 is not supported. Use one from 17 to 28; 18 is the default."),
     ((*EXPORT, "--opset", "new"), "'new' is not a valid integer"),
     ((*EXPORT, "--out", "text.pt"), "is a file. Choose a folder with --out."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -88,6 +89,39 @@ def test_torchscript_then_verify_and_inspect_both(cli: Cli) -> None:
     data = json.loads(cli("inspect", "artifacts/initial_state", "--json").stdout)
     assert [entry["format"] for entry in data] == ["ONNX, opset 18, IR 8", "TorchScript"]
     assert data[0]["parameters"] == data[1]["parameters"] == 91
+
+
+def test_a_stateful_export_is_shown_inspected_and_verified(cli: Cli) -> None:
+    result = cli("onnx", "--model", "tagger", *small("tagger"), "--stateful")
+    assert result.exit_code == 0, result.output
+    assert "Values         T    N  Fed " in result.stdout
+    assert re.search(r"ordinary +7 +5 +whole +logits", result.stdout)
+    assert re.search(r"ordinary +7 +5 +one at a time +logits", result.stdout)
+    assert re.search(r"ordinary +2000 +1 +one at a time +logits", result.stdout)
+    assert "50 PASS of 50 cases" in result.stdout
+    inspected = cli("inspect", "artifacts/tagger")
+    assert "rnn.0.h0: float32[1, N, 4]" in inspected.stdout
+    assert "rnn.1.h_n becomes rnn.1.h0, which begins as 0" in inspected.stdout
+    data = json.loads(cli("inspect", "artifacts/tagger", "--json").stdout)
+    state = {"output": "rnn.0.h_n", "dtype": "float32", "shape": [1, "N", 4], "reset": 0}
+    assert data[0]["states"]["rnn.0.h0"] == state
+    verified = cli("verify", "artifacts/tagger", "--seed", "3")
+    assert verified.exit_code == 0
+    assert "50 PASS of 50 cases" in verified.stdout
+
+
+def test_states_are_paired_on_the_command_line(cli: Cli) -> None:
+    model = ["--model", "torch.nn:LSTM", "--set", "input_size=3", "--set", "hidden_size=4"]
+    state = "float32[1, N, 4]"
+    inputs = ["--input", "x: float32[T, N, 3]", "--input", f"hx.0: {state}", "--input", f"hx.1: {state}"]
+    pairs = ["--state", "hx.0=h_n", "--state", "hx.1 = c_n"]
+    refused = cli("onnx", *model, *inputs, "--stateful")
+    assert refused.exit_code == 2
+    assert "layer 'rnn' starts from 'hx.0', and no output is said to continue it." in refused.stderr
+    result = cli("onnx", *model, *inputs, *pairs, "--stateful")
+    assert result.exit_code == 0, result.output
+    assert "h_n becomes hx.0, which begins as 0" in cli("inspect", "artifacts/LSTM").stdout
+    assert cli("verify", "artifacts/LSTM").exit_code == 0
 
 
 def test_a_users_own_model_with_its_weights(cli: Cli, write: Callable[[str], Path]) -> None:

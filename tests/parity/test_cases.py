@@ -25,6 +25,18 @@ def test_traced_sizes_differ_from_fixed_ones_and_from_each_other() -> None:
     assert traced_sizes(SIGNATURE) == {"T": 5, "N": 11}
 
 
+def test_only_sequences_saturate() -> None:
+    specs = {"h0": "float32[1, N, 4]", "x": "float32[T, N, 4]", "c0": "float32[T, N, 4]", "tokens": "int64[T, N]"}
+    case = Case({"T": 4, "N": 3}, "saturating", seed=1)
+    inputs = make_inputs(Signature(specs, ["y", "c_n"], {"c0": "c_n"}), case)
+    assert {name: bool(np.abs(array).max() > 20) for name, array in inputs.items()} == {
+        "h0": False,
+        "x": True,
+        "c0": False,
+        "tokens": False,
+    }
+
+
 def test_too_many_symbols_are_refused() -> None:
     shape = ", ".join(f"D{i}" for i in range(9))
     with pytest.raises(SignatureError, match="At most 8 dynamic dimensions"):

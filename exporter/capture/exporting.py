@@ -1,0 +1,132 @@
+"""`torch.export` with the named sizes of a signature dynamic, within the bounds that the model turns out to need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram, ShapesCollection
+from torch.fx import Node
+
+from ..calling import arrange
+from ..errors import CaptureError
+from ..keeping import kept
+from ..quiet import quiet
+from ..signature import Signature
+from .decisions import deciding
+from .outputs import returning_tensors
+from .packed import symbolic_batch
+from .sizes import FAR, at_other_sizes
+from .stand_ins import StandIns
+from .whole import WholeRecurrence
+
+Bounds = dict[str, dict[str, int]]
+
+# How often a bound may bring forth the next before the capture is given up.
+_NARROWINGS = 8
+
+
+class BranchError(CaptureError):
+    """The model takes one path or another by a named size."""
+
+
+def export(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> tuple[ExportedProgram, Bounds]:
+    """Capture; where sizes are computed (by strides, padding, chunks) as PyTorch cannot reason about, trust it.
+
+    The second capture is at sizes that are not mistaken for others, far from 1, and takes for true what PyTorch's own
+    code has to know of computed sizes; the cases at all sizes tell whether the graph is right there. Decisions of the
+    model's own are not taken for true. The program is functional: nothing in it writes to a tensor.
+
+    Raises:
+        BranchError: the model decides by a size.
+        Exception: whatever `torch.export` raises.
+    """
+    try:
+        return _export_bounded(model, signature, example)
+    except torch._dynamo.exc.UserError as error:
+        # Where a size became a plain number, a loop may run over it, and larger sizes only make it longer.
+        if "satisfy the generated guard" not in str(error) or "specialized it to be a constant" in str(error):
+            raise
+        program = _export_trusting(model, signature, at_other_sizes(signature, example))
+        if program is None:
+            raise
+        return program, {}
+
+
+def _export_trusting(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> ExportedProgram | None:
+    bounds: Bounds = {name: {"min": FAR} for name in signature.symbols}
+    with deciding() as decisions:
+        try:
+            program = _export_within(model, signature, example, bounds, trusting=True)
+        except Exception:  # the first capture's error says more, as it is about the sizes that were given
+            return None
+    if decisions.branch:
+        raise BranchError(
+            f"The model takes one path or another by a named size, at {decisions.branch}. Compute it in one way for "
+            "all sizes (pad to a multiple, say, or choose with torch.where), or give the size as a number in the input."
+        )
+    return program
+
+
+def _export_bounded(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor]
+) -> tuple[ExportedProgram, Bounds]:
+    """Capture with sizes unbounded, or within the bounds that the model turns out to need (a convolution's, say)."""
+    bounds: Bounds = {}
+    for _ in range(_NARROWINGS):
+        try:
+            return _export_within(model, signature, example, bounds), bounds
+        except torch._dynamo.exc.UserError as error:
+            narrower = {**bounds, **_suggested_bounds(str(error), bounds)}
+            if narrower == bounds:
+                raise
+            bounds = narrower
+    return _export_within(model, signature, example, bounds), bounds
+
+
+def _export_within(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], bounds: Bounds, *, trusting: bool = False
+) -> ExportedProgram:
+    dims = {name: Dim(name, **bounds.get(name, {})) for name in signature.symbols}
+    args, kwargs = arrange(model, signature.inputs).arguments(example)
+    collected = ShapesCollection()
+    for name, spec in signature.inputs.items():
+        collected[example[name]] = {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+    shapes = collected.dynamic_shapes(model, args, kwargs)
+    symbolic = symbolic_batch(model)
+    with quiet(), torch.no_grad(), kept(model), symbolic, StandIns(), WholeRecurrence(), returning_tensors(model):
+        program = torch.export.export(
+            model,
+            args,
+            kwargs,
+            dynamic_shapes=shapes,
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=trusting,
+        )
+        return program.run_decompositions({}) if any(map(_mutates, program.graph.nodes)) else program
+
+
+def _suggested_bounds(message: str, bounds: Bounds) -> Bounds:
+    """Bounds in lines such as `T = Dim('T', min=3, max=300)`; nothing if another kind of change is suggested.
+
+    Where nothing is suggested, a size that may not be 1 further on (T - 2 after a convolution) is bounded one higher.
+    The graph computes such sizes all the same; the cases at these sizes tell whether it is right there.
+    """
+    suggestions = message.partition("Suggested fixes:")[2].strip().partition("\n\n")[0].splitlines()
+    violated = re.search(r"Constraints violated \(([\w, ]+)\)", message)
+    if not suggestions and violated and "!= 1" in message:
+        least = {name: bounds.get(name, {}).get("min", 1) for name in violated[1].split(", ")}
+        return {name: {**bounds.get(name, {}), "min": size + 1} for name, size in least.items()}
+    found = {}
+    for line in suggestions:
+        match = re.fullmatch(r"\s*(\w+) = Dim\('\w+'((?:, (?:min|max)=\d+)+)\)\s*", line)
+        if match is None:
+            return {}
+        found[match[1]] = {kind: int(number) for kind, number in re.findall(r"(min|max)=(\d+)", match[2])}
+    return found
+
+
+def _mutates(node: Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable

@@ -1,0 +1,225 @@
+"""Chunk invariance: a sequence that is fed in chunks, states carried, gives what PyTorch computes of it in one pass.
+
+A chunked run is a `Session` around another one, so that the same comparison judges it. An output with the time
+dimension is joined along it; one without is taken from the last chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..capture.output_dims import Dim
+from ..runtimes import Session
+from ..signature import Signature
+from ..states import Stream
+from . import Expected, check, check_case, first_wrong_step, output_dims, typical_errors
+from .cases import Case, traced_sizes
+from .compare import Typical, largest
+from .report import Report
+
+__all__ = ["Chunked", "check_stream", "drift_cases"]
+
+Array = NDArray[np.generic]
+Plan = Callable[[int], Sequence[int]]
+Dims = Mapping[str, Sequence[Dim]]
+
+# So many steps are carried one at a time, to see whether rounding errors grow with them.
+DRIFT = 2_000
+# A table shows the lengths of so many chunks, and of more their number.
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Chunked:
+    """A session that feeds a whole sequence in chunks, of the lengths that `plan` says, from the states' reset values.
+
+    `dims` are each output's dimensions; in a product such as `T*N` the steps come first, in `N*T` the sequences. With
+    `earlier`, the stream is first fed the sequence from its end, and then reset.
+    """
+
+    session: Session
+    stream: Stream
+    signature: Signature
+    dims: Dims
+    plan: Plan
+    earlier: bool = False
+
+    @property
+    def hides_nan(self) -> str:
+        return self.session.hides_nan
+
+    def placement(self) -> tuple[str, ...]:
+        return self.session.placement()
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs of the whole sequence; states that the model's own `forward` does not return are left out."""
+        if self.earlier:
+            self._feed({name: self._cut(name, array, slice(None, None, -1)) for name, array in inputs.items()})
+        parts = self._feed(inputs)
+        return {name: self._join(name, [part[name] for part in parts], inputs) for name in self.signature.outputs}
+
+    def _lengths(self, inputs: Mapping[str, Array]) -> Sequence[int]:
+        return self.plan(traced_sizes(self.signature, inputs)[self.stream.time])
+
+    def _feed(self, inputs: Mapping[str, Array]) -> list[dict[str, Array]]:
+        sizes = traced_sizes(self.signature, inputs)
+        states = {state.name: inputs.get(state.name, state.initial(sizes)) for state in self.stream.states}
+        parts = []
+        start = 0
+        for length in self._lengths(inputs):
+            chunk = slice(start, start + length)
+            cut = {name: self._cut(name, array, chunk) for name, array in inputs.items() if name not in states}
+            parts.append(self.session.run({**cut, **states}))
+            states = {state.name: parts[-1][state.output] for state in self.stream.states}
+            start += length
+        return parts
+
+    def _cut(self, name: str, array: Array, steps: slice) -> Array:
+        dims = self.signature.inputs[name].shape
+        return np.ascontiguousarray(array[tuple(steps if dim == self.stream.time else slice(None) for dim in dims)])
+
+    def _join(self, name: str, parts: Sequence[Array], inputs: Mapping[str, Array]) -> Array:
+        axis = _time_axis(self.dims[name], self.stream.time)
+        if axis is None:
+            return parts[-1]
+        sizes = traced_sizes(self.signature, inputs)
+        factors = _factors(self.dims[name][axis], self.stream.time)
+        lengths = self._lengths(inputs)
+        before, after = parts[0].shape[:axis], parts[0].shape[axis + 1 :]
+        apart = [
+            part.reshape(*before, *({**sizes, self.stream.time: length}[factor] for factor in factors), *after)
+            if len(factors) > 1
+            else part
+            for part, length in zip(parts, lengths, strict=True)
+        ]
+        return np.concatenate(apart, axis + factors.index(self.stream.time)).reshape(*before, -1, *after)
+
+
+def drift_cases(time: str, signature: Signature, seed: int) -> list[Case]:
+    """One long sequence of ordinary values; every other size is 1."""
+    return [Case({**dict.fromkeys(signature.symbols, 1), time: DRIFT}, "ordinary", seed + DRIFT)]
+
+
+def check_stream(
+    session: Session,
+    stream: Stream,
+    signature: Signature,
+    expected: Sequence[Expected],
+    *,
+    artifact: str,
+    runtime: str,
+    traced: Mapping[str, int],
+    seed: int,
+    typical: Mapping[str, Typical] | None = None,
+    advance: Callable[[int], None] = lambda done: None,
+) -> Report:
+    """Run every case in one pass, in chunks of random lengths, one step at a time and after a reset, and judge it.
+
+    The arguments after `signature` are those of `check`.
+    """
+    typical = typical_errors(expected) if typical is None else typical
+    dims = _layouts(session, stream, signature, expected)
+    whole = Chunked(session, stream, signature, dims, lambda T: [T])
+    report = check(
+        whole,
+        expected,
+        artifact=artifact,
+        runtime=runtime,
+        traced=traced,
+        seed=seed,
+        typical=typical,
+        advance=advance,
+    )
+    results = []
+    for item, fed, plan, earlier in _feedings(stream, expected):
+        chunked = replace(whole, plan=plan, earlier=earlier)
+        results.append(replace(check_case(chunked, item, typical), fed=fed))
+    step = report.first_step if not report.passed else first_wrong_step(dims, results, stream.time)
+    return replace(report, cases=[*report.cases, *results], first_step=step)
+
+
+def _feedings(stream: Stream, expected: Sequence[Expected]) -> Iterator[tuple[Expected, str, Plan, bool]]:
+    """What is fed how: the case, the words for it, the lengths of its chunks, and whether after a reset."""
+    run = [item for item in expected if item.reference is not None and item.case.sizes[stream.time] > 1]
+    for item in run:
+        T = item.case.sizes[stream.time]
+        lengths = _random_lengths(T, item.case.seed)
+        if T > 2:
+            yield item, _spell(lengths), _fixed(lengths), False
+        if item.case.values == "ordinary":
+            yield item, "one at a time", _ones, False
+    for item in run[:1]:
+        lengths = _random_lengths(item.case.sizes[stream.time], item.case.seed)
+        yield item, "after a reset", _fixed(lengths), True
+
+
+def _ones(T: int) -> Sequence[int]:
+    return [1] * T
+
+
+def _fixed(lengths: Sequence[int]) -> Plan:
+    return lambda T: lengths
+
+
+def _random_lengths(T: int, seed: int) -> list[int]:
+    """From 2 to T lengths, few as likely as many, each at least 1, that add up to T."""
+    random = np.random.default_rng([seed, T])
+    many = round(2 * (T / 2) ** random.random())
+    cuts = random.choice(T - 1, many - 1, replace=False) + 1
+    return [int(length) for length in np.diff([0, *sorted(cuts), T])]
+
+
+def _spell(lengths: Sequence[int]) -> str:
+    return "as " + " + ".join(map(str, lengths)) if len(lengths) <= _SHOWN else f"in {len(lengths)} chunks"
+
+
+def _time_axis(dims: Sequence[Dim], time: str) -> int | None:
+    """The axis that chunks are joined along: the first with the time in it, or of a length that nothing explains."""
+    known = (axis for axis, dim in enumerate(dims) if isinstance(dim, str) and time in dim.split("*"))
+    unknown = (axis for axis, dim in enumerate(dims) if dim is None)
+    return next(known, next(unknown, None))
+
+
+def _factors(dim: Dim, time: str) -> list[str]:
+    return dim.split("*") if isinstance(dim, str) else [time]
+
+
+def _layouts(session: Session, stream: Stream, signature: Signature, expected: Sequence[Expected]) -> Dims:
+    """The outputs' dimensions, with the factors of a product such as `T*N` in the order in which its elements lie.
+
+    Shapes do not tell `T*N` from `N*T`; the first case that is long and wide enough does.
+    """
+    dims = output_dims(expected)
+    item = next((item for item in expected if item.reference is not None and _tells(item, stream)), None)
+    if item is None or item.reference is None:
+        return dims
+    for name, own in dims.items():
+        choices = [_orders(dim) for dim in own]
+        if all(len(orders) == 1 for orders in choices):
+            continue
+        errors = {}
+        for candidate in product(*choices):
+            try:
+                chunked = Chunked(session, stream, signature, {**dims, name: candidate}, _ones)
+                errors[candidate] = _distance(chunked.run(item.inputs)[name], item.reference.eager[name])
+            except Exception:  # what a runtime raises here it raises again, and is judged, in the cases
+                return dims
+        dims = {**dims, name: min(errors, key=lambda candidate: errors[candidate])}
+    return dims
+
+
+def _tells(item: Expected, stream: Stream) -> bool:
+    return item.case.values == "ordinary" and min(item.case.sizes.values()) > 1 and item.case.sizes[stream.time] > 2
+
+
+def _orders(dim: Dim) -> list[Dim]:
+    return ["*".join(order) for order in permutations(dim.split("*"))] if isinstance(dim, str) else [dim]
+
+
+def _distance(one: Array, other: Array) -> float:
+    return largest(one.astype(np.float64) - other.astype(np.float64)) if one.shape == other.shape else float("inf")

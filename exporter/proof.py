@@ -1,0 +1,66 @@
+"""Proving one model file: in one pass, and where its states are explicit, in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from .manifest import Artifact
+from .parity import Bounds, Case, Expected, Report, check, make_cases
+from .parity.chunks import check_stream, drift_cases
+from .parity.compare import Typical
+from .runtimes import open_session
+from .signature import Signature
+from .states import Stream
+
+
+def prove(
+    file: Path,
+    artifact: Artifact,
+    signature: Signature,
+    expected: Sequence[Expected],
+    *,
+    traced: Mapping[str, int],
+    seed: int,
+    typical: Mapping[str, Typical] | None = None,
+    advance: Callable[[int], None] = lambda done: None,
+) -> Report:
+    """Run the file in the artifact's runtime on every case and judge it; the arguments are those of `parity.check`.
+
+    Raises:
+        UnavailableError: the runtime has no kernel for an operator of the model.
+        BundleError: the file is not a model.
+    """
+    session = open_session(artifact.runtime, file, signature.outputs)
+    if artifact.stream is None:
+        return check(
+            session,
+            expected,
+            artifact=file.name,
+            runtime=artifact.runtime,
+            traced=traced,
+            seed=seed,
+            typical=typical,
+            advance=advance,
+        )
+    return check_stream(
+        session,
+        artifact.stream,
+        signature,
+        expected,
+        artifact=file.name,
+        runtime=artifact.runtime,
+        traced=traced,
+        seed=seed,
+        typical=typical,
+        advance=advance,
+    )
+
+
+def cases_for(
+    streams: Sequence[Stream | None], signature: Signature, traced: Mapping[str, int], seed: int, bounds: Bounds
+) -> list[Case]:
+    """The cases of `parity.make_cases`, and for streams a long one."""
+    times = {stream.time for stream in streams if stream is not None}
+    long = [case for time in sorted(times) for case in drift_cases(time, signature, seed)]
+    return [*make_cases(signature, traced, seed, bounds), *long]

@@ -1,0 +1,84 @@
+"""What a capture decides by sizes: where a size became a number, what may be trusted, and what is the model's own."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from rnn_export import CaptureError, Signature
+from rnn_export.capture import capture
+from rnn_export.capture.decisions import deciding
+from torch import Tensor, nn
+
+X = Signature({"x": "float32[N, T, 3]"})
+HERE = __file__
+
+
+class Base(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 4, batch_first=True)
+
+
+class Loops(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([x[:, : t + 1].sum(1) for t in range(x.size(1))])
+
+
+class Branches(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.size(1) % 2:
+            x = x[:, 1:]
+        return self.rnn(x.reshape(x.size(0), x.size(1) // 2, 2, 3)[:, :, 0])[0]
+
+
+class Chunks(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.pad(x, (0, 0, 0, (4 - x.size(1) % 4) % 4))
+        return self.rnn(x.view(-1, 4, 3))[0]
+
+
+class HalvesToFour(Base):
+    """At the captured length the half has as many steps as the layer units."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x[:, ::2]
+        return self.rnn(y)[0].reshape(-1, 4)
+
+
+def line(model: type[nn.Module], offset: int) -> str:
+    return f"{HERE}:{model.forward.__code__.co_firstlineno + offset}"
+
+
+@pytest.mark.parametrize(
+    ("model", "said", "offset"),
+    [
+        (Loops, "it loops over it, but not every step is the same. 'slice' at ", 1),
+        (Branches, "takes one path or another by a named size, at ", 1),
+    ],
+)
+def test_the_models_own_decisions_are_refused_at_their_line(
+    model: type[nn.Module], said: str, offset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/proc")
+    with pytest.raises(CaptureError) as error:
+        capture(model().eval(), X, {"x": torch.randn(5, 7, 3)})
+    assert said + line(model, offset) in str(error.value)
+
+
+@pytest.mark.parametrize("model", [Chunks, HalvesToFour])
+def test_computed_sizes_are_trusted_and_right_elsewhere(model: type[nn.Module]) -> None:
+    module = model().eval()
+    program = capture(module, X, {"x": torch.randn(5, 7, 3)}).program
+    for T in (66, 67, 128):
+        x = torch.randn(70, T, 3)
+        torch.testing.assert_close(program.module(check_guards=False)(x), module(x))
+
+
+def test_the_log_is_left_as_it_was() -> None:
+    logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    before = (logger.level, logger.propagate, list(logger.handlers))
+    with deciding():
+        assert logger.level == logging.INFO
+    assert (logger.level, logger.propagate, list(logger.handlers)) == before

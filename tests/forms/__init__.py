@@ -1,0 +1,1 @@
+"""Models in every form that a forward takes, each exported as it stands."""

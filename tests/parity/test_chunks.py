@@ -1,0 +1,397 @@
+"""Feeding in chunks: what streams is proved, what mixes time steps is caught, and so are faults planted in states."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import SMALL
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rnn_export import CaptureError, Report, Signature, export_onnx, load, read_bundle, verify
+from rnn_export.bundle import hash_file
+from rnn_export.manifest import read_manifest, write_manifest
+from rnn_export.parity import Case
+from rnn_export.parity.chunks import DRIFT, Chunked, _random_lengths
+from rnn_export.parity.report import CaseResult
+from rnn_export.states import State, Stream
+from torch import Tensor, nn
+
+Fault = Callable[[onnx.GraphProto], None]
+CELLS = ["rnn_tanh", "rnn_relu", "gru", "lstm"]
+VARIANTS = [(name, cell) for name in SMALL if name != "scratch" for cell in CELLS]
+
+
+def export(model: nn.Module, spec: str, out: Path) -> Report:
+    report = export_onnx(model, Signature({"x": spec}), out, stateful=True).report
+    assert report is not None
+    return report
+
+
+@pytest.mark.parametrize(("name", "cell"), [*VARIANTS, ("scratch", "")])
+def test_every_variant_streams(name: str, cell: str, tmp_path: Path) -> None:
+    loaded = load(name, **SMALL[name], **({"cell": cell} if cell else {}))
+    report = export_onnx(loaded.model, loaded.signature, tmp_path / "out", stateful=True).report
+    assert report.passed
+    fed = [result for result in report.cases if result.fed]
+    drift = [result for result in fed if result.case.sizes["T"] == DRIFT]
+    assert [result.fed for result in drift] == [f"in {len(_random_lengths(DRIFT, DRIFT))} chunks", "one at a time"]
+    assert {result.verdict for result in drift} == {"PASS"}
+    assert sum(result.fed == "one at a time" for result in fed) == 13
+    assert sum(result.fed == "after a reset" for result in fed) == 1
+    assert sum(result.fed.startswith(("as ", "in ")) for result in fed) == 15
+    assert {result.case.values for result in fed if result.verdict == "KNOWN"} <= {"nan", "infinite"}
+
+
+@pytest.mark.parametrize("name", ["tagger", "classifier", "hetero", "deep", "initial_state"])
+def test_batch_first(name: str, tmp_path: Path) -> None:
+    loaded = load(name, **SMALL[name], cell="gru", batch_first=True)
+    assert export_onnx(loaded.model, loaded.signature, tmp_path / "out", stateful=True).report.passed
+
+
+class OverTime(nn.Module):
+    """A recurrent layer, and then something that mixes time steps otherwise; shapes [N, T, ...]."""
+
+    def __init__(self, mixed: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 4, batch_first=True)
+        self.mixed = mixed
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mixed(self.rnn(x)[0])
+
+
+class Attention(nn.MultiheadAttention):
+    def forward(self, y: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(y, y, y)[0]
+
+
+class Convolution(nn.Conv1d):
+    def forward(self, y: Tensor) -> Tensor:
+        return super().forward(y.transpose(1, 2)).transpose(1, 2)
+
+
+class Causal(nn.Conv1d):
+    def forward(self, y: Tensor) -> Tensor:
+        return super().forward(nn.functional.pad(y.transpose(1, 2), (2, 0))).transpose(1, 2)
+
+
+def pooled(y: Tensor) -> Tensor:
+    return (y * torch.softmax(y.sum(-1, keepdim=True), 1)).sum(1)
+
+
+MIXED: Mapping[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "mean": (lambda y: y.mean(1), "output 'output' is off by"),
+    "maximum": (lambda y: y.amax(1), "output 'output' is off by"),
+    "first step": (lambda y: y[:, 0], "output 'output' is off by"),
+    "flip": (lambda y: y.flip(1), "They first differ at time step 0."),
+    "difference from the mean": (lambda y: y - y.mean(1, keepdim=True), "They first differ at time step 0."),
+    "cumulative sum": (lambda y: y.cumsum(1), "They first differ at time step 1."),
+    "attention": (Attention(4, 2, batch_first=True), "They first differ at time step 0."),
+    "attention pooling": (pooled, "output 'output' is off by"),
+    "convolution": (Convolution(4, 4, 3, padding=1), "They first differ at time step 0."),
+    "causal convolution": (Causal(4, 4, 3), "They first differ at time step 1."),
+    "shorter convolution": (Convolution(4, 4, 3), "the runtime raised"),
+}
+
+
+@pytest.mark.parametrize(("mixed", "message"), MIXED.values(), ids=MIXED)
+def test_what_mixes_time_steps_is_caught(mixed: Callable[[Tensor], Tensor], message: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(CaptureError, match="right in one pass and not in chunks: something besides its rec") as error:
+        export(OverTime(mixed), "float32[N, T, 3]", tmp_path / "out")
+    assert message in str(error.value)
+    assert "fed one at a time" in str(error.value) or "fed as " in str(error.value)
+    assert error.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+STEPWISE: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "normalization": nn.LayerNorm(4),
+    "last step": lambda y: y[:, -1],
+    "maximum of each step": lambda y: y.amax(-1),
+    "pointwise convolution": Convolution(4, 4, 1),
+    "flattened by step": lambda y: y.transpose(0, 1).reshape(-1, 4),
+    "flattened by sequence": lambda y: y.reshape(-1, 4),
+    "decisions": lambda y: y.argmax(-1),
+}
+
+
+@pytest.mark.parametrize("stepwise", STEPWISE.values(), ids=STEPWISE)
+def test_what_keeps_to_its_time_step_streams(stepwise: Callable[[Tensor], Tensor], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    assert export(OverTime(stepwise), "float32[N, T, 3]", tmp_path / "out").passed
+
+
+class Integrator(nn.Module):
+    """Adds up what it sees, so that rounding errors stay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.RNN(3, 4, nonlinearity="relu")
+        nn.init.eye_(self.rnn.weight_hh_l0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(x)[0]
+
+
+class Chaotic(nn.Module):
+    """Two sequences that differ by a rounding are far apart after 2,000 steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.RNN(3, 32)
+        nn.init.normal_(self.rnn.weight_hh_l0, std=0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(x)[0]
+
+
+@pytest.mark.parametrize("model", [Integrator, Chaotic])
+def test_errors_that_grow_are_measured_by_pytorchs(model: Callable[[], nn.Module], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    report = export(model(), "float32[T, N, 3]", tmp_path / "out")
+    drift = [result.worst for result in report.cases if result.case.sizes["T"] == DRIFT]
+    early = [result.worst for result in report.cases if result.case.sizes == {"T": 2, "N": 2}]
+    assert max(worst.limit for worst in drift) > 10 * max(worst.limit for worst in early)
+
+
+class Heads(nn.Module):
+    """Returns states of single layers, all of them, and what is made of the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 4, 3)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y, (h, c) = self.rnn(x)
+        return {"last": self.head(h[-1]), "first": h[0], "c": c, "y": y}
+
+
+class Translator(nn.Module):
+    """An encoder over T that is fed in chunks, and a decoder over S that runs on what it has read so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.GRU(3, 4), nn.GRU(2, 4)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        return self.decoder(z, self.encoder(x)[1])[0]
+
+
+def test_states_that_are_also_outputs(tmp_path: Path) -> None:
+    assert export(Heads(), "float32[T, N, 3]", tmp_path / "out").passed
+
+
+def test_another_length_is_not_cut(tmp_path: Path) -> None:
+    signature = Signature({"x": "float32[T, N, 3]", "z": "float32[S, N, 2]"})
+    assert export_onnx(Translator(), signature, tmp_path / "out", stateful=True).report.passed
+    stream = read_bundle(tmp_path / "out").artifacts["model.onnx"].stream
+    assert [state.name for state in stream.states] == ["encoder.h0"]
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    cell=st.sampled_from(CELLS),
+    sizes=st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3)),
+    bias=st.booleans(),
+    batch_first=st.booleans(),
+    double=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_any_layer_streams(
+    cell: str, sizes: tuple[int, int, int], bias: bool, batch_first: bool, double: bool, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    kind = {"gru": nn.GRU, "lstm": nn.LSTM}.get(cell, nn.RNN)
+    option = {"nonlinearity": cell.removeprefix("rnn_")} if kind is nn.RNN else {}
+    model = kind(*sizes, bias=bias, batch_first=batch_first, **option)
+    dtype = "float64" if double else "float32"
+    spec = f"{dtype}[{'N, T' if batch_first else 'T, N'}, {sizes[0]}]"
+    with tempfile.TemporaryDirectory() as folder:
+        report = export_onnx(model.to(getattr(torch, dtype)), Signature({"x": spec}), folder, stateful=True, seed=seed)
+    assert report.report.passed
+
+
+def node(graph: onnx.GraphProto, index: int) -> onnx.NodeProto:
+    return [node for node in graph.node if node.op_type == "LSTM"][index]
+
+
+def output_from(graph: onnx.GraphProto, name: str, source: str) -> None:
+    """Give a final state the value of another tensor."""
+    for entry in graph.node:
+        entry.output[:] = [f"{output}.unused" if output == name else output for output in entry.output]
+    graph.node.append(onnx.helper.make_node("Identity", [source], [name]))
+
+
+def ignore_a_state(graph: onnx.GraphProto) -> None:
+    node(graph, 0).input[5] = ""
+
+
+def ignore_a_cell_state(graph: onnx.GraphProto) -> None:
+    node(graph, 1).input[6] = ""
+
+
+def swap_h_and_c(graph: onnx.GraphProto) -> None:
+    layer = node(graph, 1)
+    layer.output[1], layer.output[2] = layer.output[2], layer.output[1]
+
+
+def swap_layers(graph: onnx.GraphProto) -> None:
+    first, second = node(graph, 0), node(graph, 1)
+    first.output[1], second.output[1] = second.output[1], first.output[1]
+
+
+def stuck(graph: onnx.GraphProto) -> None:
+    output_from(graph, "rnn.0.h_n", "rnn.0.h0")
+
+
+def share_a_state(graph: onnx.GraphProto) -> None:
+    node(graph, 1).input[5] = node(graph, 0).input[5]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    loaded = load("tagger", **SMALL["tagger"], cell="lstm")
+    out = tmp_path_factory.mktemp("stream") / "out"
+    export_onnx(loaded.model, loaded.signature, out, source=loaded.source, stateful=True)
+    return out
+
+
+def changed(bundle: Path, out: Path, fault: Fault) -> Path:
+    """The bundle with another graph, and with hashes that fit it."""
+    out.mkdir()
+    for file in bundle.iterdir():
+        (out / file.name).write_bytes(file.read_bytes())
+    model = onnx.load(out / "model.onnx")
+    fault(model.graph)
+    onnx.save(model, out / "model.onnx")
+    manifest = read_manifest(out)
+    write_manifest(out, replace(manifest, files={**manifest.files, "model.onnx": hash_file(out / "model.onnx")}))
+    return out
+
+
+@pytest.mark.parametrize(
+    "fault", [ignore_a_state, ignore_a_cell_state, swap_h_and_c, swap_layers, stuck, share_a_state]
+)
+def test_a_fault_in_a_state_is_caught(fault: Fault, bundle: Path, tmp_path: Path) -> None:
+    (report,) = verify(changed(bundle, tmp_path / "faulty", fault), seed=0).reports
+    assert not report.passed
+    assert report.mixes_steps
+    assert "They first differ at time step 1." in report.failure
+    assert report.to_json()["cases"][-1]["fed"]
+
+
+def test_without_a_fault_it_is_verified_afresh(bundle: Path, tmp_path: Path) -> None:
+    verification = verify(changed(bundle, tmp_path / "same", lambda graph: None))
+    assert (verification.how, verification.passed) == ("rebuilt", True)
+    assert sum(bool(result.fed) for result in verification.reports[0].cases) == 29
+
+
+def test_wrong_reset_values_are_caught(bundle: Path, tmp_path: Path) -> None:
+    out = changed(bundle, tmp_path / "faulty", lambda graph: None)
+    manifest = read_manifest(out)
+    artifact = manifest.artifacts["model.onnx"]
+    states = (replace(artifact.stream.states[0], reset=0.25), *artifact.stream.states[1:])
+    wrong = {"model.onnx": replace(artifact, stream=replace(artifact.stream, states=states))}
+    write_manifest(out, replace(manifest, artifacts=wrong))
+    (report,) = verify(out, seed=0).reports
+    assert not report.passed
+    assert not report.mixes_steps
+
+
+def test_stored_cases_are_replayed_in_chunks(tmp_path: Path) -> None:
+    export(nn.GRU(3, 4), "float32[T, N, 3]", tmp_path / "out")
+    verification = verify(tmp_path / "out")
+    assert (verification.how, verification.passed) == ("replayed", True)
+    fed = [result for result in verification.reports[0].cases if result.fed]
+    assert max(result.case.sizes["T"] for result in fed) == DRIFT
+
+
+@pytest.mark.parametrize(
+    ("failing", "mixes"),
+    [
+        ([(7, "one at a time")], True),
+        ([(7, "one at a time"), (2000, "one at a time")], True),
+        ([(2000, "one at a time")], False),
+        ([(7, "")], False),
+        ([(7, ""), (7, "one at a time")], False),
+        ([], False),
+    ],
+)
+def test_what_a_failure_in_chunks_is_said_to_mean(failing: list[tuple[int, str]], mixes: bool) -> None:
+    """Where one pass fails too, or the longest sequence alone, it is no matter of mixing time steps."""
+    cases = [
+        CaseResult(Case({"T": T}, "ordinary", 0), (), "FAIL" if (T, fed) in failing else "PASS", fed=fed)
+        for T in (7, 2000)
+        for fed in ("", "one at a time")
+    ]
+    report = Report("model.onnx", "onnxruntime:cpu", ("cpu",), "float64", 0, {"T": 7}, cases)
+    assert report.passed == (not failing)
+    assert report.mixes_steps == mixes
+
+
+class Counting:
+    """A session without a model: it adds up steps, and reports what it was fed."""
+
+    hides_nan = ""
+
+    def __init__(self) -> None:
+        self.fed: list[list[int]] = []
+
+    def placement(self) -> tuple[str, ...]:
+        return ("cpu",)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        x, total = inputs["x"], inputs["sum0"]
+        self.fed.append([int(value) for value in x[0, :, 0]])
+        sums = np.cumsum(np.concatenate([total[:, None], x], 1), 1)[:, 1:]
+        return {"sums": sums, "flat": sums.reshape(-1, 1), "last": sums[:, -1], "sum_n": sums[:, -1]}
+
+
+@given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=8), N=st.integers(1, 4), earlier=st.booleans())
+def test_chunks_cover_the_sequence_in_order(lengths: list[int], N: int, earlier: bool) -> None:
+    signature = Signature({"x": "float32[N, T, 1]"}, ["sums", "flat", "last"])
+    stream = Stream("T", (State("sum0", "sum_n", "float32", ("N", 1), 10.0),))
+    session = Counting()
+    dims = {"sums": ("N", "T", 1), "flat": ("N*T", 1), "last": ("N", 1)}
+    chunked = Chunked(session, stream, signature, dims, lambda T: lengths, earlier)
+    T = sum(lengths)
+    x = np.arange(N * T, dtype=np.float32).reshape(N, T, 1)
+    got = chunked.run({"x": x})
+    assert [len(steps) for steps in session.fed] == lengths * (2 if earlier else 1)
+    assert [step for steps in session.fed[-len(lengths) :] for step in steps] == list(range(T))
+    sums = 10 + np.cumsum(x, 1)
+    assert np.array_equal(got["sums"], sums)
+    assert np.array_equal(got["flat"], sums.reshape(-1, 1))
+    assert np.array_equal(got["last"], sums[:, -1])
+
+
+@given(T=st.integers(2, 300), seed=st.integers(0, 2**32 + 2_000))
+def test_random_lengths_add_up(T: int, seed: int) -> None:
+    lengths = _random_lengths(T, seed)
+    assert sum(lengths) == T
+    assert len(lengths) >= 2
+    assert min(lengths) >= 1
+    assert lengths == _random_lengths(T, seed)
+
+
+def test_a_torchscript_file_in_the_same_bundle_has_no_stream(tmp_path: Path) -> None:
+    from rnn_export import export_torchscript
+
+    loaded = load("single", **SMALL["single"])
+    export_onnx(loaded.model, loaded.signature, tmp_path / "out", source=loaded.source, stateful=True)
+    export_torchscript(loaded.model, loaded.signature, tmp_path / "out", source=loaded.source)
+    artifacts = read_bundle(tmp_path / "out").artifacts
+    assert {name: artifact.stream is not None for name, artifact in artifacts.items()} == {
+        "model.onnx": True,
+        "model.pt": False,
+    }
+    assert verify(tmp_path / "out").passed
