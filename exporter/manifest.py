@@ -79,7 +79,12 @@ class Manifest:
             "format": FORMAT,
             "name": self.name,
             "inputs": {
-                name: {"dtype": spec.dtype, "shape": list(spec.shape), "range": spec.range and list(spec.range)}
+                name: {
+                    "dtype": spec.dtype,
+                    "shape": list(spec.shape),
+                    "range": spec.range and list(spec.range),
+                    "descending": spec.descending,
+                }
                 for name, spec in self.signature.inputs.items()
             },
             "outputs": dict(self.outputs),
@@ -131,7 +136,9 @@ def schema() -> dict[str, Any]:
 
 def _from_json(data: Mapping[str, Any]) -> Manifest:
     inputs = {
-        name: TensorSpec(spec["dtype"], tuple(spec["shape"]), tuple(spec["range"]) if spec["range"] else None)
+        name: TensorSpec(
+            spec["dtype"], tuple(spec["shape"]), tuple(spec["range"]) if spec["range"] else None, spec["descending"]
+        )
         for name, spec in data["inputs"].items()
     }
     return Manifest(

@@ -17,7 +17,10 @@ DTYPES = ("float32", "float16", "float64", "int32", "int64", "bool")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _DIM = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SPEC = re.compile(r"\s*(?P<dtype>\w+)\s*\[(?P<dims>[^\[\]]*)\]\s*(?:in\s+(?P<low>-?\d+)\s*\.\.\s*(?P<high>-?\d+)\s*)?")
+_SPEC = re.compile(
+    r"\s*(?P<dtype>\w+)\s*\[(?P<dims>[^\[\]]*)\]\s*"
+    r"(?:in\s+(?P<low>-?\d+)\s*\.\.\s*(?P<high>-?\d+|[A-Za-z_]\w*)\s*(?P<descending>\bdescending\s*)?)?"
+)
 _EXAMPLE = "write it like 'x: float32[T, N, 100]' or 'tokens: int64[N, T] in 0..27'"
 
 
@@ -25,12 +28,14 @@ _EXAMPLE = "write it like 'x: float32[T, N, 100]' or 'tokens: int64[N, T] in 0..
 class TensorSpec:
     """One tensor: `float32[T, N, 100]`, or `int64[N, T] in 0..27` for integers up to and including 27.
 
-    A name in `shape` is a dynamic dimension, a number a fixed one.
+    A name in `shape` is a dynamic dimension, a number a fixed one. The upper end of `range` may be such a name: the
+    lengths of sequences are `int64[N] in 1..T`, or `int64[N] in 1..T descending` where the model wants them sorted.
     """
 
     dtype: str
     shape: tuple[str | int, ...]
-    range: tuple[int, int] | None = None
+    range: tuple[int, int | str] | None = None
+    descending: bool = False
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -45,10 +50,15 @@ class TensorSpec:
         if self.range is not None:
             self._check_range(*self.range)
 
-    def _check_range(self, low: int, high: int) -> None:
+    def _check_range(self, low: int, high: int | str) -> None:
         if self.is_float or self.dtype == "bool":
             raise SignatureError(f"A value range is for integers; {self.dtype} takes none. Leave it out.")
+        if self.descending and not self.shape:
+            raise SignatureError("A single number is in no order. Leave out 'descending'.")
         limits = {"int32": 2**31, "int64": 2**63}
+        if isinstance(high, str):
+            # What a name stands for is at least 1, and may be no more.
+            high = max(1, low)
         if not -limits[self.dtype] <= low <= high < limits[self.dtype] and low <= high:
             raise SignatureError(f"The value range {low}..{high} does not fit {self.dtype}. Narrow it.")
         if low > high:
@@ -56,7 +66,7 @@ class TensorSpec:
 
     @classmethod
     def parse(cls, text: str) -> TensorSpec:
-        """Read `dtype[dims]` with an optional `in low..high`.
+        """Read `dtype[dims]` with an optional `in low..high`, and after that an optional `descending`.
 
         Raises:
             SignatureError: the text does not have that form.
@@ -66,8 +76,10 @@ class TensorSpec:
             raise SignatureError(f"'{text}' does not describe a tensor; {_EXAMPLE}.")
         dims = [part.strip() for part in match["dims"].split(",")] if match["dims"].strip() else []
         shape = tuple(int(dim) if re.fullmatch(r"-?\d+", dim) else dim for dim in dims)
-        span = (int(match["low"]), int(match["high"])) if match["low"] is not None else None
-        return cls(match["dtype"], shape, span)
+        if match["low"] is None:
+            return cls(match["dtype"], shape)
+        high = match["high"] if match["high"].isidentifier() else int(match["high"])
+        return cls(match["dtype"], shape, (int(match["low"]), high), match["descending"] is not None)
 
     @property
     def is_float(self) -> bool:
@@ -78,13 +90,19 @@ class TensorSpec:
         """The names of the dynamic dimensions, in order."""
         return tuple(dim for dim in self.shape if isinstance(dim, str))
 
+    @property
+    def has_lengths(self) -> bool:
+        """Whether its values are lengths along a dynamic dimension."""
+        return self.range is not None and isinstance(self.range[1], str)
+
     def sized(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The concrete shape for given sizes of the dynamic dimensions."""
         return tuple(sizes[dim] if isinstance(dim, str) else dim for dim in self.shape)
 
     def __str__(self) -> str:
         span = f" in {self.range[0]}..{self.range[1]}" if self.range else ""
-        return f"{self.dtype}[{', '.join(map(str, self.shape))}]{span}"
+        order = " descending" if self.descending else ""
+        return f"{self.dtype}[{', '.join(map(str, self.shape))}]{span}{order}"
 
 
 @dataclass(frozen=True)
@@ -125,6 +143,10 @@ class Signature:
                 raise SignatureError(f"'{name}' is not a name. Use letters, digits, underscores and dots.")
             if names.count(name) > 1:
                 raise SignatureError(f"The name '{name}' is used twice. Give every input and output its own.")
+        for name, spec in self.inputs.items():
+            if spec.range is not None and spec.has_lengths and spec.range[1] not in self.symbols:
+                known = f"Dynamic dimensions are {', '.join(self.symbols)}." if self.symbols else "There is none."
+                raise SignatureError(f"Input '{name}' goes up to {spec.range[1]}, which is no dimension. {known}")
         for before, after in self.states.items():
             if before not in self.inputs:
                 raise SignatureError(f"The state '{before}' is not an input. Inputs are {', '.join(self.inputs)}.")

@@ -16,15 +16,22 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
-def test_the_example_is_short_and_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("number", "longest", "bundle"), [(0, 10, "mine"), (1, 16, "encoder")])
+def test_the_examples_are_short_and_run(
+    number: int,
+    longest: int,
+    bundle: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (example,) = blocks(ROOT / "README.md", "python")
-    assert len(example.splitlines()) < 10
-    exec(compile(example, "README.md", "exec"), {})
-    assert capsys.readouterr().out.startswith("True ")
-    assert (tmp_path / "artifacts" / "mine" / "model.onnx").is_file()
+    examples = blocks(ROOT / "README.md", "python")
+    assert len(examples) == 2
+    assert len(examples[number].splitlines()) < longest
+    exec(compile(examples[number], "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("True")
+    assert (tmp_path / "artifacts" / bundle / "model.onnx").is_file()
 
 
 def test_the_page_on_streams_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

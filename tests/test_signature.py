@@ -14,6 +14,9 @@ from rnn_export.signature import parse_input
         ("  float64[ N,T ] ", TensorSpec("float64", ("N", "T"))),
         ("int64[N, T] in 0..27", TensorSpec("int64", ("N", "T"), (0, 27))),
         ("int32[] in -3..3", TensorSpec("int32", (), (-3, 3))),
+        ("int64[N] in 1..T", TensorSpec("int64", ("N",), (1, "T"))),
+        ("int64[N] in 1 .. T  descending ", TensorSpec("int64", ("N",), (1, "T"), descending=True)),
+        ("int32[N] in 0..9 descending", TensorSpec("int32", ("N",), (0, 9), descending=True)),
     ],
 )
 def test_a_spec_is_read_and_spelled_alike(text: str, spec: TensorSpec) -> None:
@@ -36,6 +39,11 @@ def test_a_spec_is_read_and_spelled_alike(text: str, spec: TensorSpec) -> None:
         ("int64[T] in 5..1", "The value range 5..1 is empty."),
         ("int32[T] in 0..9999999999", "The value range 0..9999999999 does not fit int32."),
         ("bool[T] in 0..1", "A value range is for integers; bool takes none."),
+        ("float32[N] in 1..T", "A value range is for integers; float32 takes none."),
+        ("int64[N] in 1..T ascending", "does not describe a tensor"),
+        ("int64[N] descending", "does not describe a tensor"),
+        ("int64[N] in 1..Tdescending x", "does not describe a tensor"),
+        ("int64[] in 1..T descending", "A single number is in no order. Leave out 'descending'."),
     ],
 )
 def test_a_malformed_spec_is_refused_with_the_remedy(text: str, said: str) -> None:
@@ -65,6 +73,18 @@ def test_symbols_are_listed_once_in_order() -> None:
         ({"x": "float32[T]"}, ["y"], {"h0": "y"}, "The state 'h0' is not an input. Inputs are x."),
         ({"x": "float32[T]"}, ["y"], {"x": "z"}, "The state 'z' is not an output. Outputs are y."),
         ({"x": "nonsense"}, [], {}, "Input 'x': 'nonsense' does not describe a tensor"),
+        (
+            {"x": "float32[T, N]", "lengths": "int64[N] in 1..S"},
+            [],
+            {},
+            "Input 'lengths' goes up to S, which is no dimension. Dynamic dimensions are T, N.",
+        ),
+        (
+            {"x": "float32[3]", "lengths": "int64[2] in 1..T"},
+            [],
+            {},
+            "goes up to T, which is no dimension. There is none.",
+        ),
     ],
 )
 def test_an_impossible_signature_is_refused(
@@ -76,5 +96,6 @@ def test_an_impossible_signature_is_refused(
 
 
 def test_json_and_back_is_the_same_signature() -> None:
-    signature = Signature({"x": "int64[N, T] in 0..3", "h0": "float32[N, 4]"}, ["y", "h_n"], {"h0": "h_n"})
+    inputs = {"x": "int64[N, T] in 0..3", "h0": "float32[N, 4]", "lengths": "int64[N] in 1..T descending"}
+    signature = Signature(inputs, ["y", "h_n"], {"h0": "h_n"})
     assert Signature.from_json(signature.to_json()) == signature

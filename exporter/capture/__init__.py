@@ -18,6 +18,7 @@ from .computed_weights import fold_computed_weights
 from .decisions import deciding
 from .exporting import Bounds, BranchError, export
 from .rolling import UnlikeError, export_rolled
+from .sorting import drop_sorting
 from .zero_states import drop_zero_states
 
 __all__ = ["Bounds", "Captured", "capture"]
@@ -57,6 +58,7 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
         except Exception as error:  # torch.export raises whatever the captured code raises
             captured = _rolled(model, signature, example, error, decisions.baked_at)
     drop_zero_states(captured.program)
+    drop_sorting(captured.program)
     fold_computed_weights(captured.program)
     return captured
 

@@ -17,6 +17,7 @@ from ..quiet import quiet
 from ..signature import Signature
 from .decisions import deciding
 from .outputs import returning_tensors
+from .packed import symbolic_batch
 from .sizes import FAR, at_other_sizes
 from .stand_ins import StandIns
 from .whole import WholeRecurrence
@@ -94,7 +95,8 @@ def _export_within(
     for name, spec in signature.inputs.items():
         collected[example[name]] = {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
     shapes = collected.dynamic_shapes(model, args, kwargs)
-    with quiet(), torch.no_grad(), kept(model), StandIns(), WholeRecurrence(), returning_tensors(model):
+    symbolic = symbolic_batch(model)
+    with quiet(), torch.no_grad(), kept(model), symbolic, StandIns(), WholeRecurrence(), returning_tensors(model):
         program = torch.export.export(
             model,
             args,

@@ -13,14 +13,18 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ..errors import CaptureError
 from .operators import lstm, recurrent
+from .packed import PackedSequences
 
 _KINDS = {torch.rnn_tanh: "rnn_tanh", torch.rnn_relu: "rnn_relu", torch.gru: "gru", torch.lstm: "lstm"}
 
 
 class WholeRecurrence(TorchFunctionMode):
     """Context manager; it patches nothing, and ends with its `with` block also on an error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._packed = PackedSequences()
 
     def __torch_function__(
         self,
@@ -29,10 +33,30 @@ class WholeRecurrence(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        kwargs = kwargs or {}
+        if func in self._packed.handlers:
+            return self._packed.handlers[func](*args, **kwargs)
         kind = _KINDS.get(func)
         if kind is None:
-            return func(*args, **(kwargs or {}))
-        return _call(kind, *args, **(kwargs or {}))
+            return func(*args, **kwargs)
+        # The overload for packed sequences has the batch sizes second, before the states and the list of weights.
+        return self._call_packed(kind, *args) if isinstance(args[3], (list, tuple)) else _call(kind, *args, **kwargs)
+
+    def _call_packed(
+        self,
+        kind: str,
+        data: Tensor,
+        batch_sizes: Tensor,
+        hx: Tensor | Sequence[Tensor],
+        params: Sequence[Tensor],
+        has_biases: bool,
+        num_layers: int,
+        dropout: float,
+        train: bool,
+        bidirectional: bool,
+    ) -> tuple[Tensor, ...]:
+        lengths = self._packed.lengths_of(batch_sizes)
+        return _stack(kind, data, hx, params, has_biases, num_layers, bidirectional, lengths)
 
 
 def _call(
@@ -47,24 +71,24 @@ def _call(
     bidirectional: bool,
     batch_first: bool = False,
 ) -> tuple[Tensor, ...]:
-    if not isinstance(has_biases, bool):
-        # The overload for packed sequences has one argument more: the batch sizes, second.
-        raise CaptureError(
-            "The model runs packed sequences through a recurrent layer, which cannot be exported yet. "
-            "Run the padded sequence through it instead."
-        )
-    weights = list(params)
     steps = x.transpose(0, 1) if batch_first else x
-    outputs: tuple[Tensor, ...]
+    y, *states = _stack(kind, steps, hx, params, has_biases, num_layers, bidirectional, None)
+    return (y.transpose(0, 1) if batch_first else y, *states)
+
+
+def _stack(
+    kind: str,
+    x: Tensor,
+    hx: Tensor | Sequence[Tensor],
+    params: Sequence[Tensor],
+    has_biases: bool,
+    num_layers: int,
+    bidirectional: bool,
+    lengths: Tensor | None,
+) -> tuple[Tensor, ...]:
     if kind == "lstm":
         h0, c0 = hx
-        if h0.shape[-1] != weights[1].shape[0] // 4:
-            raise CaptureError(
-                "The model has an nn.LSTM with proj_size, which cannot be exported yet. "
-                "Use proj_size=0 and an nn.Linear after it."
-            )
-        outputs = lstm(steps, h0, c0, weights, has_biases, num_layers, bidirectional)
+        outputs: tuple[Tensor, ...] = lstm(x, h0, c0, list(params), has_biases, num_layers, bidirectional, lengths)
     else:
-        outputs = recurrent(kind, steps, hx, weights, has_biases, num_layers, bidirectional)
-    y, *states = outputs
-    return (y.transpose(0, 1) if batch_first else y, *states)
+        outputs = recurrent(kind, x, hx, list(params), has_biases, num_layers, bidirectional, lengths)
+    return outputs

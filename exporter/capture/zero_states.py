@@ -31,6 +31,7 @@ _KEEPS_ZERO = {
     _aten.transpose.int,
     _aten.permute.default,
     _aten.select.int,
+    _aten.index_select.default,
     _aten.slice.Tensor,
     _aten.repeat.default,
     _aten.unbind.int,

@@ -98,8 +98,9 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
         "inputs",
         multiple=True,
         metavar="SPEC",
-        help="An input: 'x: float32[T, N, 100]', or 'tokens: int64[N, T] in 0..27'. A name in brackets is a dynamic "
-        "dimension. Repeatable, in the order of forward's arguments.",
+        help="An input: 'x: float32[N, T, 100]', or 'tokens: int64[N, T] in 0..27'. A name in brackets is a dynamic "
+        "dimension. Lengths of sequences are 'lengths: int64[N] in 1..T', and end in 'descending' where the model "
+        "wants them sorted. Repeatable, in the order of forward's arguments.",
     ),
     click.option("--output", "outputs", multiple=True, metavar="NAME", help="A name for an output. Repeatable."),
     click.option(

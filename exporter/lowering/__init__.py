@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import onnx_ir as ir
 from torch.export import ExportedProgram
 
 from ..capture.operators import DOMAIN
 from .native import lower_native
+from .ragged import Padded, Ragged
 from .scan import lower_scan
-from .stack import Stack, is_stack, read_stack
+from .stack import Stack, read_stack
 from .translate import OPSET, translate
 
 __all__ = ["OPSET", "lower"]
-
-
-# Which lowering a precision takes, if not the native one. ONNX Runtime 1.32 has no float64 kernel for RNN, and its GRU
-# and LSTM raise "does not support double yet", while all that a Scan is made of runs in float64.
-_LOWERINGS: dict[ir.DataType | None, Callable[[Stack, ir.tape.Tape], list[ir.Value]]] = {ir.DataType.DOUBLE: lower_scan}
 
 
 def lower(program: ExportedProgram) -> ir.Model:
@@ -29,9 +26,12 @@ def lower(program: ExportedProgram) -> ir.Model:
     """
     model = translate(program)
     tape = ir.tape.Tape()
-    for node in [node for node in ir.traversal.RecursiveGraphIterator(model.graph) if is_stack(node)]:
+    ragged: dict[ir.Graph, Ragged] = {}
+    for node in [node for node in ir.traversal.RecursiveGraphIterator(model.graph) if node.domain == DOMAIN]:
         assert isinstance(node.graph, ir.Graph)
-        _replace(node.graph, node, tape)
+        _replace(node.graph, node, tape, ragged.setdefault(node.graph, Ragged(tape)))
+    if model.graph in ragged:
+        ragged[model.graph].name_sizes(model.graph)
     _drop_unused_initializers(model.graph)
     for value in tape.initializers:
         while value.name in model.graph.initializers:
@@ -41,15 +41,33 @@ def lower(program: ExportedProgram) -> ir.Model:
     return model
 
 
-def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape) -> None:
+def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape, ragged: Ragged) -> None:
     before = len(tape.nodes)
-    stack = read_stack(node)
-    values = _LOWERINGS.get(stack.dtype, lower_native)(stack, tape)
+    lowering = {"pack": ragged.pack, "pad": ragged.pad}.get(node.op_type)
+    values = _recurrence(node, tape, ragged) if lowering is None else lowering(node)
     for old, new in zip(node.outputs, values, strict=True):
         new.type, new.shape = old.type, old.shape
     graph.insert_before(node, tape.nodes[before:])
     ir.convenience.replace_all_uses_with(node.outputs, values, replace_graph_outputs=True)
     graph.remove(node, safe=True)
+
+
+def _recurrence(node: ir.Node, tape: ir.tape.Tape, ragged: Ragged) -> list[ir.Value]:
+    """What takes a stack's place: over packed data, y is packed again."""
+    stack = read_stack(node)
+    lengths = stack.lengths
+    if lengths is None:
+        return _lowering(stack)(stack, tape)
+    padded = replace(stack, x=ragged.padded(stack.x, lengths).value)
+    y, *finals = _lowering(padded)(padded, tape)
+    return [ragged.packed(Padded(y, is_zero_beyond=True), lengths), *finals]
+
+
+def _lowering(stack: Stack) -> Callable[[Stack, ir.tape.Tape], list[ir.Value]]:
+    """Native operators wherever they will do."""
+    # ONNX's LSTM has no projection. ONNX Runtime 1.32 has no float64 kernel for RNN, and its GRU and LSTM raise "does
+    # not support double yet", while all that a Scan is made of runs in float64.
+    return lower_scan if stack.is_projected or stack.dtype == ir.DataType.DOUBLE else lower_native
 
 
 def _drop_unused_initializers(graph: ir.Graph) -> None:

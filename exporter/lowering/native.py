@@ -21,14 +21,17 @@ _OP_TYPES = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
 def lower_native(stack: Stack, tape: ir.tape.Tape) -> list[ir.Value]:
     """Record the nodes for a stack of layers on `tape`; returns y [T, N, D*H], h_n and for an LSTM c_n [L*D, N, H].
 
+    Beyond a sequence's length y is zero; its final states are those at its own end, or zero where it has no step.
+
     Raises:
         CaptureError: the stack's weights are computed in the model's forward.
     """
     initial = {name: _per_layer(stack, tape, name, state) for name, state in stack.states.items()}
+    lengths = None if stack.lengths is None else tape.op("Cast", [stack.lengths], {"to": ir.DataType.INT32})
     y, finals = stack.x, []
     for layer in stack.layers:
         states = [initial[name][layer.index] if name in initial else None for name in stack.state_names]
-        outputs = _layer(stack, layer, tape, y, states)
+        outputs = _layer(stack, layer, tape, y, lengths, states)
         y = _merge_directions(stack, layer, tape, outputs[0])
         finals.append(outputs[1:])
     return [
@@ -41,12 +44,17 @@ def lower_native(stack: Stack, tape: ir.tape.Tape) -> list[ir.Value]:
 
 
 def _layer(
-    stack: Stack, layer: Layer, tape: ir.tape.Tape, x: ir.Value, states: Sequence[ir.Value | None]
+    stack: Stack,
+    layer: Layer,
+    tape: ir.tape.Tape,
+    x: ir.Value,
+    lengths: ir.Value | None,
+    states: Sequence[ir.Value | None],
 ) -> Sequence[ir.Value]:
     weights = onnx_weights(
-        stack.kind, [[constant_array(value) for value in direction] for direction in layer.directions]
+        stack.kind, [[constant_array(value) for value in direction.values()] for direction in layer.directions]
     )
-    names = [str(value.name) for value in layer.directions[0]]
+    names = [str(value.name) for value in layer.directions[0].values()]
     W, R, B = (
         None if array is None else initializer(tape, name, array)
         for name, array in zip(
@@ -62,7 +70,7 @@ def _layer(
         attributes["linear_before_reset"] = 1
     if stack.kind == "rnn_relu":
         attributes["activations"] = ["Relu"] * stack.num_directions
-    inputs = [x, W, R, B, None, *states]
+    inputs = [x, W, R, B, lengths, *states]
     while inputs[-1] is None:
         inputs.pop()
     outputs = [

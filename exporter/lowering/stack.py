@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from ..capture.operators import DOMAIN
+GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Layer:
 
     index: int
     prefix: str
-    directions: Sequence[Sequence[ir.Value]]
+    directions: Sequence[Mapping[str, ir.Value]]
 
     @property
     def name(self) -> str:
@@ -25,18 +25,28 @@ class Layer:
 
 @dataclass(frozen=True)
 class Stack:
-    """L layers over x [T, N, I], with those initial states [L*D, N, H] that are given."""
+    """L layers over x [T, N, I], with those initial states [L*D, N, H] that are given.
+
+    `lengths` int64[N] says how many steps each sequence has, if not all T; what x has beyond is not read.
+    R = `output_size` is the size of an LSTM's projection, else H.
+    """
 
     kind: str
     x: ir.Value
+    lengths: ir.Value | None
     states: Mapping[str, ir.Value]
     layers: Sequence[Layer]
     hidden_size: int
+    output_size: int
     bidirectional: bool
 
     @property
     def dtype(self) -> ir.DataType | None:
         return self.x.dtype
+
+    @property
+    def is_projected(self) -> bool:
+        return "weight_hr" in self.layers[0].directions[0]
 
     @property
     def num_directions(self) -> int:
@@ -55,29 +65,45 @@ class Stack:
     def final_names(self) -> tuple[str, ...]:
         return ("h_n", "c_n") if self.kind == "lstm" else ("h_n",)
 
-
-def is_stack(node: ir.Node) -> bool:
-    return node.domain == DOMAIN
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """R of h, and in an LSTM H of c."""
+        return (self.output_size, self.hidden_size)[: len(self.state_names)]
 
 
 def read_stack(node: ir.Node) -> Stack:
     """The stack that a `rnn_export::recurrent` or `rnn_export::lstm` node stands for."""
-    given = node.attributes["given"].as_string().split()
+    kind = node.attributes["kind"].as_string()
+    names = node.attributes["given"].as_string().split()
     x, *rest = (value for value in node.inputs if value is not None)
-    weights = rest[len(given) :]
+    given = dict(zip(names, rest, strict=False))
+    weights = rest[len(names) :]
     bidirectional = bool(node.attributes["bidirectional"].as_int())
     num_layers = node.attributes["num_layers"].as_int()
     num_directions = 2 if bidirectional else 1
     step = len(weights) // (num_layers * num_directions)
-    runs = [weights[i : i + step] for i in range(0, len(weights), step)]
+    roles = _roles(step, has_bias=bool(node.attributes["has_bias"].as_int()))
+    runs = [dict(zip(roles, weights[i : i + step], strict=True)) for i in range(0, len(weights), step)]
     prefix = (weights[0].name or "").rpartition(".")[0] or "rnn"
     layers = [Layer(k, prefix, runs[k * num_directions : (k + 1) * num_directions]) for k in range(num_layers)]
-    assert weights[1].shape is not None
     return Stack(
-        kind=node.attributes["kind"].as_string(),
+        kind=kind,
         x=x,
-        states=dict(zip(given, rest, strict=False)),
+        lengths=given.pop("lengths", None),
+        states=given,
         layers=layers,
-        hidden_size=int(weights[1].shape[1]),  # type: ignore[arg-type]
+        hidden_size=_size(weights[1], 0) // GATES[kind],
+        output_size=_size(weights[1], 1),
         bidirectional=bidirectional,
     )
+
+
+def _roles(count: int, *, has_bias: bool) -> list[str]:
+    """What the weights of one layer and direction are, in PyTorch's order."""
+    roles = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if has_bias else [])]
+    return roles if count == len(roles) else [*roles, "weight_hr"]
+
+
+def _size(weight: ir.Value, axis: int) -> int:
+    assert weight.shape is not None
+    return int(weight.shape[axis])  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from traceback import walk_tb
 from typing import Any
 
@@ -23,9 +23,10 @@ OPSET = 18
 
 
 def translate(program: ExportedProgram) -> ir.Model:
-    """Translate to ONNX IR at opset 18 with `rnn_export::recurrent` and `rnn_export::lstm` nodes.
+    """Translate to ONNX IR at opset 18, with nodes of the domain `rnn_export` for the operators of `capture.operators`.
 
-    Their inputs are x, those initial states that attribute `given` names, and PyTorch's flat weights.
+    The inputs of `recurrent` and `lstm` are x, those optional inputs that attribute `given` names (initial states,
+    lengths), and PyTorch's flat weights.
 
     Raises:
         CaptureError: an operator of the model has no ONNX translation.
@@ -67,31 +68,40 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-# PyTorch's recorder misplaces the inputs of an operator that has both optional and variadic ones, so a node has
-# variadic inputs alone, (x, *states, *weights), and says in `given` which states are among them.
-_INT, _STRING = OpSchema.AttrType.INT, OpSchema.AttrType.STRING
-_ATTRIBUTES = {"kind": _STRING, "given": _STRING, "has_bias": _INT, "num_layers": _INT, "bidirectional": _INT}
+_INT, _FLOAT, _STRING = OpSchema.AttrType.INT, OpSchema.AttrType.FLOAT, OpSchema.AttrType.STRING
+_STACK_ATTRIBUTES = {"kind": _STRING, "given": _STRING, "has_bias": _INT, "num_layers": _INT, "bidirectional": _INT}
+# PyTorch's recorder misplaces the inputs of an operator that has both optional and variadic ones, so a stack has
+# variadic inputs alone, and says in `given` which of the optional ones are among them.
+_VARIADIC = OpSchema.FormalParameter(
+    "inputs", "T", param_option=OpSchema.FormalParameterOption.Variadic, is_homogeneous=False
+)
 
 
-def _operator(name: str, outputs: Sequence[str]) -> Op:
+def _operator(
+    name: str, inputs: Sequence[OpSchema.FormalParameter], outputs: Sequence[str], attributes: Mapping[str, Any]
+) -> Op:
     schema = OpSchema(
         name,
         DOMAIN,
         1,
-        inputs=[OpSchema.FormalParameter("inputs", "T", param_option=OpSchema.FormalParameterOption.Variadic)],
+        inputs=inputs,
         outputs=[OpSchema.FormalParameter(output, "T") for output in outputs],
-        type_constraints=[("T", ["tensor(float)", "tensor(float16)", "tensor(double)"], "")],
-        attributes=[OpSchema.Attribute(key, kind, "") for key, kind in _ATTRIBUTES.items()],
+        type_constraints=[("T", [f"tensor({dtype})" for dtype in _DTYPES], ""), ("I", ["tensor(int64)"], "")],
+        attributes=[OpSchema.Attribute(key, kind, "") for key, kind in attributes.items()],
     )
     return Op(Opset(DOMAIN, 1), name, schema)
 
 
-_RECURRENT = _operator("recurrent", ["y", "h_n"])
-_LSTM = _operator("lstm", ["y", "h_n", "c_n"])
+_DTYPES = ("float", "float16", "double", "int64", "int32", "bool")
+_X, _LENGTHS, _STEPS = (OpSchema.FormalParameter(*pair) for pair in (("x", "T"), ("lengths", "I"), ("steps", "I")))
+_RECURRENT = _operator("recurrent", [_VARIADIC], ["y", "h_n"], _STACK_ATTRIBUTES)
+_LSTM = _operator("lstm", [_VARIADIC], ["y", "h_n", "c_n"], _STACK_ATTRIBUTES)
+_PACK = _operator("pack", [_X, _LENGTHS], ["data", "batch_sizes"], {})
+_PAD = _operator("pad", [_X, _LENGTHS, _STEPS], ["padded"], {"value": _FLOAT})
 
 
-def _record(operator: Op, kind: str, x: Any, states: dict[str, Any], weights: Sequence[Any], *sizes: int) -> Any:
-    given = {name: state for name, state in states.items() if state is not None}
+def _record(operator: Op, kind: str, x: Any, optional: dict[str, Any], weights: Sequence[Any], *sizes: int) -> Any:
+    given = {name: value for name, value in optional.items() if value is not None}
     has_bias, num_layers, bidirectional = map(int, sizes)
     return operator(
         x,
@@ -105,15 +115,31 @@ def _record(operator: Op, kind: str, x: Any, states: dict[str, Any], weights: Se
     )
 
 
-def _recurrent(kind: str, x: Any, h0: Any, weights: Sequence[Any], *sizes: int) -> Any:
-    return _record(_RECURRENT, kind, x, {"h0": h0}, weights, *sizes)
+def _recurrent(
+    kind: str, x: Any, h0: Any, weights: Any, has_bias: int, num_layers: int, bidirectional: int, lengths: Any = None
+) -> Any:
+    optional = {"h0": h0, "lengths": lengths}
+    return _record(_RECURRENT, kind, x, optional, weights, has_bias, num_layers, bidirectional)
 
 
-def _lstm(x: Any, h0: Any, c0: Any, weights: Sequence[Any], *sizes: int) -> Any:
-    return _record(_LSTM, "lstm", x, {"h0": h0, "c0": c0}, weights, *sizes)
+def _lstm(
+    x: Any, h0: Any, c0: Any, weights: Any, has_bias: int, num_layers: int, bidirectional: int, lengths: Any = None
+) -> Any:
+    optional = {"h0": h0, "c0": c0, "lengths": lengths}
+    return _record(_LSTM, "lstm", x, optional, weights, has_bias, num_layers, bidirectional)
+
+
+def _pack(x: Any, lengths: Any) -> Any:
+    return _PACK(x, lengths)
+
+
+def _pad(data: Any, lengths: Any, steps: Any, value: float) -> Any:
+    return _PAD(data, lengths, steps, value=value)
 
 
 _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.rnn_export.recurrent.default: _recurrent,
     torch.ops.rnn_export.lstm.default: _lstm,
+    torch.ops.rnn_export.pack.default: _pack,
+    torch.ops.rnn_export.pad.default: _pad,
 }

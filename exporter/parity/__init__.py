@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
@@ -30,6 +30,7 @@ class Expected:
     """A case with its inputs and what PyTorch computes for it, or why it does not (`refused`).
 
     `touched` says, per output, which elements a non-finite input changes; None where every input is finite.
+    `measures` are sizes that come from the inputs' values, such as `{"max(lengths)": 5, "sum(lengths)": 12}`.
     """
 
     case: Case
@@ -37,6 +38,7 @@ class Expected:
     reference: Reference | None
     refused: str = ""
     touched: Mapping[str, NDArray[np.bool_]] | None = None
+    measures: Mapping[str, int] = field(default_factory=dict)
 
 
 def expect(
@@ -63,9 +65,17 @@ def _expect_case(oracle: Oracle, signature: Signature, case: Case, example: Mapp
     inputs = make_inputs(signature, case, example)
     try:
         reference = oracle.compute(inputs, JITTERS if case.values != "saturating" else JITTERS_AT_TIES)
-        return Expected(case, inputs, reference, touched=_touched(oracle, signature, case, reference, example))
+        touched = _touched(oracle, signature, case, reference, example)
+        return Expected(case, inputs, reference, touched=touched, measures=_measures(signature, inputs))
     except RefusedError as refused:
         return Expected(case, inputs, None, str(refused))
+
+
+def _measures(signature: Signature, inputs: Mapping[str, Array]) -> dict[str, int]:
+    lengths = [name for name, spec in signature.inputs.items() if spec.has_lengths and inputs[name].size]
+    return {
+        f"{measure.__name__}({name})": int(measure(inputs[name])) for name in lengths for measure in (np.max, np.sum)
+    }
 
 
 def _touched(
@@ -135,9 +145,9 @@ def typical_errors(expected: Sequence[Expected]) -> dict[str, Typical]:
 
 
 def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:
-    """Each output's dimensions in terms of the symbols, from the ordinary cases that PyTorch runs."""
+    """Each output's dimensions in terms of symbols and measures, from the ordinary cases that PyTorch runs."""
     runs = [
-        (item.case.sizes, item.reference.eager)
+        ({**item.case.sizes, **item.measures}, item.reference.eager)
         for item in expected
         if item.reference is not None and item.case.values == "ordinary"
     ]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, SignatureError
 from ..signature import Signature, TensorSpec
 
-Values = Literal["ordinary", "zero", "saturating", "denormal", "infinite", "nan"]
+Values = Literal["ordinary", "zero", "saturating", "denormal", "infinite", "nan", "longest", "shorter", "shortest"]
 Array = NDArray[np.generic]
 Bounds = Mapping[str, Mapping[str, int]]
 
@@ -22,6 +22,8 @@ DENORMAL = 1e-40
 # Longer than any size a capture is likely to see, so that a limit that was baked in shows.
 LONG = 257
 NON_FINITE = ("infinite", "nan")
+# Cases that are ordinary but for the lengths of sequences: all the longest, none above half of it, all the shortest.
+_LENGTHS: tuple[Values, ...] = ("longest", "shorter", "shortest")
 # Kinds of values that not every input gets.
 _PARTIAL = ("saturating", *NON_FINITE)
 # Beyond this a case at a bound takes too long; the bound is said all the same.
@@ -73,6 +75,8 @@ def make_cases(signature: Signature, traced: Mapping[str, int], seed: int, bound
     kinds: list[Values] = ["zero"]
     if any(spec.is_float for spec in signature.inputs.values()):
         kinds += ["saturating", "denormal", "infinite", "nan"]
+    if any(spec.has_lengths for spec in signature.inputs.values()):
+        kinds += _LENGTHS
     return [Case(sizes, "ordinary", seed + i) for i, sizes in enumerate(combinations)] + [
         Case(dict(traced), kind, seed + len(combinations) + i) for i, kind in enumerate(kinds)
     ]
@@ -130,12 +134,26 @@ def _fill(name: str, spec: TensorSpec, case: Case, example: Array | None) -> Arr
 def _integers(
     spec: TensorSpec, shape: tuple[int, ...], case: Case, example: Array | None, random: np.random.Generator
 ) -> Array:
-    low, high = spec.range or (0, 1)
-    if example is not None:
-        return _resized(example, shape).astype(spec.dtype)
+    low, high = _span(spec, case)
     if case.values == "zero":
         return np.full(shape, low, spec.dtype)
-    return np.asarray(random.integers(low, high, shape, np.int64, endpoint=True), spec.dtype)
+    if example is not None and not (spec.has_lengths and case.values in _LENGTHS):
+        resized = _resized(example, shape)
+        drawn = np.clip(resized, low, high) if spec.has_lengths else resized
+    else:
+        drawn = random.integers(low, high, shape, np.int64, endpoint=True)
+    # A copy, for PyTorch takes no array whose elements lie backwards in memory.
+    return np.array(np.sort(drawn)[..., ::-1] if spec.descending else drawn, spec.dtype, order="C")
+
+
+def _span(spec: TensorSpec, case: Case) -> tuple[int, int]:
+    """The smallest and the largest value that integers of a case take."""
+    low, end = spec.range or (0, 1)
+    if isinstance(end, int):
+        return low, end
+    high = max(low, case.sizes[end])
+    spans = {"longest": (high, high), "shorter": (low, (low + high) // 2), "shortest": (low, low)}
+    return spans.get(case.values, (low, high))
 
 
 def _resized(example: Array, shape: tuple[int, ...]) -> Array:

@@ -169,7 +169,7 @@ def _position(array: Array, flat: int) -> tuple[int, ...]:
 def first_step(dims: Sequence[str | int | None], index: Sequence[int], sizes: dict[str, int], time: str) -> int | None:
     """The time step that an index into an output of those dims falls in; None if the output has no time axis."""
     for dim, position in zip(dims, index, strict=False):
-        if dim == time:
+        if dim == time or (isinstance(dim, str) and dim.startswith("max(")):
             return position
         if isinstance(dim, str) and dim.startswith(f"{time}*"):
             return position // int(np.prod([sizes[name] for name in dim.split("*")[1:]]))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rnn_export import CaptureError, Signature
+from rnn_export import Signature
 from rnn_export.capture import capture
 from rnn_export.capture.whole import WholeRecurrence
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 X = Signature({"x": "float32[T, N, 3]"})
 
@@ -93,19 +92,10 @@ def test_the_mode_ends_with_its_block_also_on_an_error() -> None:
     assert model(x)[0].requires_grad
 
 
-def test_packed_sequences_are_refused_in_a_sentence() -> None:
-    class Packed(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.rnn = nn.GRU(3, 4)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.rnn(pack_padded_sequence(x, torch.full((5,), 7)))[1]
-
-    with pytest.raises(CaptureError, match=r"packed sequences|cannot capture"):
-        targets(Packed())
-
-
-def test_projections_are_refused_in_a_sentence() -> None:
-    with pytest.raises(CaptureError, match="proj_size, which cannot be exported yet"):
-        targets(nn.LSTM(3, 4, proj_size=2))
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
+def test_a_projection_stays_whole() -> None:
+    model = nn.LSTM(3, 4, 2, proj_size=2, bidirectional=True).eval()
+    program = capture(model, X, {"x": torch.randn(7, 5, 3)}).program
+    assert sum("rnn_export" in str(node.target) for node in program.graph.nodes) == 1
+    x = torch.randn(9, 2, 3)
+    torch.testing.assert_close(program.module()(x), model(x))

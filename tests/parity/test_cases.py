@@ -86,3 +86,36 @@ def test_an_example_that_does_not_fit(example: dict[str, np.ndarray], said: str)
     with pytest.raises(SignatureError) as error:
         traced_sizes(SIGNATURE, example)
     assert said in str(error.value)
+
+
+LENGTHS = Signature({"x": "float32[T, N, 7]", "lengths": "int64[N] in 1..T", "ordered": "int32[N] in 2..T descending"})
+
+
+@pytest.mark.parametrize(
+    ("values", "least", "most"),
+    [("ordinary", 1, 9), ("zero", 1, 1), ("longest", 9, 9), ("shorter", 1, 5), ("shortest", 1, 1), ("nan", 1, 9)],
+)
+def test_lengths_vary_within_the_size_of_their_dimension(values: str, least: int, most: int) -> None:
+    inputs = make_inputs(LENGTHS, Case({"T": 9, "N": 200}, values, seed=1))  # type: ignore[arg-type]
+    assert (inputs["lengths"].min(), inputs["lengths"].max()) == (least, most)
+    assert inputs["ordered"].dtype == np.int32
+    assert (np.diff(inputs["ordered"]) <= 0).all()
+    assert inputs["ordered"].min() == max(least, 2)
+    assert (np.diff(inputs["lengths"]) > 0).any() == (least < most)
+    assert (values == "zero") == (not inputs["x"].any())
+
+
+def test_cases_of_their_own_for_lengths() -> None:
+    cases = make_cases(LENGTHS, traced_sizes(LENGTHS), seed=0)
+    assert {case.values for case in cases} >= {"longest", "shorter", "shortest"}
+    assert len({case.name for case in cases}) == len(cases)
+    inputs = make_inputs(LENGTHS, Case({"T": 1, "N": 3}, "shorter", seed=1))
+    assert inputs["lengths"].tolist() == [1, 1, 1]
+
+
+def test_lengths_of_an_example_are_cut_to_the_size_of_their_dimension() -> None:
+    example = {"x": np.ones((9, 2, 7), np.float32), "lengths": np.array([9, 4]), "ordered": np.array([7, 3], np.int32)}
+    inputs = make_inputs(LENGTHS, Case({"T": 5, "N": 3}, "ordinary", 0), example)
+    assert inputs["lengths"].tolist() == [5, 4, 5]
+    assert inputs["ordered"].tolist() == [5, 5, 3]
+    assert make_inputs(LENGTHS, Case({"T": 5, "N": 2}, "longest", 0), example)["lengths"].tolist() == [5, 5]

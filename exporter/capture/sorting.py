@@ -1,0 +1,158 @@
+"""Leaving out the sorting by length that PyTorch's packed sequences need and the operators of this package do not.
+
+`pack_padded_sequence(enforce_sorted=False)` sorts the batch, and what comes out is put back in order; many models do
+the same by hand. The order of a batch matters to none of the operators in between, so that both can go.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+Arguments = tuple[Any, ...]
+
+_aten, _ours = torch.ops.aten, torch.ops.rnn_export
+_SAME = {
+    _aten.clone.default,
+    _aten.detach.default,
+    _aten.to.dtype,
+    _aten.to.device,
+    _aten.to.dtype_layout,
+    _aten._to_copy.default,
+}
+_SORTS = (_aten.sort.default, _aten.sort.stable, _aten.argsort.default)
+_SHAPE_ONLY = {_aten.sym_size.int, _aten._assert_tensor_metadata.default}
+
+# Which dimension of a value is the batch; of packed data [P, *] none is, but its rows follow the batch's order.
+_ROWS = -1
+_TAKES: Mapping[Any, Mapping[int, int]] = {
+    _ours.pack.default: {0: 1, 1: 0},
+    _ours.pad.default: {0: _ROWS, 1: 0},
+    _ours.recurrent.default: {1: _ROWS, 2: 1, 7: 0},
+    _ours.lstm.default: {0: _ROWS, 1: 1, 2: 1, 7: 0},
+}
+# Batch sizes, the second output of `pack`, are the same in any order.
+_GIVES: Mapping[Any, Mapping[int, int]] = {
+    _ours.pack.default: {0: _ROWS},
+    _ours.recurrent.default: {0: _ROWS, 1: 1},
+    _ours.lstm.default: {0: _ROWS, 1: 1, 2: 1},
+}
+
+
+def drop_sorting(program: ExportedProgram) -> None:
+    """Where a batch is sorted by length, run through recurrent layers and put back in order, run it as it is; in place.
+
+    Nothing is changed where anything else sees the sorted batch. The program must be functional.
+    """
+    graph = program.graph_module.graph
+    for target in _SORTS:
+        for sort in graph.find_nodes(op="call_function", target=target):
+            order = sort if target is _aten.argsort.default else _item(sort, 1)
+            if order is not None and order.meta["val"].dim() == 1:
+                _Sorting(sort, order).drop()
+    graph.eliminate_dead_code()
+    program.graph_module.recompile()
+
+
+class _Sorting:
+    """One sorting of a batch, which selections along it bring in order, and which bring it back."""
+
+    def __init__(self, sort: Node, order: Node) -> None:
+        self._sort = sort
+        # What is sorted comes out sorted beside the order, but from argsort.
+        self._lengths = _item(sort, 0)
+        self._sorts = _selections(order)
+        inverses = [inverse for user in order.users if (inverse := _inverse(user, order)) is not None]
+        self._restores = {node: dim for inverse in inverses for node, dim in _selections(inverse).items()}
+
+    def drop(self) -> None:
+        """Take the lengths, and every input, as they are, where nothing sees the difference."""
+        found = self._sorted_values()
+        for value in found:
+            for user in [user for user in value.users if user in self._restores]:
+                # What is selected is contiguous in memory, and a view of it further on may need that.
+                user.target, user.args = _aten.clone.default, (value,)
+                user.kwargs = {"memory_format": torch.contiguous_format}
+        for value in found:
+            if value is self._lengths or value in self._sorts:
+                arguments: Arguments = self._sort.args if value is self._lengths else value.args
+                value.replace_all_uses_with(arguments[0])
+
+    def _sorted_values(self) -> dict[Node, int]:
+        """Every value in sorted order, and which dimension the batch is; none if another operator sees one."""
+        found = {**self._sorts, **({} if self._lengths is None else {self._lengths: 0})}
+        waiting = list(found)
+        while waiting:
+            value = waiting.pop()
+            for user in value.users:
+                following = self._following(user, value, found[value])
+                if following is None:
+                    return {}
+                waiting += [node for node in following if node not in found]
+                found |= following
+        return found if all(_takes_sorted(user, found) for value in found for user in value.users) else {}
+
+    def _following(self, user: Node, value: Node, dim: int) -> dict[Node, int] | None:
+        """Of what an operator makes of a sorted value, that which is sorted too; None where that is not known."""
+        if user.target in _SHAPE_ONLY or self._restores.get(user) == dim:
+            return {}
+        if user.target in _SAME:
+            return {user: dim}
+        if user.target is _aten.transpose.int:
+            arguments: Arguments = user.args
+            axes = [axis % value.meta["val"].dim() for axis in arguments[1:]]
+            return {user: axes[1 - axes.index(dim)] if dim in axes else dim}
+        if user.target is _ours.pad.default:
+            return {user: 1}
+        gives = _GIVES.get(user.target)
+        return None if gives is None else {item: at for index, at in gives.items() if (item := _item(user, index))}
+
+
+def _takes_sorted(user: Node, found: Mapping[Node, int]) -> bool:
+    """Whether all that an operator takes of the batch is sorted, each along the dimension where it looks for it."""
+    arguments: Arguments = user.args
+    taken = [(arguments[at], dim) for at, dim in _TAKES.get(user.target, {}).items()]
+    return all(given is None or found.get(given) == dim for given, dim in taken)
+
+
+def _selections(index: Node) -> dict[Node, int]:
+    """The nodes that put one dimension in the order of `index`, all of it, and which dimension that is."""
+    found = {}
+    for user in index.users:
+        arguments: Arguments = user.args
+        dim = None
+        if user.target is _aten.index_select.default and arguments[2] is index:
+            dim = arguments[1] % user.meta["val"].dim()
+        if user.target is _aten.index.Tensor and arguments[1][-1] is index and not any(arguments[1][:-1]):
+            dim = len(arguments[1]) - 1
+        # Sizes that are the same symbol are equal; comparing them otherwise would make that an assumption.
+        if dim is not None and str(arguments[0].meta["val"].shape[dim]) == str(index.meta["val"].shape[0]):
+            found[user] = dim
+    return found
+
+
+def _inverse(user: Node, order: Node) -> Node | None:
+    """The inverse permutation, if that is what a node makes of `order`: by sorting it, or by scattering 0, 1, 2..."""
+    if user.target is _aten.argsort.default and not any(user.args[1:]):
+        return user
+    if user.target is _aten.sort.default and not any(user.args[1:]):
+        return _item(user, 1)
+    if user.target is _aten.scatter.src and user.args[2] is order and _counts(user.args[3]):
+        return user
+    return None
+
+
+def _counts(node: Any) -> bool:
+    """Whether it is 0, 1, 2 and so on."""
+    from_zero = node.target is _aten.arange.start and node.args[0] == 0
+    return from_zero or node.target is _aten.arange.default
+
+
+def _item(node: Node, index: int) -> Node | None:
+    """One of several results of a node; None where nothing takes it."""
+    return next((user for user in node.users if user.target is operator.getitem and user.args[1] == index), None)
