@@ -23,6 +23,8 @@ _aten = torch.ops.aten
 _END = 2**63 - 1
 # Operations on a list of tensors whose length may grow with the sequence; True where each part gets a new dimension.
 _JOINS: dict[Any, bool] = {_aten.cat.default: False, _aten.stack.default: True}
+_SPLITS = {_aten.split.Tensor, _aten.chunk.default}
+
 Placed = tuple[Loop, tuple[int, int]]
 
 
@@ -85,7 +87,7 @@ class _Writer:
     def _op(self, a: Op, b: Op) -> None:
         if a.target in _JOINS:
             node = self._join(a, b)
-        elif a.target is _aten.split.Tensor:
+        elif a.target in _SPLITS and _grows(a, b):
             node = self._split(a, b)
         else:
             args = self._paired(a.args, b.args, a)
@@ -158,13 +160,13 @@ class _Writer:
         return self._fixed(a, b, op)
 
     def _split(self, a: Op, b: Op) -> Node:
-        """A split into parts of given sizes: PyTorch cannot tell how many parts of a dynamic size there are."""
-        tensor, _, *dim = self._paired(a.args, b.args, a)
+        """A split of a size that grows into parts of known sizes: PyTorch cannot tell how many there would be."""
         at = a.args[2] if len(a.args) > 2 else 0
         sizes = [
             self._fixed(short.shape[at], long.shape[at], a) for short, long in zip(a.content, b.content, strict=True)
         ]
-        return self._call(_aten.split_with_sizes.default, tensor, sizes, *dim)
+        tensor = self._paired(a.args[0], b.args[0], a)
+        return self._call(_aten.split_with_sizes.default, tensor, sizes, at)
 
     def _join(self, a: Op, b: Op) -> Node:
         """`cat` or `stack` of a list in which some parts are the steps of a loop or the elements of a tensor."""
@@ -300,6 +302,13 @@ class _Writer:
         if operand.stride != 1:
             numbers = self._call(_aten.mul.Tensor, numbers, operand.stride)
         return self._call(_aten.add.Tensor, numbers, operand.start) if operand.start else numbers
+
+
+def _grows(a: Op, b: Op) -> bool:
+    """Whether the parts of a split have plain numbers for sizes, which are others at another length."""
+    parts = zip(a.content, b.content, strict=True)
+    sizes = [pair for short, long in parts for pair in zip(short.shape, long.shape, strict=True)]
+    return any(isinstance(x, int) and isinstance(y, int) and x != y for x, y in sizes)
 
 
 def _without(shape: tuple[Any, ...] | None, dims: Sequence[int]) -> tuple[Any, ...] | None:
