@@ -104,7 +104,7 @@ MIXED: Mapping[str, tuple[Callable[[Tensor], Tensor], str]] = {
 @pytest.mark.parametrize(("mixed", "message"), MIXED.values(), ids=MIXED)
 def test_what_mixes_time_steps_is_caught(mixed: Callable[[Tensor], Tensor], message: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    with pytest.raises(CaptureError, match="right in one pass and not in chunks: something besides its rec") as error:
+    with pytest.raises(CaptureError, match="right in one pass and not in chunks: it mixes time steps") as error:
         export(OverTime(mixed), "float32[N, T, 3]", tmp_path / "out")
     assert message in str(error.value)
     assert "fed one at a time" in str(error.value) or "fed as " in str(error.value)
