@@ -81,8 +81,8 @@ class Report:
         shown = min(failed, key=lambda result: math.prod(result.case.sizes.values()))
         if self.mixes_steps:
             return (
-                f"{self.artifact} is right in one pass and not in chunks: something besides its recurrent layers mixes "
-                f"time steps, a mean, convolution or attention, say. In {self.runtime}, "
+                f"{self.artifact} is right in one pass and not in chunks: it mixes time steps in another way than by "
+                f"states, a mean, convolution, attention or loop from the end, say. In {self.runtime}, "
                 f"{self._describe(shown)}.{self._where_in_time()}"
             )
         return f"{self.artifact} in {self.runtime}: {self._describe(shown)}.{self._where_in_time()}{self._baked()}"

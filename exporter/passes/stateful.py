@@ -33,9 +33,12 @@ def expose_states(model: ir.Model, signature: Signature) -> Stream:
             the inputs, or there is no layer over time.
     """
     time = _time(model.graph, signature)
-    nodes = [node for node in model.graph if _is_recurrent(node) and _runs_over(node, time)]
+    recurrent = [node for node in model.graph if _is_recurrent(node)]
+    for node in recurrent:  # a packed sequence is as long as its lengths say
+        _check_lengths(node)
+    nodes = [node for node in recurrent if _runs_over(node, time)]
     for node in nodes:
-        _check_can_stream(node)
+        _check_direction(node)
     pairs = {**_pairs_by_name(signature, time), **signature.states}
     places = find_places(nodes, [*signature.inputs, *signature.outputs])
     hidden = [place for place in places if _is_hidden(place, pairs, signature, time)]
@@ -89,7 +92,7 @@ def _runs_over(node: ir.Node, time: str) -> bool:
     return unknown or any(time in re.findall(r"\w+", str(dim)) for dim in dims)
 
 
-def _check_can_stream(node: ir.Node) -> None:
+def _check_direction(node: ir.Node) -> None:
     layer = layer_of(node)[0]
     backwards = any(node.attributes.get_ints("scan_input_directions", []) or [])
     if backwards or node.attributes.get_string("direction", "forward") != "forward":
@@ -97,6 +100,10 @@ def _check_can_stream(node: ir.Node) -> None:
             f"layer '{layer}' is bidirectional or reversed, and begins at the end of the sequence. "
             "Use layers in forward direction alone."
         )
+
+
+def _check_lengths(node: ir.Node) -> None:
+    layer = layer_of(node)[0]
     if node.op_type in NATIVE and len(node.inputs) > _LENGTHS and node.inputs[_LENGTHS] is not None:
         raise cannot_stream(
             f"layer '{layer}' reads packed sequences, whose lengths say where they end. "

@@ -18,7 +18,7 @@ from rnn_export import CaptureError, Report, Signature, export_onnx, load, read_
 from rnn_export.bundle import hash_file
 from rnn_export.manifest import read_manifest, write_manifest
 from rnn_export.parity import Case
-from rnn_export.parity.chunks import DRIFT, Chunked, _random_lengths
+from rnn_export.parity.chunks import DRIFT, Chunked, _random_lengths, _spell
 from rnn_export.parity.report import CaseResult
 from rnn_export.states import State, Stream
 from torch import Tensor, nn
@@ -41,7 +41,7 @@ def test_every_variant_streams(name: str, cell: str, tmp_path: Path) -> None:
     assert report.passed
     fed = [result for result in report.cases if result.fed]
     drift = [result for result in fed if result.case.sizes["T"] == DRIFT]
-    assert [result.fed for result in drift] == [f"in {len(_random_lengths(DRIFT, DRIFT))} chunks", "one at a time"]
+    assert [result.fed for result in drift] == [_spell(_random_lengths(DRIFT, DRIFT)), "one at a time"]
     assert {result.verdict for result in drift} == {"PASS"}
     assert sum(result.fed == "one at a time" for result in fed) == 13
     assert sum(result.fed == "after a reset" for result in fed) == 1
@@ -104,7 +104,7 @@ MIXED: Mapping[str, tuple[Callable[[Tensor], Tensor], str]] = {
 @pytest.mark.parametrize(("mixed", "message"), MIXED.values(), ids=MIXED)
 def test_what_mixes_time_steps_is_caught(mixed: Callable[[Tensor], Tensor], message: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    with pytest.raises(CaptureError, match="right in one pass and not in chunks: something besides its rec") as error:
+    with pytest.raises(CaptureError, match="right in one pass and not in chunks: it mixes time steps") as error:
         export(OverTime(mixed), "float32[N, T, 3]", tmp_path / "out")
     assert message in str(error.value)
     assert "fed one at a time" in str(error.value) or "fed as " in str(error.value)

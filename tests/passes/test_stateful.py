@@ -15,11 +15,10 @@ import onnxruntime
 import pytest
 import torch
 from conftest import SMALL
-from rnn_export import CaptureError, Signature, export_onnx, load, read_bundle
+from rnn_export import CaptureError, Signature, export_onnx, load, read_bundle, recur
 from rnn_export.passes import expose_states
 from rnn_export.states import Stream
 from torch import Tensor, nn
-from torch._higher_order_ops.scan import scan
 
 X = "float32[T, N, 3]"
 
@@ -243,23 +242,61 @@ def test_names_that_are_taken_are_not_used_again(tmp_path: Path) -> None:
 
 
 class Cells(nn.Module):
-    """Two cells of different kinds in one loop, a running maximum that begins at minus infinity, and a count."""
+    """Two cells of different kinds, a running maximum that begins at minus infinity, and a count."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second = nn.LSTMCell(3, 4), nn.GRUCell(4, 5)
 
-    def forward(self, x: Tensor) -> Tensor:
-        def step(carry: tuple[Tensor, ...], x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-            h, c, g, top, steps = carry
-            h, c = self.first(x, (h, c))
-            g = self.second(h, g)
-            top, steps = torch.maximum(top, g), steps + 1
-            return (h, c, g, top, steps), top * g / steps
+    def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        h, c, g, top, steps = state
+        h, c = self.first(x, (h, c))
+        g = self.second(h, g)
+        top, steps = torch.maximum(top, g), steps + 1
+        return top * g / steps, (h, c, g, top, steps)
 
+
+class Looped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = Cells()
+
+    def forward(self, x: Tensor) -> Tensor:
         h, g = x.new_zeros(x.size(1), 4), x.new_zeros(x.size(1), 5)
-        carry = (h, h.clone(), g, g - torch.inf, x.new_zeros(()))
-        return scan(step, carry, x)[1]
+        return recur(self.cell, x, (h, h.clone(), g, g - torch.inf, x.new_zeros(())))[0]
+
+
+class Rolled(nn.Module):
+    """Two cells in a plain Python loop, the states in a list; `backwards` goes from the end."""
+
+    def __init__(self, backwards: bool) -> None:
+        super().__init__()
+        self.cells = nn.ModuleList([nn.LSTMCell(3, 4), nn.LSTMCell(4, 4)])
+        self.backwards = backwards
+
+    def forward(self, x: Tensor) -> Tensor:
+        zero = x.new_zeros(x.size(1), 4)
+        states = [(zero, zero)] * 2
+        outputs = []
+        for t in reversed(range(x.size(0))) if self.backwards else range(x.size(0)):
+            y = x[t]
+            for k, cell in enumerate(self.cells):
+                states[k] = cell(y, states[k])
+                y = states[k][0]
+            outputs.append(y)
+        return torch.stack(outputs[::-1] if self.backwards else outputs)
+
+
+def test_a_rolled_loop_streams(tmp_path: Path) -> None:
+    stream = stream_of(Rolled(backwards=False), {"x": X}, tmp_path / "out")
+    assert {state.name: state.output for state in stream.states} == {
+        f"cells.{k}.{letter}0": f"cells.{k}.{letter}_n" for k in range(2) for letter in "hc"
+    }
+
+
+def test_a_rolled_loop_from_the_end_does_not(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="loop from the end, say.*They first differ at time step 0."):
+        export_onnx(Rolled(backwards=True), Signature({"x": X}), tmp_path / "out", stateful=True)
 
 
 class Weighted(nn.Module):
@@ -270,24 +307,25 @@ class Weighted(nn.Module):
         self.W = nn.Parameter(torch.randn(4, 4) / 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        def step(h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-            h = torch.tanh(x + h @ self.W)
-            return h, h.clone()
-
-        return scan(step, x.new_zeros(x.size(1), 4), x)[1]
+        h = x.new_zeros(x.size(1), 4)
+        outputs = []
+        for step in x:
+            h = torch.tanh(step + h @ self.W)
+            outputs.append(h)
+        return torch.stack(outputs)
 
 
 def test_the_states_of_a_loop(tmp_path: Path) -> None:
-    stream = stream_of(Cells(), {"x": X}, tmp_path / "out")
+    stream = stream_of(Looped(), {"x": X}, tmp_path / "out")
     assert [(state.name, state.shape, state.reset) for state in stream.states] == [
-        ("loop.0.h0", ("N", 4), 0.0),
-        ("loop.0.c0", ("N", 4), 0.0),
-        ("loop.1.h0", ("N", 5), 0.0),
-        ("loop.2.h0", ("N", 5), -math.inf),
-        ("loop.3.h0", (), 0.0),
+        ("cell.0.h0", ("N", 4), 0.0),
+        ("cell.0.c0", ("N", 4), 0.0),
+        ("cell.1.h0", ("N", 5), 0.0),
+        ("cell.2.h0", ("N", 5), -math.inf),
+        ("cell.3.h0", (), 0.0),
     ]
     properties = {entry.key: entry.value for entry in onnx.load(tmp_path / "out" / "model.onnx").metadata_props}
-    assert properties["rnn_export.reset.loop.2.h0"] == "-Infinity"
+    assert properties["rnn_export.reset.cell.2.h0"] == "-Infinity"
 
 
 def test_a_loop_is_named_after_what_it_reads(tmp_path: Path) -> None:
