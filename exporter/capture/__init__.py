@@ -46,7 +46,7 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
 
     Args:
         model: in evaluation mode.
-        signature: inputs in the order of `forward`'s positional arguments.
+        signature: inputs, after `forward`'s arguments or in their order.
         example: a tensor per input, the sizes of whose symbolic dimensions differ from one another and from 1.
 
     Raises:
