@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from ..quiet import quiet
 from ..signature import Signature
 from ..source_lines import at, user_line
 from .computed_weights import fold_computed_weights
-from .decisions import deciding
+from .decisions import Decisions, deciding
 from .outputs import returning_tensors
 from .sizes import FAR, at_other_sizes
 from .stand_ins import StandIns
@@ -55,7 +54,7 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
     """
     with deciding() as decisions:
         try:
-            program, bounds = _export_apart(model, signature, example)
+            program, bounds = _export_apart(model, signature, example, decisions)
         except RnnExportError:
             raise
         except Exception as error:  # torch.export raises whatever the captured code raises
@@ -66,7 +65,7 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
 
 
 def _export_apart(
-    model: nn.Module, signature: Signature, example: Mapping[str, Tensor]
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions
 ) -> tuple[ExportedProgram, Bounds]:
     """Capture; where sizes are computed (by strides, padding, chunks) as PyTorch cannot reason about, trust it.
 
@@ -78,44 +77,45 @@ def _export_apart(
         BakedSizeError: the model decides by a size.
     """
     try:
-        return _export(model, signature, example)
+        return _export(model, signature, example, {}, decisions)
     except torch._dynamo.exc.UserError as error:
         if "satisfy the generated guard" not in str(error):
             raise
-        return _export_trusting(model, signature, at_other_sizes(signature, example)) or _raise(error), {}
-
-
-def _export_trusting(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> ExportedProgram | None:
-    bounds: Bounds = {name: {"min": FAR} for name in signature.symbols}
-    with deciding() as decisions:
+        far: Bounds = {name: {"min": FAR} for name in signature.symbols}
         try:
-            program = _export_within(model, signature, example, bounds, trusting=True)
+            program, bounds = _export(
+                model, signature, at_other_sizes(signature, example), far, decisions, trusting=True
+            )
         except Exception:  # the first capture's error says more, as it is about the sizes that were given
-            return None
+            raise error from None
     if decisions.branch:
         raise BakedSizeError(
             f"The model takes one path or another by a named size, at {decisions.branch}. Compute it in one way for "
             "all sizes (pad to a multiple, say, or choose with torch.where), or give the size as a number in the input."
         )
-    return program
+    return program, {name: {"max": bound["max"]} for name, bound in bounds.items() if "max" in bound}
 
 
-def _raise(error: Exception) -> NoReturn:
-    raise error
-
-
-def _export(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> tuple[ExportedProgram, Bounds]:
-    """Capture with sizes unbounded, or within the bounds that the model turns out to need (a convolution's, say)."""
-    bounds: Bounds = {}
+def _export(
+    model: nn.Module,
+    signature: Signature,
+    example: Mapping[str, Tensor],
+    bounds: Bounds,
+    decisions: Decisions,
+    *,
+    trusting: bool = False,
+) -> tuple[ExportedProgram, Bounds]:
+    """Capture within these bounds, or within those that the model turns out to need (a convolution's, say)."""
     for _ in range(_NARROWINGS):
         try:
-            return _export_within(model, signature, example, bounds), bounds
+            decisions.made.clear()
+            return _export_within(model, signature, example, bounds, trusting=trusting), bounds
         except torch._dynamo.exc.UserError as error:
             narrower = {**bounds, **_suggested_bounds(str(error), bounds)}
             if narrower == bounds:
                 raise
             bounds = narrower
-    return _export_within(model, signature, example, bounds), bounds
+    return _export_within(model, signature, example, bounds, trusting=trusting), bounds
 
 
 def _export_within(
