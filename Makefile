@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export test lint types wheel calibrate clean
+.PHONY: export test lint types wheel calibrate large clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -37,6 +37,10 @@ wheel: $(READY)
 # How far correct exports come to their limit; docs/parity.md quotes it.
 calibrate: $(READY)
 	$(TEST_ENV) $(BIN)/python benchmarks/parity_factor.py
+
+# A model of more than 2 GiB; needs about 16 GB of memory, so no test runs it.
+large: $(READY)
+	$(TEST_ENV) $(BIN)/python benchmarks/large_model.py
 
 $(READY): pyproject.toml constraints.txt tests/integration/requirements.txt
 	@echo "Creating $(VENV) and installing; PyTorch is large, so this takes a minute or more."

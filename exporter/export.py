@@ -43,7 +43,7 @@ def export_onnx(
 
     Args:
         model: any `nn.Module`; it is exported in evaluation mode and left in the mode it had.
-        signature: its inputs in the order of `forward`'s positional arguments; outputs without a name get one.
+        signature: its inputs, after `forward`'s arguments or in their order; outputs without a name get one.
         out: the bundle's folder; an older bundle there is replaced in one step, or left alone on any error.
         example: real inputs, by name or in order, where random ones will not do; cases at other sizes are cut from it.
         verify: compare with PyTorch before anything is written.

@@ -67,7 +67,7 @@ def load(
             class or function that returns an `nn.Module`, or a module object itself. Loading it runs its code.
         weights: a safetensors file, or a PyTorch file that holds nothing but tensors.
         weights_key: the entry of a checkpoint dictionary that holds the tensors.
-        inputs: what `forward` takes, in order; not needed where the model has a `signature()` of its own.
+        inputs: what `forward` takes, by name or in order; not needed where the model has a `signature()` of its own.
         outputs: names for the outputs.
         seed: the random seed that the model is built with.
         **arguments: passed to the factory.

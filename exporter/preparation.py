@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .capture.outputs import name_outputs
+from .errors import LoadError
 from .evaluation import check_deterministic
 from .loading import Source
 from .parity import Case, make_inputs, traced_sizes
@@ -63,12 +65,28 @@ def prepare(
     """
     progress("check", 0, 1)
     arrays = None if example is None else _arrays(signature, example)
-    traced = traced_sizes(signature, arrays)
-    inputs = arrays or make_inputs(signature, Case(traced, "ordinary", seed))
-    tensors = {name: torch.from_numpy(inputs[name].copy()) for name in signature.inputs}
-    output, carries_state = check_deterministic(model, tensors)
+    small = traced_sizes(signature, arrays)
+    try:
+        traced, tensors, (output, carries_state) = _run_at(model, signature, small, arrays, seed)
+    except LoadError as refused:
+        if arrays is not None:
+            raise
+        # A model that pools its steps by eight cannot run five of them.
+        try:
+            large = traced_sizes(signature, large=True)
+            traced, tensors, (output, carries_state) = _run_at(model, signature, large, None, seed)
+        except LoadError:
+            raise refused from refused.__cause__
     named = name_outputs(model, output, signature)
     return Prepared(model, named, traced, tensors, arrays, source, seed, progress, carries_state)
+
+
+def _run_at(
+    model: nn.Module, signature: Signature, sizes: dict[str, int], arrays: dict[str, Array] | None, seed: int
+) -> tuple[dict[str, int], dict[str, Tensor], tuple[Any, bool]]:
+    inputs = arrays or make_inputs(signature, Case(sizes, "ordinary", seed))
+    tensors = {name: torch.from_numpy(inputs[name].copy()) for name in signature.inputs}
+    return sizes, tensors, check_deterministic(model, tensors)
 
 
 def _arrays(signature: Signature, example: Example) -> dict[str, Array]:

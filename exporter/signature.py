@@ -110,7 +110,8 @@ class Signature:
     """Names, dtypes and shapes of a model's inputs, names of its outputs, and which states pair up.
 
     Args:
-        inputs: name to `TensorSpec` or its text, in the order of `forward`'s positional arguments.
+        inputs: name to `TensorSpec` or its text. A name goes to `forward`'s argument of that name, `hx.0` and
+            `batch.tokens` to parts of one (see `calling`); names that no argument has, in order.
         outputs: names in flattened order; empty means "name them after what they are".
         states: input name to output name, such as `{"h0": "h_n"}`: feed the output back as the input.
 

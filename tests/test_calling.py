@@ -140,6 +140,15 @@ MODELS = [
 ]
 
 
+def test_a_bundle_with_parts_is_verified_from_the_command_line(cli: Exporter, tmp_path: Path) -> None:
+    parts = [text for part in ("0", "1") for text in ("--input", f"hx.{part}: {STATE}")]
+    sizes = ["--set", "input_size=3", "--set", "hidden_size=4"]
+    made = cli("onnx", "--model", "torch.nn:LSTM", *sizes, "--input", "x: float32[T, N, 3]", *parts)
+    assert made.exit_code == 0, made.output
+    again = cli("verify", "artifacts/LSTM")
+    assert again.exit_code == 0, again.output
+
+
 @pytest.mark.parametrize("export", [export_onnx, export_torchscript])
 @pytest.mark.parametrize(("model", "inputs", "states"), MODELS)
 def test_exported_and_right(export: Exporter, model: nn.Module, inputs: Any, states: Any, tmp_path: Path) -> None:

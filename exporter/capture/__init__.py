@@ -41,7 +41,7 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
 
     Args:
         model: in evaluation mode.
-        signature: its inputs.
+        signature: its inputs, after `forward`'s arguments or in their order.
         example: a tensor per input, the sizes of whose symbolic dimensions differ from one another and from 1.
 
     Raises:
@@ -49,7 +49,7 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
     """
     with deciding() as decisions:
         try:
-            program, bounds = export(model, signature, example)
+            program, bounds = export(model, signature, example, decisions)
             captured = Captured(program, tuple(arrange(model, signature.inputs).order()), bounds)
         except BranchError as error:
             captured = _rolled(model, signature, example, error, "")

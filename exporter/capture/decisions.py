@@ -44,8 +44,9 @@ class Decisions(logging.Handler):
 
     @property
     def baked_at(self) -> str:
-        """The line at which the first size became a plain number; empty where none did, or the line is not known."""
-        return next(iter(self.fixed.values()), "")
+        """The line at which the first size became a plain number, or was taken to equal one; empty if not known."""
+        equal = [decision.line for decision in self.made if decision.expression.startswith("Eq(")]
+        return next(iter([*self.fixed.values(), *equal]), "")
 
     @property
     def branch(self) -> str:

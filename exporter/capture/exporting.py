@@ -15,7 +15,7 @@ from ..errors import CaptureError
 from ..keeping import kept
 from ..quiet import quiet
 from ..signature import Signature
-from .decisions import deciding
+from .decisions import Decisions
 from .outputs import returning_tensors
 from .packed import symbolic_batch
 from .sizes import FAR, at_other_sizes
@@ -32,58 +32,62 @@ class BranchError(CaptureError):
     """The model takes one path or another by a named size."""
 
 
-def export(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> tuple[ExportedProgram, Bounds]:
+def export(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions
+) -> tuple[ExportedProgram, Bounds]:
     """Capture; where sizes are computed (by strides, padding, chunks) as PyTorch cannot reason about, trust it.
 
     The second capture is at sizes that are not mistaken for others, far from 1, and takes for true what PyTorch's own
     code has to know of computed sizes; the cases at all sizes tell whether the graph is right there. Decisions of the
     model's own are not taken for true. The program is functional: nothing in it writes to a tensor.
 
+    Args:
+        decisions: of `deciding`, within whose block this is called.
+
     Raises:
         BranchError: the model decides by a size.
         Exception: whatever `torch.export` raises.
     """
     try:
-        return _export_bounded(model, signature, example)
+        return _export_bounded(model, signature, example, {}, decisions)
     except torch._dynamo.exc.UserError as error:
         # Where a size became a plain number, a loop may run over it, and larger sizes only make it longer.
         if "satisfy the generated guard" not in str(error) or "specialized it to be a constant" in str(error):
             raise
-        program = _export_trusting(model, signature, at_other_sizes(signature, example))
-        if program is None:
-            raise
-        return program, {}
-
-
-def _export_trusting(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> ExportedProgram | None:
-    bounds: Bounds = {name: {"min": FAR} for name in signature.symbols}
-    with deciding() as decisions:
+        far: Bounds = {name: {"min": FAR} for name in signature.symbols}
+        elsewhere = at_other_sizes(signature, example)
         try:
-            program = _export_within(model, signature, example, bounds, trusting=True)
+            program, bounds = _export_bounded(model, signature, elsewhere, far, decisions, trusting=True)
         except Exception:  # the first capture's error says more, as it is about the sizes that were given
-            return None
+            raise error from None
     if decisions.branch:
         raise BranchError(
             f"The model takes one path or another by a named size, at {decisions.branch}. Compute it in one way for "
             "all sizes (pad to a multiple, say, or choose with torch.where), or give the size as a number in the input."
         )
-    return program
+    return program, {name: {"max": bound["max"]} for name, bound in bounds.items() if "max" in bound}
 
 
 def _export_bounded(
-    model: nn.Module, signature: Signature, example: Mapping[str, Tensor]
+    model: nn.Module,
+    signature: Signature,
+    example: Mapping[str, Tensor],
+    bounds: Bounds,
+    decisions: Decisions,
+    *,
+    trusting: bool = False,
 ) -> tuple[ExportedProgram, Bounds]:
-    """Capture with sizes unbounded, or within the bounds that the model turns out to need (a convolution's, say)."""
-    bounds: Bounds = {}
+    """Capture within these bounds, or within those that the model turns out to need (a convolution's, say)."""
     for _ in range(_NARROWINGS):
         try:
-            return _export_within(model, signature, example, bounds), bounds
+            decisions.made.clear()
+            return _export_within(model, signature, example, bounds, trusting=trusting), bounds
         except torch._dynamo.exc.UserError as error:
             narrower = {**bounds, **_suggested_bounds(str(error), bounds)}
             if narrower == bounds:
                 raise
             bounds = narrower
-    return _export_within(model, signature, example, bounds), bounds
+    return _export_within(model, signature, example, bounds, trusting=trusting), bounds
 
 
 def _export_within(

@@ -29,6 +29,7 @@ _PARTIAL = ("saturating", *NON_FINITE)
 # Beyond this a case at a bound takes too long; the bound is said all the same.
 _LONGEST = 10_000
 _PRIMES = (7, 5, 11, 13, 17, 19, 23, 29)
+_LARGE_PRIMES = (101, 89, 107, 83, 113, 79, 103, 109)
 _SIZES = (1, 2, 3, 17)
 
 
@@ -45,8 +46,10 @@ class Case:
         return "-".join([self.values, *(f"{symbol}{size}" for symbol, size in self.sizes.items())])
 
 
-def traced_sizes(signature: Signature, example: Mapping[str, Array] | None = None) -> dict[str, int]:
-    """The sizes a model is captured at: the example's, else primes that no fixed dimension has.
+def traced_sizes(
+    signature: Signature, example: Mapping[str, Array] | None = None, *, large: bool = False
+) -> dict[str, int]:
+    """The sizes a model is captured at: the example's, else primes, small or large, that no fixed dimension has.
 
     Raises:
         SignatureError: the example does not fit the signature.
@@ -54,7 +57,7 @@ def traced_sizes(signature: Signature, example: Mapping[str, Array] | None = Non
     if example is not None:
         return _sizes_of(signature, example)
     fixed = {dim for spec in signature.inputs.values() for dim in spec.shape}
-    free = [prime for prime in _PRIMES if prime not in fixed]
+    free = [prime for prime in (_LARGE_PRIMES if large else _PRIMES) if prime not in fixed]
     if len(signature.symbols) > len(free):
         raise SignatureError(f"At most {len(free)} dynamic dimensions are supported. Give some as numbers.")
     return dict(zip(signature.symbols, free, strict=False))

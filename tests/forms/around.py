@@ -526,3 +526,45 @@ class DualPath(nn.Module):
         y = self.fc(self.inner(chunks.reshape(N * K, 4, size))[0]).view(N, K, 4, size) + chunks
         across = y.transpose(1, 2).reshape(N * 4, K, size)
         return self.outer(across)[0].view(N, 4, K, 4).transpose(1, 2).reshape(N, K * 4, 4)[:, :T]
+
+
+@form({"x": "float32[N, 3, T]"})
+class PoolsByEight(Base):
+    """It cannot run the few steps that a model is tried with first."""
+
+    def __init__(self) -> None:
+        super().__init__(6)
+        self.cnn = nn.Sequential(
+            nn.Conv1d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(6, 6, 3, 2, 1), nn.MaxPool1d(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(self.cnn(x).permute(0, 2, 1))[0][:, -1]
+
+
+@form({"x": "float32[N, 3, T]"})
+class DownAndUp(Base):
+    """Half the steps through the layer, and back to as many as there were."""
+
+    def __init__(self) -> None:
+        super().__init__(6)
+        self.down, self.up = nn.Conv1d(3, 6, 4, 2, 1), nn.ConvTranspose1d(4, 3, 4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.up(self.rnn(self.down(x).transpose(1, 2))[0].transpose(1, 2))
+        return F.pad(y, (0, x.size(-1) - y.size(-1))) + x
+
+
+@form({"a": "float32[N, T, 3]", "b": "float32[N, S, 3]"})
+class OneAfterTheOther(Base):
+    def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        y, _ = self.rnn(torch.cat([a, b], 1))
+        return y[:, : a.size(1)], y[:, a.size(1) :]
+
+
+@form({"x": "float32[N, T, 3]", "lengths": "int64[N] in 1..1"})
+class ReversesByLength(Base):
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        steps = torch.arange(x.size(1)).unsqueeze(0)
+        places = torch.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
+        return self.rnn(x.gather(1, places[..., None].expand_as(x)))[0]

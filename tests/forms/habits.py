@@ -272,24 +272,6 @@ class Tagger(nn.Module):
         return torch.log_softmax(tag_space, dim=1)
 
 
-@form({"seq": "float32[T]"})
-class TimeSeries(nn.Module):
-    """A widely copied forecasting tutorial: a sequence of numbers, its state kept between calls."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hidden_layer_size = 4
-        self.lstm = nn.LSTM(1, 4)
-        self.linear = nn.Linear(4, 1)
-        self.hidden_cell: Any = (torch.zeros(1, 1, 4), torch.zeros(1, 1, 4))
-
-    def forward(self, seq: Tensor) -> Tensor:
-        self.hidden_cell = (torch.zeros(1, 1, self.hidden_layer_size), torch.zeros(1, 1, self.hidden_layer_size))
-        lstm_out, self.hidden_cell = self.lstm(seq.view(len(seq), 1, -1), self.hidden_cell)
-        predictions = self.linear(lstm_out.view(len(seq), -1))
-        return predictions[-1]
-
-
 class ExtractLast(nn.Module):
     def forward(self, output: Any) -> Tensor:
         y, _ = output

@@ -12,6 +12,8 @@ from . import around, habits, weights, wrapped  # noqa: F401
 from .form import FORMS, Form
 
 
+# PyTorch's own words on torch.jit and on the old weight norm, which people use all the same.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("form", FORMS, ids=[form.name for form in FORMS])
 def test_form(form: Form, tmp_path: Path) -> None:
     torch.manual_seed(0)

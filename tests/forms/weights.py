@@ -224,3 +224,31 @@ def made_in_inference_mode() -> nn.Module:
 @form(TIME_FIRST)
 def in_training() -> nn.Module:
     return Base(nn.LSTM, num_layers=2, dropout=0.5).train()
+
+
+class Half(nn.Module):
+    def __init__(self, rnn: nn.RNNBase) -> None:
+        super().__init__()
+        self.rnn, self.fc = rnn, nn.Linear(4, 3)
+        self.half()
+
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(self.rnn(x)[0])
+
+
+HALF = {"x": "float16[T, N, 3]"}
+
+
+@form(HALF)
+def half_rnn() -> nn.Module:
+    return Half(nn.RNN(3, 4))
+
+
+@form(HALF)
+def half_gru() -> nn.Module:
+    return Half(nn.GRU(3, 4, 2))
+
+
+@form(HALF)
+def half_lstm() -> nn.Module:
+    return Half(nn.LSTM(3, 2, bidirectional=True))

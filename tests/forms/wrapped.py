@@ -56,17 +56,16 @@ def compiled_head() -> nn.Module:
     return Plain(head=torch.compile(nn.Sequential(nn.Linear(4, 2), nn.Tanh())))  # type: ignore[arg-type]
 
 
-class CompiledMethod(Plain):
-    @torch.compile
-    def body(self, x: Tensor) -> Tensor:
-        return self.head(torch.tanh(self.rnn(x)[0]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.body(x)
-
-
 @form(TIME_FIRST)
 def compiled_method() -> nn.Module:
+    class CompiledMethod(Plain):
+        @torch.compile
+        def body(self, x: Tensor) -> Tensor:
+            return self.head(torch.tanh(self.rnn(x)[0]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x)
+
     return CompiledMethod()
 
 
@@ -103,7 +102,6 @@ def scripted_and_loaded() -> nn.Module:
     return torch.jit.load(buffer)
 
 
-@torch.jit.script
 def activation(x: Tensor, scale: float) -> Tensor:
     if scale > 1:
         return torch.tanh(x) * scale
@@ -115,6 +113,7 @@ class ScriptedFunction(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.rnn = nn.GRU(3, 4, batch_first=True)
+        self.activation = torch.jit.script(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        return activation(self.rnn(x)[0], 2.0)
+        return self.activation(self.rnn(x)[0], 2.0)

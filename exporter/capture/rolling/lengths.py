@@ -12,6 +12,7 @@ from torch.fx.graph import CodeGen
 
 from ...calling import arrange
 from ...signature import Signature, TensorSpec
+from ..decisions import deciding
 from ..exporting import Bounds, export
 from .blocks import Side, find_loop
 from .reading import read
@@ -63,7 +64,8 @@ class _Capture:
         """A program in which `symbols` are dynamic again while the sizes `fixed` are as given."""
         rolled = self._roll(symbols, fixed)
         signature = self._at(fixed)
-        return export(rolled, signature, _resized(self._example, signature))
+        with deciding() as decisions:
+            return export(rolled, signature, _resized(self._example, signature), decisions)
 
     def _roll(self, symbols: tuple[str, ...], fixed: Mapping[str, int]) -> GraphModule:
         name, *rest = symbols
@@ -84,7 +86,8 @@ class _Capture:
             program, _ = self.program(symbols, fixed)
             return _flat(program, list(range(len(self._signature.inputs))))
         signature = self._at(fixed)
-        program, _ = export(self._model, signature, _resized(self._example, signature))
+        with deciding() as decisions:
+            program, _ = export(self._model, signature, _resized(self._example, signature), decisions)
         order = arrange(self._model, signature.inputs).order()
         return _flat(program, [order.index(name) for name in signature.inputs])
 
