@@ -42,6 +42,8 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
             Variant("tagger", "four layers, a prediction at every time step", "Tagger"),
             Variant("initial_state", "the tagger with its initial state given explicitly", "InitialStateTagger"),
             Variant("hetero", "four layers of different widths, explicit zero states", "HeteroRNN"),
+            Variant("layernorm_lstm", "a layer-normalised LSTM: a cell of one's own in a loop", "LayerNormLSTM"),
+            Variant("mgu", "a minimal gated unit in a loop, its initial state given", "MGU"),
         )
     }
 )

@@ -172,8 +172,9 @@ def symbolic_batch(model: nn.Module) -> Iterator[None]:
 
 
 def _listed(tensor: Any, listed: Callable[[Any], Any]) -> Any:
-    dynamic = tensor.dim() == 1 and isinstance(tensor.shape[0], SymInt)
-    return ListedTensor(tensor) if dynamic else listed(tensor)
+    if tensor.dim() == 1 and isinstance(tensor.shape[0], SymInt):
+        return ListedTensor(tensor)
+    return list(tensor.counted) if hasattr(tensor, "counted") else listed(tensor)
 
 
 def _shadow(module: nn.RNNBase, name: str) -> Callable[[], object]:

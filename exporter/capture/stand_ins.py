@@ -2,7 +2,8 @@
 
 * `max_pool1d` takes the length for a plain number, where `max_pool2d` does not;
 * `scaled_dot_product_attention` of three dimensions has no ONNX form, that of four has;
-* `Tensor.data` is not recorded, `detach` is.
+* `Tensor.data` is not recorded, `detach` is;
+* `torch.arange` of plain numbers forgets them; `tolist` wants them back.
 
 And one that has no equal: `squeeze` of a dynamic size, which leaves one dimension less at size 1 and only there.
 """
@@ -68,6 +69,14 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | No
     return F.scaled_dot_product_attention(query, key, value, mask, **options).squeeze(1)
 
 
+def _arange(*numbers: Any, **options: Any) -> Tensor:
+    """The same tensor; it remembers what it counts, for a model that makes a list of dimensions that way."""
+    counted = torch.arange(*numbers, **options)
+    if all(type(number) is int for number in numbers) and not options:
+        counted.counted = list(range(*numbers))  # type: ignore[attr-defined]
+    return counted
+
+
 def _squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     chosen = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
     if any(isinstance(input.shape[axis], SymInt) for axis in chosen):
@@ -83,6 +92,7 @@ _STAND_INS: dict[Callable[..., Any], Callable[..., Any]] = {
     F.max_pool1d: _max_pool1d,
     F.scaled_dot_product_attention: _attention,
     torch.Tensor.data.__get__: torch.Tensor.detach,  # type: ignore[attr-defined]
+    torch.arange: _arange,
     torch.squeeze: _squeeze,
     torch.Tensor.squeeze: _squeeze,
 }

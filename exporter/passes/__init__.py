@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import onnx_ir as ir
-import onnxscript.optimizer
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..quiet import quiet
@@ -12,6 +11,7 @@ from .metadata import describe
 from .names import name_after
 from .opset import NEWEST, OLDEST, check_opset, convert_opset
 from .select_state import select_state
+from .simplify import simplify
 from .stateful import expose_states
 
 __all__ = ["NEWEST", "OLDEST", "check_opset", "describe", "expose_states", "optimize"]
@@ -24,14 +24,8 @@ def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
         CaptureError: the model cannot be written at `opset`.
     """
     with quiet():
-        onnxscript.optimizer.optimize_ir(model, should_fold=_should_fold)
+        simplify(model)
     select_state(model)
     convert_opset(model, opset)
     RemoveUnusedNodesPass()(model)
     name_after(model, signature)
-
-
-def _should_fold(node: ir.Node) -> bool | None:
-    """No for a weight that is used elsewhere too, which would then be stored twice; else as the optimizer likes."""
-    shared = any(value is not None and value.is_initializer() and len(value.uses()) > 1 for value in node.inputs)
-    return False if shared and node.op_type == "Transpose" else None

@@ -7,19 +7,30 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SMALL
+from conftest import LOOPS, SMALL
 from rnn_export import export_onnx, export_torchscript, load, verify
 from rnn_export.models import VARIANTS
 
 CELLS = ("rnn_tanh", "rnn_relu", "gru", "lstm")
 WAYS = ({}, {"bidirectional": True, "batch_first": True})
-LIBRARY = [name for name in SMALL if name != "scratch"]
-# scratch is written by hand for one cell and one direction.
-COMBINATIONS = [("scratch", {})] + [(name, {"cell": cell, **way}) for name in LIBRARY for cell in CELLS for way in WAYS]
+LIBRARY = [name for name in SMALL if name not in LOOPS]
+COMBINATIONS = [(name, {}) for name in LOOPS] + [
+    (name, {"cell": cell, **way}) for name in LIBRARY for cell in CELLS for way in WAYS
+]
 
 
 def test_the_registry_has_the_seven() -> None:
-    assert list(VARIANTS) == ["scratch", "single", "deep", "classifier", "tagger", "initial_state", "hetero"]
+    assert list(VARIANTS) == [
+        "scratch",
+        "single",
+        "deep",
+        "classifier",
+        "tagger",
+        "initial_state",
+        "hetero",
+        "layernorm_lstm",
+        "mgu",
+    ]
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import SMALL
+from conftest import LOOPS, SMALL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rnn_export import CaptureError, Report, Signature, export_onnx, load, read_bundle, verify
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 Fault = Callable[[onnx.GraphProto], None]
 CELLS = ["rnn_tanh", "rnn_relu", "gru", "lstm"]
-VARIANTS = [(name, cell) for name in SMALL if name != "scratch" for cell in CELLS]
+VARIANTS = [(name, cell) for name in SMALL if name not in LOOPS for cell in CELLS] + [(name, "") for name in LOOPS]
 
 
 def export(model: nn.Module, spec: str, out: Path) -> Report:
@@ -34,7 +34,7 @@ def export(model: nn.Module, spec: str, out: Path) -> Report:
     return report
 
 
-@pytest.mark.parametrize(("name", "cell"), [*VARIANTS, ("scratch", "")])
+@pytest.mark.parametrize(("name", "cell"), VARIANTS)
 def test_every_variant_streams(name: str, cell: str, tmp_path: Path) -> None:
     loaded = load(name, **SMALL[name], **({"cell": cell} if cell else {}))
     report = export_onnx(loaded.model, loaded.signature, tmp_path / "out", stateful=True).report

@@ -14,7 +14,7 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 import torch
-from conftest import SMALL
+from conftest import LOOPS, SMALL
 from rnn_export import CaptureError, Signature, export_onnx, load, read_bundle, recur
 from rnn_export.passes import expose_states
 from rnn_export.states import Stream
@@ -93,7 +93,7 @@ class HalfGiven(nn.Module):
 def test_names_of_every_variant(tmp_path: Path) -> None:
     names = {}
     for name in SMALL:
-        loaded = load(name, **SMALL[name], **({} if name == "scratch" else {"cell": "lstm"}))
+        loaded = load(name, **SMALL[name], **({} if name in LOOPS else {"cell": "lstm"}))
         export_onnx(loaded.model, loaded.signature, tmp_path / name, stateful=True, verify=False)
         stream = read_bundle(tmp_path / name).artifacts["model.onnx"].stream
         names[name] = {state.name: state.output for state in stream.states}
@@ -107,6 +107,8 @@ def test_names_of_every_variant(tmp_path: Path) -> None:
         "tagger": two,
         "initial_state": {"h0": "h_n", "c0": "c_n"},
         "hetero": layers,
+        "layernorm_lstm": {"cell.h0": "cell.h_n", "cell.c0": "cell.c_n"},
+        "mgu": {"h0": "h_n"},
     }
 
 
