@@ -107,7 +107,7 @@ def test_names_of_every_variant(tmp_path: Path) -> None:
         "tagger": two,
         "initial_state": {"h0": "h_n", "c0": "c_n"},
         "hetero": layers,
-        "layernorm_lstm": {"cell.h0": "cell.h_n", "cell.c0": "cell.c_n"},
+        "layernorm_lstm": {"cell.0.h0": "cell.0.h_n", "cell.1.h0": "cell.1.h_n"},
         "mgu": {"h0": "h_n"},
     }
 
