@@ -32,7 +32,7 @@ def recur(cell: Cell, xs: Any, state: Any) -> tuple[Tensor, Any]:
     Raises:
         InputError: there is no time step, lengths differ, or the cell returns a state of another form.
     """
-    if torch.compiler.is_exporting():
+    if torch.compiler.is_exporting() and isinstance(cell, nn.Module):
         return _scanned(cell, xs, state)
     lengths = {len(x) for x in pytree.tree_leaves(xs)}
     if len(lengths) != 1 or 0 in lengths:
@@ -75,18 +75,17 @@ def _call(cell: nn.Module, weights: dict[str, Tensor], x: Any, state: Any) -> An
     return functional_call(cell, weights, (x, state))
 
 
-def _scanned(cell: Cell, xs: Any, state: Any) -> tuple[Tensor, Any]:
-    """The same as PyTorch's `scan`, which takes no parameters but those it is handed."""
+def _scanned(cell: nn.Module, xs: Any, state: Any) -> tuple[Tensor, Any]:
+    """The same as PyTorch's `scan`, which takes no parameters but those it is handed: a function's are not known."""
     inputs, form = pytree.tree_flatten(xs)
     states, state_form = pytree.tree_flatten(state)
-    owned = {**dict(cell.named_parameters()), **dict(cell.named_buffers())} if isinstance(cell, nn.Module) else {}
+    owned = {**dict(cell.named_parameters()), **dict(cell.named_buffers())}
 
     def step(*tensors: Tensor) -> list[Tensor]:
         state = pytree.tree_unflatten(tensors[: len(states)], state_form)
         x = pytree.tree_unflatten(tensors[len(states) : len(states) + len(inputs)], form)
         given = dict(zip(owned, tensors[len(states) + len(inputs) :], strict=True))
-        bound = partial(_call, cell, given) if isinstance(cell, nn.Module) else cell
-        y, after = _step(bound, x, state)
+        y, after = _step(partial(_call, cell, given), x, state)
         # A scan's outputs may be neither its inputs nor one another.
         return [tensor.clone() for tensor in (*pytree.tree_leaves(after), y)]
 

@@ -53,7 +53,10 @@ def fold_computed_weights(program: ExportedProgram) -> None:
     for node in _to_fold(program, stored, constant):
         value = _evaluate(node, values)
         if isinstance(value, Tensor):
-            node.replace_all_uses_with(_add_buffer(program, node, value, _name(program, node, stored)))
+            buffer = _add_buffer(program, node, value, _name(program, node, stored))
+            node.replace_all_uses_with(buffer)
+            # What is folded after it may be computed from it.
+            stored[buffer] = values[buffer] = value
     program.graph_module.graph.eliminate_dead_code()
     program.graph_module.recompile()
 

@@ -79,12 +79,18 @@ def _arange(*numbers: Any, **options: Any) -> Tensor:
 
 def _squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     chosen = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
+    if input.dim() == 0:
+        return input
     if any(isinstance(input.shape[axis], SymInt) for axis in chosen):
         raise CaptureError(
             f"The model's squeeze{at(current_line())} leaves one dimension less where a dynamic size is 1, which a "
             "graph cannot. Name the dimension that is always 1, such as squeeze(-1), or leave it out."
         )
-    return torch.Tensor.squeeze(input) if dim is None else torch.Tensor.squeeze(input, dim)  # type: ignore[arg-type]
+    # ONNX has no form for what leaves a dimension longer than 1 as it is.
+    ones = [axis for axis in chosen if input.shape[axis] == 1]
+    if not ones:
+        return input
+    return torch.Tensor.squeeze(input, ones[0] if len(ones) == 1 else ones)
 
 
 _STAND_INS: dict[Callable[..., Any], Callable[..., Any]] = {

@@ -11,11 +11,11 @@ import torch
 
 from .repeats import Run, UnlikeError
 from .series import Series, picks, series
-from .values import Op, Pick, Steps, Value, dtype_of, is_value, root, takes_tensor, values_in
+from .values import Op, Pick, Steps, dtype_of, is_value, root, takes_tensor
 
 _aten = torch.ops.aten
-# How many steps may be unlike the others: more would be done at T=1 than the model does.
-_PEELED = 1
+# Fewer steps are no loop.
+_FEWEST = 3
 # Operations whose two operands may be exchanged: the first step of `total = total + y` is recorded as `y + 0`.
 _COMMUTING = {_aten.add.Tensor, _aten.mul.Tensor}
 # Picks that lead from a tensor to an element of it: dimension, and index in the shorter and the longer capture.
@@ -102,7 +102,7 @@ def find_loop(short: Side, long: Side, run: Run, index: int) -> tuple[Loop, tupl
     """
     first: UnlikeError | None = None
     most = run.length // run.period
-    for count in range(most, max(most - _PEELED, 1) - 1, -1):
+    for count in range(most, _FEWEST - 1, -1):
         found = []
         for offset in range(run.length - count * run.period + 1):
             starts = (run.start[0] + offset, run.start[1] + offset)
@@ -135,16 +135,15 @@ def finals(loop: Loop) -> set[int]:
     return {o.position for o in operands_of((loop.args, loop.kwargs)) if isinstance(o, Carried) and not o.path}
 
 
-def outer_values(operand: Operand) -> Iterator[Value]:
-    """What an operand takes from outside the loop, in the shorter capture."""
+def outer_values(operand: Operand) -> Iterator[tuple[Any, Any]]:
+    """What an operand takes from outside the loop, in the shorter and in the longer capture."""
     if isinstance(operand, Fixed):
-        yield from values_in(operand.short)
+        yield operand.short, operand.long
     elif isinstance(operand, Carried):
-        for fixed in operand.initial:
-            yield from values_in(fixed.short)
+        yield from ((fixed.short, fixed.long) for fixed in operand.initial)
     elif isinstance(operand, Scanned):
-        yield operand.short.base
-        yield from () if operand.first is None else values_in(operand.first.short)
+        yield operand.short.base, operand.long.base
+        yield from () if operand.first is None else ((operand.first.short, operand.first.long),)
 
 
 def operands_of(tree: Any) -> Iterator[Operand]:
@@ -182,10 +181,13 @@ class _Cut:
     def _arguments(self, op: Op, columns: list[list[Any]]) -> Any:
         try:
             return self._merged(op, columns)
-        except UnlikeError:
+        except UnlikeError as unlike:
             if op.target not in _COMMUTING or is_value(columns[0][0][1]):
                 raise
-            return self._merged(op, [[column[0][::-1], *column[1:]] for column in columns])
+            try:
+                return self._merged(op, [[column[0][::-1], *column[1:]] for column in columns])
+            except UnlikeError:
+                raise unlike from None
 
     def _merged(self, op: Op, columns: list[list[Any]]) -> Any:
         """One tree of operands for the same argument of all steps of both captures."""

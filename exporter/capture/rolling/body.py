@@ -11,8 +11,9 @@ from torch import fx
 from torch.fx import Node
 
 from .blocks import Carried, Counted, Fixed, Local, Loop, Operand, Path, Scanned, operands_of
+from .needs import Needs
 from .sizes import is_size
-from .values import Op, replaced
+from .values import Op, for_tensors, replaced
 
 _aten = torch.ops.aten
 # The element that says whether a step counts.
@@ -28,13 +29,15 @@ class Slot:
 
     @property
     def initial(self) -> Fixed:
-        return self.operand.initial[len(self.operand.initial) - self.lag]
+        # A value that is kept longer than any step needs it begins with what nobody sees.
+        return self.operand.initial[max(len(self.operand.initial) - self.lag, 0)]
 
 
 @dataclass(frozen=True)
 class Body:
     """A step as a module, what it takes in order, and at which of its outputs final and stacked results are.
 
+    `finals` has an output for a position and how many steps before the last its result is.
     If it `idles`, it takes one element more, after the others: whether the step counts.
     """
 
@@ -42,28 +45,32 @@ class Body:
     slots: Sequence[Slot]
     scanned: Sequence[Scanned | Counted]
     invariants: Sequence[Node]
-    finals: Mapping[int, int]
+    finals: Mapping[tuple[int, int], int]
     steps: Mapping[int, int]
     idles: bool
 
 
-def write_body(loop: Loop, stacked: Sequence[int], outside: Callable[[Fixed, Op], Any], *, idles: bool) -> Body:
-    """The body of a loop that puts out the results of the operations at the positions `stacked` in every step.
+def write_body(loop: Loop, needs: Needs, outside: Callable[[Fixed, Op], Any], *, idles: bool) -> Body:
+    """The body of a loop that puts out what is needed.
 
     Args:
         outside: gives the constant, or the node outside the body, for what is the same in every step.
         idles: whether a step may be told to leave the carried values as they are.
     """
-    return _BodyWriter(loop, outside).body(stacked, idles)
+    return _BodyWriter(loop, needs, outside).body(needs.stacked, idles)
 
 
 class _BodyWriter:
-    def __init__(self, loop: Loop, outside: Callable[[Fixed, Op], Any]) -> None:
+    def __init__(self, loop: Loop, needs: Needs, outside: Callable[[Fixed, Op], Any]) -> None:
         self._loop = loop
         self._graph = fx.Graph()
         operands = list(operands_of((loop.args, loop.kwargs)))
         carried = dict.fromkeys(o for o in operands if isinstance(o, Carried))
-        self._slots = [Slot(o, lag) for o in carried for lag in range(1, len(o.initial) + 1)]
+        self._slots = [
+            Slot(o, lag)
+            for o in carried
+            for lag in range(1, max(len(o.initial), 0 if o.path else needs.behind.get(o.position, 0) + 1) + 1)
+        ]
         # A scan needs something to run over, if only the number of the step.
         self._scanned = list(dict.fromkeys(o for o in operands if isinstance(o, (Scanned, Counted)))) or [Counted(0, 1)]
         self._fixed = {
@@ -77,16 +84,18 @@ class _BodyWriter:
         self._results: list[Node] = []
 
     def body(self, stacked: Sequence[int], idles: bool) -> Body:
-        counts = [_COUNTS] if idles else []
+        marks = [_COUNTS] if idles else []
         for kind, keys in (
             ("carry", self._slots),
-            ("x", [*self._scanned, *counts]),
+            ("x", [*self._scanned, *marks]),
             ("invariant", self._invariants),
         ):
             for i, key in enumerate(keys):
                 self._inputs[key] = self._graph.placeholder(f"{kind}_{i}")
         for op, args, kwargs in zip(self._loop.ops, self._loop.args, self._loop.kwargs, strict=True):
-            node = self._graph.call_function(op.target, replaced(args, self._operand), replaced(kwargs, self._operand))
+            counts = any(isinstance(o, Counted) for o in operands_of((args, kwargs)))
+            target = for_tensors(op.target) if counts else op.target
+            node = self._graph.call_function(target, replaced(args, self._operand), replaced(kwargs, self._operand))
             node.meta = {key: op.node.meta[key] for key in ("stack_trace",) if key in op.node.meta}
             self._results.append(node)
         nexts = [self._next(slot) for slot in self._slots]
@@ -99,7 +108,7 @@ class _BodyWriter:
         outputs = [self._call(_aten.clone.default, node) for node in (*nexts, *(self._results[p] for p in stacked))]
         self._graph.output(outputs)
         finals = {
-            slot.operand.position: i for i, slot in enumerate(self._slots) if slot.lag == 1 and not slot.operand.path
+            (slot.operand.position, slot.lag - 1): i for i, slot in enumerate(self._slots) if not slot.operand.path
         }
         steps = {position: len(nexts) + i for i, position in enumerate(stacked)}
         module = fx.GraphModule(_Nothing(), self._graph)

@@ -16,12 +16,14 @@ from ..decisions import deciding
 from ..exporting import Bounds, export
 from .blocks import Side, find_loop
 from .reading import read
-from .repeats import find_runs
+from .repeats import UnlikeError, find_runs
 from .values import Program
-from .writing import write
+from .writing import Placed, write
 
 # Lengths to capture at: short, for every step is captured; longer where a convolution takes several steps at once.
 _LENGTHS = (5, 12, 30)
+# Loops within loops are captured step by step too.
+_STEPS_AT_MOST = 200
 # A loop may take one step for several of the input's, such as after a convolution with a stride.
 _STEPS = (1, 2, 3, 4, 8)
 
@@ -40,6 +42,8 @@ def export_rolled(
     """
     first: Exception | None = None
     for length in _LENGTHS:
+        if length ** len(symbols) > _STEPS_AT_MOST:
+            break
         lengths = {name: length + i for i, name in enumerate(symbols)}
         try:
             return _Capture(model, signature, example, lengths).program(tuple(symbols), {})
@@ -96,7 +100,7 @@ class _Capture:
             name: TensorSpec(
                 spec.dtype,
                 tuple(fixed.get(dim, dim) if isinstance(dim, str) else dim for dim in spec.shape),
-                spec.range,
+                None if spec.range is None else tuple(fixed.get(end, end) for end in spec.range),  # type: ignore[arg-type]
             )
             for name, spec in self._signature.inputs.items()
         }
@@ -110,7 +114,16 @@ def roll(short: Program, long: Program) -> GraphModule:
         UnlikeError: the two differ in another way than by steps that repeat.
     """
     sides = Side(short.ops), Side(long.ops)
-    loops = [find_loop(*sides, run, index) for index, run in enumerate(find_runs(short.ops, long.ops))]
+    loops: list[Placed] = []
+    for run in find_runs(short.ops, long.ops):
+        try:
+            loops.append(find_loop(*sides, run, len(loops)))
+        except UnlikeError:
+            # Loops one after the other over the same weights look like one.
+            if run.parts == 1:
+                raise
+            for part in run.apart():
+                loops.append(find_loop(*sides, part, len(loops)))
     return write((short, long), sides, loops)
 
 

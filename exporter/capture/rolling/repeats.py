@@ -20,12 +20,27 @@ _FEWEST = 3
 class Run:
     """A stretch that repeats with `period` operations a step, from `start` in the shorter and the longer capture.
 
-    `length` is that of the stretch in the shorter capture; in the longer one it is longer by `period`.
+    `length` is that of the stretch in the shorter capture; in the longer one it is longer by `period`. `parts` is how
+    many equal parts a period has.
     """
 
     start: tuple[int, int]
     period: int
     length: int
+    parts: int
+
+    def apart(self) -> list[Run]:
+        """The stretch as several, one after the other, each of which repeats a part of the period."""
+        period, count = self.period // self.parts, self.length // self.period
+        return [
+            Run(
+                (self.start[0] + i * count * period, self.start[1] + i * (count + 1) * period),
+                period,
+                count * period,
+                1,
+            )
+            for i in range(self.parts)
+        ]
 
 
 class UnlikeError(Exception):
@@ -70,11 +85,19 @@ def _run_at(a: Sequence[Hashable], b: Sequence[Hashable], i: int, j: int, after:
         while last < len(b) and b[last] == b[last - period]:
             last += 1
         if j - first >= period * (_FEWEST - 1):
-            return Run((first - j + i, first), period, last - first - period)
+            stretch = b[first:last]
+            parts = next(n for n in range(period, 0, -1) if period % n == 0 and _repeats(stretch, period // n))
+            return Run((first - j + i, first), period, last - first - period, parts)
     return None
 
 
+def _repeats(labels: Sequence[Hashable], period: int) -> bool:
+    return labels[period:] == labels[:-period]
+
+
 def _go_on_alike(a: Sequence[Hashable], b: Sequence[Hashable], i: int, j: int, period: int) -> bool:
+    if i == len(a):
+        return j == len(b)
     count = min(period, len(a) - i, _FEWEST)
     return len(b) - j >= count and list(a[i : i + count]) == list(b[j : j + count])
 

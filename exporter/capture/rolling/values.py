@@ -130,6 +130,15 @@ def dtype_of(value: Value) -> torch.dtype | None:
 
 
 def takes_tensor(op: Op, position: int) -> bool:
-    """Whether a tensor may stand where the operation has this positional argument."""
-    schema = getattr(op.target, "_schema", None)
+    """Whether a tensor may stand where the operation has this positional argument, if in another overload."""
+    schema = getattr(for_tensors(op.target), "_schema", None)
     return schema is not None and str(schema.arguments[position].type) == "Tensor"
+
+
+def for_tensors(target: Any) -> Any:
+    """The overload for tensors of an operation with a number, such as `lengths > t`; any other as it is."""
+    if not isinstance(target, torch._ops.OpOverload) or target._overloadname != "Scalar":
+        return target
+    twin = getattr(target.overloadpacket, "Tensor", None)
+    fits = twin is not None and len(twin._schema.arguments) == len(target._schema.arguments)
+    return twin if fits else target

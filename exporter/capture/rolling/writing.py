@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, zip_longest
 from typing import Any
@@ -12,17 +12,16 @@ import torch
 from torch import fx
 from torch.fx import Node
 
-from .blocks import Counted, Loop, Scanned, Side, finals, operands_of, outer_values
+from .blocks import Counted, Loop, Scanned, Side, operands_of
 from .body import Body, Slot, write_body
+from .needs import JOINS, find_needs, parts_of
 from .repeats import UnlikeError
-from .series import Series, grouped
+from .series import Series
 from .sizes import Sizes
-from .values import Leaf, Op, Pick, Program, Steps, Value, dtype_of, is_value, operands, shape_of, values_in
+from .values import Leaf, Op, Pick, Program, Steps, Value, dtype_of, is_value, shape_of
 
 _aten = torch.ops.aten
 _END = 2**63 - 1
-# Operations on a list of tensors whose length may grow with the sequence; True where each part gets a new dimension.
-_JOINS: dict[Any, bool] = {_aten.cat.default: False, _aten.stack.default: True}
 _SPLITS = {_aten.split.Tensor, _aten.chunk.default}
 
 Placed = tuple[Loop, tuple[int, int]]
@@ -56,7 +55,7 @@ class _Writer:
         self._sizes = Sizes(self._graph)
         self._nodes: dict[tuple[Value, Value], Node] = {}
         self._rolled: dict[int, _Rolled] = {}
-        self._stacked = _stacked(programs[0], sides[0], self._loops)
+        self._needs = find_needs(programs, sides, self._loops)
 
     def module(self) -> fx.GraphModule:
         short, long = self._programs
@@ -85,7 +84,7 @@ class _Writer:
         self._enter(node, a, b)
 
     def _op(self, a: Op, b: Op) -> None:
-        if a.target in _JOINS:
+        if a.target in JOINS:
             node = self._join(a, b)
         elif a.target in _SPLITS and _grows(a, b):
             node = self._split(a, b)
@@ -138,9 +137,10 @@ class _Writer:
     def _pick(self, a: Pick, b: Pick, op: Op | None) -> Node:
         if isinstance(a.base, Steps):
             rolled = self._rolled[a.base.loop]
-            is_last = (a.index, b.index) == (rolled.count[0] - 1, rolled.count[1] - 1)
-            if is_last and a.base.position in rolled.body.finals:
-                return self._call(operator.getitem, rolled.scan, rolled.body.finals[a.base.position])
+            behind = rolled.count[0] - 1 - a.index
+            is_near_end = behind == rolled.count[1] - 1 - b.index
+            if is_near_end and (a.base.position, behind) in rolled.body.finals:
+                return self._call(operator.getitem, rolled.scan, rolled.body.finals[a.base.position, behind])
         base = self._value(a.base, b.base, op)
         sizes = self._lengths(a.base, b.base, a.dim)
         return self._call(_aten.select.int, base, a.dim, self._index((a.index, b.index), sizes, op))
@@ -171,14 +171,14 @@ class _Writer:
     def _join(self, a: Op, b: Op) -> Node:
         """`cat` or `stack` of a list in which some parts are the steps of a loop or the elements of a tensor."""
         dim = (a.args[1] if len(a.args) > 1 else a.kwargs.get("dim", 0)) % len(shape_of(a) or (0,))
-        short, long = (_grouped(side, op) for side, op in zip(self._sides, (a, b), strict=True))
+        short, long = (parts_of(side, op) for side, op in zip(self._sides, (a, b), strict=True))
         if len(short) != len(long):
             raise UnlikeError("joins its parts in another order at another length", a)
         parts = [self._part(x, y, dim, a) for x, y in zip(short, long, strict=True)]
         return parts[0] if len(parts) == 1 else self._call(_aten.cat.default, parts, dim)
 
     def _part(self, a: Series | Value, b: Series | Value, dim: int, op: Op) -> Node:
-        is_new = _JOINS[op.target]
+        is_new = JOINS[op.target]
         if isinstance(a, Series) and isinstance(b, Series):
             node = self._series(a, b, op)
             if dim:
@@ -211,7 +211,7 @@ class _Writer:
     def _loop(self, index: int, loop: Loop) -> None:
         body = write_body(
             loop,
-            self._stacked[index],
+            self._needs[index],
             lambda fixed, op: self._fixed(fixed.short, fixed.long, op),
             idles=self._may_have_no_step(loop),
         )
@@ -315,38 +315,3 @@ def _without(shape: tuple[Any, ...] | None, dims: Sequence[int]) -> tuple[Any, .
     for dim in dims:
         shape = None if shape is None else shape[:dim] + shape[dim + 1 :]
     return shape
-
-
-def _stacked(program: Program, side: Side, loops: Sequence[Loop]) -> list[list[int]]:
-    """For each loop, the positions whose results are needed outside it from other steps than the last."""
-    needed: list[set[int]] = [set() for _ in loops]
-    for value in _outer_values(program, side, loops):
-        inner = value
-        while isinstance(inner, Pick) and not isinstance(inner.base, Steps):
-            inner = inner.base
-        steps = inner.base if isinstance(inner, Pick) else inner
-        if isinstance(steps, Steps):
-            loop = loops[steps.loop]
-            is_last = isinstance(inner, Pick) and inner.index == loop.count[0] - 1
-            if not (is_last and steps.position in finals(loop)):
-                needed[steps.loop].add(steps.position)
-    return [sorted(positions) for positions in needed]
-
-
-def _outer_values(program: Program, side: Side, loops: Sequence[Loop]) -> Iterator[Value]:
-    """Every value that something outside its loop takes."""
-    for op in program.ops:
-        if op in side.members:
-            continue
-        if op.target in _JOINS:
-            yield from (part.base if isinstance(part, Series) else part for part in _grouped(side, op))
-        else:
-            yield from map(side.outside, operands(op))
-    for loop in loops:
-        for operand in operands_of((loop.args, loop.kwargs)):
-            yield from outer_values(operand)
-    yield from map(side.outside, values_in(program.output))
-
-
-def _grouped(side: Side, op: Op) -> list[Series | Value]:
-    return grouped([side.outside(part) for part in op.args[0]])

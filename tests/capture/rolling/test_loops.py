@@ -338,6 +338,63 @@ class AfterAConvolution(Cells):
         return torch.stack(outs, 1)
 
 
+class ReturnsAnEarlierState(Cells):
+    """At T=1 the state before the last one is the initial one."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        a, b = torch.zeros(x.size(1), 6), torch.ones(x.size(1), 6)
+        for step in x:
+            a, b = self.cell(step, a + b), a
+        return a - b, b
+
+
+class OneCellInTwoLoops(Cells):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = g = torch.zeros(x.size(1), 6)
+        for step in x:
+            h = self.cell(step, h)
+        for t in range(len(x) - 1, -1, -1):
+            g = self.cell(x[t], g)
+        return h, g
+
+
+class AttendsInEveryStep(Cells):
+    """PyTorch's attention, whose weights are cut in two in every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2)
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        h, outs = torch.zeros(x.size(1), 6), []
+        for step in x:
+            h = self.cell(step, h)
+            context, _ = self.attention(h.unsqueeze(0), memory, memory)
+            h = h + context[0]
+            outs.append(h)
+        return torch.stack(outs)
+
+
+class OneCellForTwoInputs(Cells):
+    def run(self, x: Tensor) -> Tensor:
+        h = torch.zeros(x.size(1), 6)
+        for step in x:
+            h = self.cell(step, h)
+        return h
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return (self.run(x) * self.run(y)).sum(-1)
+
+
+class StopsAtItsLength(Cells):
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        h, outs = torch.zeros(x.size(1), 6), []
+        for t in range(x.size(0)):
+            h = torch.where((t < lengths).unsqueeze(1), self.cell(x[t], h), h)
+            outs.append(h)
+        return torch.stack(outs)
+
+
 class PlainNumber(nn.Module):
     """No loop, but the length as a plain number."""
 
@@ -378,6 +435,11 @@ class PlainNumber(nn.Module):
         (FirstStepDiffers, TIME_FIRST, 1),
         (Masked, TIME_FIRST, 1),
         (AfterAConvolution, BATCH_FIRST, 1),
+        (ReturnsAnEarlierState, TIME_FIRST, 1),
+        (OneCellInTwoLoops, TIME_FIRST, 2),
+        (AttendsInEveryStep, {**TIME_FIRST, "memory": "float32[S, N, 6]"}, 1),
+        (OneCellForTwoInputs, {**TIME_FIRST, "y": "float32[S, N, 4]"}, 2),
+        (StopsAtItsLength, {**TIME_FIRST, "lengths": "int64[N] in 1..T"}, 1),
         (PlainNumber, TIME_FIRST, 0),
         (ByIndex, {"x": "float64[T, N, 4]"}, 1),
         (ByIndex, {"x": "float32[T, 1, 4]"}, 1),
