@@ -216,6 +216,7 @@ MODELS = (
         "unfold into chunks, RNN within and across them, fold",
         _asteroid_dprnn,
         {"mixture_w": "float32[N, 8, T]"},
+        gap="it makes a list of dimensions with a tensor, `torch.arange(...).tolist()`",
     ),
     Model(
         "asteroid",
@@ -246,6 +247,7 @@ MODELS = (
         lambda: _speechbrain("LSTM", num_layers=2, bidirectional=True),
         {"x": "float32[N, T, 6]", "lengths": "float32[N]"},
         lambda: {"x": torch.randn(5, 7, 6), "lengths": torch.tensor([1.0, 0.8, 0.5, 0.3, 0.6])},
+        gap="packed sequences are refused",
     ),
     Model(
         "speechbrain",
@@ -253,6 +255,7 @@ MODELS = (
         "custom gated cell, Python loop over T, batch norm",
         lambda: _speechbrain("LiGRU", num_layers=2, bidirectional=True),
         {"x": "float32[N, T, 6]"},
+        gap="it keeps the batch size as an attribute and resizes its buffers; the capture does not end in time",
     ),
     Model(
         "speechbrain",
@@ -279,6 +282,7 @@ MODELS = (
         "convolutions and pooling, then LiGRU, then dense",
         _speechbrain_crdnn,
         {"x": "float32[N, T, 20]"},
+        gap="it ends in a LiGRU (see there)",
     ),
     Model(
         "denoiser",
@@ -287,6 +291,7 @@ MODELS = (
         _denoiser,
         {"mix": "float32[N, 1, T]"},
         lambda: {"mix": torch.randn(3, 1, 300)},
+        gap="Python computes from T how much to pad, in a loop",
     ),
     Model(
         "demucs",
@@ -295,8 +300,16 @@ MODELS = (
         _demucs,
         {"mix": "float32[N, 1, T]"},
         lambda: {"mix": torch.randn(3, 1, 300)},
+        gap="Python computes from T how much to pad, in a loop",
     ),
-    Model("demucs", "BLSTM", "overlapping frames chosen by comparing T", _demucs_blstm, {"x": "float32[N, 8, T]"}),
+    Model(
+        "demucs",
+        "BLSTM",
+        "overlapping frames chosen by comparing T",
+        _demucs_blstm,
+        {"x": "float32[N, 8, T]"},
+        gap="it takes another path beyond 12 steps; the proof finds that and nothing is written",
+    ),
     Model(
         "torchaudio",
         "DeepSpeech",
@@ -327,6 +340,7 @@ MODELS = (
         lambda: _torchaudio("tacotron2:_Encoder", 8, 2, 5),
         {"x": "float32[N, 8, T]", "input_lengths": "int64[N] in 1..5"},
         lambda: {"x": torch.randn(5, 8, 7), "input_lengths": torch.tensor([7, 6, 4, 4, 2])},
+        gap="packed sequences are refused",
     ),
     Model("coqui-tts", "LSTMSpeakerEncoder", "LSTM and projection stacks", _coqui_speaker, {"x": "float32[N, 10, T]"}),
     Model(
@@ -355,6 +369,7 @@ MODELS = (
             "memories": torch.randn(3, 7, 5),
             "mask": torch.ones(3, 5, dtype=torch.bool),
         },
+        gap="a `while` loop that counts its own outputs",
     ),
     Model(
         "espnet",
@@ -363,6 +378,7 @@ MODELS = (
         lambda: _espnet_encoder(subsample=(2, 1)),
         {"xs_pad": "float32[N, T, 6]", "ilens": "int64[N] in 1..5"},
         lambda: {"xs_pad": torch.randn(5, 7, 6), "ilens": torch.tensor([7, 6, 4, 4, 2])},
+        gap="packed sequences are refused",
     ),
     Model("espnet", "DPRNN", "rows and columns of a 4-D tensor", _espnet_dprnn, {"input": "float32[N, 6, S, T]"}),
     Model(
@@ -384,6 +400,7 @@ MODELS = (
             "states.1.0": "float32[N, 7]",
             "states.1.1": "float32[N, 7]",
         },
+        gap="the module is TorchScript already",
     ),
     Model(
         "deepfilternet",
@@ -399,6 +416,14 @@ MODELS = (
         _encodec,
         {"hidden_states": "float32[N, 1, T]"},
         lambda: {"hidden_states": torch.randn(3, 1, 100)},
+        gap="how much to pad is computed with a tensor and then branched on",
     ),
-    Model("silero-vad", "silero_vad", "TorchScript with state as attribute", _silero, {"x": "float32[N, 512]"}),
+    Model(
+        "silero-vad",
+        "silero_vad",
+        "TorchScript with state as attribute",
+        _silero,
+        {"x": "float32[N, 512]"},
+        gap="what it answers depends on what it was called with before",
+    ),
 )

@@ -140,13 +140,6 @@ MODELS = (
     ),
     Model(
         "ncps",
-        "CfC, timespans",
-        "elapsed time per step as second input",
-        lambda: _ncps("CfC"),
-        {"input": "float32[N, T, 6]", "timespans": "float32[N, T]"},
-    ),
-    Model(
-        "ncps",
         "LTC",
         "ODE solver steps in a Python loop over T",
         lambda: _ncps("LTC", wired=True),
@@ -158,6 +151,7 @@ MODELS = (
         "dilations: T padded to a multiple, strided slices, batch times dilation",
         lambda: _drnn("LSTM"),
         {"inputs": "float32[N, T, 6]"},
+        gap="it branches on whether T is a multiple of the dilation",
     ),
     Model(
         "neuralforecast",
@@ -165,6 +159,7 @@ MODELS = (
         "the same with a custom cell over unbind",
         lambda: _drnn("ResLSTM"),
         {"inputs": "float32[N, T, 6]"},
+        gap="it branches on whether T is a multiple of the dilation, and compares two buffers",
     ),
     Model(
         "sample-factory",
@@ -202,15 +197,30 @@ MODELS = (
         lambda: _pf("sLSTM"),
         {"x": "float32[N, T, 6]"},
     ),
-    Model("sru", "SRU", "elementwise recurrence, scripted, own kernels", _sru, {"input": "float32[T, N, 6]"}),
+    Model(
+        "sru",
+        "SRU",
+        "elementwise recurrence, scripted, own kernels",
+        _sru,
+        {"input": "float32[T, N, 6]"},
+        gap="its recurrence is a compiled TorchScript extension",
+    ),
     Model(
         "xlstm",
         "sLSTMLayer",
         "causal convolution, heads, exponential gates, loop over T",
         _xlstm,
         {"x": "float32[N, T, 16]"},
+        gap="every step branches on the values of its state",
     ),
-    Model("minGRU-pytorch", "minGRU", "parallel scan in log space; one step apart", _mingru, {"x": "float32[N, T, 8]"}),
+    Model(
+        "minGRU-pytorch",
+        "minGRU",
+        "parallel scan in log space; one step apart",
+        _mingru,
+        {"x": "float32[N, T, 8]"},
+        gap="ONNX has no logcumsumexp, and PyTorch's translation of it overflows; the proof finds that and nothing is written",
+    ),
     Model(
         "torchrecurrent",
         "PeepholeLSTM",
@@ -228,6 +238,7 @@ MODELS = (
         "scripted cell in a scripted loop",
         _brc,
         {"input": "float32[T, N, 6]", "hidden.0.0": "float32[N, 7]", "hidden.1.0": "float32[N, 7]"},
+        gap="the module is TorchScript already",
     ),
     Model(
         "neuralfields",
@@ -235,6 +246,7 @@ MODELS = (
         "convolution over potentials, iterates over a tensor",
         _neuralfield,
         {"inputs": "float32[N, T, 6]"},
+        gap="every step has a number of T in it",
     ),
     Model(
         "pypots",
@@ -256,6 +268,7 @@ MODELS = (
         lambda: _aggregation("LSTM"),
         {"x": "float32[M, 6]", "index": "int64[M] in 0..3"},
         lambda: {"x": torch.randn(12, 6), "index": torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3])},
+        gap="the number of groups is the largest value of an input",
     ),
     Model(
         "torch-geometric-temporal",

@@ -109,6 +109,7 @@ MODELS = (
         lambda: _stanza("PackedLSTM"),
         {"input": "float32[N, T, 6]", "lengths": "int64[N] in 1..5"},
         lambda: {"input": torch.randn(5, 7, 6), "lengths": torch.tensor([7, 6, 4, 4, 2])},
+        gap="packed sequences are refused",
     ),
     Model(
         "stanza",
@@ -117,6 +118,7 @@ MODELS = (
         lambda: _stanza("HighwayLSTM"),
         {"input": "float32[N, T, 6]", "seqlens": "int64[N] in 1..5"},
         lambda: {"input": torch.randn(5, 7, 6), "seqlens": torch.tensor([7, 6, 4, 4, 2])},
+        gap="packed sequences are refused",
     ),
     Model(
         "stanza",
@@ -125,6 +127,7 @@ MODELS = (
         lambda: _stanza("PackedLSTM", rec_dropout=0.1),
         {"input": "float32[N, T, 6]", "lengths": "int64[N] in 1..5"},
         lambda: {"input": torch.randn(5, 7, 6), "lengths": torch.tensor([7, 6, 4, 4, 2])},
+        gap="a Python loop over the batch sizes of a packed sequence",
     ),
     Model(
         "opennmt-py",
@@ -132,6 +135,7 @@ MODELS = (
         "embedding, lengths unsorted and as a list, bridge",
         _onmt,
         {"src": "int64[N, T] in 0..11", "src_len": "int64[N] in 1..5"},
+        gap="packed sequences are refused",
     ),
     Model(
         "joeynmt",
@@ -144,6 +148,7 @@ MODELS = (
             "src_length": torch.tensor([7, 6, 4, 4, 2]),
             "mask": torch.ones(5, 1, 7, dtype=torch.bool),
         },
+        gap="packed sequences are refused",
     ),
     Model(
         "fastNLP",
@@ -151,6 +156,7 @@ MODELS = (
         "sorts, packs and unsorts inside; total_length",
         _fastnlp,
         {"x": "float32[N, T, 6]", "seq_len": "int64[N] in 1..5"},
+        gap="packed sequences are refused",
     ),
     Model(
         "fastNLP",
@@ -158,6 +164,7 @@ MODELS = (
         "Python loop over LSTM cells, both directions",
         _fastnlp_variational,
         {"x": "float32[N, T, 6]"},
+        gap="it packs what it loops over",
     ),
     Model(
         "sentence-transformers",
@@ -165,9 +172,15 @@ MODELS = (
         "dictionary in and out, packed, unsorted",
         _sentence_lstm,
         {"features.token_embeddings": "float32[N, T, 6]", "features.sentence_lengths": "int64[N] in 1..5"},
+        gap="packed sequences are refused",
     ),
     Model(
-        "diaparser", "CharLSTM", "boolean indexing, packs what remains", _diaparser, {"x": "int64[N, T, 5] in 1..11"}
+        "diaparser",
+        "CharLSTM",
+        "boolean indexing, packs what remains",
+        _diaparser,
+        {"x": "int64[N, T, 5] in 1..11"},
+        gap="boolean indexing, so that the batch depends on values, and packed sequences",
     ),
     Model(
         "pytorch-widedeep",
@@ -182,6 +195,7 @@ MODELS = (
         "recurrent weights assigned in forward",
         _torchnlp,
         {"input": "float32[T, N, 6]"},
+        gap="it assigns the recurrent weights in forward",
     ),
     Model(
         "fastai",
@@ -189,5 +203,6 @@ MODELS = (
         "recurrent weights assigned in forward; state kept between calls",
         _awd,
         {"inp": "int64[N, T] in 0..11"},
+        gap="what it answers depends on what it was called with before",
     ),
 )

@@ -81,6 +81,7 @@ MODELS = (
         _doctr,
         {"x": "float32[N, 3, 32, W]"},
         lambda: {"x": torch.randn(3, 3, 32, 44)},
+        gap="PyTorch cannot show that a reshape fits at every width",
     ),
     Model(
         "kraken",
@@ -88,6 +89,7 @@ MODELS = (
         "peephole cell over Python loops in both directions",
         _kraken_peephole,
         {"input": "float32[N, T, 6]"},
+        gap="its loop runs backwards and its list of outputs is reversed",
     ),
     Model(
         "kraken",
@@ -103,6 +105,7 @@ MODELS = (
         lambda: _kraken_rnn(transpose=False, summarize=False),
         {"inputs": "float32[N, 6, 1, T]", "seq_len": "int64[N] in 1..5"},
         lambda: {"inputs": torch.randn(5, 6, 1, 7), "seq_len": torch.tensor([4, 6, 7, 2, 4])},
+        gap="packed sequences are refused",
     ),
     Model(
         "legere",
