@@ -219,7 +219,7 @@ MODELS = (
         "parallel scan in log space; one step apart",
         _mingru,
         {"x": "float32[N, T, 8]"},
-        gap="ONNX has no logcumsumexp, and PyTorch's translation of it overflows; the proof finds that and nothing is written",
+        gap="PyTorch translates logcumsumexp so that it overflows; the proof finds that and nothing is written",
     ),
     Model(
         "torchrecurrent",
