@@ -238,7 +238,7 @@ MODELS = (
         "scripted cell in a scripted loop",
         _brc,
         {"input": "float32[T, N, 6]", "hidden.0.0": "float32[N, 7]", "hidden.1.0": "float32[N, 7]"},
-        gap="the module is TorchScript already",
+        gap="the module is TorchScript, whose Python cannot be run",
     ),
     Model(
         "neuralfields",

@@ -103,7 +103,6 @@ MODELS = (
         "packs inside, two layers, both directions",
         lambda: _stanza("PackedLSTM"),
         {"input": "float32[N, T, 6]", "lengths": "int64[N] in 1..T descending"},
-        gap="packed sequences are refused",
     ),
     Model(
         "stanza",
@@ -111,7 +110,6 @@ MODELS = (
         "one packed sequence through layers, gates on its data",
         lambda: _stanza("HighwayLSTM"),
         {"input": "float32[N, T, 6]", "seqlens": "int64[N] in 1..T descending"},
-        gap="packed sequences are refused",
     ),
     Model(
         "stanza",
@@ -127,7 +125,6 @@ MODELS = (
         "embedding, lengths unsorted and as a list, bridge",
         _onmt,
         {"src": "int64[N, T] in 0..11", "src_len": "int64[N] in 1..T"},
-        gap="packed sequences are refused",
     ),
     Model(
         "joeynmt",
@@ -135,7 +132,6 @@ MODELS = (
         "packed, checks on shapes, last states of both directions",
         _joey,
         {"src_embed": "float32[N, T, 6]", "src_length": "int64[N] in 1..T descending", "mask": "bool[N, 1, T]"},
-        gap="packed sequences are refused",
     ),
     Model(
         "fastNLP",
@@ -143,7 +139,7 @@ MODELS = (
         "sorts, packs and unsorts inside; total_length",
         _fastnlp,
         {"x": "float32[N, T, 6]", "seq_len": "int64[N] in 1..T"},
-        gap="packed sequences are refused",
+        gap="it leaves h_n sorted by length, and the order of equal lengths to an unstable sort; the proof finds that",
     ),
     Model(
         "fastNLP",
@@ -159,7 +155,6 @@ MODELS = (
         "dictionary in and out, packed, unsorted",
         _sentence_lstm,
         {"features.token_embeddings": "float32[N, T, 6]", "features.sentence_lengths": "int64[N] in 1..T"},
-        gap="packed sequences are refused",
     ),
     Model(
         "diaparser",
@@ -167,7 +162,6 @@ MODELS = (
         "boolean indexing, packs what remains",
         _diaparser,
         {"x": "int64[N, T, 5] in 1..11"},
-        gap="boolean indexing, so that the batch depends on values, and packed sequences",
     ),
     Model(
         "pytorch-widedeep",
@@ -182,7 +176,6 @@ MODELS = (
         "recurrent weights assigned in forward",
         _torchnlp,
         {"input": "float32[T, N, 6]"},
-        gap="it assigns the recurrent weights in forward",
     ),
     Model(
         "fastai",
