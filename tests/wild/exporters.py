@@ -121,7 +121,10 @@ def _verdict(report: Report) -> Result:
     failed = [case for case in report.cases if case.verdict == "FAIL"]
     silently = [case for case in failed if case.outputs]
     if silently:
-        return Result("wrong", f"in case {silently[0].case.name}")
+        output = next(output for output in silently[0].outputs if not output.passed)
+        # How far off is not the same on every machine.
+        what = "is off" if output.reason.startswith("is off") else output.reason
+        return Result("wrong", f"in case {silently[0].case.name} '{output.output}' {what}")
     return Result("cannot run", f"in case {failed[0].case.name}: {failed[0].note}" if failed else "no case")
 
 
@@ -141,7 +144,7 @@ def _dynamo(prepared: Prepared, path: Path, dims: Mapping[str, Any]) -> None:
         prepared.model,
         args,
         path,
-        kwargs=kwargs or None,
+        kwargs=kwargs,
         dynamo=True,
         input_names=call.order(),
         output_names=list(prepared.signature.outputs),
@@ -156,7 +159,7 @@ def _traced(prepared: Prepared, path: Path) -> None:
         prepared.model,
         args,
         path,
-        kwargs=kwargs or None,
+        kwargs=kwargs,
         dynamo=False,
         input_names=call.order(),
         output_names=list(prepared.signature.outputs),

@@ -254,7 +254,6 @@ MODELS = (
         "custom gated cell, Python loop over T, batch norm",
         lambda: _speechbrain("LiGRU", num_layers=2, bidirectional=True),
         {"x": "float32[N, T, 6]"},
-        gap="it keeps the batch size as an attribute and resizes its buffers; the capture does not end in time",
     ),
     Model(
         "speechbrain",
@@ -281,7 +280,7 @@ MODELS = (
         "convolutions and pooling, then LiGRU, then dense",
         _speechbrain_crdnn,
         {"x": "float32[N, T, 20]"},
-        gap="it ends in a LiGRU (see there)",
+        gap="the graph that comes out does not pass ONNX's shape inference, and is not written",
     ),
     Model(
         "denoiser",
@@ -290,7 +289,7 @@ MODELS = (
         _denoiser,
         {"mix": "float32[N, 1, T]"},
         lambda: {"mix": torch.randn(3, 1, 300)},
-        gap="Python computes from T how much to pad, in a loop",
+        gap="how much it pads is computed from T, with branches",
     ),
     Model(
         "demucs",
@@ -299,7 +298,7 @@ MODELS = (
         _demucs,
         {"mix": "float32[N, 1, T]"},
         lambda: {"mix": torch.randn(3, 1, 300)},
-        gap="Python computes from T how much to pad, in a loop",
+        gap="how much it pads is computed from T, with branches",
     ),
     Model(
         "demucs",
@@ -366,7 +365,7 @@ MODELS = (
             "memories": torch.randn(3, 7, 5),
             "mask": torch.ones(3, 5, dtype=torch.bool),
         },
-        gap="a `while` loop that counts its own outputs",
+        gap="the graph that comes out does not pass ONNX's shape inference, and is not written",
     ),
     Model(
         "espnet",
@@ -419,6 +418,6 @@ MODELS = (
         "TorchScript with state as attribute",
         _silero,
         {"x": "float32[N, 512]"},
-        gap="what it answers depends on what it was called with before",
+        gap="the module is TorchScript, whose Python is not in the package",
     ),
 )
