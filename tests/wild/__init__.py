@@ -1,0 +1,1 @@
+"""Recurrent models that others wrote, exported as they stand: `make wild`."""

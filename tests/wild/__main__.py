@@ -1,0 +1,33 @@
+"""`python -m wild` runs every model and writes the page; with words, the models whose name has one of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .model import Model, Result
+from .page import render, surprises
+from .processes import attempt_all
+from .zoo import MODELS
+
+JOBS = 2
+PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
+
+
+def main(words: Sequence[str]) -> int:
+    chosen = [model for model in MODELS if not words or any(word in model.key for word in words)]
+    found: dict[Model, dict[str, Result]] = {model: {} for model in chosen}
+    for model, way, result in attempt_all(chosen, JOBS):
+        found[model][way] = result
+        print(f"{way:12}{result.outcome:12}{model.key}{result.reason and '  ' + result.reason}", flush=True)
+    if not words:
+        PAGE.write_text(render(found))
+    unexpected = list(surprises(found))
+    print(*unexpected, sep="\n")
+    print(f"{len(found) - len(unexpected)} passed, {len(unexpected)} failed")
+    return 1 if unexpected else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

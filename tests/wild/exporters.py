@@ -1,0 +1,175 @@
+"""The three ways to ONNX, each judged by the same comparison at the same sizes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from rnn_export import CaptureError, ParityError, RnnExportError, Signature, export_onnx
+from rnn_export.calling import arrange
+from rnn_export.errors import first_line
+from rnn_export.evaluation import evaluating
+from rnn_export.onnx_file import read_onnx
+from rnn_export.parity import Report, check, expect, make_cases
+from rnn_export.preparation import Prepared, prepare, silent
+from rnn_export.quiet import quiet
+from rnn_export.runtimes import open_session
+from torch import nn
+from torch.export import Dim
+
+from .model import Model, Result
+from .stubs import stubbed
+
+SEED = 0
+RUNTIME = "onnxruntime:cpu"
+
+
+def attempt(model: Model, way: str) -> Result:
+    """One model, one way, in a folder of its own, with the same random weights and inputs every time."""
+    torch.manual_seed(SEED)
+    with quiet(), stubbed():
+        module = model.build()
+    with tempfile.TemporaryDirectory() as folder:
+        return WAYS[way](module, model, Path(folder))
+
+
+def ours(module: nn.Module, model: Model, folder: Path) -> Result:
+    """`rnn_export.export_onnx`, which proves what it writes, and writes nothing that is wrong."""
+    try:
+        export_onnx(module, Signature(model.inputs), folder / "bundle", example=model.make_example(), seed=SEED)
+    except ParityError as error:
+        case = next(case.case.name for case in error.report.cases if case.verdict == "FAIL")
+        return Result("refused", f"the proof failed in case {case}")
+    except RnnExportError as error:
+        return Result("refused", first_line(error))
+    return Result("right")
+
+
+def dynamo(module: nn.Module, model: Model, folder: Path) -> Result:
+    """`torch.onnx.export` as it is by default: with named dimensions and, where these are refused, with `Dim.AUTO`."""
+    named = _stock(module, model, folder / "named.onnx", _dynamo_named)
+    if named.outcome != "refused":
+        return named
+    auto = _stock(module, model, folder / "auto.onnx", _dynamo_auto)
+    return named if auto.outcome == "refused" else Result(auto.outcome, auto.reason, how="with `Dim.AUTO`")
+
+
+def deprecated(module: nn.Module, model: Model, folder: Path) -> Result:
+    """`torch.onnx.export(dynamo=False)`, which traces."""
+    return _stock(module, model, folder / "traced.onnx", _traced)
+
+
+Way = Callable[[nn.Module, Model, Path], Result]
+WAYS: Mapping[str, Way] = MappingProxyType({"ours": ours, "dynamo": dynamo, "deprecated": deprecated})
+
+
+def _stock(module: nn.Module, model: Model, path: Path, export: Callable[[Prepared, Path], object]) -> Result:
+    with evaluating(module):
+        try:
+            prepared = prepare(
+                module,
+                Signature(model.inputs),
+                example=model.make_example(),
+                source=None,
+                seed=SEED,
+                progress=silent,
+            )
+        except (CaptureError, RnnExportError) as error:
+            return Result("refused", f"not tried: {first_line(error)}")
+        try:
+            with quiet(), torch.no_grad():
+                export(prepared, path)
+        except Exception as error:  # the exporters raise whatever the captured code raises
+            return Result("refused", _innermost(error))
+        return _judge(prepared, path)
+
+
+def _innermost(error: BaseException) -> str:
+    """The error that began it: the exporters wrap it in several that say little."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+def _judge(prepared: Prepared, path: Path) -> Result:
+    """The comparison; an input that an exporter left out because nothing reads it is not given."""
+    cases = make_cases(prepared.signature, prepared.traced, SEED)
+    try:
+        session = open_session(RUNTIME, path, prepared.signature.outputs)
+        kept = {value.name for value in read_onnx(path, weights=False).graph.input}
+        expected = [
+            replace(item, inputs={name: array for name, array in item.inputs.items() if name in kept})
+            for item in expect(prepared.model, prepared.signature, cases, prepared.example)
+        ]
+        report = check(session, expected, artifact=path.name, runtime=RUNTIME, traced=prepared.traced, seed=SEED)
+    except RnnExportError as error:
+        return Result("cannot run", first_line(error))
+    except KeyError as error:
+        return Result("wrong", f"there is no output {error}")
+    return _verdict(report)
+
+
+def _verdict(report: Report) -> Result:
+    """Wrong where one case gives something wrong in silence; "cannot run" where whatever fails says so."""
+    if report.passed:
+        return Result("right")
+    failed = [case for case in report.cases if case.verdict == "FAIL"]
+    silently = [case for case in failed if case.outputs]
+    if silently:
+        output = next(output for output in silently[0].outputs if not output.passed)
+        # How far off is not the same on every machine.
+        what = "is off" if output.reason.startswith("is off") else output.reason
+        return Result("wrong", f"in case {silently[0].case.name} '{output.output}' {what}")
+    return Result("cannot run", f"in case {failed[0].case.name}: {failed[0].note}" if failed else "no case")
+
+
+def _dynamo_named(prepared: Prepared, path: Path) -> None:
+    _dynamo(prepared, path, {name: Dim(name) for name in prepared.signature.symbols})
+
+
+def _dynamo_auto(prepared: Prepared, path: Path) -> None:
+    _dynamo(prepared, path, dict.fromkeys(prepared.signature.symbols, Dim.AUTO))
+
+
+def _dynamo(prepared: Prepared, path: Path, dims: Mapping[str, Any]) -> None:
+    call = arrange(prepared.model, prepared.signature.inputs)
+    args, kwargs = call.arguments(prepared.tensors)
+    shapes, named_shapes = call.arguments(_axes(prepared, dims))
+    torch.onnx.export(
+        prepared.model,
+        args,
+        path,
+        kwargs=kwargs,
+        dynamo=True,
+        input_names=call.order(),
+        output_names=list(prepared.signature.outputs),
+        dynamic_shapes=(*shapes, *named_shapes.values()),
+    )
+
+
+def _traced(prepared: Prepared, path: Path) -> None:
+    call = arrange(prepared.model, prepared.signature.inputs)
+    args, kwargs = call.arguments(prepared.tensors)
+    torch.onnx.export(
+        prepared.model,
+        args,
+        path,
+        kwargs=kwargs,
+        dynamo=False,
+        input_names=call.order(),
+        output_names=list(prepared.signature.outputs),
+        dynamic_axes=_axes(prepared, {name: name for name in prepared.signature.symbols}),
+    )
+
+
+def _axes(prepared: Prepared, dims: Mapping[str, Any]) -> dict[str, dict[int, Any]]:
+    """Per input, what each dynamic axis is called."""
+    return {
+        name: {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+        for name, spec in prepared.signature.inputs.items()
+    }
