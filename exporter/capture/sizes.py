@@ -1,4 +1,4 @@
-"""The same inputs at other sizes, for a capture that mistook one size for another.
+"""The same inputs at other sizes: for the captures of a loop, and where one size was mistaken for another.
 
 At 7 steps a stride of 2 leaves 4, and if a layer happens to have 4 units, PyTorch takes the two for one number. At
 sizes that are prime and far from what layers have, halves and quarters of them too, that does not happen.
@@ -23,10 +23,11 @@ def at_other_sizes(signature: Signature, example: Mapping[str, Tensor]) -> dict[
     fixed = {dim for spec in signature.inputs.values() for dim in spec.shape}
     primes = [prime for prime in _PRIMES if prime not in fixed]
     sizes = dict(zip(signature.symbols, primes, strict=False))
-    return {name: _resized(example[name], spec, sizes) for name, spec in signature.inputs.items()}
+    return {name: resized(example[name], spec, sizes) for name, spec in signature.inputs.items()}
 
 
-def _resized(tensor: Tensor, spec: TensorSpec, sizes: Mapping[str, int]) -> Tensor:
+def resized(tensor: Tensor, spec: TensorSpec, sizes: Mapping[str, int]) -> Tensor:
+    """A tensor with its values repeated or cut to given sizes of the dimensions that these name."""
     for axis, dim in enumerate(spec.shape):
         if dim in sizes:
             index = torch.arange(sizes[str(dim)]) % tensor.shape[axis]

@@ -22,9 +22,10 @@ _LONGEST = 160
 _HEAD = """\
 # Compatibility
 
-Recurrent models that others wrote and published on PyPI, exported as they stand: small sizes, random weights from a fixed
-seed (or those that the package ships), time and batch dynamic. `make wild` installs the packages, runs everything and writes this page; it fails when a
-model stops being right, or starts to be. The models and how each is called are in `tests/wild/zoo/`.
+Recurrent models that others wrote and published on PyPI, exported as they stand: small sizes, random weights from a
+fixed seed (or those that the package ships), time and batch dynamic. `make wild` installs the packages, runs everything
+and writes this page; it fails when a model stops being right, or starts to be. The models and how each is called are in
+`tests/wild/zoo/`.
 
 Each model is exported by rnn-export and by PyTorch's two exporters, each in a process of its own, and each export is
 compared with PyTorch in ONNX Runtime on the same cases: other lengths and batches than the example's, 1 to 257, and

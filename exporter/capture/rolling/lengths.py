@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
@@ -14,6 +13,7 @@ from ...calling import arrange
 from ...signature import Signature, TensorSpec
 from ..decisions import deciding
 from ..exporting import Bounds, export
+from ..sizes import resized
 from .blocks import Side, find_loop
 from .reading import read
 from .repeats import UnlikeError, find_runs
@@ -67,9 +67,9 @@ class _Capture:
     def program(self, symbols: tuple[str, ...], fixed: Mapping[str, int]) -> tuple[ExportedProgram, Bounds]:
         """A program in which `symbols` are dynamic again while the sizes `fixed` are as given."""
         rolled = self._roll(symbols, fixed)
-        signature = self._at(fixed)
+        signature, example = self._at(fixed)
         with deciding() as decisions:
-            return export(rolled, signature, _resized(self._example, signature), decisions)
+            return export(rolled, signature, example, decisions)
 
     def _roll(self, symbols: tuple[str, ...], fixed: Mapping[str, int]) -> GraphModule:
         name, *rest = symbols
@@ -89,13 +89,14 @@ class _Capture:
         if symbols:
             program, _ = self.program(symbols, fixed)
             return _flat(program, list(range(len(self._signature.inputs))))
-        signature = self._at(fixed)
+        signature, example = self._at(fixed)
         with deciding() as decisions:
-            program, _ = export(self._model, signature, _resized(self._example, signature), decisions)
+            program, _ = export(self._model, signature, example, decisions)
         order = arrange(self._model, signature.inputs).order()
         return _flat(program, [order.index(name) for name in signature.inputs])
 
-    def _at(self, fixed: Mapping[str, int]) -> Signature:
+    def _at(self, fixed: Mapping[str, int]) -> tuple[Signature, dict[str, Tensor]]:
+        """Signature and example with these sizes fixed."""
         inputs = {
             name: TensorSpec(
                 spec.dtype,
@@ -104,7 +105,8 @@ class _Capture:
             )
             for name, spec in self._signature.inputs.items()
         }
-        return Signature(inputs, self._signature.outputs, self._signature.states)
+        example = {name: resized(self._example[name], spec, fixed) for name, spec in self._signature.inputs.items()}
+        return Signature(inputs, self._signature.outputs, self._signature.states), example
 
 
 def roll(short: Program, long: Program) -> GraphModule:
@@ -144,15 +146,3 @@ def _flat(program: ExportedProgram, order: Sequence[int]) -> GraphModule:
     graph.set_codegen(CodeGen())
     module.recompile()
     return module
-
-
-def _resized(example: Mapping[str, Tensor], signature: Signature) -> dict[str, Tensor]:
-    """The example's values cut or repeated to the fixed sizes of a signature; dynamic sizes stay as they are."""
-    found = {}
-    for name, spec in signature.inputs.items():
-        tensor = example[name]
-        for axis, size in enumerate(spec.shape):
-            if isinstance(size, int) and size != tensor.shape[axis]:
-                tensor = tensor.index_select(axis, torch.arange(size) % tensor.shape[axis])
-        found[name] = tensor
-    return found
