@@ -19,9 +19,9 @@ SMALL = {
     "classifier": {"input_size": 3, "hidden_size": 4, "num_layers": 2},
     "tagger": {"input_size": 3, "hidden_size": 4, "num_layers": 2},
     "initial_state": {"input_size": 3, "hidden_size": 4, "num_layers": 2},
+    "hetero": {"input_size": 3, "hidden_sizes": (4, 6, 5)},
     "layernorm_lstm": {"input_size": 3, "hidden_size": 4},
     "mgu": {"input_size": 3, "hidden_size": 4},
-    "hetero": {"input_size": 3, "hidden_sizes": (4, 6, 5)},
 }
 # Written by hand for one cell and one direction.
 LOOPS = ("scratch", "layernorm_lstm", "mgu")

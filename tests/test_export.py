@@ -387,6 +387,6 @@ class Bessel(nn.Module):
 
 
 def test_a_failing_loop_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(CaptureError, match="no ONNX form here .*bessel_j0"):
+    with pytest.raises(CaptureError, match="no ONNX form at .*test_export.py.*bessel_j0"):
         export_onnx(Bessel(), X, tmp_path / "out")
     assert capfd.readouterr().out == ""

@@ -16,7 +16,7 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize(("number", "longest", "bundle"), [(0, 10, "mine"), (1, 16, "encoder")])
+@pytest.mark.parametrize(("number", "longest", "bundle"), [(0, 10, "mine"), (1, 16, "encoder"), (2, 21, "mgu")])
 def test_the_examples_are_short_and_run(
     number: int,
     longest: int,
@@ -27,7 +27,7 @@ def test_the_examples_are_short_and_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     examples = blocks(ROOT / "README.md", "python")
-    assert len(examples) == 2
+    assert len(examples) == 3
     assert len(examples[number].splitlines()) < longest
     exec(compile(examples[number], "README.md", "exec"), {})
     assert capsys.readouterr().out.startswith("True")

@@ -32,7 +32,7 @@ def test_help_needs_no_torch() -> None:
 def test_models(cli: Cli) -> None:
     result = cli("models")
     assert result.exit_code == 0
-    assert "hetero         four layers of different widths, explicit zero states" in result.stdout
+    assert "hetero four layers of different widths, explicit zero states" in " ".join(result.stdout.split())
     assert "x: float32[T, N, 100]" in result.stdout
     assert "1,026,123" in result.stdout
     rows = json.loads(cli("models", "--json").stdout)

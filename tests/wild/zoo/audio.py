@@ -216,7 +216,6 @@ MODELS = (
         "unfold into chunks, RNN within and across them, fold",
         _asteroid_dprnn,
         {"mixture_w": "float32[N, 8, T]"},
-        gap="it makes a list of dimensions with a tensor, `torch.arange(...).tolist()`",
     ),
     Model(
         "asteroid",
@@ -280,7 +279,6 @@ MODELS = (
         "convolutions and pooling, then LiGRU, then dense",
         _speechbrain_crdnn,
         {"x": "float32[N, T, 20]"},
-        gap="the graph that comes out does not pass ONNX's shape inference, and is not written",
     ),
     Model(
         "denoiser",
@@ -365,7 +363,6 @@ MODELS = (
             "memories": torch.randn(3, 7, 5),
             "mask": torch.ones(3, 5, dtype=torch.bool),
         },
-        gap="the graph that comes out does not pass ONNX's shape inference, and is not written",
     ),
     Model(
         "espnet",
