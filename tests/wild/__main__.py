@@ -1,4 +1,7 @@
-"""`python -m wild` runs every model and writes the page; with words, the models whose name has one of them."""
+"""`python -m wild` runs every model and writes the page; with words, the models whose name has one of them.
+
+With `--check` the stock exporters are left out, and the page stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .exporters import WAYS
 from .model import Model, Result
 from .page import render, surprises
 from .processes import attempt_all
@@ -16,12 +20,14 @@ PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 
 
 def main(words: Sequence[str]) -> int:
+    is_check = "--check" in words
+    words = [word for word in words if word != "--check"]
     chosen = [model for model in MODELS if not words or any(word in model.key for word in words)]
     found: dict[Model, dict[str, Result]] = {model: {} for model in chosen}
-    for model, way, result in attempt_all(chosen, JOBS):
+    for model, way, result in attempt_all(chosen, ["ours"] if is_check else list(WAYS), JOBS):
         found[model][way] = result
         print(f"{way:12}{result.outcome:12}{model.key}{result.reason and '  ' + result.reason}", flush=True)
-    if not words:
+    if not words and not is_check:
         PAGE.write_text(render(found))
     unexpected = list(surprises(found))
     print(*unexpected, sep="\n")

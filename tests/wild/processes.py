@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 
 from rnn_export.errors import first_line
 
-from .exporters import WAYS, attempt
+from .exporters import attempt
 from .model import Model, Result
 from .zoo import MODELS
 
@@ -21,11 +21,11 @@ PRELOADED = ["torch", "torch.onnx", "onnxscript", "onnxruntime", "rnn_export.exp
 _context = multiprocessing.get_context("forkserver")
 
 
-def attempt_all(models: Sequence[Model], jobs: int) -> Iterator[tuple[Model, str, Result]]:
-    """Every model in every way, as each is done."""
+def attempt_all(models: Sequence[Model], ways: Sequence[str], jobs: int) -> Iterator[tuple[Model, str, Result]]:
+    """Every model in each of these ways, as each is done."""
     _context.set_forkserver_preload(PRELOADED)
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(_attempt_apart, model, way): (model, way) for way in WAYS for model in models}
+        futures = {pool.submit(_attempt_apart, model, way): (model, way) for way in ways for model in models}
         for future in as_completed(futures):
             yield (*futures[future], future.result())
 
