@@ -70,6 +70,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'rnn_export' has no attribute '{name}'")
-    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
-    return value
+    module = importlib.import_module(f".{_HOMES[name]}", __name__)
+    # Importing a module puts it in the place of a function of the same name.
+    globals().update({found: getattr(module, found) for found in {name, _HOMES[name]} & _HOMES.keys()})
+    return globals()[name]

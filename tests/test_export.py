@@ -218,6 +218,11 @@ export_torchscript load read_bundle recur verify
 """
 
 
+def test_a_function_is_not_its_module() -> None:
+    code = "from rnn_export import Verification, verify; print(callable(verify))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "True\n"
+
+
 class Shapes(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Any]:
         return {"sum": x.sum(0), "parts": (x[-1], [x.argmax(-1)]), "same": x}
