@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from .manifest import Artifact
@@ -31,22 +32,9 @@ def prove(
         UnavailableError: the runtime has no kernel for an operator of the model.
         BundleError: the file is not a model.
     """
-    session = open_session(artifact.runtime, file, signature.outputs)
-    if artifact.stream is None:
-        return check(
-            session,
-            expected,
-            artifact=file.name,
-            runtime=artifact.runtime,
-            traced=traced,
-            seed=seed,
-            typical=typical,
-            advance=advance,
-        )
-    return check_stream(
-        session,
-        artifact.stream,
-        signature,
+    check_all = check if artifact.stream is None else partial(check_stream, artifact.stream, signature)
+    return check_all(
+        open_session(artifact.runtime, file, signature.outputs),
         expected,
         artifact=file.name,
         runtime=artifact.runtime,

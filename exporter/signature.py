@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import SignatureError
@@ -98,6 +98,14 @@ class TensorSpec:
     def sized(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The concrete shape for given sizes of the dynamic dimensions."""
         return tuple(sizes[dim] if isinstance(dim, str) else dim for dim in self.shape)
+
+    def fixed(self, sizes: Mapping[str, int]) -> TensorSpec:
+        """The same with a plain number for each dynamic dimension that has a size here."""
+        shape = tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in self.shape)
+        if self.range is None:
+            return replace(self, shape=shape)
+        low, high = self.range
+        return replace(self, shape=shape, range=(low, sizes.get(high, high) if isinstance(high, str) else high))
 
     def __str__(self) -> str:
         span = f" in {self.range[0]}..{self.range[1]}" if self.range else ""

@@ -121,7 +121,6 @@ class ListedTensor:
         )
 
     __iter__ = __len__ = __getitem__ = __add__ = __contains__ = __eq__ = __bool__ = _refuse
-    __hash__ = None  # type: ignore[assignment]
 
 
 def _from_list(make: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -106,9 +106,9 @@ def drift_cases(time: str, signature: Signature, seed: int) -> list[Case]:
 
 
 def check_stream(
-    session: Session,
     stream: Stream,
     signature: Signature,
+    session: Session,
     expected: Sequence[Expected],
     *,
     artifact: str,

@@ -9,13 +9,11 @@ from typing import Any
 
 import torch
 
-from .repeats import Run, UnlikeError
+from .repeats import FEWEST, Run, UnlikeError
 from .series import Series, picks, series
 from .values import Op, Pick, Steps, dtype_of, is_value, root, takes_tensor
 
 _aten = torch.ops.aten
-# Fewer steps are no loop.
-_FEWEST = 3
 # Operations whose two operands may be exchanged: the first step of `total = total + y` is recorded as `y + 0`.
 _COMMUTING = {_aten.add.Tensor, _aten.mul.Tensor}
 # Picks that lead from a tensor to an element of it: dimension, and index in the shorter and the longer capture.
@@ -102,7 +100,7 @@ def find_loop(short: Side, long: Side, run: Run, index: int) -> tuple[Loop, tupl
     """
     first: UnlikeError | None = None
     most = run.length // run.period
-    for count in range(most, _FEWEST - 1, -1):
+    for count in range(most, FEWEST - 1, -1):
         found = []
         for offset in range(run.length - count * run.period + 1):
             starts = (run.start[0] + offset, run.start[1] + offset)

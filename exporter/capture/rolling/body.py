@@ -13,7 +13,7 @@ from torch.fx import Node
 from .blocks import Carried, Counted, Fixed, Local, Loop, Operand, Path, Scanned, operands_of
 from .needs import Needs
 from .sizes import is_size
-from .values import Op, for_tensors, replaced
+from .values import Op, for_tensors, origin, replaced
 
 _aten = torch.ops.aten
 # The element that says whether a step counts.
@@ -96,7 +96,7 @@ class _BodyWriter:
             counts = any(isinstance(o, Counted) for o in operands_of((args, kwargs)))
             target = for_tensors(op.target) if counts else op.target
             node = self._graph.call_function(target, replaced(args, self._operand), replaced(kwargs, self._operand))
-            node.meta = {key: op.node.meta[key] for key in ("stack_trace",) if key in op.node.meta}
+            node.meta = origin(op.node)
             self._results.append(node)
         nexts = [self._next(slot) for slot in self._slots]
         if idles:

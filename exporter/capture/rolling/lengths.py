@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -10,7 +11,7 @@ from torch.fx import GraphModule
 from torch.fx.graph import CodeGen
 
 from ...calling import arrange
-from ...signature import Signature, TensorSpec
+from ...signature import Signature
 from ..decisions import deciding
 from ..exporting import Bounds, export
 from ..sizes import resized
@@ -72,23 +73,17 @@ class _Capture:
             return export(rolled, signature, example, decisions)
 
     def _roll(self, symbols: tuple[str, ...], fixed: Mapping[str, int]) -> GraphModule:
-        name, *rest = symbols
-        length = self._lengths[name]
-        short = self._module(tuple(rest), {**fixed, name: length})
-        grown: tuple[Program, Program] | None = None
-        for step in _STEPS:
-            pair = read(short), read(self._module(tuple(rest), {**fixed, name: length + step}))
-            grown = grown or pair
-            if len(pair[0].ops) != len(pair[1].ops):
-                grown = pair
-                break
-        assert grown is not None
-        return roll(*grown)
+        name, rest = symbols[0], symbols[1:]
+        programs = (read(self._module(rest, {**fixed, name: self._lengths[name] + step})) for step in (0, *_STEPS))
+        short, first = next(programs), next(programs)
+        longer = (program for program in chain([first], programs) if len(program.ops) != len(short.ops))
+        # Where no loop grows, the size is used as a number.
+        return roll(short, next(longer, first))
 
     def _module(self, symbols: tuple[str, ...], fixed: Mapping[str, int]) -> GraphModule:
         if symbols:
             program, _ = self.program(symbols, fixed)
-            return _flat(program, list(range(len(self._signature.inputs))))
+            return _flat(program, range(len(self._signature.inputs)))
         signature, example = self._at(fixed)
         with deciding() as decisions:
             program, _ = export(self._model, signature, example, decisions)
@@ -97,14 +92,7 @@ class _Capture:
 
     def _at(self, fixed: Mapping[str, int]) -> tuple[Signature, dict[str, Tensor]]:
         """Signature and example with these sizes fixed."""
-        inputs = {
-            name: TensorSpec(
-                spec.dtype,
-                tuple(fixed.get(dim, dim) if isinstance(dim, str) else dim for dim in spec.shape),
-                None if spec.range is None else tuple(fixed.get(end, end) for end in spec.range),  # type: ignore[arg-type]
-            )
-            for name, spec in self._signature.inputs.items()
-        }
+        inputs = {name: spec.fixed(fixed) for name, spec in self._signature.inputs.items()}
         example = {name: resized(self._example[name], spec, fixed) for name, spec in self._signature.inputs.items()}
         return Signature(inputs, self._signature.outputs, self._signature.states), example
 

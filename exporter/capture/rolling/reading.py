@@ -36,6 +36,7 @@ _MAKERS = {
 # As many equal operations come of a loop, not of layers that happen to share their weights.
 _REPEATED = 4
 _END = 2**63 - 1
+_ALL = range(_END)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,20 +184,27 @@ def _kept(reader: _Reader, node: Node, picked: Any, dim: int) -> Op:
     return reader.op(node, None, _aten.unsqueeze.default, picked, dim)
 
 
+def _sliced(size: Any, start: Any, end: Any, step: int) -> range | None:
+    """The indices that a slice of a dimension takes: _ALL where it is all of them, None where that is not known."""
+    start, end = 0 if start is None else start, _END if end is None else end
+    if not (isinstance(start, int) and isinstance(end, int)) or step != 1:
+        return None
+    if start == 0 and end in (_END, size):
+        return _ALL
+    return range(size)[start:end] if isinstance(size, int) else None
+
+
 def _slice(
     reader: _Reader, node: Node, base: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> Any:
     shape = _shape(node.args[0])
     dim %= len(shape)
-    start, end = 0 if start is None else start, _END if end is None else end
-    if not (isinstance(start, int) and isinstance(end, int)) or step != 1:
-        return None
-    if start == 0 and (end == _END or end == shape[dim]):
+    taken = _sliced(shape[dim], start, end, step)
+    if taken is _ALL:
         return base
-    if not isinstance(shape[dim], int) or shape[dim] == 1:
+    if taken is None or len(taken) != 1 or shape[dim] == 1:
         return None
-    first, last, _ = slice(start, end).indices(shape[dim])
-    return _kept(reader, node, _pick(reader, base, dim, first), dim) if last == first + 1 else None
+    return _kept(reader, node, _pick(reader, base, dim, taken[0]), dim)
 
 
 def _narrow(reader: _Reader, node: Node, base: Any, dim: int, start: Any, length: Any) -> Any:
@@ -245,17 +253,12 @@ def _slice_scatter(
 ) -> Any:
     shape = _shape(node)
     dim %= len(shape)
-    start, end = 0 if start is None else start, _END if end is None else end
-    if not (isinstance(start, int) and isinstance(end, int)) or step != 1:
-        return None
-    if start == 0 and (end == _END or end == shape[dim]):
+    taken = _sliced(shape[dim], start, end, step)
+    if taken is _ALL:
         return source
-    if not isinstance(shape[dim], int):
+    if taken is None or len(taken) != 1:
         return None
-    first, last, _ = slice(start, end).indices(shape[dim])
-    if last != first + 1:
-        return None
-    return _write(reader, node, base, dim, first, _pick(reader, source, dim, 0))
+    return _write(reader, node, base, dim, taken[0], _pick(reader, source, dim, 0))
 
 
 def _cat(reader: _Reader, node: Node, parts: Any, dim: int = 0) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from .values import Leaf, Op, dtype_of, is_value, operands, root, shape_of, takes_tensor
 
 # A run of fewer equal steps than this may be an accident.
-_FEWEST = 3
+FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _run_at(a: Sequence[Hashable], b: Sequence[Hashable], i: int, j: int, after:
         last = j + period
         while last < len(b) and b[last] == b[last - period]:
             last += 1
-        if j - first >= period * (_FEWEST - 1):
+        if j - first >= period * (FEWEST - 1):
             stretch = b[first:last]
             parts = next(n for n in range(period, 0, -1) if period % n == 0 and _repeats(stretch, period // n))
             return Run((first - j + i, first), period, last - first - period, parts)
@@ -98,7 +98,7 @@ def _repeats(labels: Sequence[Hashable], period: int) -> bool:
 def _go_on_alike(a: Sequence[Hashable], b: Sequence[Hashable], i: int, j: int, period: int) -> bool:
     if i == len(a):
         return j == len(b)
-    count = min(period, len(a) - i, _FEWEST)
+    count = min(period, len(a) - i, FEWEST)
     return len(b) - j >= count and list(a[i : i + count]) == list(b[j : j + count])
 
 
@@ -106,7 +106,7 @@ def _labels(ops: Sequence[Op]) -> list[Hashable]:
     """What steps of one loop have in common: the operations and their weights, but neither values nor whole numbers."""
     uses = Counter(value for op in ops for value in operands(op) if isinstance(value, Leaf))
     # A parameter that is used once is no weight of every step: it may be an initial state.
-    weights = {leaf for leaf, count in uses.items() if leaf.op == "get_attr" and count >= _FEWEST}
+    weights = {leaf for leaf, count in uses.items() if leaf.op == "get_attr" and count >= FEWEST}
     return [(op.target, _arguments(op, weights), _form(dict(op.kwargs), weights), _kind(op)) for op in ops]
 
 
@@ -125,7 +125,7 @@ def _kind(op: Op) -> Hashable:
 
 def _form(argument: object, weights: Set[Leaf]) -> Hashable:
     if is_value(argument):
-        base = root(argument)  # type: ignore[arg-type]
+        base = root(argument)
         return ("weight", base.target) if isinstance(base, Leaf) and base in weights else "value"
     if isinstance(argument, (tuple, list)):
         forms = [_form(part, weights) for part in argument]

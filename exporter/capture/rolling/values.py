@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
 
 import torch
 from torch.fx import Node
@@ -16,13 +16,7 @@ class Leaf:
 
     op: str
     target: str
-    node: Node
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Leaf) and (self.op, self.target) == (other.op, other.target)
-
-    def __hash__(self) -> int:
-        return hash((self.op, self.target))
+    node: Node = field(compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +60,7 @@ class Program:
     output: Any
 
 
-def is_value(argument: Any) -> bool:
+def is_value(argument: object) -> TypeGuard[Value]:
     return isinstance(argument, (Leaf, Op, Pick, Steps))
 
 
@@ -101,11 +95,16 @@ def operands(op: Op) -> Iterator[Value]:
     yield from values_in(op.kwargs)
 
 
-def root(value: Value) -> Value:
+def root(value: Value) -> Leaf | Op | Steps:
     """What a pick, or a pick of a pick, is taken from."""
     while isinstance(value, Pick):
         value = value.base
     return value
+
+
+def origin(node: Node) -> dict[str, Any]:
+    """What a node that is written anew keeps of the one it stands for: the user's line."""
+    return {key: node.meta[key] for key in ("stack_trace",) if key in node.meta}
 
 
 def content_of(value: Leaf | Op) -> Any:
@@ -125,7 +124,7 @@ def shape_of(value: Value) -> tuple[Any, ...] | None:
 def dtype_of(value: Value) -> torch.dtype | None:
     """The dtype of a tensor."""
     base = root(value)
-    content = None if isinstance(base, Steps) else content_of(base)  # type: ignore[arg-type]
+    content = None if isinstance(base, Steps) else content_of(base)
     return content.dtype if isinstance(content, torch.Tensor) else None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, zip_longest
+from itertools import count as count_from
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from .needs import JOINS, find_needs, parts_of
 from .repeats import UnlikeError
 from .series import Series
 from .sizes import Sizes
-from .values import Leaf, Op, Pick, Program, Steps, Value, dtype_of, is_value, shape_of
+from .values import Leaf, Op, Pick, Program, Steps, Value, dtype_of, is_value, origin, shape_of
 
 _aten = torch.ops.aten
 _END = 2**63 - 1
@@ -29,11 +30,10 @@ Placed = tuple[Loop, tuple[int, int]]
 
 @dataclass(frozen=True)
 class _Rolled:
-    """A loop that has been written: its body, its scan node, and how many steps it has in each capture."""
+    """A loop that has been written: its body and its scan node."""
 
     body: Body
     scan: Node
-    count: tuple[int, int]
 
 
 def write(programs: tuple[Program, Program], sides: tuple[Side, Side], loops: Sequence[Placed]) -> fx.GraphModule:
@@ -94,7 +94,7 @@ class _Writer:
         self._enter(node, a, b)
 
     def _enter(self, node: Node, a: Leaf | Op, b: Leaf | Op) -> None:
-        node.meta = {key: a.node.meta[key] for key in ("stack_trace",) if key in a.node.meta}
+        node.meta = origin(a.node)
         self._nodes[a, b] = node
         self._sizes.add(node, a, b)
 
@@ -136,9 +136,9 @@ class _Writer:
 
     def _pick(self, a: Pick, b: Pick, op: Op | None) -> Node:
         if isinstance(a.base, Steps):
-            rolled = self._rolled[a.base.loop]
-            behind = rolled.count[0] - 1 - a.index
-            is_near_end = behind == rolled.count[1] - 1 - b.index
+            rolled, count = self._rolled[a.base.loop], self._loops[a.base.loop].count
+            behind = count[0] - 1 - a.index
+            is_near_end = behind == count[1] - 1 - b.index
             if is_near_end and (a.base.position, behind) in rolled.body.finals:
                 return self._call(operator.getitem, rolled.scan, rolled.body.finals[a.base.position, behind])
         base = self._value(a.base, b.base, op)
@@ -223,15 +223,15 @@ class _Writer:
             xs = self._with_idle_step(body, xs)
         module = self._programs[0].module
         # A module that is rolled along one dimension may be rolled again along another.
-        name = next(name for i in count(index) if not hasattr(module, name := f"loop_{i}"))
+        name = next(name for i in count_from(index) if not hasattr(module, name := f"loop_{i}"))
         setattr(module, name, body.module)
         # PyTorch refuses inputs that are views of one tensor, such as a weight and its transpose.
         invariants = tuple(
             node if node.op == "get_attr" else self._call(_aten.clone.default, node) for node in body.invariants
         )
         scan = self._call(torch.ops.higher_order.scan, self._graph.get_attr(name), inits, xs, invariants)
-        scan.meta = {key: loop.ops[0].node.meta[key] for key in ("stack_trace",) if key in loop.ops[0].node.meta}
-        self._rolled[index] = _Rolled(body, scan, loop.count)
+        scan.meta = origin(loop.ops[0].node)
+        self._rolled[index] = _Rolled(body, scan)
 
     def _may_have_no_step(self, loop: Loop) -> bool:
         """Whether the loop runs over a part of its sequence only, such as all but the first element."""
@@ -246,7 +246,7 @@ class _Writer:
     def _with_idle_step(self, body: Body, xs: Sequence[Node]) -> list[Node]:
         """The elements after a step that does nothing, for a scan over nothing cannot be run; and which steps count."""
         padded = [
-            self._call(_aten.constant_pad_nd.default, x, [0, 0] * (self._inner_rank(o)) + [1, 0])
+            self._call(_aten.constant_pad_nd.default, x, [0, 0] * self._inner_rank(o) + [1, 0])
             for x, o in zip(xs, body.scanned, strict=True)
             if isinstance(o, Scanned)
         ]
@@ -262,12 +262,11 @@ class _Writer:
     def _initial(self, slot: Slot, loop: Loop) -> Node:
         """The initial value in the shape and dtype that a carried value has."""
         op = loop.ops[slot.operand.position]
+        dims, dtype = [dim for dim, _ in slot.operand.path], dtype_of(op)
         node: Any = self._fixed(slot.initial.short, slot.initial.long, op)
         if not isinstance(node, Node):
-            sizes = self._shape(op, [dim for dim, _ in slot.operand.path])
-            return self._call(_aten.full.default, sizes, node, dtype=dtype_of(op))
-        node = self._shaped(node, slot.initial.short, op, [dim for dim, _ in slot.operand.path])
-        dtype = dtype_of(op)
+            return self._call(_aten.full.default, self._shape(op, dims), node, dtype=dtype)
+        node = self._shaped(node, slot.initial.short, op, dims)
         if dtype != dtype_of(slot.initial.short):
             node = self._call(_aten.to.dtype, node, dtype)
         # When PyTorch 2.13 captures a scan of which two inputs are one tensor, its body takes the one for the other.
