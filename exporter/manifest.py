@@ -16,6 +16,7 @@ import jsonschema
 from .errors import BundleError
 from .signature import Signature, TensorSpec
 from .states import Stream
+from .targets import Choice
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -35,6 +36,7 @@ class Artifact:
 
     `bounds` are sizes that the capture took for bounds, such as `{"T": {"max": 300}}`; cases lie at and beyond them.
     `stream` says how a file with explicit states is fed in chunks: its inputs are the model's and those states.
+    `lowering` says what an ONNX file was written for, and is None for TorchScript.
     """
 
     runtime: str
@@ -43,13 +45,25 @@ class Artifact:
     bounds: Mapping[str, Mapping[str, int]]
     parity: Mapping[str, Any] | None
     stream: Stream | None = None
+    lowering: Choice | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "stream": self.stream and self.stream.to_json()}
+        return {
+            **vars(self),
+            "stream": self.stream and self.stream.to_json(),
+            "lowering": self.lowering and self.lowering.to_json(),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Artifact:
-        return cls(**{**data, "stream": data["stream"] and Stream.from_json(data["stream"])})
+        stream, lowering = data["stream"], data["lowering"]
+        return cls(
+            **{
+                **data,
+                "stream": stream and Stream.from_json(stream),
+                "lowering": lowering and Choice.from_json(lowering),
+            }
+        )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from .options import bundle_folder, choice, model_options, output_options
+from ..targets import LOWERINGS, TARGETS, Lowering, Target
+from .options import bundle_folder, choice, model_options, output_options, parse_sizes
 from .show import finish_export, progress
 
 
@@ -19,12 +20,35 @@ from .show import finish_export, progress
     is_flag=True,
     help="Make the hidden states of recurrent layers inputs and outputs, so that a stream can be fed in chunks.",
 )
+@click.option(
+    "--lowering",
+    type=click.Choice(LOWERINGS),
+    default="auto",
+    show_default=True,
+    help="Write recurrent layers as ONNX's own operators or as Scan; auto takes what is faster on the target.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(TARGETS),
+    default="cpu",
+    show_default=True,
+    help="Where the file is to run. It is proved in ONNX Runtime on the CPU, whatever the target.",
+)
+@click.option(
+    "--tune",
+    multiple=True,
+    metavar="SIZES",
+    help="Time the forms on this machine at sizes such as 'T=1,N=1', and take the fastest. Repeatable.",
+)
 @output_options
 def onnx(
     out: Path | None,
     no_verify: bool,
     opset: int,
     stateful: bool,
+    lowering: Lowering,
+    target: Target,
+    tune: tuple[str, ...],
     as_json: bool,
     quiet: bool,
     debug: bool,
@@ -43,6 +67,9 @@ def onnx(
             verify=not no_verify,
             opset=opset,
             stateful=stateful,
+            lowering=lowering,
+            target=target,
+            tune=[parse_sizes(text) for text in tune],
             seed=model.seed,
             source=loaded.source,
             progress=advance,
