@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
+import torch
 from rnn_export import InputError, Signature, export_onnx, read_bundle
 from torch import Tensor, nn
 
@@ -74,3 +77,29 @@ def test_a_layer_without_an_operator_is_said_to_be_a_scan(tmp_path: Path) -> Non
     projected = nn.LSTM(3, 4, proj_size=2)
     exported = export_onnx(projected, SIGNATURE, tmp_path / "out", lowering="native")
     assert exported.notes == ("'rnn' is a Scan: ONNX's LSTM has no projection.",)
+
+
+class Packed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(3, 4)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Any:
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+        return nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0])[0]
+
+
+def test_a_packed_model_is_tuned_and_for_a_runtime_that_ignores_lengths_a_scan(tmp_path: Path) -> None:
+    signature = Signature({"x": "float32[T, N, 3]", "lengths": "int64[N] in 1..T"})
+    assert export_onnx(Packed(), signature, tmp_path / "out", tune=[{"T": 4, "N": 2}]).report.passed
+    assert {*lowering_of(tmp_path / "out").tuned[0].milliseconds} == {"gru native", "gru scan"}
+    assert export_onnx(Packed(), signature, tmp_path / "out", target="openvino").report.passed
+    assert lowering_of(tmp_path / "out").forms == {"gru": "scan"}
+
+
+def test_sizes_have_one_name_inside_a_scan_and_around_it(tmp_path: Path) -> None:
+    export_onnx(torch.nn.RNN(3, 4), SIGNATURE, tmp_path / "out", verify=False)
+    (scan,) = [node for node in onnx.load(tmp_path / "out" / "model.onnx").graph.node if node.op_type == "Scan"]
+    names = {dim.dim_param for value in scan.attribute[0].g.input for dim in value.type.tensor_type.shape.dim}
+    assert not [name for name in names if re.fullmatch(r"s\d+", name)]
+    assert "N" in names

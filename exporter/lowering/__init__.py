@@ -73,6 +73,8 @@ class _Choice:
             self.bound[stack.prefix] = "ONNX's LSTM has no projection"
             return "scan"
         form = self._forms[stack.kind]
+        if stack.lengths is not None:
+            form = self._forms.get("lengths", form)
         if stack.dtype == ir.DataType.DOUBLE:
             form = self._forms.get("float64", form)
         self.taken[stack.kind] = form
