@@ -11,8 +11,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from .errors import BundleError
 from .signature import Signature, TensorSpec
 from .states import Stream
@@ -126,17 +124,45 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         BundleError: there is none, it is malformed, or it was changed after it was written.
     """
+    import jsonschema  # takes as long to import as all else that a stream needs
+
+    data = _read(folder)
+    try:
+        jsonschema.validate(data, schema())
+    except jsonschema.ValidationError as error:
+        raise _malformed(folder, error.message) from error
+    return _unsealed(folder, data)
+
+
+def read_sealed(folder: Path) -> Manifest:
+    """Read `manifest.json` on the word of its own hash: what an export wrote fits the schema.
+
+    Raises:
+        BundleError: there is none, or it is not as an export of this version wrote it.
+    """
+    data = _read(folder)
+    if not isinstance(data, dict) or data.get("format") != FORMAT or "sha256" not in data:
+        raise _malformed(folder, f"it is not of format {FORMAT}")
+    return _unsealed(folder, data)
+
+
+def _read(folder: Path) -> Any:
     path = folder / MANIFEST
     if not path.is_file():
         raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}. Give a folder that an export wrote.")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        jsonschema.validate(data, schema())
-    except (ValueError, jsonschema.ValidationError) as error:
-        reason = error.message if isinstance(error, jsonschema.ValidationError) else str(error)
-        raise BundleError(f"{path} is not a manifest ({reason[:120]}). Export the model again.") from error
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _malformed(folder, str(error)) from error
+
+
+def _malformed(folder: Path, reason: str) -> BundleError:
+    return BundleError(f"{folder / MANIFEST} is not a manifest ({reason[:120]}). Export the model again.")
+
+
+def _unsealed(folder: Path, data: dict[str, Any]) -> Manifest:
     if data.pop("sha256") != _digest(data):
-        raise BundleError(f"{path} was changed after it was written. Export the model again.")
+        raise BundleError(f"{folder / MANIFEST} was changed after it was written. Export the model again.")
     return _from_json(data)
 
 
