@@ -142,11 +142,15 @@ def _is_same_model(older: Manifest, newer: Manifest) -> bool:
 
 def _write_weights(prepared: Prepared, folder: Path) -> str:
     """Store the weights where the model can be built again from its source; returns their sha256."""
-    state = {
-        name: value.detach().cpu().contiguous().clone()
-        for name, value in prepared.model.state_dict().items()
-        if isinstance(value, Tensor)
-    }
+    state: dict[str, Tensor] = {}
+    stored: set[int] = set()
+    for name, value in prepared.model.state_dict().items():
+        if isinstance(value, Tensor):
+            tensor = value.detach().cpu().contiguous()
+            # safetensors takes no two tensors that share memory; where none do, there is no need for a copy of all.
+            shared = tensor.untyped_storage().nbytes() != tensor.nbytes or tensor.data_ptr() in stored
+            state[name] = tensor.clone() if shared else tensor
+            stored.add(tensor.data_ptr())
     if prepared.source is None:
         return hashlib.sha256(safetensors.torch.save(state)).hexdigest()
     safetensors.torch.save_file(state, folder / WEIGHTS)

@@ -89,6 +89,9 @@ def export_onnx(
         write_onnx(graph.model, folder / ONNX)
         choice = Choice(target, graph.forms, tuple(timings))
         artifact = Artifact("onnxruntime:cpu", "torch.export", opset, captured.bounds, None, graph.stream, choice)
+        # The graph has the weights a second time, and rewrite rules hold on to it; what follows needs the room.
+        for value in graph.model.graph.initializers.values():
+            value.const_value = None
         return assemble(prepared, folder, Path(out), ONNX, artifact, notes, verify)
 
 
