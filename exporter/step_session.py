@@ -24,7 +24,6 @@ class StepModel:
     all but those that are states, or all where there is no other.
     """
 
-    folder: Path
     session: ort.InferenceSession
     time: str
     inputs: dict[str, TensorSpec]
@@ -56,7 +55,7 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
         BundleError: the folder is not a bundle, a file is not as it was written, or none has explicit states.
     """
     manifest = read_sealed(folder)
-    name, artifact = _streaming(folder, manifest)
+    name, artifact = streaming(folder, manifest)
     for file, entry in manifest.files.items():
         if file == name or file.startswith(f"{name}."):
             check_file(folder / file, entry)
@@ -70,7 +69,6 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
     carried = {name for state in states for name in (state.name, state.output)}
     kept = [name for name in manifest.outputs if name not in carried] or [*manifest.outputs]
     return StepModel(
-        folder,
         session,
         time,
         {name: spec for name, spec in manifest.signature.inputs.items() if name not in carried},
@@ -79,7 +77,12 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
     )
 
 
-def _streaming(folder: Path, manifest: Manifest) -> tuple[str, Artifact]:
+def streaming(folder: Path, manifest: Manifest) -> tuple[str, Artifact]:
+    """The name of a bundle's file that can be fed in chunks, and what is said of it.
+
+    Raises:
+        BundleError: there is none.
+    """
     found = next((entry for entry in manifest.artifacts.items() if entry[1].stream is not None), None)
     if found is None:
         raise BundleError(

@@ -7,6 +7,7 @@ and bound once, in `step_buffers`, and a step copies its input in and its output
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError, did_you_mean, first_line
 from .feeding import by_name, check_names, checked_chunk, describe, wrong_step
+from .signature import TensorSpec
 from .step_buffers import StepBuffers, guarded, make_buffers
 from .step_session import StepModel, open_step_model
 
@@ -100,6 +102,20 @@ class Stream:
         for state in self._model.states:
             self._current[state.name][...] = outputs[state.output]
         return _returned({name: outputs[name] for name in self._model.outputs})
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of the dynamic dimensions but for the time."""
+        return dict(self._buffers.sizes)
+
+    @property
+    def inputs(self) -> dict[str, TensorSpec]:
+        """What a step takes, by name: the model's inputs without the time and without states."""
+        time = self._model.time
+        return {
+            name: replace(spec, shape=tuple(dim for dim in spec.shape if dim != time))
+            for name, spec in self._model.inputs.items()
+        }
 
     @property
     def states(self) -> dict[str, Array]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..assembly import Exported
     from ..inspection import Inspection
+    from ..latency import Latency
     from ..parity import Report
     from ..parity.report import CaseResult
 
@@ -29,6 +30,7 @@ _STAGES = {
     "compile": "Compiling to TorchScript",
     "reference": "Computing the reference",
     "verify": "Comparing with PyTorch",
+    "measure": "Timing single steps",
 }
 
 
@@ -116,6 +118,22 @@ def print_inspection(inspection: Inspection) -> None:
     table.add_row("operators", operators)
     table.add_row("parameters", f"{inspection.parameters:,}")
     table.add_row("size", _size(inspection.bytes))
+    console.print(table)
+
+
+def print_latency(found: Latency) -> None:
+    """Percentiles of a step, and what bounds it."""
+    console = _console()
+    sizes = "".join(f", {name}={size}" for name, size in found.sizes.items())
+    table = _table("", "", right=[1])
+    table.show_header = False
+    for name, seconds in (("p50", found.p50), ("p99", found.p99), ("p99.9", found.p999), ("limit", found.limit)):
+        table.add_row(name, f"{seconds * 1e6:,.1f} us")
+    table.add_row("steps per second", f"{found.steps_per_second:,.0f}")
+    table.add_row("weights per step", _size(found.weight_bytes))
+    table.add_row("weights per second", f"{found.weight_rate / 1e9:.1f} GB/s")
+    table.add_row("this machine reads", f"{found.read_rate / 1e9:.1f} GB/s")
+    console.print(f"\n[bold]{found.steps:,} single steps{sizes}[/bold]", highlight=False)
     console.print(table)
 
 
