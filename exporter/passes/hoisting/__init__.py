@@ -19,9 +19,9 @@ from .concat import split_products
 from .constants import fold
 from .gemm import join_gemms, part_gemms
 from .invariants import move_invariants
-from .join import join_products
 from .loop import Loop
 from .one_hot import one_hot_to_gather
+from .parts import part_splits
 from .sums import order_sums
 from .unused import drop_unread, drop_unused
 
@@ -37,14 +37,15 @@ def hoist_loops(model: ir.Model, signature: Signature) -> None:
     one_hot_to_gather(model.graph, signature)
     for loop in loops:
         split_products(loop)
+        part_splits(loop.body, model.graph)
         order_sums(loop)
         move_invariants(loop)
-        join_products(loop)
         drop_unread(loop)
         hoist(loop)
         sink(loop)
         drop_unused(loop)
     one_hot_to_gather(model.graph, signature)
+    part_splits(model.graph, model.graph)
     fold(model.graph)
     join_gemms(loops)
     RemoveUnusedNodesPass()(model)

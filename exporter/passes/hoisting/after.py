@@ -52,7 +52,7 @@ def _worth(loop: Loop, plans: Mapping[ir.Node, Plan]) -> dict[ir.Node, Plan]:
         first = not any(value is not None and value.producer() in worth for value in node.inputs)
         times = _WIDTH if node.op_type in PRODUCTS else 1
         stacked = [value for value in node.inputs if value is not None and is_made_in(loop.body, value)]
-        if first and is_larger(stacked, node.outputs, times):
+        if first and (node.op_type == "Identity" or is_larger(stacked, node.outputs, times)):
             del worth[node]
     return worth
 
@@ -62,7 +62,7 @@ def _move(loop: Loop, plans: Mapping[ir.Node, Plan], origin: Origin) -> None:
     for node in plans:
         for value in node.inputs:
             if value is not None and is_made_in(loop.body, value) and value.producer() not in plans:
-                outside.setdefault(value, _stack(loop, value, origin))
+                outside.setdefault(value, _stack(loop, value, origin, plans))
     place: ir.Node = loop.node
     moved = [(k, value) for k, value in enumerate(loop.steps) if value.producer() in plans]
     for node, plan in plans.items():
@@ -77,13 +77,13 @@ def _move(loop: Loop, plans: Mapping[ir.Node, Plan], origin: Origin) -> None:
     loop.body.remove([*plans], safe=True)
 
 
-def _stack(loop: Loop, value: ir.Value, origin: Origin) -> ir.Value:
+def _stack(loop: Loop, value: ir.Value, origin: Origin, moved: Mapping[ir.Node, Plan]) -> ir.Value:
     """A value of the body for all steps, as it lies outside: a sequence, or results of steps, which may be there already."""
     if value in loop.elements:
         return time_first(loop, [*loop.elements].index(value))
     ways = zip(loop.steps, loop.origins_of_steps, loop.output_axes, strict=True)
     for k, (step, way, axis) in enumerate(ways):
-        if _source(step) is _source(value) and way is origin and axis == 0:
+        if _source(step) is _source(value) and way is origin and axis == 0 and step.producer() not in moved:
             return loop.node.outputs[loop.num_states + k]
     return loop.add_step(value, origin)
 

@@ -11,6 +11,9 @@ from .loop import Loop, Origin, stacked_shape
 from .rules import Plan, over_time, plan_over_time, rank
 from .sizes import PRODUCTS, is_larger
 
+# A row of a matrix is what its product with a one-hot vector would be.
+_WIDENS = PRODUCTS | {"Gather"}
+
 
 def hoist(loop: Loop) -> None:
     """Move products of elements in front of the loop, and what follows them; the loop then runs over the results."""
@@ -49,7 +52,7 @@ def _plans(loop: Loop) -> dict[ir.Node, Plan]:
         elements = [value for value in node.inputs if value is not None and origins.get(value, Origin.FIXED).is_element]
         waits = any(value.producer() in plans and value.producer() not in worth for value in elements)
         # What would be read from memory, a step can as well compute in the cache.
-        grows = node.op_type not in PRODUCTS and is_larger(node.outputs, elements)
+        grows = node.op_type not in _WIDENS and is_larger(node.outputs, elements)
         if not waits and not grows:
             worth[node] = plan
     return worth
@@ -93,9 +96,9 @@ def _run_over(loop: Loop, plans: Mapping[ir.Node, Plan], outside: Mapping[ir.Val
         for value in node.outputs:
             if _is_still_read(loop, value, plans):
                 element = ir.Value(name=f"{value.name}.element", type=value.type, shape=value.shape)
-                ir.convenience.replace_all_uses_with(value, element)
+                ir.convenience.replace_all_uses_with(value, element, replace_graph_outputs=True)
                 for i, output in enumerate(loop.body.outputs):
-                    if output is value:
+                    if output is element:  # a body puts out what it computes
                         loop.body.outputs[i] = _copy(loop.body, element)
                 inputs.append((outside[value], element, origins[value], 0))
     loop.body.remove([*plans], safe=True)

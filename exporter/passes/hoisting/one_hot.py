@@ -6,12 +6,15 @@ product is zero; and only where all weights are finite, for zero times infinity 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx_ir as ir
 
 from ...signature import Signature
 from .constants import array_of, replace_constant
 from .emit import made, replace
+from .loop import Loop
 
 # Operators whose results are all among the elements of their first input (ONNX operator specification).
 _MOVES = {"Transpose", "Reshape", "Unsqueeze", "Squeeze", "Slice", "Gather", "Identity", "Split", "Expand", "Flatten"}
@@ -22,12 +25,13 @@ def one_hot_to_gather(main: ir.Graph, signature: Signature) -> None:
     ranges = {
         value: spec.range for value, spec in zip(main.inputs, signature.inputs.values(), strict=False) if spec.range
     }
+    sequences = _sequences(main)
     for node in [node for node in ir.traversal.RecursiveGraphIterator(main) if node.op_type == "MatMul"]:
         matrix = array_of(node.inputs[1])
         indices = None if matrix is None or matrix.ndim != 2 else _indices(node.inputs[0], len(matrix))
         if matrix is None or indices is None or not np.isfinite(matrix).all():
             continue
-        if _is_within(indices, len(matrix), ranges) and isinstance(node.graph, ir.Graph):
+        if _is_within(indices, len(matrix), ranges, sequences) and isinstance(node.graph, ir.Graph):
             gather = made("Gather", [node.inputs[1], indices], node.outputs[0], str(node.outputs[0].name), {"axis": 0})
             replace(node.graph, node, [gather])
             _add_bias(main, gather)
@@ -55,7 +59,12 @@ def _before_unsqueeze(column: ir.Value | None) -> ir.Value | None:
     return node.inputs[0] if axes.reshape(-1).tolist() in ([-1], [column.shape.rank() - 1]) else None
 
 
-def _is_within(value: ir.Value | None, depth: int, ranges: dict[ir.Value, tuple[int, int | str]]) -> bool:
+def _is_within(
+    value: ir.Value | None,
+    depth: int,
+    ranges: Mapping[ir.Value, tuple[int, int | str]],
+    sequences: Mapping[ir.Value, ir.Value],
+) -> bool:
     """Whether every element comes from inputs whose values are 0 to depth - 1."""
     if value is None:
         return False
@@ -67,22 +76,21 @@ def _is_within(value: ir.Value | None, depth: int, ranges: dict[ir.Value, tuple[
         return bool(constant.size and constant.min() >= 0 and constant.max() < depth)
     node = value.producer()
     if node is None:
-        outer = _sequence(value)
-        return outer is not None and _is_within(outer, depth, ranges)
+        return value in sequences and _is_within(sequences[value], depth, ranges, sequences)
     if node.op_type == "Concat":
-        return all(_is_within(part, depth, ranges) for part in node.inputs)
-    return node.op_type in _MOVES and node.domain == "" and _is_within(node.inputs[0], depth, ranges)
+        return all(_is_within(part, depth, ranges, sequences) for part in node.inputs)
+    return node.op_type in _MOVES and node.domain == "" and _is_within(node.inputs[0], depth, ranges, sequences)
 
 
-def _sequence(value: ir.Value) -> ir.Value | None:
-    """What a loop takes its element from."""
-    body = value.graph
-    loop = body.parent_node if isinstance(body, ir.Graph) and value.is_graph_input() else None
-    if loop is None or loop.op_type != "Scan" or not isinstance(body, ir.Graph):
-        return None
-    position = [*body.inputs].index(value)
-    is_state = position < len(loop.inputs) - loop.attributes["num_scan_inputs"].as_int()
-    return None if is_state else loop.inputs[position]
+def _sequences(main: ir.Graph) -> dict[ir.Value, ir.Value]:
+    """What each element in the body of a loop is taken from."""
+    found: dict[ir.Value, ir.Value] = {}
+    for node in ir.traversal.RecursiveGraphIterator(main):
+        if node.op_type == "Scan" and node.domain == "":
+            loop = Loop(node, main)
+            pairs = zip(loop.elements, node.inputs[loop.num_states :], strict=True)
+            found.update({element: outer for element, outer in pairs if outer is not None})
+    return found
 
 
 def _add_bias(main: ir.Graph, gather: ir.Node) -> None:
