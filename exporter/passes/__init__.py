@@ -19,7 +19,7 @@ __all__ = ["NEWEST", "OLDEST", "check_opset", "describe", "expose_states", "opti
 
 
 def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
-    """Fold constants, empty loops, read states from their layers, drop what is unused, convert the opset, name everything; in place.
+    """Fold constants, empty loops, read states from layers, drop what is unused, convert, name everything; in place.
 
     Raises:
         CaptureError: the model cannot be written at `opset`.

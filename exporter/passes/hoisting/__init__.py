@@ -1,7 +1,7 @@
-"""Moves out of every `Scan` what need not be computed step by step: it is computed once, or for all steps in one product.
+"""Moves out of every `Scan` what need not be computed step by step: it is computed once, or for all steps at once.
 
-Works in place, at opset 18, on graphs whose initializers lie in the main graph and whose values have shapes. Inner loops
-come first, so that what leaves them can leave the loop around them too.
+Works in place, at opset 18, on graphs whose initializers lie in the main graph and whose values have shapes. Inner
+loops come first, so that what leaves them can leave the loop around them too.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ...signature import Signature
 from ..places import is_graph, layer_of
-from .before import hoist
 from .after import sink
+from .before import hoist
 from .concat import split_products
 from .constants import fold
 from .gemm import join_gemms, part_gemms

@@ -38,7 +38,9 @@ def _plans(loop: Loop, origin: Origin) -> dict[ir.Node, Plan]:
             for value in node.outputs
         )
         over = [is_made_in(loop.body, value) for value in node.inputs]
-        one_way = all(origins.get(value, origin) in (origin, Origin.STATE, Origin.FIXED) for value in node.inputs if value)
+        one_way = all(
+            origins.get(value, origin) in (origin, Origin.STATE, Origin.FIXED) for value in node.inputs if value
+        )
         plan = plan_over_time(node, over) if free and one_way and any(over) else None
         if plan is not None:
             found[node] = plan
@@ -78,7 +80,7 @@ def _move(loop: Loop, plans: Mapping[ir.Node, Plan], origin: Origin) -> None:
 
 
 def _stack(loop: Loop, value: ir.Value, origin: Origin, moved: Mapping[ir.Node, Plan]) -> ir.Value:
-    """A value of the body for all steps, as it lies outside: a sequence, or results of steps, which may be there already."""
+    """A value of the body for all steps, as it lies outside: a sequence, or results of steps, perhaps there already."""
     if value in loop.elements:
         return time_first(loop, [*loop.elements].index(value))
     ways = zip(loop.steps, loop.origins_of_steps, loop.output_axes, strict=True)

@@ -28,7 +28,11 @@ def split_products(loop: Loop) -> None:
 def _joined_input(node: ir.Node) -> ir.Node | None:
     """The Concat that a product takes, if it joins rows whose widths are known."""
     concat = node.inputs[0].producer() if node.inputs[0] is not None else None
-    if concat is None or concat.op_type != "Concat" or any(value is None or value.shape is None for value in concat.inputs):
+    if (
+        concat is None
+        or concat.op_type != "Concat"
+        or any(value is None or value.shape is None for value in concat.inputs)
+    ):
         return None
     last = rank(concat.inputs[0]) - 1
     known = all(isinstance(value.shape[-1], int) for value in concat.inputs if value is not None and value.shape)

@@ -32,9 +32,7 @@ def add_constant(main: ir.Graph, name: str, array: Array) -> ir.Value:
     while name in main.initializers:
         name += "_"
     tensor = ir.tensor(np.ascontiguousarray(array) if array.ndim else array, name=name)
-    value = ir.Value(
-        name=name, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype)
-    )
+    value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
     main.register_initializer(value)
     return value
 
@@ -65,8 +63,7 @@ def _is_foldable(node: ir.Node) -> bool:
 
 def _name(node: ir.Node) -> str:
     """After the largest of the weights that it was made from."""
-    weights = sorted((value for value in node.inputs if value is not None), key=lambda value: _size(value), reverse=True)
-    return str(weights[0].name)
+    return str(max((value for value in node.inputs if value is not None), key=_size).name)
 
 
 def _size(value: ir.Value) -> int:
@@ -76,7 +73,10 @@ def _size(value: ir.Value) -> int:
 
 def evaluate(node: ir.Node) -> Sequence[Array]:
     """What a node with constant inputs computes."""
-    inputs = [value if value is None else ir.Value(name=value.name, type=value.type, shape=value.shape) for value in node.inputs]
+    inputs = [
+        value if value is None else ir.Value(name=value.name, type=value.type, shape=value.shape)
+        for value in node.inputs
+    ]
     copy = ir.Node("", node.op_type, inputs, node.attributes, num_outputs=len(node.outputs))
     for i, output in enumerate(copy.outputs):
         output.name, output.type = f"output.{i}", node.outputs[i].type

@@ -8,7 +8,11 @@ import onnx_ir as ir
 
 
 def made(
-    op_type: str, inputs: Sequence[ir.Value | None], like: ir.Value, name: str, attributes: dict[str, object] | None = None
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    like: ir.Value,
+    name: str,
+    attributes: dict[str, object] | None = None,
 ) -> ir.Node:
     """A node whose output has the type of another value, and its shape until that is set."""
     node = ir.node(op_type, inputs, attributes, name=name)  # type: ignore[arg-type]

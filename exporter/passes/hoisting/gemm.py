@@ -1,4 +1,4 @@
-"""`Gemm` is taken apart into a product and a sum, which can leave a loop one by one, and what stays is put together again.
+"""`Gemm` is taken apart into a product and a sum, which can leave a loop one by one; what stays is joined again.
 
 Weights that PyTorch stores transposed are stored as the products need them.
 """
@@ -12,7 +12,6 @@ import onnx_ir as ir
 from .constants import array_of, replace_constant
 from .loop import Loop
 from .rules import rank
-
 
 # What ONNX Runtime has kernels of Gemm for.
 _KERNELS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
@@ -77,7 +76,8 @@ def _join(body: ir.Graph, node: ir.Node) -> None:
         product = None if value is None else value.producer()
         if other is None or product is None or product.op_type != "MatMul" or product.graph is not body:
             continue
-        alone = value is not None and len(value.uses()) == 1 and not value.is_graph_output()
+        assert value is not None
+        alone = len(value.uses()) == 1 and not value.is_graph_output()
         if alone and _is_matrix(product.inputs[0]) and _is_matrix(product.inputs[1]) and _fits(other, value):
             gemm = ir.node("Gemm", [*product.inputs, other], name=product.name)
             result = gemm.outputs[0]
@@ -97,4 +97,4 @@ def _fits(addend: ir.Value, result: ir.Value) -> bool:
     if addend.shape is None or result.shape is None or addend.shape.rank() > 2 or result.dtype not in _KERNELS:
         return False
     pairs = zip(reversed(addend.shape), reversed(result.shape), strict=False)
-    return all(dim == 1 or dim == full for dim, full in pairs)
+    return all(dim in (1, full) for dim, full in pairs)

@@ -51,9 +51,9 @@ def _copy(body: ir.Graph, value: ir.Value) -> ir.Value:
 
 def _read_size_outside(loop: Loop, node: ir.Node) -> None:
     """Shape of a state, or of an element, as Shape of what it comes from."""
-    if node.op_type != "Shape" or node.inputs[0] not in loop.body.inputs:
+    value = node.inputs[0] if node.op_type == "Shape" else None
+    if value is None or value not in loop.body.inputs:
         return
-    value = node.inputs[0]
     position = [*loop.body.inputs].index(value)
     outer = loop.node.inputs[position]
     if outer is None or outer.shape is None:

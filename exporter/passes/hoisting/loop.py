@@ -1,4 +1,4 @@
-"""A `Scan` as what it means: states, elements of sequences, results of steps, and what each value in its body depends on.
+"""A `Scan` as what it means: states, elements of sequences, results of steps, and what each value depends on.
 
 Source: ONNX operator specification, Scan-16.
 """
@@ -93,7 +93,7 @@ class Loop:
 
     def origins(self) -> Mapping[ir.Value, Origin]:
         """The origin of every value that the body takes or makes; all others are fixed."""
-        found = {value: Origin.STATE for value in self.body.inputs[: self.num_states]}
+        found = dict.fromkeys(self.body.inputs[: self.num_states], Origin.STATE)
         found.update(zip(self.elements, self.origins_of_elements, strict=True))
         for node in self.body:
             read = (*node.inputs, *captured(node))

@@ -105,7 +105,7 @@ def _add_bias(main: ir.Graph, gather: ir.Node) -> None:
     if add.op_type != "Add" or add.graph is not gather.graph or bias is None or matrix is None or bias.ndim != 1:
         return
     if len(bias) == matrix.shape[1] and weight.is_initializer():
-        replace_constant(main, weight, matrix + bias)
+        replace_constant(main, weight, np.add(matrix, bias))
         rows.name, add.outputs[0].name = add.outputs[0].name, None
         ir.convenience.replace_all_uses_with(add.outputs[0], rows, replace_graph_outputs=True)
         assert isinstance(add.graph, ir.Graph)

@@ -1,7 +1,7 @@
 """A product that is split is several products by parts of its matrix: then no step copies what it computed.
 
-Split(x W + b) becomes x W_1 + b_1, x W_2 + b_2, ...: measured in ONNX Runtime 1.32, cells with a product per gate take 1
-to 18% less time than those with one product and a Split, at 1 and at 32 sequences.
+Split(x W + b) becomes x W_1 + b_1, x W_2 + b_2, ...: measured in ONNX Runtime 1.32, GRU and LSTM cells of 64 and 256
+units with a product per gate take 1 to 18% less time than with one product and a Split, at 1 and at 32 sequences.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ def part_splits(graph: ir.Graph, main: ir.Graph) -> None:
     """Apply to every Split along the last axis, at places that are known, of a product or a sum with a product."""
     for node in [node for node in graph if node.op_type == "Split" and node.domain == ""]:
         value, bounds = node.inputs[0], _bounds(node)
-        if value is None or not bounds or not _is_partable(value, graph, bounds[-1][1]) or not _has_product(value, graph):
+        if (
+            value is None
+            or not bounds
+            or not _is_partable(value, graph, bounds[-1][1])
+            or not _has_product(value, graph)
+        ):
             continue
         nodes: list[ir.Node] = []
         parts = _parts(value, graph, main, bounds, nodes)

@@ -69,7 +69,10 @@ def over_time(
             given.append(_spread(value, operand.ones, nodes, main) if operand.ones and value is not None else value)
         else:
             given.append(constant_like(main, f"{node.op_type.lower()}.{k}", operand))
-    attributes = {**node.attributes, **{key: ir.convenience.convert_attribute(key, value) for key, value in plan.attributes.items()}}
+    attributes = {
+        **node.attributes,
+        **{key: ir.convenience.convert_attribute(key, value) for key, value in plan.attributes.items()},
+    }
     made = ir.Node("", node.op_type, given, attributes, num_outputs=len(node.outputs), name=node.name)
     for old, new in zip(node.outputs, made.outputs, strict=True):
         new.name, new.type = old.name, old.type
@@ -123,7 +126,9 @@ def _matmul(node: ir.Node, over: Over) -> Plan | None:
         return None
     full = max(left, right)
     # A matrix is multiplied as it is, with all rows of all steps at once.
-    return Plan([Given(0, full - left if over[0] and right > 2 else 0), Given(1, full - right if over[1] and left > 2 else 0)])
+    return Plan(
+        [Given(0, full - left if over[0] and right > 2 else 0), Given(1, full - right if over[1] and left > 2 else 0)]
+    )
 
 
 def _axis(default: int) -> Callable[[ir.Node, Over], Plan | None]:
@@ -175,14 +180,19 @@ def _with_axes(node: ir.Node, over: Over) -> Plan | None:
 def _reduce(node: ir.Node, over: Over) -> Plan | None:
     axes = _axes(node, 1)
     if len(node.inputs) < 2 or node.inputs[1] is None:
-        nothing = node.attributes.get_int("noop_with_empty_axes", 0)
-        axes = None if nothing else np.arange(1, rank(node.inputs[0]) + 1)
+        axes = (
+            None if node.attributes.get_int("noop_with_empty_axes", False) else np.arange(1, rank(node.inputs[0]) + 1)
+        )
     return None if axes is None or not axes.size or not over[0] else Plan([Given(0), axes])
 
 
 def _cumsum(node: ir.Node, over: Over) -> Plan | None:
     axis = array_of(node.inputs[1])
-    return None if axis is None or not over[0] else Plan([Given(0), np.array(_after_time(int(axis.reshape(-1)[0])), np.int64)])
+    return (
+        None
+        if axis is None or not over[0]
+        else Plan([Given(0), np.array(_after_time(int(axis.reshape(-1)[0])), np.int64)])
+    )
 
 
 def _slice(node: ir.Node, over: Over) -> Plan | None:
@@ -201,7 +211,6 @@ def _reshape(node: ir.Node, over: Over) -> Plan | None:
     if shape is None or not over[0] or (node.attributes.get_int("allowzero", 0) and 0 in shape):
         return None
     return Plan([Given(0), np.concatenate([np.zeros(1, np.int64), shape])], {"allowzero": 0})
-
 
 
 _RULES: dict[str, Callable[[ir.Node, Over], Plan | None]] = {

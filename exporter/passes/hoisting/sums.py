@@ -1,4 +1,4 @@
-"""A sum is ordered so that what can leave the loop is added up first: biases, then what comes from elements, then the rest.
+"""A sum is ordered so that what can leave the loop is added up first: biases, then what comes from elements.
 
 Products come last, each to become one `Gemm` with what was added up before it.
 """

@@ -21,13 +21,16 @@ def _inputs(**shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
 def _loop(body: str, attributes: str = "", head: str = "float[T, 2, 3] x", element: str = "float[2, 3] e") -> str:
     """A loop of one state [2, 4] over one sequence, whose steps are stacked as y."""
     return f"""main (float[2, 4] s0, {head}) => (float[2, 4] s_n, y) {{
-        s_n, y = Scan <num_scan_inputs = 1{attributes}, body = step (float[2, 4] s, {element}) => (float[2, 4] s_after, out) {{
+        s_n, y = Scan <num_scan_inputs = 1{attributes},
+                body = step (float[2, 4] s, {element}) => (float[2, 4] s_after, out) {{
             {body}
         }}> (s0, x)
     }}"""
 
 
-PLAIN = """p = MatMul(e, W)  q = MatMul(s, R)  a = Add(p, q)  b = Add(a, c)  s_after = Tanh(b)  out = MatMul(s_after, Q)"""
+PLAIN = (
+    """p = MatMul(e, W)  q = MatMul(s, R)  a = Add(p, q)  b = Add(a, c)  s_after = Tanh(b)  out = MatMul(s_after, Q)"""
+)
 WEIGHTS = _weights(W=(3, 4), R=(4, 4), c=(4,), Q=(4, 2))
 
 
@@ -121,7 +124,9 @@ def test_random_numbers_stay_in_the_loop() -> None:
 
 
 def test_products_of_weights_are_folded() -> None:
-    body = "K = MatMul(R, R) t = Transpose <perm = [1, 0]> (K) a = MatMul(s, t) s_after = Tanh(a) out = Identity(s_after)"
+    body = (
+        "K = MatMul(R, R) t = Transpose <perm = [1, 0]> (K) a = MatMul(s, t) s_after = Tanh(a) out = Identity(s_after)"
+    )
     after = check_same(parse(_loop(body), WEIGHTS), _inputs(s0=(2, 4), x=(5, 2, 3)))
     assert kinds(after.graph) == ["Scan"]
 
