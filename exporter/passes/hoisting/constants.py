@@ -58,7 +58,14 @@ def fold(graph: ir.Graph) -> None:
 def _is_foldable(node: ir.Node) -> bool:
     given = [value for value in node.inputs if value is not None]
     plain = not any(is_graph(attribute) for attribute in node.attributes.values())
-    return plain and all(map(is_constant, given)) and not any(value.is_graph_output() for value in node.outputs)
+    # A tied weight would be stored twice.
+    tied = node.op_type == "Transpose" and any(len(value.uses()) > 1 for value in given)
+    return (
+        plain
+        and not tied
+        and all(map(is_constant, given))
+        and not any(value.is_graph_output() for value in node.outputs)
+    )
 
 
 def _name(node: ir.Node) -> str:

@@ -180,9 +180,7 @@ def _with_axes(node: ir.Node, over: Over) -> Plan | None:
 def _reduce(node: ir.Node, over: Over) -> Plan | None:
     axes = _axes(node, 1)
     if len(node.inputs) < 2 or node.inputs[1] is None:
-        axes = (
-            None if node.attributes.get_int("noop_with_empty_axes", False) else np.arange(1, rank(node.inputs[0]) + 1)
-        )
+        axes = None if node.attributes.get_int("noop_with_empty_axes", 0) else np.arange(1, rank(node.inputs[0]) + 1)
     return None if axes is None or not axes.size or not over[0] else Plan([Given(0), axes])
 
 
@@ -208,7 +206,7 @@ def _slice(node: ir.Node, over: Over) -> Plan | None:
 def _reshape(node: ir.Node, over: Over) -> Plan | None:
     shape = array_of(node.inputs[1])
     # A zero takes over the length of time; with allowzero it cannot.
-    if shape is None or not over[0] or (node.attributes.get_int("allowzero", 0) and 0 in shape):
+    if shape is None or not over[0] or (node.attributes.get_int("allowzero", 0) != 0 and 0 in shape):
         return None
     return Plan([Given(0), np.concatenate([np.zeros(1, np.int64), shape])], {"allowzero": 0})
 
