@@ -7,6 +7,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..quiet import quiet
 from ..signature import Signature
+from .hoisting import hoist_loops
 from .metadata import describe
 from .names import name_after
 from .opset import NEWEST, OLDEST, check_opset, convert_opset
@@ -18,13 +19,14 @@ __all__ = ["NEWEST", "OLDEST", "check_opset", "describe", "expose_states", "opti
 
 
 def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
-    """Fold constants, read states from their layers, drop what is unused, convert the opset, name everything; in place.
+    """Fold constants, empty loops, read states from layers, drop what is unused, convert, name everything; in place.
 
     Raises:
         CaptureError: the model cannot be written at `opset`.
     """
     with quiet():
         simplify(model)
+    hoist_loops(model, signature)
     select_state(model)
     convert_opset(model, opset)
     RemoveUnusedNodesPass()(model)
