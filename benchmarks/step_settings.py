@@ -29,7 +29,8 @@ class Outputs(nn.Module):
         self.rnn = rnn
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.rnn(x)[0]
+        output: Tensor = self.rnn(x)[0]
+        return output
 
 
 def changed(change: Callable[[ort.SessionOptions], object]) -> ort.SessionOptions:
