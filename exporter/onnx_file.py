@@ -44,14 +44,15 @@ def write_onnx(model: ir.Model, path: Path) -> None:
     Raises:
         CaptureError: the graph is not valid ONNX.
     """
-    weights = [value.const_value for value in model.graph.initializers.values() if _is_large(value)]
+    initializers = model.graph.initializers.items()
+    weights = {name: value.const_value for name, value in initializers if value.const_value and _is_large(value)}
     skeleton = _without_weights(model)
     _check(skeleton)
-    if sum(weight.nbytes for weight in weights if weight is not None) > INLINE_LIMIT:
+    if sum(weight.nbytes for weight in weights.values()) > INLINE_LIMIT:
         ir.save(model, path, external_data=f"{path.name}.data")
         return
     del skeleton.graph.input[len(model.graph.inputs) :]
-    write_weights_last(skeleton, [weight for weight in weights if weight is not None], path)
+    write_weights_last(skeleton, weights, path)
 
 
 def _is_large(value: ir.Value) -> bool:

@@ -6,7 +6,7 @@ The file is an ordinary protobuf message: the encoding is that of ModelProto fie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -18,26 +18,26 @@ _RAW_DATA = 9
 _LENGTH_DELIMITED = 2
 
 
-def write_weights_last(skeleton: onnx.ModelProto, weights: Sequence[ir.TensorProtocol], path: Path) -> None:
-    """Write a model whose graph lacks these initializers, and after it the initializers."""
-    headers = [_header(weight) for weight in weights]
+def write_weights_last(skeleton: onnx.ModelProto, weights: Mapping[str, ir.TensorProtocol], path: Path) -> None:
+    """Write a model whose graph lacks these initializers, by name, and after it the initializers."""
+    headers = [_header(name, weight) for name, weight in weights.items()]
     graph = skeleton.graph.SerializeToString(deterministic=True)
     rest = onnx.ModelProto()
     rest.CopyFrom(skeleton)
     rest.ClearField("graph")
-    sizes = [len(header) + weight.nbytes for header, weight in zip(headers, weights, strict=True)]
+    sizes = [len(header) + weight.nbytes for header, weight in zip(headers, weights.values(), strict=True)]
     length = len(graph) + sum(len(_prefix(_INITIALIZER, size)) + size for size in sizes)
     with path.open("wb") as file:
         file.write(rest.SerializeToString(deterministic=True) + _prefix(_GRAPH, length) + graph)
-        for header, weight, size in zip(headers, weights, sizes, strict=True):
+        for header, weight, size in zip(headers, weights.values(), sizes, strict=True):
             file.write(_prefix(_INITIALIZER, size) + header)
             file.write(weight.tobytes())
 
 
-def _header(weight: ir.TensorProtocol) -> bytes:
-    """A TensorProto up to and without its data."""
+def _header(name: str, weight: ir.TensorProtocol) -> bytes:
+    """A TensorProto up to and without its data; the tensor may have another name than the initializer."""
     dims = weight.shape.numpy()
-    proto = onnx.TensorProto(dims=dims, data_type=int(weight.dtype), name=weight.name)
+    proto = onnx.TensorProto(dims=dims, data_type=int(weight.dtype), name=name)
     return bytes(proto.SerializeToString(deterministic=True)) + _prefix(_RAW_DATA, weight.nbytes)
 
 

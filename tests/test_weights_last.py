@@ -43,5 +43,14 @@ def test_the_file_is_what_onnx_writes(sizes: tuple[int, ...], tmp_path: Path) ->
 
 
 def test_a_model_without_large_weights(tmp_path: Path) -> None:
-    write_weights_last(ir.to_proto(model(2, 3)), [], tmp_path / "m.onnx")
+    write_weights_last(ir.to_proto(model(2, 3)), {}, tmp_path / "m.onnx")
     assert onnx.load(tmp_path / "m.onnx").SerializeToString() == ir.to_proto(model(2, 3)).SerializeToString()
+
+
+def test_a_weight_is_called_what_the_graph_calls_it(tmp_path: Path) -> None:
+    """Folding a normalisation into a convolution leaves a tensor with a name of its own."""
+    built = model(3, 2000)
+    built.graph.initializers["W0"].const_value.name = "folded"
+    write_onnx(built, tmp_path / "m.onnx")
+    assert [tensor.name for tensor in onnx.load(tmp_path / "m.onnx").graph.initializer] == ["W0"]
+    onnx.checker.check_model(tmp_path / "m.onnx", full_check=True)
