@@ -58,7 +58,7 @@ def export_section(results: Results) -> Iterator[str]:
         return
     seconds = {process.command: process.seconds for process in results.processes}
     yield "## The export itself\n"
-    yield "Whole processes, from start to end, in turn; the model is `hetero`:\n"
+    yield "Whole processes, from start to end, in turn, with one thread; the model is `hetero`:\n"
     yield table(["command", "seconds"], [[f"`{command}`", f"{value:.2f}"] for command, value in seconds.items()])
     more = seconds[OURS] - seconds[STOCK]
     proof = seconds[VERIFIED] - seconds[OURS]

@@ -73,9 +73,12 @@ def _session_memory(path: Path, row: Row, folder: Path) -> tuple[int, int]:
 
 
 def _ours(model: Model, times: Sequence[int], layers: Sequence[int]) -> list[Export]:
+    import torch
     from rnn_export import export_onnx
 
     from .networks import build
+
+    torch.set_num_threads(1)
 
     def export(T: int, L: int, out: Path) -> None:
         # An example of one sequence would stand for models of one sequence alone.
@@ -89,6 +92,8 @@ def _traced(times: Sequence[int]) -> list[Export]:
     import torch
 
     from .networks import build
+
+    torch.set_num_threads(1)
 
     def export(T: int, L: int, out: Path) -> None:
         network = build("from-scratch", Shape(T, 2, _I, _H, L))

@@ -8,11 +8,15 @@ memory. Gates, activations and the step from one to the next are not in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import onnxruntime as ort
 import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from .records import Machine
 from .rows import Product, Row, products
@@ -33,7 +37,9 @@ class Limit:
         found = products(row.model, row.shape)
         # In a single step all weights are read once; in a longer run those of a layer stay where they fit.
         whole = sum(product.bytes for product in found)
-        self._parts = [(_reading(product, whole) if product.rows == 1 else _multiplying(product)) for product in found]
+        self._parts = [
+            _reading(product, whole) if product.rows == 1 else _multiplying(product, row.threads) for product in found
+        ]
 
     def measure(self, seconds: float) -> float:
         """The limit in seconds, measured for about so long."""
@@ -59,7 +65,7 @@ def machine(threads: int, seconds: float) -> Machine:
     torch.set_num_threads(threads)
     bandwidth = {size: size * 1024 / _read(size * 1024)(seconds) for size in SIZES_KIB}
     square = Product(SQUARE, SQUARE, SQUARE, 1)
-    return Machine(bandwidth, square.operations / _multiplying(square)(seconds))
+    return Machine(bandwidth, square.operations / _multiplying(square, threads)(seconds))
 
 
 Part = Callable[[float], float]
@@ -78,8 +84,11 @@ def _read(size: int) -> Part:
     return lambda seconds: _fastest([values.sum], seconds) / repeats
 
 
-def _multiplying(product: Product) -> Part:
-    """Seconds for the products, by whichever of NumPy and PyTorch is faster, with the weights in either order."""
+def _multiplying(product: Product, threads: int) -> Part:
+    """Seconds for the products by the fastest of NumPy, PyTorch with the weights in either order, and ONNX Runtime.
+
+    ONNX Runtime packs constant weights ahead, which the others do with every product.
+    """
     once = 2 * product.rows * product.inner * product.columns
     repeats = max(1, _OPERATIONS // once)
     generator = np.random.default_rng(0)
@@ -104,8 +113,32 @@ def _multiplying(product: Product) -> Part:
         for one, into in zip(lefts, outs, strict=True):
             torch.mm(one, turned, out=into)
 
-    calls = [stack, numpy, pytorch, pytorch_turned]
+    packed = _packed(left[0], right, threads)
+
+    def onnxruntime() -> None:
+        for _ in left:
+            packed()
+
+    calls = [stack, numpy, pytorch, pytorch_turned, onnxruntime]
     return lambda seconds: _fastest(calls, seconds) / repeats * product.count
+
+
+def _packed(left: NDArray[np.float32], right: NDArray[np.float32], threads: int) -> Callable[[], object]:
+    """A model of one product with a constant, input and output bound."""
+    product = helper.make_node("MatMul", ["x", "weights"], ["y"])
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, left.shape)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, (left.shape[0], right.shape[1]))
+    graph = helper.make_graph([product], "product", [x], [y], [numpy_helper.from_array(right, "weights")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    binding = session.io_binding()
+    binding.bind_cpu_input("x", left)
+    binding.bind_ortvalue_output(
+        "y", ort.OrtValue.ortvalue_from_shape_and_type((left.shape[0], right.shape[1]), np.float32)
+    )
+    return partial(session.run_with_iobinding, binding)
 
 
 def _fastest(calls: Sequence[Callable[[], object]], seconds: float) -> float:

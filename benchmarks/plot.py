@@ -67,7 +67,7 @@ def plot_rates(results: Sequence[RowResult], path: Path) -> None:
         axes.xaxis.set_major_formatter("{x:g}%")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_yticks([places[id(result)] for result in results], [result.row.model for result in results])
-        axes.set_ylim(last + 0.7, -0.4)
+        axes.set_ylim(last + 0.7, -0.9)
         axes.set_xlabel("share of the limit (line: 100%)")
         axes.grid(axis="both", color=_INK, alpha=0.15)
         figure.legend(loc="upper center", ncols=3, frameon=False, columnspacing=1, handletextpad=0.2)
@@ -81,7 +81,7 @@ def plot_growth(results: Sequence[RowResult], path: Path) -> None:
         return
     models = list(dict.fromkeys(result.row.model for result in results))
     with mpl.rc_context(_SETTINGS):
-        figure, grid = plt.subplots(len(models), 2, figsize=(5.5, 0.8 + 2 * len(models)), squeeze=False, sharex="col")
+        figure, grid = plt.subplots(len(models), 2, figsize=(5.5, 1 + 2 * len(models)), squeeze=False, sharex="col")
         for model, (left, right) in zip(models, grid, strict=True):
             mine = [result for result in results if result.row.model == model]
             _draw_growth(left, [result for result in mine if result.row.shape.N == 1], lambda row: row.row.shape.T)
@@ -91,8 +91,8 @@ def plot_growth(results: Sequence[RowResult], path: Path) -> None:
             right.set_title(f"{model}, T=35", fontsize=11)
         grid[-1][0].set_xlabel("T")
         grid[-1][1].set_xlabel("N")
-        figure.legend(*grid[0][0].get_legend_handles_labels(), loc="upper center", ncols=3, frameon=False)
-        figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / figure.get_figheight()))
+        figure.legend(*grid[0][0].get_legend_handles_labels(), loc="upper center", ncols=2, frameon=False)
+        figure.tight_layout(rect=(0, 0, 1, 1 - 0.6 / figure.get_figheight()))
         _save(figure, path)
 
 
@@ -129,6 +129,7 @@ def _draw_engine(axes: Axes, name: str, mark: str, places: Sequence[tuple[RowRes
 
 
 def _draw_growth(axes: Axes, results: Sequence[RowResult], size: Callable[[RowResult], int]) -> None:
+    results = sorted(results, key=size)
     for name in dict.fromkeys(name for result in results for name in result.timed()):
         points = [(size(result), 1e3 * result.engines[name].seconds) for result in results if name in result.timed()]
         x, y = zip(*points, strict=True)

@@ -20,7 +20,7 @@ class Effort:
     """How often each engine is timed, and for about how many seconds each time."""
 
     rounds: int = 7
-    seconds: float = 0.1
+    seconds: float = 0.07
 
 
 QUICK = Effort(3, 0.05)

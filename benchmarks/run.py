@@ -23,6 +23,7 @@ from .rows import Model, Row, rows
 Progress = Callable[[str], None]
 PACKAGES = ("rnn-export", "torch", "onnxruntime", "openvino", "onnx", "onnxscript", "numpy")
 _MACHINE_SECONDS = 0.1
+_EXPORT_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,8 @@ def measure(choice: Choice, folder: Path, command: str, progress: Progress) -> R
     timed = _race(table, choice.engines, choice.effort, folder, progress)
     written |= _write(growing, growth.ENGINES, folder, progress)
     grown = _race(growing, growth.ENGINES, replace(choice.effort, rounds=3), folder, progress)
-    memory = [
-        found for row in growing if row.model == "LSTM" and row.shape.N == 1 for found in growth.memory(row, folder)
-    ]
+    over_time = [row for row in growing if row.model == "LSTM" and row.shape.N == 1 and row.shape.T in growth.TIMES]
+    memory = [found for row in over_time for found in growth.memory(row, folder)]
     exports = []
     if "growth" in choice.parts:
         progress("exports over T and L")
@@ -61,7 +61,7 @@ def measure(choice: Choice, folder: Path, command: str, progress: Progress) -> R
         growth=grown,
         memory=memory,
         exports=exports,
-        processes=exporting.processes(choice.effort.rounds, progress) if is_exporting else [],
+        processes=exporting.processes(min(choice.effort.rounds, _EXPORT_ROUNDS), progress) if is_exporting else [],
         peaks=exporting.peaks() if is_exporting else [],
         setting=_setting(command, (time.monotonic() - start) / 60),
     )
