@@ -77,8 +77,8 @@ def scripted(task: Task, *, optimized: bool) -> Call:
 def _freeze(module: nn.Module, *, optimized: bool) -> nn.Module:
     import torch
 
-    frozen: nn.Module = torch.jit.freeze(torch.jit.script(module))
-    return torch.jit.optimize_for_inference(frozen) if optimized else frozen  # type: ignore[arg-type]
+    frozen: torch.jit.ScriptModule = torch.jit.freeze(torch.jit.script(module))
+    return torch.jit.optimize_for_inference(frozen) if optimized else frozen
 
 
 def _torch_call(task: Task, prepare: Callable[[nn.Module], nn.Module]) -> Call:
@@ -134,8 +134,6 @@ def stream(task: Task) -> Call:
     """`rnn_export.Stream`: the same step, which also carries the states on to the next one."""
     import rnn_export
 
-    if not hasattr(rnn_export, "Stream"):
-        raise NotImplementedError("rnn_export has no Stream")
     states = {"h0"}
     step = rnn_export.Stream(task.file("ours-stateful").parent).step
     arrays = [_without_time(name, array) for name, array in task.inputs.items() if name not in states]

@@ -184,7 +184,8 @@ class Worker:
     def load(self, row: Row, folder: Path) -> Loaded | Refused:
         """Get ready for a row; a process that dies or does not answer has refused it."""
         try:
-            return self._ask(Load(row, folder))  # type: ignore[no-any-return]
+            answer: Loaded | Refused = self._ask(Load(row, folder))
+            return answer
         except _GONE as error:
             self._start_again()
             return Refused(REFUSED, str(error) if isinstance(error, TimeoutError) else "the process died")
@@ -192,7 +193,8 @@ class Worker:
     def time(self, seconds: float) -> list[float]:
         """The seconds of each run, while every other worker is stopped; none where the process died of it."""
         try:
-            return self._ask(Time(seconds))  # type: ignore[no-any-return]
+            times: list[float] = self._ask(Time(seconds))
+            return times
         except _GONE:
             self._start_again()
             return []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError, did_you_mean
 from .signature import TensorSpec
-from .step_session import StepModel
+from .step_session import StepModel, time_axes
 
 Array = NDArray[Any]
 Sizes = Mapping[str, int]
@@ -52,11 +52,6 @@ def check_names(model: StepModel, given: Mapping[str, Any]) -> None:
 def one_step(spec: TensorSpec, sizes: Sizes, time: str) -> Array:
     """An input of one time step, of the least values that are allowed; zero where any are."""
     return np.full(spec.sized({**sizes, time: 1}), spec.range[0] if spec.range else 0, spec.dtype)
-
-
-def time_axes(dims: Sequence[str | int], time: str) -> tuple[int, ...]:
-    """Which dimensions a step leaves out."""
-    return tuple(axis for axis, dim in enumerate(dims) if dim == time)
 
 
 def checked_chunk(model: StepModel, given: Mapping[str, Array], sizes: Sizes) -> dict[str, Array]:

@@ -15,8 +15,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from .errors import InputError, first_line
-from .feeding import one_step, time_axes
-from .step_session import StepModel
+from .feeding import one_step
+from .step_session import StepModel, time_axes
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
         session,
         time,
         {name: spec for name, spec in manifest.signature.inputs.items() if name not in carried},
-        {name: _time_axes(manifest.outputs[name], time) for name in kept},
+        {name: time_axes(_dims(manifest.outputs[name]), time) for name in kept},
         states,
     )
 
@@ -92,7 +93,11 @@ def streaming(folder: Path, manifest: Manifest) -> tuple[str, Artifact]:
     return found
 
 
-def _time_axes(described: str, time: str) -> tuple[int, ...]:
-    """Where `float32[T, N, 3]` has the time; a product such as `T*N` has no axis of its own for it."""
-    dims = described.partition("[")[2].rstrip("]").split(", ")
+def _dims(described: str) -> list[str]:
+    """The dimensions of `float32[T, N, 3]`."""
+    return described.partition("[")[2].rstrip("]").split(", ")
+
+
+def time_axes(dims: Sequence[str | int], time: str) -> tuple[int, ...]:
+    """Which dimensions a step leaves out; a product such as `T*N` has no axis of its own for the time."""
     return tuple(axis for axis, dim in enumerate(dims) if dim == time)

@@ -17,6 +17,7 @@ from .finishing import Finished
 from .onnx_file import write_onnx
 from .parity import Case, make_inputs
 from .preparation import Prepared
+from .runtimes import Session
 from .runtimes.onnxruntime import open_onnxruntime_cpu
 from .signature import Signature
 from .targets import FORMS, Forms, Lowering, Timing
@@ -59,9 +60,16 @@ def fastest(
     """
     graphs = list(_candidates(build, forms))
     timings: list[Timing] = []
-    for sizes in tune:
-        prepared.progress("tune", len(timings), len(tune))
-        timings.append(_time(graphs, prepared, sizes))
+    with tempfile.TemporaryDirectory() as folder:
+        sessions = [_open(graph, Path(folder) / f"{i}.onnx", prepared) for i, graph in enumerate(graphs)]
+        for sizes in tune:
+            prepared.progress("tune", len(timings), len(tune))
+            runs = {
+                _label(graph.forms): _run(graph, session, prepared, sizes)
+                for graph, session in zip(graphs, sessions, strict=True)
+            }
+            milliseconds = {label: 1e3 * seconds for label, seconds in _medians(runs).items()}
+            timings.append(Timing(dict(sizes), milliseconds))
     best = min(graphs, key=lambda graph: prod(timing.milliseconds[_label(graph.forms)] for timing in timings))
     return best, timings
 
@@ -79,18 +87,12 @@ def _label(forms: Forms) -> str:
     return ", ".join(f"{kind} {form}" for kind, form in forms.items())
 
 
-def _time(graphs: Sequence[Finished], prepared: Prepared, sizes: Sizes) -> Timing:
-    with tempfile.TemporaryDirectory() as folder:
-        runs = {
-            _label(graph.forms): _run(graph, Path(folder) / f"{i}.onnx", prepared, sizes)
-            for i, graph in enumerate(graphs)
-        }
-        return Timing(dict(sizes), {label: 1e3 * seconds for label, seconds in _medians(runs).items()})
-
-
-def _run(graph: Finished, file: Path, prepared: Prepared, sizes: Sizes) -> Callable[[], Any]:
+def _open(graph: Finished, file: Path, prepared: Prepared) -> Session:
     write_onnx(graph.model, file)
-    session = open_onnxruntime_cpu(file, prepared.signature.outputs)
+    return open_onnxruntime_cpu(file, prepared.signature.outputs)
+
+
+def _run(graph: Finished, session: Session, prepared: Prepared, sizes: Sizes) -> Callable[[], Any]:
     inputs = make_inputs(prepared.signature, Case(dict(sizes), "ordinary", prepared.seed), prepared.example)
     states = {} if graph.stream is None else {state.name: state.initial(sizes) for state in graph.stream.states}
     return partial(session.run, {**states, **inputs})
@@ -98,7 +100,9 @@ def _run(graph: Finished, file: Path, prepared: Prepared, sizes: Sizes) -> Calla
 
 def _medians(runs: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
     """Seconds of one run of each, medians over rounds in which each has its turn."""
-    counts = {label: max(1, int(_SECONDS / _seconds(run, 1))) for label, run in runs.items() if run() is not None}
+    for run in runs.values():  # the first run of a session is slower than the others
+        run()
+    counts = {label: max(1, int(_SECONDS / _seconds(run, 1))) for label, run in runs.items()}
     rounds = [{label: _seconds(run, counts[label]) for label, run in runs.items()} for _ in range(_ROUNDS)]
     return {label: median(each[label] for each in rounds) for label in runs}
 

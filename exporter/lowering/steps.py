@@ -15,6 +15,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from .weights import reorder
+
 Array = NDArray[Any]
 Arrays = dict[str, Array]
 Weights = Mapping[str, ir.Value]
@@ -45,7 +47,7 @@ def _arrange_rnn(given: Mapping[str, Array]) -> Arrays:
 def _arrange_lstm(given: Mapping[str, Array]) -> Arrays:
     """Gates i, f, o, g, where PyTorch has i, f, g, o: the three that are sigmoids lie side by side."""
     found = {role: array for role, array in given.items() if role != "weight_hr"}
-    found = _arrange_rnn({role: _reorder(array, (0, 1, 3, 2)) for role, array in found.items()})
+    found = _arrange_rnn({role: reorder(array, (0, 1, 3, 2)) for role, array in found.items()})
     size = given["weight_hh"].shape[0] // 4
     found["gates"] = np.array([3 * size, size], np.int64)
     if "weight_hr" in given:
@@ -71,11 +73,6 @@ def _arrange_gru(given: Mapping[str, Array]) -> Arrays:
 
 def _transposed(matrix: Array) -> Array:
     return np.ascontiguousarray(matrix.T)
-
-
-def _reorder(array: Array, order: Sequence[int]) -> Array:
-    gates = np.split(array, len(order))
-    return np.concatenate([gates[gate] for gate in order])
 
 
 def _rnn(activation: str) -> Nodes:
