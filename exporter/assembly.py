@@ -59,7 +59,7 @@ def assemble(
         raise cannot_stream(report.failure)
     if report is not None and not report.passed:
         raise ParityError(report.failure, report)
-    proved = replace(artifact, parity=report.to_json() if report else None)
+    proved = _proved(artifact, report)
     manifest = Manifest(
         name=prepared.source.name if prepared.source else type(prepared.model).__name__,
         signature=prepared.signature,
@@ -78,8 +78,15 @@ def assemble(
     artifacts = dict(sorted({**manifest.artifacts, **kept}.items()))
     write_manifest(folder, replace(manifest, artifacts=artifacts, files=listed))
     sizes = {**{file: entry.bytes for file, entry in listed.items()}, MANIFEST: (folder / MANIFEST).stat().st_size}
-    said = (*notes, *_range_notes(prepared.signature), *dropped)
+    said = (*notes, *_precision_notes(proved), *_range_notes(prepared.signature), *dropped)
     return Exported(out, dict(sorted(sizes.items())), report, said)
+
+
+def _proved(artifact: Artifact, report: Report | None) -> Artifact:
+    if report is None:
+        return artifact
+    precision = artifact.precision and artifact.precision.measured(report)
+    return replace(artifact, parity=report.to_json(), precision=precision)
 
 
 def _expected(prepared: Prepared, artifact: Artifact, *, everything: bool) -> list[Expected]:
@@ -174,6 +181,19 @@ def _range_notes(signature: Signature) -> list[str]:
         for name, spec in signature.inputs.items()
         if spec.dtype.startswith("int") and spec.range is None
     ]
+
+
+def _precision_notes(artifact: Artifact) -> list[str]:
+    precision = artifact.precision
+    return (
+        [
+            f"{precision.weights} weights: {output} is off by at most {error.relative:.1e} of its scale "
+            f"(allowed {precision.bound:.1e}), {error.vs_eager:.1e} apart from PyTorch in float32."
+            for output, error in (precision.error or {}).items()
+        ]
+        if precision
+        else []
+    )
 
 
 def _versions() -> dict[str, str]:

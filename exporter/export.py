@@ -10,12 +10,14 @@ from torch import nn
 from .assembly import Exported, assemble
 from .bundle import replacing
 from .capture import Bounds, capture
+from .errors import InputError
 from .evaluation import as_python, check_same, evaluating, unwrap
 from .loading import Source
 from .lowering import OPSET, lower
 from .manifest import Artifact
 from .onnx_file import write_onnx
-from .passes import check_opset, describe, expose_states, optimize
+from .passes import check_opset, describe, expose_states, optimize, quantize_weights
+from .precision import choose_precision
 from .preparation import Example, Prepared, Progress, prepare, silent
 from .signature import Signature
 from .torchscript import Method, compile_torchscript
@@ -35,6 +37,8 @@ def export_onnx(
     verify: bool = True,
     opset: int = OPSET,
     stateful: bool = False,
+    quantize: str | None = None,
+    max_error: float | None = None,
     seed: int = 0,
     source: Source | None = None,
     progress: Progress = silent,
@@ -49,6 +53,8 @@ def export_onnx(
         verify: compare with PyTorch before anything is written.
         opset: of the standard ONNX operators.
         stateful: make the hidden states of recurrent layers inputs and outputs, so that a stream can be fed in chunks.
+        quantize: "int8" stores the weights of recurrent and linear layers so, with a scale per channel.
+        max_error: what that may cost, relative to each output's scale; None takes the bound of docs/parity.md.
         seed: for the values of the test cases.
         source: where the model came from, as `load` gives it, so that the bundle can be verified afresh.
         progress: called with a stage's name, and how much of it is done out of how much.
@@ -60,6 +66,7 @@ def export_onnx(
         InputError: the model, signature, example, opset or folder does not fit.
     """
     check_opset(opset)
+    precision = choose_precision(quantize, max_error)
     given = unwrap(model)
     model = as_python(given)
     with replacing(Path(out)) as folder, evaluating(model) as notes, evaluating(given):
@@ -67,13 +74,15 @@ def export_onnx(
         if model is not given:
             check_same(given, model, prepared.tensors)
         notes.extend(_state_notes(prepared))
-        graph, bounds = _onnx_graph(prepared, notes)
+        graph, bounds = _onnx_graph(prepared, notes, quantize)
         progress("optimize", 0, 1)
         optimize(graph, prepared.signature, opset)
         stream = expose_states(graph, prepared.signature) if stateful else None
+        if precision is not None and not quantize_weights(graph):
+            raise InputError("The model has no float32 weights that int8 could stand for. Leave --quantize out.")
         describe(graph, prepared.signature, stream)
         write_onnx(graph, folder / ONNX)
-        artifact = Artifact("onnxruntime:cpu", "torch.export", opset, bounds, None, stream)
+        artifact = Artifact("onnxruntime:cpu", "torch.export", opset, bounds, None, stream, precision)
         return assemble(prepared, folder, Path(out), ONNX, artifact, notes, verify)
 
 
@@ -110,7 +119,7 @@ def export_torchscript(
         return assemble(prepared, folder, Path(out), TORCHSCRIPT, artifact, notes, verify)
 
 
-def _onnx_graph(prepared: Prepared, notes: list[str]) -> tuple[ir.Model, Bounds]:
+def _onnx_graph(prepared: Prepared, notes: list[str], quantize: str | None) -> tuple[ir.Model, Bounds]:
     """The unoptimized graph, and within which sizes it holds; what is to be said is added to the notes."""
     prepared.progress("capture", 0, 1)
     captured = capture(prepared.model, prepared.signature, prepared.tensors)
@@ -120,7 +129,7 @@ def _onnx_graph(prepared: Prepared, notes: list[str]) -> tuple[ir.Model, Bounds]
         for name, bound in captured.bounds.items()
         if "max" in bound
     ]
-    graph = lower(captured.program)
+    graph = lower(captured.program, quantize)
     # The capture has the inputs as PyTorch flattens forward's arguments.
     inputs = dict(zip(captured.inputs, graph.graph.inputs, strict=True))
     graph.graph.inputs[:] = [inputs[name] for name in prepared.signature.inputs]

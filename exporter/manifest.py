@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 
 from .errors import BundleError
+from .precision import Precision
 from .signature import Signature, TensorSpec
 from .states import Stream
 
@@ -35,6 +36,7 @@ class Artifact:
 
     `bounds` are sizes that the capture took for bounds, such as `{"T": {"max": 300}}`; cases lie at and beyond them.
     `stream` says how a file with explicit states is fed in chunks: its inputs are the model's and those states.
+    `precision` says what smaller weights cost; None where they are the model's own.
     """
 
     runtime: str
@@ -43,13 +45,25 @@ class Artifact:
     bounds: Mapping[str, Mapping[str, int]]
     parity: Mapping[str, Any] | None
     stream: Stream | None = None
+    precision: Precision | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "stream": self.stream and self.stream.to_json()}
+        return {
+            **vars(self),
+            "stream": self.stream and self.stream.to_json(),
+            "precision": self.precision and self.precision.to_json(),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Artifact:
-        return cls(**{**data, "stream": data["stream"] and Stream.from_json(data["stream"])})
+        stream, precision = data["stream"], data.get("precision")
+        return cls(
+            **{
+                **data,
+                "stream": stream and Stream.from_json(stream),
+                "precision": precision and Precision.from_json(precision),
+            }
+        )
 
 
 @dataclass(frozen=True)

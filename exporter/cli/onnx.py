@@ -19,12 +19,21 @@ from .show import finish_export, progress
     is_flag=True,
     help="Make the hidden states of recurrent layers inputs and outputs, so that a stream can be fed in chunks.",
 )
+@click.option("--quantize", type=click.Choice(["int8"]), help="Store weights as int8, with a scale per channel.")
+@click.option(
+    "--max-error",
+    type=float,
+    metavar="E",
+    help="The largest error that --quantize may cause, relative to each output's scale.  [default: see docs/parity.md]",
+)
 @output_options
 def onnx(
     out: Path | None,
     no_verify: bool,
     opset: int,
     stateful: bool,
+    quantize: str | None,
+    max_error: float | None,
     as_json: bool,
     quiet: bool,
     debug: bool,
@@ -43,6 +52,8 @@ def onnx(
             verify=not no_verify,
             opset=opset,
             stateful=stateful,
+            quantize=quantize,
+            max_error=max_error,
             seed=model.seed,
             source=loaded.source,
             progress=advance,
