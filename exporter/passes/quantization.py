@@ -86,7 +86,7 @@ def _product(graph: ir.Graph, node: ir.Node) -> bool:
     weights = _constant(node.inputs[1])
     x = node.inputs[0]
     scaled = any(node.attributes.get_float(name, 1.0) != 1.0 for name in ("alpha", "beta"))
-    if weights is None or weights.ndim != 2 or x is None or scaled or node.attributes.get_int("transA", 0):
+    if weights is None or weights.ndim != 2 or x is None or scaled or node.attributes.get_int("transA", 0) == 1:
         return False
     name = str(node.inputs[1].name)  # type: ignore[union-attr]
     transposed = bool(node.attributes.get_int("transB", 0))
