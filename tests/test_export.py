@@ -213,7 +213,7 @@ def test_both_formats_share_a_bundle_and_another_model_does_not(tmp_path: Path) 
 
 PUBLIC = """
 BundleError CaptureError Exported InputError LoadError Loaded Manifest ParityError Recurrent Report RnnExportError
-Signature SignatureError Source TensorSpec UnavailableError Verification WeightsError __version__ export_onnx
+Signature SignatureError Source Stream TensorSpec UnavailableError Verification WeightsError __version__ export_onnx
 export_torchscript load read_bundle recur verify
 """
 

@@ -25,7 +25,7 @@ _STAGES = {
     "check": "Checking the model",
     "capture": "Capturing the model",
     "lower": "Lowering to ONNX",
-    "optimize": "Optimizing the graph",
+    "tune": "Timing the forms",
     "compile": "Compiling to TorchScript",
     "reference": "Computing the reference",
     "verify": "Comparing with PyTorch",

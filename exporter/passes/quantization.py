@@ -24,6 +24,14 @@ Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
+class Original:
+    """What an int8 tensor stands for: weights float32 [..., K, M], and the name of the tensor of its scales."""
+
+    weights: Array
+    scales: str
+
+
+@dataclass(frozen=True)
 class Quantized:
     """Weights int8 [..., K, M] and the scales float32 [..., M] that they are multiplied by."""
 
@@ -39,35 +47,37 @@ def quantize_channels(weights: Array) -> Quantized:
     return Quantized(values, scales)
 
 
-def quantize_weights(model: ir.Model) -> int:
-    """Quantize every LSTM and every product with constant float32 weights; returns how many there were."""
+def quantize_weights(model: ir.Model) -> dict[str, Original]:
+    """Quantize every LSTM and every product with constant float32 weights.
+
+    Returns the weights that were quantized, by the name of the tensor that stands for them.
+    """
     nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
-    done = 0
+    done: dict[str, Original] = {}
     for node in nodes:
         rewrite = {"LSTM": _lstm, "MatMul": _product, "Gemm": _product}.get(node.op_type)
         if rewrite is not None and node.domain == "":
-            done += rewrite(model.graph, node)
+            done |= rewrite(model.graph, node)
     for name, value in list(model.graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():
             del model.graph.initializers[name]
     return done
 
 
-def _lstm(graph: ir.Graph, node: ir.Node) -> bool:
+def _lstm(graph: ir.Graph, node: ir.Node) -> dict[str, Original]:
     weights = [_constant(node.inputs[k]) for k in (1, 2)]
     if any(array is None for array in weights):
-        return False
+        return {}
+    done: dict[str, Original] = {}
     inputs = [*node.inputs, *[None] * (8 - len(node.inputs))]
     for k, array in zip((1, 2), weights, strict=True):
         assert array is not None
         # ONNX has [D, 4*H, K]; this operator has the channels last.
-        quantized = quantize_channels(np.ascontiguousarray(array.transpose(0, 2, 1)))
         name = str(node.inputs[k].name)  # type: ignore[union-attr]
-        inputs[k] = _initializer(graph, f"{name}.int8", quantized.values)
-        inputs += [
-            _initializer(graph, f"{name}.scale", quantized.scales),
-            _initializer(graph, f"{name}.zero", np.zeros(quantized.scales.shape, np.int8)),
-        ]
+        inputs[k], scales, original = _quantized(graph, name, np.ascontiguousarray(array.transpose(0, 2, 1)))
+        done |= original
+        zeros = np.zeros((array.shape[0], array.shape[1]), np.int8)
+        inputs += [scales, _initializer(graph, f"{name}.zero", zeros)]
     taken = ir.Node(
         MICROSOFT,
         "DynamicQuantizeLSTM",
@@ -78,21 +88,19 @@ def _lstm(graph: ir.Graph, node: ir.Node) -> bool:
     )
     _replace(node, [taken], taken.outputs)
     graph.opset_imports[MICROSOFT] = 1
-    return True
+    return done
 
 
-def _product(graph: ir.Graph, node: ir.Node) -> bool:
+def _product(graph: ir.Graph, node: ir.Node) -> dict[str, Original]:
     """x [..., K] by constant weights [K, M]."""
     weights = _constant(node.inputs[1])
     x = node.inputs[0]
     scaled = any(node.attributes.get_float(name, 1.0) != 1.0 for name in ("alpha", "beta"))
     if weights is None or weights.ndim != 2 or x is None or scaled or node.attributes.get_int("transA", 0) == 1:
-        return False
+        return {}
     name = str(node.inputs[1].name)  # type: ignore[union-attr]
     transposed = bool(node.attributes.get_int("transB", 0))
-    quantized = quantize_channels(np.ascontiguousarray(weights.T if transposed else weights))
-    values = _initializer(graph, f"{name}.int8", quantized.values)
-    scales = _initializer(graph, f"{name}.scale", quantized.scales)
+    values, scales, done = _quantized(graph, name, np.ascontiguousarray(weights.T if transposed else weights))
     step = ir.tape.Tape()
     rounded, scale, zero = step.op_multi_out("DynamicQuantizeLinear", [x], num_outputs=3)
     summed = step.op("MatMulInteger", [rounded, values, zero])
@@ -105,7 +113,15 @@ def _product(graph: ir.Graph, node: ir.Node) -> bool:
         for j, value in enumerate(inner.outputs):
             value.name = f"{node.outputs[0].name}.int8_{k}_{j}"
     _replace(node, step.nodes, [result])
-    return True
+    return done
+
+
+def _quantized(graph: ir.Graph, name: str, weights: Array) -> tuple[ir.Value, ir.Value, dict[str, Original]]:
+    """Initializers of the weights as int8 and of their scales, and what the first stands for, by its name."""
+    quantized = quantize_channels(weights)
+    values = _initializer(graph, f"{name}.int8", quantized.values)
+    scales = _initializer(graph, f"{name}.scale", quantized.scales)
+    return values, scales, {str(values.name): Original(weights, str(scales.name))}
 
 
 def _replace(node: ir.Node, nodes: Sequence[ir.Node], results: Sequence[ir.Value]) -> None:
