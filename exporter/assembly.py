@@ -45,20 +45,28 @@ class Exported:
 
 
 def assemble(
-    prepared: Prepared, folder: Path, out: Path, name: str, artifact: Artifact, notes: Sequence[str], verify: bool
+    prepared: Prepared,
+    folder: Path,
+    out: Path,
+    name: str,
+    artifact: Artifact,
+    notes: Sequence[str],
+    verify: bool,
+    whole: Path | None = None,
 ) -> Exported:
     """Prove the model file `name` in `folder`, and complete the folder to the bundle that will stand at `out`.
+
+    `whole` is the same graph with the model's own weights, where `name` has smaller ones. It must be as right as
+    PyTorch is: what the bound of smaller weights allows is then left to their rounding alone.
 
     Raises:
         ParityError: the file computes something else than PyTorch.
         CaptureError: it computes the same in one pass, and something else in chunks.
     """
     expected = _expected(prepared, artifact, everything=verify)
-    report = _prove(prepared, folder, name, artifact, expected) if verify else None
-    if report is not None and report.mixes_steps:
-        raise cannot_stream(report.failure)
-    if report is not None and not report.passed:
-        raise ParityError(report.failure, report)
+    if verify and whole is not None:
+        _demand(_prove(prepared, whole.parent, whole.name, replace(artifact, precision=None), expected))
+    report = _demand(_prove(prepared, folder, name, artifact, expected)) if verify else None
     proved = _proved(artifact, report)
     manifest = Manifest(
         name=prepared.source.name if prepared.source else type(prepared.model).__name__,
@@ -80,6 +88,14 @@ def assemble(
     sizes = {**{file: entry.bytes for file, entry in listed.items()}, MANIFEST: (folder / MANIFEST).stat().st_size}
     said = (*notes, *_precision_notes(proved), *_range_notes(prepared.signature), *dropped)
     return Exported(out, dict(sorted(sizes.items())), report, said)
+
+
+def _demand(report: Report) -> Report:
+    if report.mixes_steps:
+        raise cannot_stream(report.failure)
+    if not report.passed:
+        raise ParityError(report.failure, report)
+    return report
 
 
 def _proved(artifact: Artifact, report: Report | None) -> Artifact:

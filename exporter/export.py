@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from .tuning import check_tuning, fastest
 __all__ = ["Exported", "export_onnx", "export_torchscript"]
 
 ONNX = "model.onnx"
+WHOLE = "model.float32.onnx"
 TORCHSCRIPT = "model.pt"
 
 
@@ -82,7 +84,12 @@ def export_onnx(
     check_tuning(signature, tune, lowering)
     given = unwrap(model)
     model = as_python(given)
-    with replacing(Path(out)) as folder, evaluating(model) as notes, evaluating(given):
+    with (
+        replacing(Path(out)) as folder,
+        tempfile.TemporaryDirectory() as beside,
+        evaluating(model) as notes,
+        evaluating(given),
+    ):
         prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
         if model is not given:
             check_same(given, model, prepared.tensors)
@@ -100,7 +107,10 @@ def export_onnx(
         artifact = Artifact(
             "onnxruntime:cpu", "torch.export", opset, captured.bounds, None, graph.stream, choice, precision
         )
-        return assemble(prepared, folder, Path(out), ONNX, artifact, notes, verify)
+        whole = Path(beside) / WHOLE if int8 and verify else None
+        if whole is not None:
+            write_onnx(build({**forms, **graph.forms}, int8=False).model, whole)
+        return assemble(prepared, folder, Path(out), ONNX, artifact, notes, verify, whole)
 
 
 def export_torchscript(

@@ -129,7 +129,7 @@ def check(
     reference: Literal["float64", "tolerance"] = "float64" if exact else "tolerance"
     # Time is the symbol T, or the first.
     step = first_wrong_step(output_dims(expected), results, "T" if "T" in traced else next(iter(traced), ""))
-    return Report(artifact, runtime, session.placement(), reference, seed, dict(traced), results, step)
+    return Report(artifact, runtime, session.placement(), reference, seed, dict(traced), results, step, bound)
 
 
 def typical_errors(expected: Sequence[Expected]) -> dict[str, Typical]:
