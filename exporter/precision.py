@@ -10,8 +10,8 @@ from typing import Any
 from .errors import InputError, did_you_mean
 from .parity.report import Report
 
-# The error that each kind of weights may cause, relative to an output's scale (see docs/parity.md).
-BOUNDS: Mapping[str, float] = {"int8": 0.1}
+# The error that each kind of weights may cause, relative to an output's scale (see docs/precision.md).
+BOUNDS: Mapping[str, float] = {"int8": 0.09}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Precision:
         return replace(self, error=found)
 
 
-# What the bound does not hold for, and what is shown as KNOWN (see docs/parity.md).
+# What the bound does not hold for, and what is shown as KNOWN (see docs/precision.md).
 _UNBOUNDED = ("saturating", "infinite", "nan")
 
 

@@ -25,7 +25,7 @@ from .show import finish_export, progress
     "--max-error",
     type=float,
     metavar="E",
-    help="The largest error that --quantize may cause, relative to each output's scale.  [default: 0.1]",
+    help="The largest error that --quantize may cause, relative to each output's scale.  [default: 0.09]",
 )
 @click.option(
     "--lowering",
