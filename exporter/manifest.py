@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BundleError
+from .precision import Precision
 from .signature import Signature, TensorSpec
 from .states import Stream
 from .targets import Choice
@@ -34,6 +35,7 @@ class Artifact:
 
     `bounds` are sizes that the capture took for bounds, such as `{"T": {"max": 300}}`; cases lie at and beyond them.
     `stream` says how a file with explicit states is fed in chunks: its inputs are the model's and those states.
+    `precision` says what smaller weights cost; None where they are the model's own.
     `lowering` says what an ONNX file was written for, and is None for TorchScript.
     """
 
@@ -44,21 +46,24 @@ class Artifact:
     parity: Mapping[str, Any] | None
     stream: Stream | None = None
     lowering: Choice | None = None
+    precision: Precision | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
             **vars(self),
             "stream": self.stream and self.stream.to_json(),
+            "precision": self.precision and self.precision.to_json(),
             "lowering": self.lowering and self.lowering.to_json(),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Artifact:
-        stream, lowering = data["stream"], data["lowering"]
+        stream, precision, lowering = data["stream"], data["precision"], data["lowering"]
         return cls(
             **{
                 **data,
                 "stream": stream and Stream.from_json(stream),
+                "precision": precision and Precision.from_json(precision),
                 "lowering": lowering and Choice.from_json(lowering),
             }
         )

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from .errors import InputError
+
 Form = Literal["native", "scan"]
 Lowering = Literal["auto", "native", "scan"]
 Target = Literal["cpu", "cuda", "webgpu", "web", "openvino", "portable"]
@@ -154,9 +156,29 @@ STEPPED: Mapping[Target, Mapping[str, Entry]] = MappingProxyType(
 )
 
 
-def forms_for(lowering: Lowering, target: Target, *, stateful: bool) -> Forms:
-    """The form of each kind of layer; under "float64" and "lengths" that of all such layers, where it differs."""
+# With int8 weights. Of ONNX's own operators the LSTM alone has such a form, and that is an operator of ONNX Runtime.
+_INT8_SCAN: Forms = dict.fromkeys(KINDS, "scan")
+INT8: Mapping[Target, Forms] = MappingProxyType({"cpu": {**_INT8_SCAN, "lstm": "native"}, "portable": _INT8_SCAN})
+
+
+def forms_for(lowering: Lowering, target: Target, *, stateful: bool, int8: bool = False) -> Forms:
+    """The form of each kind of layer; under "float64" and "lengths" that of all such layers, where it differs.
+
+    Raises:
+        InputError: int8 weights do not run on the target.
+    """
+    if int8 and target not in INT8:
+        raise InputError(
+            f"int8 weights were not tried on {target}. Choose the target {' or '.join(INT8)}, or leave them out."
+        )
     if lowering != "auto":
         return dict.fromkeys(KINDS, lowering)
+    if int8:
+        return INT8[target]
     entries = {**TABLE[target], **(STEPPED.get(target, {}) if stateful else {})}
     return {kind: entry.form for kind, entry in entries.items()}
+
+
+def forms_of(kind: str, *, int8: bool) -> tuple[Form, ...]:
+    """The forms that a kind of layer can take."""
+    return ("scan",) if int8 and kind != "lstm" else FORMS

@@ -20,7 +20,7 @@ from .preparation import Prepared
 from .runtimes import Session
 from .runtimes.onnxruntime import open_onnxruntime_cpu
 from .signature import Signature
-from .targets import FORMS, Forms, Lowering, Timing
+from .targets import Forms, Lowering, Timing, forms_of
 
 Sizes = Mapping[str, int]
 
@@ -51,14 +51,14 @@ def check_tuning(signature: Signature, tune: Sequence[Sizes], lowering: Lowering
 
 
 def fastest(
-    build: Callable[[Forms], Finished], forms: Forms, prepared: Prepared, tune: Sequence[Sizes]
+    build: Callable[[Forms], Finished], forms: Forms, prepared: Prepared, tune: Sequence[Sizes], *, int8: bool
 ) -> tuple[Finished, list[Timing]]:
     """The graph whose layers have the forms that are the fastest over all of these sizes, and what was timed.
 
     Every combination of forms is tried for the kinds of layers that the model has. The fastest is the one with the
     smallest product of times, so that each size counts the same. Sessions have ONNX Runtime's own number of threads.
     """
-    graphs = list(_candidates(build, forms))
+    graphs = list(_candidates(build, forms, int8))
     timings: list[Timing] = []
     with tempfile.TemporaryDirectory() as folder:
         sessions = [_open(graph, Path(folder) / f"{i}.onnx", prepared) for i, graph in enumerate(graphs)]
@@ -74,10 +74,10 @@ def fastest(
     return best, timings
 
 
-def _candidates(build: Callable[[Forms], Finished], forms: Forms) -> Iterator[Finished]:
+def _candidates(build: Callable[[Forms], Finished], forms: Forms, int8: bool) -> Iterator[Finished]:
     first = build(forms)
     yield first
-    for chosen in product(FORMS, repeat=len(first.forms)):
+    for chosen in product(*(forms_of(kind, int8=int8) for kind in first.forms)):
         other = dict(zip(first.forms, chosen, strict=True))
         if other != first.forms:
             yield build({**forms, **other})

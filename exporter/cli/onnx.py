@@ -20,6 +20,13 @@ from .show import finish_export, progress
     is_flag=True,
     help="Make the hidden states of recurrent layers inputs and outputs, so that a stream can be fed in chunks.",
 )
+@click.option("--quantize", type=click.Choice(["int8"]), help="Store weights as int8, with a scale per channel.")
+@click.option(
+    "--max-error",
+    type=float,
+    metavar="E",
+    help="The largest error that --quantize may cause, relative to each output's scale.  [default: 0.09]",
+)
 @click.option(
     "--lowering",
     type=click.Choice(LOWERINGS),
@@ -46,6 +53,8 @@ def onnx(
     no_verify: bool,
     opset: int,
     stateful: bool,
+    quantize: str | None,
+    max_error: float | None,
     lowering: Lowering,
     target: Target,
     tune: tuple[str, ...],
@@ -67,6 +76,8 @@ def onnx(
             verify=not no_verify,
             opset=opset,
             stateful=stateful,
+            quantize=quantize,
+            max_error=max_error,
             lowering=lowering,
             target=target,
             tune=[parse_sizes(text) for text in tune],

@@ -116,7 +116,7 @@ def print_inspection(inspection: Inspection) -> None:
         table.add_row("state", _state_row(before, state))
     operators = ", ".join(f"{name} {count}" for name, count in inspection.operators.items())
     table.add_row("operators", operators)
-    table.add_row("parameters", f"{inspection.parameters:,}")
+    table.add_row("parameters", f"{inspection.parameters:,}{_held_in(inspection.weights)}")
     table.add_row("size", _size(inspection.bytes))
     console.print(table)
 
@@ -135,6 +135,10 @@ def print_latency(found: Latency) -> None:
     table.add_row("this machine reads", f"{found.read_rate / 1e9:.1f} GB/s")
     console.print(f"\n[bold]{found.steps:,} single steps{sizes}[/bold]", highlight=False)
     console.print(table)
+
+
+def _held_in(weights: Mapping[str, int]) -> str:
+    return f" ({', '.join(f'{dtype} {count:,}' for dtype, count in weights.items())})" if len(weights) > 1 else ""
 
 
 def _state_row(before: str, state: Mapping[str, Any]) -> str:
@@ -167,7 +171,8 @@ def _verdict(report: Report) -> str:
         for verdict in ("PASS", "KNOWN", "REFUSED", "FAIL")
         if report.count(verdict)
     ]
-    measure = "PyTorch's own error against float64" if report.reference == "float64" else "stated tolerances"
+    own = "PyTorch's own error against float64" if report.reference == "float64" else "stated tolerances"
+    measure = f"{report.bound:g} of each output's scale" if report.bound else own
     word, style = ("PASS", "bold green") if report.passed else ("FAIL", "bold red")
     share = f"; the largest error is {report.ratio:.0%} of its limit" if report.ratio < 1e6 else ""
     return f"[{style}]{word}[/]  {', '.join(counts)} of {len(report.cases)} cases{share}. Limits: {measure}."
