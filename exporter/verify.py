@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from .assembly import WEIGHTS
@@ -15,15 +18,19 @@ from .bundle import read_bundle
 from .checkpoint import load_weights
 from .errors import BundleError
 from .evaluation import evaluating
+from .failing_case import FailingCase, read_failing_case
+from .isolating import Drawing, isolate, run_again
 from .loading import load_with, may_be_named
 from .manifest import Manifest
-from .parity import Expected, Report, expect, traced_sizes
+from .parity import Expected, Report, expect, traced_sizes, typical_errors
 from .parity.compare import Typical
 from .preparation import Progress, silent
 from .proof import cases_for, prove
 from .signature import Signature
 from .stored_cases import FILE as CASES
 from .stored_cases import read_cases
+
+Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
@@ -32,12 +39,14 @@ class Verification:
 
     "rebuilt": the model was built again and its stored weights loaded, and fresh random cases were tried.
     "replayed": the cases stored in the bundle were replayed; `why` says why no fresh ones could be made.
+    `smallest` is for each report that failed the smallest case found that fails; those that pass again have none.
     """
 
     reports: Sequence[Report]
     how: Literal["rebuilt", "replayed"]
     seed: int
     why: str = ""
+    smallest: Sequence[FailingCase] = ()
 
     @property
     def passed(self) -> bool:
@@ -71,11 +80,34 @@ def verify(
         expected = read_cases(folder / CASES, manifest)
         typical = {output: Typical(**values) for output, values in manifest.typical.items()}
         reports = _check_all(folder, manifest, expected, 0, typical, progress)
-        return Verification(reports, "replayed", 0, why)
+        smallest = _isolate(folder, manifest, reports, expected, typical, None, progress)
+        return Verification(reports, "replayed", 0, why, smallest)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    expected = _fresh(folder, manifest, model, seed, progress)
-    reports = _check_all(folder, manifest, expected, seed, None, progress)
-    return Verification(reports, "rebuilt", seed)
+    built = _rebuild(folder, manifest, model)
+    example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
+    with evaluating(built):
+        expected = _fresh(built, manifest, example, seed, progress)
+        typical = typical_errors(expected)
+        reports = _check_all(folder, manifest, expected, seed, typical, progress)
+        drawing = partial(Drawing.of, built, manifest.signature, example)
+        smallest = _isolate(folder, manifest, reports, expected, typical, drawing, progress)
+    return Verification(reports, "rebuilt", seed, smallest=smallest)
+
+
+def replay(bundle: str | Path, case: str | Path) -> tuple[FailingCase, Report]:
+    """Run one case again that an artifact of the bundle failed, from the file that `write_failing_case` wrote.
+
+    Raises:
+        BundleError: the folder is not a bundle, the file is not a case, or the case is of another model.
+    """
+    folder = Path(bundle)
+    manifest = read_bundle(folder)
+    failing = read_failing_case(Path(case))
+    if failing.artifact not in manifest.artifacts or failing.weights_sha256 != manifest.weights_sha256:
+        raise BundleError(
+            f"{case} is a case of another {failing.artifact} than {folder} holds. Verify that bundle to find one of it."
+        )
+    return failing, run_again(folder, manifest, failing)
 
 
 def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str:
@@ -93,15 +125,32 @@ def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str
     return f"building {source['model']} would run its code; --model {source['model']} allows it"
 
 
-def _fresh(folder: Path, manifest: Manifest, model: str | None, seed: int, progress: Progress) -> list[Expected]:
-    built = _rebuild(folder, manifest, model)
+def _fresh(
+    built: nn.Module, manifest: Manifest, example: Mapping[str, Array] | None, seed: int, progress: Progress
+) -> list[Expected]:
     signature = manifest.signature
-    example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
-    with evaluating(built):
-        bounds = {name: bound for artifact in manifest.artifacts.values() for name, bound in artifact.bounds.items()}
-        streams = [artifact.stream for artifact in manifest.artifacts.values()]
-        cases = cases_for(streams, signature, traced_sizes(signature, example), seed, bounds)
-        return expect(built, signature, cases, example, advance=lambda done: progress("reference", done, len(cases)))
+    bounds = {name: bound for artifact in manifest.artifacts.values() for name, bound in artifact.bounds.items()}
+    streams = [artifact.stream for artifact in manifest.artifacts.values()]
+    cases = cases_for(streams, signature, traced_sizes(signature, example), seed, bounds)
+    return expect(built, signature, cases, example, advance=lambda done: progress("reference", done, len(cases)))
+
+
+def _isolate(
+    folder: Path,
+    manifest: Manifest,
+    reports: Sequence[Report],
+    expected: Sequence[Expected],
+    typical: Mapping[str, Typical],
+    drawing: Callable[[], Drawing] | None,
+    progress: Progress,
+) -> list[FailingCase]:
+    failed = [report for report in reports if not report.passed]
+    if not failed:
+        return []
+    progress("shrink", 0, 1)
+    drawn = None if drawing is None else drawing()
+    found = [isolate(folder, manifest, report, expected, typical, drawn) for report in failed]
+    return [failing for failing in found if failing is not None]
 
 
 def _rebuild(folder: Path, manifest: Manifest, model: str | None) -> nn.Module:
@@ -123,7 +172,7 @@ def _check_all(
     manifest: Manifest,
     expected: Sequence[Expected],
     seed: int,
-    typical: Mapping[str, Typical] | None,
+    typical: Mapping[str, Typical],
     progress: Progress,
 ) -> list[Report]:
     if not expected:

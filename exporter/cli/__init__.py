@@ -15,6 +15,7 @@ from .inspect import inspect
 from .latency import latency
 from .models import models
 from .onnx import onnx
+from .show import print_error
 from .torchscript import torchscript
 from .verify import verify
 
@@ -54,7 +55,7 @@ def _report(error: Exception, message: str, kind: str) -> None:
     if "--json" in sys.argv:
         found = {"report": error.report.to_json()} if isinstance(error, ParityError) else {}
         click.echo(json.dumps({"error": message, "exit_code": getattr(error, "exit_code", 2), **found}, indent=2))
-    click.echo(f"{click.style(f'{kind}:', fg='red', bold=True)} {message}", err=True)
+    print_error(message, kind)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,16 +12,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
     from rich.table import Table
 
     from ..assembly import Exported
+    from ..failing_case import FailingCase
     from ..inspection import Inspection
     from ..latency import Latency
     from ..parity import Report
     from ..parity.report import CaseResult
 
 _PLAIN_WIDTH = 160
+# An input of so many numbers is printed whole.
+_SHOWN = 24
 _STYLES = {"PASS": "green", "FAIL": "bold red", "KNOWN": "yellow", "REFUSED": "yellow"}
 _STAGES = {
     "check": "Checking the model",
@@ -30,12 +36,17 @@ _STAGES = {
     "compile": "Compiling to TorchScript",
     "reference": "Computing the reference",
     "verify": "Comparing with PyTorch",
+    "shrink": "Finding the smallest case",
     "measure": "Timing single steps",
 }
 
 
 def print_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2))
+
+
+def print_error(message: str, kind: str = "Error") -> None:
+    click.echo(f"{click.style(f'{kind}:', fg='red', bold=True)} {message}", err=True)
 
 
 @contextmanager
@@ -89,6 +100,31 @@ def print_report(report: Report) -> None:
     for note in dict.fromkeys(result.note for result in report.cases if result.note):
         cases = sum(result.note == note for result in report.cases)
         print_notes([f"{note}{f' ({cases} cases)' if cases > 1 else ''}."])
+
+
+def print_smallest(failing: FailingCase, file: Path, bundle: Path) -> None:
+    """Which case is the smallest that fails, and the command that runs it again."""
+    command = f"rnn-export verify {shlex.quote(str(bundle))} --case {shlex.quote(str(file))}"
+    print_notes([f"The smallest case of {failing.artifact} that fails: {failing.says}. To run it again:"])
+    _console().print(f"    {_escape(command)}", highlight=False, soft_wrap=True)
+
+
+def print_case(failing: FailingCase, result: CaseResult) -> None:
+    """One case: what went in where that is little, and each output where it is furthest off."""
+    console = _console()
+    console.print(f"\n[bold]{failing.artifact}[/bold], {failing.says}", highlight=False)
+    for name, array in failing.item.inputs.items():
+        if array.size <= _SHOWN:
+            console.print(f"{name} = {_escape(str(array.tolist()))}", highlight=False)
+    table = _table("Output", "Error", "Limit", "Verdict", "", right=[1, 2])
+    for output in result.outputs:
+        verdict = "PASS" if output.passed else "FAIL"
+        place = f"at {list(output.index)}: " if output.index else ""
+        what = _escape(f"{place}{output.reason or output.excused}") if not output.passed or output.excused else ""
+        table.add_row(output.output, f"{output.error:.1e}", f"{output.limit:.1e}", _styled(verdict), what)
+    console.print(table)
+    if result.note:
+        print_notes([f"{result.note}."])
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -158,11 +194,22 @@ def _print_files(exported: Exported) -> None:
 def _case_row(result: CaseResult, fed: Sequence[str]) -> list[str]:
     sizes = [*map(str, result.case.sizes.values()), *fed]
     worst = result.worst
-    verdict = f"[{_STYLES[result.verdict]}]{result.verdict}[/]"
+    verdict = _styled(result.verdict)
     if worst is None:
         return [result.case.values, *sizes, "", "", "", "", verdict]
-    share = f"{worst.error / worst.limit:.0%}" if worst.limit else ("0%" if worst.error == 0 else "")
-    return [result.case.values, *sizes, worst.output, f"{worst.error:.1e}", f"{worst.limit:.1e}", share, verdict]
+    numbers = [f"{worst.error:.1e}", f"{worst.limit:.1e}", _share(worst.error, worst.limit)]
+    return [result.case.values, *sizes, worst.output, *numbers, verdict]
+
+
+def _share(error: float, limit: float) -> str:
+    """An error in terms of its limit: a percentage, and how many times where it is far beyond."""
+    if not limit:
+        return "" if error else "0%"
+    return f"{error / limit:.0%}" if error < 10 * limit else f"{error / limit:,.0f}x"
+
+
+def _styled(verdict: str) -> str:
+    return f"[{_STYLES[verdict]}]{verdict}[/]"
 
 
 def _verdict(report: Report) -> str:
