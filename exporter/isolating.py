@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .failing_case import FailingCase, Fed
+from .locating import LayerValue, layer_values
 from .manifest import Artifact, Manifest
 from .parity import Case, Expected, Report, check_case, expect_case, expect_inputs
 from .parity.chunks import Chunked, layouts, one_at_a_time, random_lengths, whole_at_once
@@ -70,6 +71,16 @@ def isolate(
             fed = _fed(session, artifact, small.case)
             return FailingCase(report.artifact, manifest.weights_sha256, small, typical, fed)
     return None
+
+
+def find_layers(folder: Path, manifest: Manifest, failing: FailingCase, oracle: Oracle) -> list[LayerValue]:
+    """Each recurrent layer in an ONNX artifact and in PyTorch, for that case in one pass."""
+    artifact, inputs = manifest.artifacts[failing.artifact], failing.item.inputs
+    sizes = failing.item.case.sizes
+    states = () if artifact.stream is None else artifact.stream.states
+    eager, exact = oracle.layers(inputs)
+    given = {**{state.name: state.initial(sizes) for state in states}, **inputs}
+    return layer_values(folder / failing.artifact, artifact.runtime, given, eager, exact)
 
 
 def run_again(folder: Path, manifest: Manifest, failing: FailingCase) -> Report:

@@ -16,11 +16,12 @@ from torch import nn
 from .assembly import WEIGHTS
 from .bundle import read_bundle
 from .checkpoint import load_weights
-from .errors import BundleError
+from .errors import BundleError, first_line
 from .evaluation import evaluating
 from .failing_case import FailingCase, read_failing_case
-from .isolating import Drawing, isolate, run_again
+from .isolating import Drawing, find_layers, isolate, run_again
 from .loading import load_with, may_be_named
+from .locating import LayerValue, describe_first
 from .manifest import Manifest
 from .parity import Expected, Report, expect, traced_sizes, typical_errors
 from .parity.compare import Typical
@@ -34,19 +35,33 @@ Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
+class Fault:
+    """The smallest case found that an artifact fails, and each recurrent layer in it, or why there is none (`why`)."""
+
+    failing: FailingCase
+    layers: Sequence[LayerValue] = ()
+    why: str = ""
+
+    @property
+    def where(self) -> str:
+        """One sentence about the first layer that is wrong."""
+        return f"Layers could not be compared: {self.why}." if self.why else describe_first(self.layers)
+
+
+@dataclass(frozen=True)
 class Verification:
     """A report per artifact, and how they came about.
 
     "rebuilt": the model was built again and its stored weights loaded, and fresh random cases were tried.
     "replayed": the cases stored in the bundle were replayed; `why` says why no fresh ones could be made.
-    `smallest` is for each report that failed the smallest case found that fails; those that pass again have none.
+    `faults` has one for each report that failed, unless all of its cases pass when they are run again.
     """
 
     reports: Sequence[Report]
     how: Literal["rebuilt", "replayed"]
     seed: int
     why: str = ""
-    smallest: Sequence[FailingCase] = ()
+    faults: Sequence[Fault] = ()
 
     @property
     def passed(self) -> bool:
@@ -80,8 +95,8 @@ def verify(
         expected = read_cases(folder / CASES, manifest)
         typical = {output: Typical(**values) for output, values in manifest.typical.items()}
         reports = _check_all(folder, manifest, expected, 0, typical, progress)
-        smallest = _isolate(folder, manifest, reports, expected, typical, None, progress)
-        return Verification(reports, "replayed", 0, why, smallest)
+        faults = _faults(folder, manifest, reports, expected, typical, None, progress)
+        return Verification(reports, "replayed", 0, why, faults)
     seed = secrets.randbelow(2**31) if seed is None else seed
     built = _rebuild(folder, manifest, model)
     example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
@@ -90,8 +105,8 @@ def verify(
         typical = typical_errors(expected)
         reports = _check_all(folder, manifest, expected, seed, typical, progress)
         drawing = partial(Drawing.of, built, manifest.signature, example)
-        smallest = _isolate(folder, manifest, reports, expected, typical, drawing, progress)
-    return Verification(reports, "rebuilt", seed, smallest=smallest)
+        faults = _faults(folder, manifest, reports, expected, typical, drawing, progress)
+    return Verification(reports, "rebuilt", seed, faults=faults)
 
 
 def replay(bundle: str | Path, case: str | Path) -> tuple[FailingCase, Report]:
@@ -135,7 +150,7 @@ def _fresh(
     return expect(built, signature, cases, example, advance=lambda done: progress("reference", done, len(cases)))
 
 
-def _isolate(
+def _faults(
     folder: Path,
     manifest: Manifest,
     reports: Sequence[Report],
@@ -143,14 +158,25 @@ def _isolate(
     typical: Mapping[str, Typical],
     drawing: Callable[[], Drawing] | None,
     progress: Progress,
-) -> list[FailingCase]:
+) -> list[Fault]:
     failed = [report for report in reports if not report.passed]
     if not failed:
         return []
     progress("shrink", 0, 1)
     drawn = None if drawing is None else drawing()
     found = [isolate(folder, manifest, report, expected, typical, drawn) for report in failed]
-    return [failing for failing in found if failing is not None]
+    return [_fault(folder, manifest, failing, drawn) for failing in found if failing is not None]
+
+
+def _fault(folder: Path, manifest: Manifest, failing: FailingCase, drawing: Drawing | None) -> Fault:
+    if drawing is None:
+        return Fault(failing, why="the model was not built again")
+    if manifest.artifacts[failing.artifact].opset is None:
+        return Fault(failing, why="a TorchScript file is frozen into one graph")
+    try:
+        return Fault(failing, find_layers(folder, manifest, failing, drawing.oracle))
+    except Exception as error:  # a runtime raises classes of its own, and may not run the case at all
+        return Fault(failing, why=f"{type(error).__name__}, {first_line(error)}")
 
 
 def _rebuild(folder: Path, manifest: Manifest, model: str | None) -> nn.Module:

@@ -12,30 +12,14 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import Result
-from conftest import SMALL
 from onnx import numpy_helper
-from rnn_export import BundleError, export_onnx, load, verify
+from planting import plant, write_bundle
+from rnn_export import BundleError, verify
 from rnn_export.bundle import hash_file
 from rnn_export.failing_case import read_failing_case, write_failing_case
 from rnn_export.manifest import read_manifest, write_manifest
 
 Cli = Callable[..., Result]
-Plant = Callable[[onnx.ModelProto], None]
-
-
-def _bundle(folder: Path, name: str, **options: object) -> Path:
-    loaded = load(name, **SMALL[name], seed=3)
-    export_onnx(loaded.model, loaded.signature, folder, source=loaded.source, verify=False, **options)  # type: ignore[arg-type]
-    return folder
-
-
-def _plant(bundle: Path, fault: Plant) -> None:
-    """Change the model, and the manifest so that the hashes fit."""
-    model = onnx.load(bundle / "model.onnx")
-    fault(model)
-    onnx.save(model, bundle / "model.onnx")
-    manifest = read_manifest(bundle)
-    write_manifest(bundle, replace(manifest, files={**manifest.files, "model.onnx": hash_file(bundle / "model.onnx")}))
 
 
 def _first_bias(model: onnx.ModelProto) -> None:
@@ -44,12 +28,14 @@ def _first_bias(model: onnx.ModelProto) -> None:
 
 
 def test_the_smallest_case_is_found_written_and_run_again(cli: Cli, tmp_path: Path) -> None:
-    _plant(_bundle(tmp_path / "out", "tagger"), _first_bias)
+    plant(write_bundle(tmp_path / "out", "tagger"), _first_bias)
     result = cli("verify", "out", "--seed", "1")
     assert result.exit_code == 1
     assert "The smallest case of model.onnx that fails: zero values at T=1, N=1." in result.stdout
     command = result.stdout.split("To run it again:")[1].strip()
-    assert json.loads(cli("verify", "out", "--json").stdout)["smallest"] == ["out.model.onnx.case.safetensors"]
+    assert json.loads(cli("verify", "out", "--json").stdout)["faults"][0]["files"] == [
+        "out.model.onnx.case.safetensors"
+    ]
     file = tmp_path / "out.model.onnx.case.safetensors"
     assert file.is_file()
     again = cli(*shlex.split(command)[1:])
@@ -63,8 +49,8 @@ def test_the_smallest_case_is_found_written_and_run_again(cli: Cli, tmp_path: Pa
 
 
 def test_once_mended_the_case_passes(cli: Cli, tmp_path: Path) -> None:
-    good = (_bundle(tmp_path / "out", "tagger") / "model.onnx").read_bytes()
-    _plant(tmp_path / "out", _first_bias)
+    good = (write_bundle(tmp_path / "out", "tagger") / "model.onnx").read_bytes()
+    plant(tmp_path / "out", _first_bias)
     assert cli("verify", "out").exit_code == 1
     (tmp_path / "out" / "model.onnx").write_bytes(good)
     manifest = read_manifest(tmp_path / "out")
@@ -85,8 +71,9 @@ def test_a_fault_in_the_length(tmp_path: Path) -> None:
             node.input[:] = ["cut" if name == "x" else name for name in node.input]
         model.graph.node.insert(0, onnx.helper.make_node("Slice", ["x", "cut0", "cut10", "cut0"], ["cut"]))
 
-    _plant(_bundle(tmp_path / "out", "classifier"), cut)
-    (failing,) = verify(tmp_path / "out", seed=2).smallest
+    plant(write_bundle(tmp_path / "out", "classifier"), cut)
+    (fault,) = verify(tmp_path / "out", seed=2).faults
+    failing = fault.failing
     assert failing.item.case.sizes == {"T": 11, "N": 1}
     assert failing.item.case.values == "zero"
 
@@ -99,8 +86,9 @@ def test_a_fault_that_only_chunks_show(cli: Cli, tmp_path: Path) -> None:
             node.input[:] = ["kept" if name == state else name for name in node.input]
         model.graph.node.append(onnx.helper.make_node("Neg", ["kept"], [state]))
 
-    _plant(_bundle(tmp_path / "out", "tagger", stateful=True), negate_state)
-    (failing,) = verify(tmp_path / "out", seed=2).smallest
+    plant(write_bundle(tmp_path / "out", "tagger", stateful=True), negate_state)
+    (fault,) = verify(tmp_path / "out", seed=2).faults
+    failing = fault.failing
     assert failing.fed is not None
     assert list(failing.fed.lengths) == [1, 1]
     assert failing.item.case.sizes == {"T": 2, "N": 1}
@@ -110,8 +98,9 @@ def test_a_fault_that_only_chunks_show(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_file_holds_what_was_written(tmp_path: Path) -> None:
-    _plant(_bundle(tmp_path / "out", "tagger"), _first_bias)
-    (failing,) = verify(tmp_path / "out", seed=1).smallest
+    plant(write_bundle(tmp_path / "out", "tagger"), _first_bias)
+    (fault,) = verify(tmp_path / "out", seed=1).faults
+    failing = fault.failing
     path = tmp_path / "case.safetensors"
     write_failing_case(path, failing)
     read = read_failing_case(path)
@@ -121,8 +110,8 @@ def test_a_file_holds_what_was_written(tmp_path: Path) -> None:
 
 
 def test_what_is_refused(cli: Cli, tmp_path: Path) -> None:
-    _plant(_bundle(tmp_path / "out", "tagger"), _first_bias)
-    _bundle(tmp_path / "other", "single")
+    plant(write_bundle(tmp_path / "out", "tagger"), _first_bias)
+    write_bundle(tmp_path / "other", "single")
     cli("verify", "out")
     file = "out.model.onnx.case.safetensors"
     (tmp_path / "broken").write_bytes((tmp_path / file).read_bytes()[:100])
@@ -131,7 +120,7 @@ def test_what_is_refused(cli: Cli, tmp_path: Path) -> None:
         ("out", "--case", "broken"): "broken is not a case that verify wrote",
         ("out", "--case", "absent"): "absent is not a case that verify wrote",
         ("out", "--case", "out/cases.safetensors"): "is not a case that verify wrote",
-        ("out", "--case", file, "--seed", "1"): "Leave out --model and --seed",
+        ("out", "--case", file, "--seed", "1"): "Leave out --model, --seed and --bisect",
     }
     for arguments, said in refused.items():
         result = cli("verify", *arguments)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..latency import Latency
     from ..parity import Report
     from ..parity.report import CaseResult
+    from ..verify import Fault
 
 _PLAIN_WIDTH = 160
 # An input of so many numbers is printed whole.
@@ -102,11 +103,15 @@ def print_report(report: Report) -> None:
         print_notes([f"{note}{f' ({cases} cases)' if cases > 1 else ''}."])
 
 
-def print_smallest(failing: FailingCase, file: Path, bundle: Path) -> None:
-    """Which case is the smallest that fails, and the command that runs it again."""
-    command = f"rnn-export verify {shlex.quote(str(bundle))} --case {shlex.quote(str(file))}"
-    print_notes([f"The smallest case of {failing.artifact} that fails: {failing.says}. To run it again:"])
+def print_fault(fault: Fault, files: Sequence[Path], bundle: Path) -> None:
+    """Where the fault is, which case is the smallest that shows it, and the command that runs it again."""
+    failing = fault.failing
+    smallest = f"The smallest case of {failing.artifact} that fails: {failing.says}. To run it again:"
+    print_notes([fault.where, smallest])
+    command = f"rnn-export verify {shlex.quote(str(bundle))} --case {shlex.quote(str(files[0]))}"
     _console().print(f"    {_escape(command)}", highlight=False, soft_wrap=True)
+    for file in files[1:]:
+        print_notes([f"What every layer computes in it is in {file}."])
 
 
 def print_case(failing: FailingCase, result: CaseResult) -> None:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import output_options
-from .show import print_case, print_error, print_json, print_notes, print_report, print_smallest, progress
+from .show import print_case, print_error, print_fault, print_json, print_notes, print_report, progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..failing_case import FailingCase
     from ..parity import Report
-    from ..verify import Verification
+    from ..verify import Fault, Verification
 
 
 @click.command()
@@ -35,22 +34,35 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Run this one case again, which an earlier verification wrote when it failed.",
 )
+@click.option(
+    "--bisect",
+    is_flag=True,
+    help="Where an artifact fails, keep what every recurrent layer computes in it, in PyTorch and in float64.",
+)
 @output_options
 def verify(
-    bundle: Path, model: str | None, seed: int | None, case: Path | None, as_json: bool, quiet: bool, debug: bool
+    bundle: Path,
+    model: str | None,
+    seed: int | None,
+    case: Path | None,
+    bisect: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
 ) -> None:
     """Verify a BUNDLE again, from the bundle alone.
 
     A built-in model or an installed class is built again with the weights in the bundle and tried on fresh random
     cases. For any other the stored cases are replayed, unless --model says what code to run. When an artifact fails,
-    the smallest case that shows it is written beside the bundle.
+    the smallest case that shows it is written beside the bundle, and the first layer and time step that differ are
+    named.
     """
     if case is not None:
-        if model is not None or seed is not None:
-            raise click.UsageError("--case runs one case as it is stored. Leave out --model and --seed.")
+        if model is not None or seed is not None or bisect:
+            raise click.UsageError("--case runs one case as it is stored. Leave out --model, --seed and --bisect.")
         _replay(bundle, case, as_json, quiet)
     else:
-        _verify(bundle, model, seed, as_json, quiet)
+        _verify(bundle, model, seed, bisect, as_json, quiet)
 
 
 def _replay(bundle: Path, case: Path, as_json: bool, quiet: bool) -> None:
@@ -64,12 +76,12 @@ def _replay(bundle: Path, case: Path, as_json: bool, quiet: bool) -> None:
     _exit_unless_passed([report])
 
 
-def _verify(bundle: Path, model: str | None, seed: int | None, as_json: bool, quiet: bool) -> None:
+def _verify(bundle: Path, model: str | None, seed: int | None, bisect: bool, as_json: bool, quiet: bool) -> None:
     with progress(quiet or as_json) as advance:
         from ..verify import verify as verify_bundle
 
         verification = verify_bundle(bundle, model=model, seed=seed, progress=advance)
-    cases = [(failing, _write(failing, bundle)) for failing in verification.smallest]
+    written = [(fault, _write(fault, bundle, bisect)) for fault in verification.faults]
     if as_json:
         print_json(
             {
@@ -79,13 +91,13 @@ def _verify(bundle: Path, model: str | None, seed: int | None, as_json: bool, qu
                 "why": verification.why,
                 "seed": verification.seed,
                 "reports": [report.to_json() for report in verification.reports],
-                "smallest": [str(path) for _, path in cases],
+                "faults": [{"where": fault.where, "files": [*map(str, files)]} for fault, files in written],
             }
         )
     elif not quiet:
         _print(verification)
-        for failing, path in cases:
-            print_smallest(failing, path, bundle)
+        for fault, files in written:
+            print_fault(fault, files, bundle)
     _exit_unless_passed(verification.reports)
 
 
@@ -106,10 +118,15 @@ def _exit_unless_passed(reports: Sequence[Report]) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _write(failing: FailingCase, bundle: Path) -> Path:
-    """Beside the bundle, which must stay as it was written."""
+def _write(fault: Fault, bundle: Path, bisect: bool) -> list[Path]:
+    """The smallest case, and with `bisect` the layers, beside the bundle, which must stay as it was written."""
     from ..failing_case import write_failing_case
+    from ..locating import write_layers
 
-    path = bundle.resolve().parent / f"{bundle.resolve().name}.{failing.artifact}.case.safetensors"
-    write_failing_case(path, failing)
-    return Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
+    beside = bundle.resolve().parent / f"{bundle.resolve().name}.{fault.failing.artifact}"
+    files = [beside.with_name(f"{beside.name}.case.safetensors")]
+    write_failing_case(files[0], fault.failing)
+    if bisect and fault.layers:
+        files.append(beside.with_name(f"{beside.name}.layers.safetensors"))
+        write_layers(files[1], fault.layers)
+    return [Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path for path in files]
