@@ -16,10 +16,11 @@ from .failing_case import FailingCase, Fed
 from .locating import LayerValue, layer_values
 from .manifest import Artifact, Manifest
 from .parity import Case, Expected, Report, check_case, expect_case, expect_inputs
-from .parity.chunks import Chunked, layouts, one_at_a_time, random_lengths, whole_at_once
+from .parity.chunks import Chunked, one_at_a_time, random_lengths
 from .parity.compare import Typical
 from .parity.reference import Oracle
 from .parity.shrink import Trial, shrink
+from .proof import open_whole
 from .runtimes import Session, open_session
 from .signature import Signature
 
@@ -114,15 +115,12 @@ def _sessions(
     file: Path, artifact: Artifact, signature: Signature, expected: Sequence[Expected], seed: int
 ) -> Iterator[Session]:
     """The artifact in one pass, and where it is a stream, fed in each way."""
-    session = open_session(artifact.runtime, file, signature.outputs)
-    stream = artifact.stream
-    if stream is None:
-        yield session
+    whole = open_whole(file, artifact, signature, expected)
+    yield whole
+    if not isinstance(whole, Chunked):
         return
-    dims = layouts(session, stream, signature, expected)
-    whole = Chunked(session, stream, signature, dims, whole_at_once)
     lengths = partial(random_lengths, seed=seed)
-    yield from (whole, replace(whole, plan=one_at_a_time), replace(whole, plan=lengths))
+    yield from (replace(whole, plan=one_at_a_time), replace(whole, plan=lengths))
     yield replace(whole, plan=lengths, earlier=True)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from .manifest import Artifact
 from .parity import Bounds, Case, Expected, Report, check, make_cases
-from .parity.chunks import check_stream, drift_cases
+from .parity.chunks import Chunked, check_stream, drift_cases, layouts, whole_at_once
 from .parity.compare import Typical
-from .runtimes import open_session
+from .runtimes import Session, open_session
 from .signature import Signature
 from .states import Stream
 
@@ -44,6 +44,15 @@ def prove(
         bound=artifact.bound,
         advance=advance,
     )
+
+
+def open_whole(file: Path, artifact: Artifact, signature: Signature, expected: Sequence[Expected]) -> Session:
+    """The file in the artifact's runtime, run in one pass, from the states' reset values where they are explicit."""
+    session = open_session(artifact.runtime, file, signature.outputs)
+    stream = artifact.stream
+    if stream is None:
+        return session
+    return Chunked(session, stream, signature, layouts(session, stream, signature, expected), whole_at_once)
 
 
 def cases_for(

@@ -98,8 +98,7 @@ def verify(
         faults = _faults(folder, manifest, reports, expected, typical, None, progress)
         return Verification(reports, "replayed", 0, why, faults)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    built = _rebuild(folder, manifest, model)
-    example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
+    built, example = rebuild(folder, manifest, model)
     with evaluating(built):
         expected = _fresh(built, manifest, example, seed, progress)
         typical = typical_errors(expected)
@@ -179,7 +178,12 @@ def _fault(folder: Path, manifest: Manifest, failing: FailingCase, drawing: Draw
         return Fault(failing, why=f"{type(error).__name__}, {first_line(error)}")
 
 
-def _rebuild(folder: Path, manifest: Manifest, model: str | None) -> nn.Module:
+def rebuild(folder: Path, manifest: Manifest, model: str | None) -> tuple[nn.Module, Mapping[str, Array] | None]:
+    """The model of a bundle with its stored weights, and the example that cases are cut from, if they are.
+
+    Raises:
+        LoadError: the model cannot be built again.
+    """
     source = manifest.source or {"model": model, "arguments": {}, "seed": 0}
     signature: Signature = manifest.signature
     loaded = load_with(
@@ -190,7 +194,8 @@ def _rebuild(folder: Path, manifest: Manifest, model: str | None) -> nn.Module:
         seed=source["seed"],
     )
     load_weights(loaded.model, folder / WEIGHTS)
-    return loaded.model
+    example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
+    return loaded.model, example
 
 
 def _check_all(

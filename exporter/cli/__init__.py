@@ -15,6 +15,7 @@ from .inspect import inspect
 from .latency import latency
 from .models import models
 from .onnx import onnx
+from .report import report
 from .show import print_error
 from .torchscript import torchscript
 from .verify import verify
@@ -76,5 +77,6 @@ main.add_command(models)
 main.add_command(onnx)
 main.add_command(torchscript)
 main.add_command(verify)
+main.add_command(report)
 main.add_command(inspect)
 main.add_command(latency)

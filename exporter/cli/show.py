@@ -207,10 +207,18 @@ def _case_row(result: CaseResult, fed: Sequence[str]) -> list[str]:
 
 
 def _share(error: float, limit: float) -> str:
-    """An error in terms of its limit: a percentage, and how many times where it is far beyond."""
+    """An error in terms of its limit: a percentage, and how many times where it is far beyond; on a terminal a bar."""
     if not limit:
         return "" if error else "0%"
-    return f"{error / limit:.0%}" if error < 10 * limit else f"{error / limit:,.0f}x"
+    text = f"{error / limit:.0%}" if error < 10 * limit else f"{error / limit:,.0f}x"
+    return f"{_bar(error / limit)} {text:>4}" if sys.stdout.isatty() else text
+
+
+def _bar(share: float) -> str:
+    """Up to six characters, in eighths; full from the limit on."""
+    eighths = min(48, round(48 * share))
+    full, rest = divmod(eighths, 8)
+    return f"{'█' * full}{' ▏▎▍▌▋▊▉'[rest] if rest else ''}".ljust(6)
 
 
 def _styled(verdict: str) -> str:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Where an artifact fails, keep what every recurrent layer computes in it, in PyTorch and in float64.",
 )
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write every case as JUnit XML too.")
 @output_options
 def verify(
     bundle: Path,
@@ -46,6 +47,7 @@ def verify(
     seed: int | None,
     case: Path | None,
     bisect: bool,
+    junit: Path | None,
     as_json: bool,
     quiet: bool,
     debug: bool,
@@ -60,15 +62,16 @@ def verify(
     if case is not None:
         if model is not None or seed is not None or bisect:
             raise click.UsageError("--case runs one case as it is stored. Leave out --model, --seed and --bisect.")
-        _replay(bundle, case, as_json, quiet)
+        _replay(bundle, case, junit, as_json, quiet)
     else:
-        _verify(bundle, model, seed, bisect, as_json, quiet)
+        _verify(bundle, model, seed, bisect, junit, as_json, quiet)
 
 
-def _replay(bundle: Path, case: Path, as_json: bool, quiet: bool) -> None:
+def _replay(bundle: Path, case: Path, junit: Path | None, as_json: bool, quiet: bool) -> None:
     from ..verify import replay
 
     failing, report = replay(bundle, case)
+    _write_junit(junit, [report])
     if as_json:
         print_json({"passed": report.passed, "error": report.failure, "reports": [report.to_json()]})
     elif not quiet:
@@ -76,11 +79,14 @@ def _replay(bundle: Path, case: Path, as_json: bool, quiet: bool) -> None:
     _exit_unless_passed([report])
 
 
-def _verify(bundle: Path, model: str | None, seed: int | None, bisect: bool, as_json: bool, quiet: bool) -> None:
+def _verify(
+    bundle: Path, model: str | None, seed: int | None, bisect: bool, junit: Path | None, as_json: bool, quiet: bool
+) -> None:
     with progress(quiet or as_json) as advance:
         from ..verify import verify as verify_bundle
 
         verification = verify_bundle(bundle, model=model, seed=seed, progress=advance)
+    _write_junit(junit, verification.reports)
     written = [(fault, _write(fault, bundle, bisect)) for fault in verification.faults]
     if as_json:
         print_json(
@@ -99,6 +105,13 @@ def _verify(bundle: Path, model: str | None, seed: int | None, bisect: bool, as_
         for fault, files in written:
             print_fault(fault, files, bundle)
     _exit_unless_passed(verification.reports)
+
+
+def _write_junit(path: Path | None, reports: Sequence[Report]) -> None:
+    from ..junit import write_junit
+
+    if path is not None:
+        write_junit(path, reports)
 
 
 def _print(verification: Verification) -> None:
