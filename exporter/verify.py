@@ -24,6 +24,7 @@ from .loading import load_with, may_be_named
 from .locating import LayerValue, describe_first
 from .manifest import Manifest
 from .parity import Expected, Report, expect, traced_sizes, typical_errors
+from .parity.cases import long_cases
 from .parity.compare import Typical
 from .preparation import Progress, silent
 from .proof import cases_for, prove
@@ -69,7 +70,12 @@ class Verification:
 
 
 def verify(
-    bundle: str | Path, *, model: str | None = None, seed: int | None = None, progress: Progress = silent
+    bundle: str | Path,
+    *,
+    model: str | None = None,
+    seed: int | None = None,
+    long: Sequence[int] = (),
+    progress: Progress = silent,
 ) -> Verification:
     """Run every artifact of a bundle against PyTorch, or against the stored cases.
 
@@ -81,6 +87,7 @@ def verify(
         bundle: the folder.
         model: `file.py:Factory` or `package.module:Factory` to build the model with, instead of what the manifest says.
         seed: for the fresh cases; None draws one, which the result holds.
+        long: so many steps are tried besides, one sequence each, where the model has a dimension T.
         progress: called with a stage's name, and how much of it is done out of how much.
 
     Raises:
@@ -100,7 +107,7 @@ def verify(
     seed = secrets.randbelow(2**31) if seed is None else seed
     built, example = rebuild(folder, manifest, model)
     with evaluating(built):
-        expected = _fresh(built, manifest, example, seed, progress)
+        expected = _fresh(built, manifest, example, seed, long, progress)
         typical = typical_errors(expected)
         reports = _check_all(folder, manifest, expected, seed, typical, progress)
         drawing = partial(Drawing.of, built, manifest.signature, example)
@@ -140,12 +147,20 @@ def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str
 
 
 def _fresh(
-    built: nn.Module, manifest: Manifest, example: Mapping[str, Array] | None, seed: int, progress: Progress
+    built: nn.Module,
+    manifest: Manifest,
+    example: Mapping[str, Array] | None,
+    seed: int,
+    long: Sequence[int],
+    progress: Progress,
 ) -> list[Expected]:
     signature = manifest.signature
     bounds = {name: bound for artifact in manifest.artifacts.values() for name, bound in artifact.bounds.items()}
     streams = [artifact.stream for artifact in manifest.artifacts.values()]
-    cases = cases_for(streams, signature, traced_sizes(signature, example), seed, bounds)
+    cases = [
+        *cases_for(streams, signature, traced_sizes(signature, example), seed, bounds),
+        *long_cases(signature, long, seed),
+    ]
     return expect(built, signature, cases, example, advance=lambda done: progress("reference", done, len(cases)))
 
 

@@ -120,7 +120,7 @@ def test_what_is_refused(cli: Cli, tmp_path: Path) -> None:
         ("out", "--case", "broken"): "broken is not a case that verify wrote",
         ("out", "--case", "absent"): "absent is not a case that verify wrote",
         ("out", "--case", "out/cases.safetensors"): "is not a case that verify wrote",
-        ("out", "--case", file, "--seed", "1"): "Leave out --model, --seed and --bisect",
+        ("out", "--case", file, "--seed", "1"): "Leave out --model, --seed, --long and --bisect",
     }
     for arguments, said in refused.items():
         result = cli("verify", *arguments)

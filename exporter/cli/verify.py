@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..parity import Report
     from ..verify import Fault, Verification
 
+_LONG = (1_000, 10_000)
+
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), help="For the fresh test cases.  [default: drawn, and printed]"
 )
+@click.option("--long", is_flag=True, help="Try sequences of 1,000 and 10,000 steps too, where errors may grow.")
 @click.option(
     "--case",
     type=click.Path(path_type=Path),
@@ -45,6 +48,7 @@ def verify(
     bundle: Path,
     model: str | None,
     seed: int | None,
+    long: bool,
     case: Path | None,
     bisect: bool,
     junit: Path | None,
@@ -60,11 +64,13 @@ def verify(
     named.
     """
     if case is not None:
-        if model is not None or seed is not None or bisect:
-            raise click.UsageError("--case runs one case as it is stored. Leave out --model, --seed and --bisect.")
+        if model is not None or seed is not None or long or bisect:
+            raise click.UsageError(
+                "--case runs one case as it is stored. Leave out --model, --seed, --long and --bisect."
+            )
         _replay(bundle, case, junit, as_json, quiet)
     else:
-        _verify(bundle, model, seed, bisect, junit, as_json, quiet)
+        _verify(bundle, model, seed, _LONG if long else (), bisect, junit, as_json, quiet)
 
 
 def _replay(bundle: Path, case: Path, junit: Path | None, as_json: bool, quiet: bool) -> None:
@@ -80,12 +86,19 @@ def _replay(bundle: Path, case: Path, junit: Path | None, as_json: bool, quiet: 
 
 
 def _verify(
-    bundle: Path, model: str | None, seed: int | None, bisect: bool, junit: Path | None, as_json: bool, quiet: bool
+    bundle: Path,
+    model: str | None,
+    seed: int | None,
+    long: Sequence[int],
+    bisect: bool,
+    junit: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     with progress(quiet or as_json) as advance:
         from ..verify import verify as verify_bundle
 
-        verification = verify_bundle(bundle, model=model, seed=seed, progress=advance)
+        verification = verify_bundle(bundle, model=model, seed=seed, long=long, progress=advance)
     _write_junit(junit, verification.reports)
     written = [(fault, _write(fault, bundle, bisect)) for fault in verification.faults]
     if as_json:

@@ -90,6 +90,14 @@ def make_cases(signature: Signature, traced: Mapping[str, int], seed: int, bound
     ]
 
 
+def long_cases(signature: Signature, lengths: Sequence[int], seed: int) -> list[Case]:
+    """One sequence of ordinary values for each length; none where no dimension is called T."""
+    if "T" not in signature.symbols:
+        return []
+    ones = dict.fromkeys(signature.symbols, 1)
+    return [Case({**ones, "T": length}, "ordinary", (seed + length) % 2**32) for length in lengths]
+
+
 def make_inputs(signature: Signature, case: Case, example: Mapping[str, Array] | None = None) -> dict[str, Array]:
     """The input arrays of a case; with an example, its values cut or repeated to the case's sizes."""
     return {
