@@ -11,7 +11,8 @@ from typing import Any
 
 from onnxscript.values import TracedOnnxFunction
 
-_PARSED = TracedOnnxFunction.function_ir
+_NAME = "function_ir"
+_PARSED = vars(TracedOnnxFunction)[_NAME]
 
 
 class _Unparsed:
@@ -28,8 +29,8 @@ class _Unparsed:
 @contextmanager
 def unparsed() -> Iterator[None]:
     """Within the block onnxscript's traced functions are parsed no sooner than needed; restored afterwards."""
-    TracedOnnxFunction.function_ir = property(_Unparsed)
+    setattr(TracedOnnxFunction, _NAME, property(_Unparsed))
     try:
         yield
     finally:
-        TracedOnnxFunction.function_ir = _PARSED
+        setattr(TracedOnnxFunction, _NAME, _PARSED)
