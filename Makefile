@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export test lint types wheel wild wild-check calibrate large clean
+.PHONY: export test lint types wheel wild wild-check bench calibrate large clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -25,6 +25,7 @@ types: $(READY)
 	rm -rf build/types
 	$(PIP) install --no-deps --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p rnn_export
+	MYPYPATH=build/types $(BIN)/mypy -p benchmarks
 
 # Installs the wheel in an environment of its own and exports from there, outside the checkout.
 wheel: $(READY)
@@ -45,6 +46,15 @@ wild-check: build/wild/.ready
 build/wild/.ready: $(READY) tests/wild/requirements.txt
 	rm -rf build/wild
 	$(PIP) install --no-deps --target build/wild -r tests/wild/requirements.txt
+	touch $@
+
+# Timings beside what a user would pick instead; writes docs/benchmarks.md, .json and the plots. On a quiet machine.
+# BENCH_ARGS="--only LSTM --threads 1 --quick" measures a part; BENCH_ARGS=--help says what else there is.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+$(VENV)/.bench: $(READY)
+	$(PIP) install -c constraints.txt -e '.[bench]'
 	touch $@
 
 # How far correct exports come to their limit; docs/parity.md quotes it.

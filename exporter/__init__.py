@@ -1,7 +1,8 @@
 """Recurrent PyTorch models out of Python, correctly: export to ONNX and TorchScript, and proof that they are right.
 
 `load`, `export_onnx`, `export_torchscript` and `verify` are the command line's words; they and what they take and
-return are all there is. Names are imported when first used, so that `import rnn_export` does not import torch.
+return are all there is, and `Stream`, which runs what was exported. Names are imported when first used, so that
+`import rnn_export` does not import torch, nor does `Stream`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _HOMES = {
     "Signature": "signature",
     "SignatureError": "errors",
     "Source": "loading",
+    "Stream": "stream",
     "TensorSpec": "signature",
     "UnavailableError": "errors",
     "Verification": "verify",
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from .recurrence import recur as recur
     from .signature import Signature as Signature
     from .signature import TensorSpec as TensorSpec
+    from .stream import Stream as Stream
     from .verify import Verification as Verification
     from .verify import verify as verify
 

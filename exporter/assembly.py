@@ -45,21 +45,29 @@ class Exported:
 
 
 def assemble(
-    prepared: Prepared, folder: Path, out: Path, name: str, artifact: Artifact, notes: Sequence[str], verify: bool
+    prepared: Prepared,
+    folder: Path,
+    out: Path,
+    name: str,
+    artifact: Artifact,
+    notes: Sequence[str],
+    verify: bool,
+    whole: Path | None = None,
 ) -> Exported:
     """Prove the model file `name` in `folder`, and complete the folder to the bundle that will stand at `out`.
+
+    `whole` is the same graph with the model's own weights, where `name` has smaller ones. It must be as right as
+    PyTorch is: what the bound of smaller weights allows is then left to their rounding alone.
 
     Raises:
         ParityError: the file computes something else than PyTorch.
         CaptureError: it computes the same in one pass, and something else in chunks.
     """
     expected = _expected(prepared, artifact, everything=verify)
-    report = _prove(prepared, folder, name, artifact, expected) if verify else None
-    if report is not None and report.mixes_steps:
-        raise cannot_stream(report.failure)
-    if report is not None and not report.passed:
-        raise ParityError(report.failure, report)
-    proved = replace(artifact, parity=report.to_json() if report else None)
+    if verify and whole is not None:
+        _demand(_prove(prepared, whole.parent, whole.name, replace(artifact, precision=None), expected))
+    report = _demand(_prove(prepared, folder, name, artifact, expected)) if verify else None
+    proved = _proved(artifact, report)
     manifest = Manifest(
         name=prepared.source.name if prepared.source else type(prepared.model).__name__,
         signature=prepared.signature,
@@ -78,8 +86,23 @@ def assemble(
     artifacts = dict(sorted({**manifest.artifacts, **kept}.items()))
     write_manifest(folder, replace(manifest, artifacts=artifacts, files=listed))
     sizes = {**{file: entry.bytes for file, entry in listed.items()}, MANIFEST: (folder / MANIFEST).stat().st_size}
-    said = (*notes, *_range_notes(prepared.signature), *dropped)
+    said = (*notes, *_precision_notes(proved), *_range_notes(prepared.signature), *dropped)
     return Exported(out, dict(sorted(sizes.items())), report, said)
+
+
+def _demand(report: Report) -> Report:
+    if report.mixes_steps:
+        raise cannot_stream(report.failure)
+    if not report.passed:
+        raise ParityError(report.failure, report)
+    return report
+
+
+def _proved(artifact: Artifact, report: Report | None) -> Artifact:
+    if report is None:
+        return artifact
+    precision = artifact.precision and artifact.precision.measured(report)
+    return replace(artifact, parity=report.to_json(), precision=precision)
 
 
 def _expected(prepared: Prepared, artifact: Artifact, *, everything: bool) -> list[Expected]:
@@ -142,11 +165,15 @@ def _is_same_model(older: Manifest, newer: Manifest) -> bool:
 
 def _write_weights(prepared: Prepared, folder: Path) -> str:
     """Store the weights where the model can be built again from its source; returns their sha256."""
-    state = {
-        name: value.detach().cpu().contiguous().clone()
-        for name, value in prepared.model.state_dict().items()
-        if isinstance(value, Tensor)
-    }
+    state: dict[str, Tensor] = {}
+    stored: set[int] = set()
+    for name, value in prepared.model.state_dict().items():
+        if isinstance(value, Tensor):
+            tensor = value.detach().cpu().contiguous()
+            # safetensors takes no two tensors that share memory; where none do, there is no need for a copy of all.
+            shared = tensor.untyped_storage().nbytes() != tensor.nbytes or tensor.data_ptr() in stored
+            state[name] = tensor.clone() if shared else tensor
+            stored.add(tensor.data_ptr())
     if prepared.source is None:
         return hashlib.sha256(safetensors.torch.save(state)).hexdigest()
     safetensors.torch.save_file(state, folder / WEIGHTS)
@@ -174,6 +201,19 @@ def _range_notes(signature: Signature) -> list[str]:
         for name, spec in signature.inputs.items()
         if spec.dtype.startswith("int") and spec.range is None
     ]
+
+
+def _precision_notes(artifact: Artifact) -> list[str]:
+    precision = artifact.precision
+    return (
+        [
+            f"{precision.weights} weights: {output} is off by at most {error.relative:.1e} of its scale "
+            f"(allowed {precision.bound:.1e}), {error.vs_eager:.1e} apart from PyTorch in float32."
+            for output, error in (precision.error or {}).items()
+        ]
+        if precision
+        else []
+    )
 
 
 def _versions() -> dict[str, str]:

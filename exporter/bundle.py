@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from .errors import BundleError
 from .manifest import MANIFEST, FileEntry, Manifest, read_manifest
 
@@ -40,12 +38,20 @@ def read_bundle(folder: Path) -> Manifest:
     """
     manifest = read_manifest(folder)
     for name, entry in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise BundleError(f"{path} is missing, though {MANIFEST} lists it. Export the model again.")
-        if hash_file(path) != entry:
-            raise BundleError(f"{path} is not as it was written (its sha256 differs). Export the model again.")
+        check_file(folder / name, entry)
     return manifest
+
+
+def check_file(path: Path, entry: FileEntry) -> None:
+    """Compare a file of a bundle with what its manifest says.
+
+    Raises:
+        BundleError: it is missing, or is not as it was written.
+    """
+    if not path.is_file():
+        raise BundleError(f"{path} is missing, though {MANIFEST} lists it. Export the model again.")
+    if hash_file(path) != entry:
+        raise BundleError(f"{path} is not as it was written (its sha256 differs). Export the model again.")
 
 
 @contextmanager
@@ -57,6 +63,8 @@ def replacing(out: Path) -> Iterator[Path]:
     Raises:
         BundleError: `out` holds something that is not a bundle, or cannot be written.
     """
+    from safetensors import SafetensorError  # reading a bundle needs none
+
     out = out.resolve()
     _check_replaceable(out)
     try:

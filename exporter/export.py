@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import onnx_ir as ir
 from torch import nn
 
 from .assembly import Exported, assemble
 from .bundle import replacing
-from .capture import Bounds, capture
+from .capture import Captured, capture
 from .evaluation import as_python, check_same, evaluating, unwrap
+from .finishing import finish
+from .int8_weights import check_weights
 from .loading import Source
-from .lowering import OPSET, lower
+from .lowering import OPSET, translate
 from .manifest import Artifact
 from .onnx_file import write_onnx
-from .passes import check_opset, describe, expose_states, optimize
+from .passes import check_opset
+from .precision import choose_precision
 from .preparation import Example, Prepared, Progress, prepare, silent
 from .signature import Signature
+from .targets import Choice, Lowering, Target, forms_for
 from .torchscript import Method, compile_torchscript
+from .tuning import check_tuning, fastest
 
 __all__ = ["Exported", "export_onnx", "export_torchscript"]
 
 ONNX = "model.onnx"
+WHOLE = "model.float32.onnx"
 TORCHSCRIPT = "model.pt"
 
 
@@ -35,6 +44,11 @@ def export_onnx(
     verify: bool = True,
     opset: int = OPSET,
     stateful: bool = False,
+    quantize: str | None = None,
+    max_error: float | None = None,
+    lowering: Lowering = "auto",
+    target: Target = "cpu",
+    tune: Sequence[Mapping[str, int]] = (),
     seed: int = 0,
     source: Source | None = None,
     progress: Progress = silent,
@@ -49,6 +63,11 @@ def export_onnx(
         verify: compare with PyTorch before anything is written.
         opset: of the standard ONNX operators.
         stateful: make the hidden states of recurrent layers inputs and outputs, so that a stream can be fed in chunks.
+        quantize: "int8" stores the weights of recurrent and linear layers so, with a scale per channel.
+        max_error: what that may cost, relative to each output's scale; None takes the bound of docs/precision.md.
+        lowering: recurrent layers as ONNX's own operators, as `Scan`, or for each kind what is faster on the target.
+        target: where the file is to run; it is proved on the CPU whatever the target.
+        tune: sizes such as `{"T": 1, "N": 1}` to time the forms at on this machine, which then decides.
         seed: for the values of the test cases.
         source: where the model came from, as `load` gives it, so that the bundle can be verified afresh.
         progress: called with a stage's name, and how much of it is done out of how much.
@@ -57,24 +76,46 @@ def export_onnx(
         ParityError: the exported model computes something else than PyTorch.
         CaptureError: the model cannot be exported as it stands, or not be fed in chunks.
         UnavailableError: ONNX Runtime has no kernel for an operator of the model.
-        InputError: the model, signature, example, opset or folder does not fit.
+        InputError: the model, signature, example, opset, sizes to tune for or folder does not fit.
     """
     check_opset(opset)
+    precision = choose_precision(quantize, max_error)
+    int8 = precision is not None
+    forms = forms_for(lowering, target, stateful=stateful, int8=int8)
+    check_tuning(signature, tune, lowering)
     given = unwrap(model)
     model = as_python(given)
-    with replacing(Path(out)) as folder, evaluating(model) as notes, evaluating(given):
+    with (
+        replacing(Path(out)) as folder,
+        tempfile.TemporaryDirectory() as beside,
+        evaluating(model) as notes,
+        evaluating(given),
+    ):
         prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
         if model is not given:
             check_same(given, model, prepared.tensors)
         notes.extend(_state_notes(prepared))
-        graph, bounds = _onnx_graph(prepared, notes)
-        progress("optimize", 0, 1)
-        optimize(graph, prepared.signature, opset)
-        stream = expose_states(graph, prepared.signature) if stateful else None
-        describe(graph, prepared.signature, stream)
-        write_onnx(graph, folder / ONNX)
-        artifact = Artifact("onnxruntime:cpu", "torch.export", opset, bounds, None, stream)
-        return assemble(prepared, folder, Path(out), ONNX, artifact, notes, verify)
+        captured = _capture(prepared, notes)
+        progress("lower", 0, 1)
+        translated = translate(captured, prepared.signature)
+        build = partial(finish, translated, prepared.signature, opset=opset, stateful=stateful, int8=int8)
+        graph, timings = fastest(build, forms, prepared, tune, int8=int8) if tune else (build(forms), [])
+        notes += [str(timing) for timing in timings]
+        notes += [f"'{name}' is a Scan: {why}." for name, why in graph.bound.items() if lowering == "native"]
+        write_onnx(graph.model, folder / ONNX)
+        check_weights(folder / ONNX, graph.quantized)
+        graph = replace(graph, quantized={})  # for what follows needs their room
+        choice = Choice(target, graph.forms, tuple(timings))
+        artifact = Artifact(
+            "onnxruntime:cpu", "torch.export", opset, captured.bounds, None, graph.stream, choice, precision
+        )
+        whole = Path(beside) / WHOLE if int8 and verify else None
+        if whole is not None:
+            write_onnx(build({**forms, **graph.forms}, int8=False).model, whole)
+        # The graph has the weights a second time, and rewrite rules hold on to it; what follows needs the room.
+        for value in graph.model.graph.initializers.values():
+            value.const_value = None
+        return assemble(prepared, folder, Path(out), ONNX, artifact, notes, verify, whole)
 
 
 def export_torchscript(
@@ -110,21 +151,16 @@ def export_torchscript(
         return assemble(prepared, folder, Path(out), TORCHSCRIPT, artifact, notes, verify)
 
 
-def _onnx_graph(prepared: Prepared, notes: list[str]) -> tuple[ir.Model, Bounds]:
-    """The unoptimized graph, and within which sizes it holds; what is to be said is added to the notes."""
+def _capture(prepared: Prepared, notes: list[str]) -> Captured:
+    """The captured program; what is to be said of it is added to the notes."""
     prepared.progress("capture", 0, 1)
     captured = capture(prepared.model, prepared.signature, prepared.tensors)
-    prepared.progress("lower", 0, 1)
     notes += [
         f"{name} is taken to be at most {bound['max']}: beyond it the model cannot run or takes another path."
         for name, bound in captured.bounds.items()
         if "max" in bound
     ]
-    graph = lower(captured.program)
-    # The capture has the inputs as PyTorch flattens forward's arguments.
-    inputs = dict(zip(captured.inputs, graph.graph.inputs, strict=True))
-    graph.graph.inputs[:] = [inputs[name] for name in prepared.signature.inputs]
-    return graph, captured.bounds
+    return captured
 
 
 def _state_notes(prepared: Prepared) -> list[str]:

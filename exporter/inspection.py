@@ -21,7 +21,8 @@ from .onnx_file import METADATA_PREFIX, all_graphs, all_nodes, read_onnx
 class Inspection:
     """One model file; inputs and outputs as text such as `float32[T, N, 100]`, `?` where the file does not say.
 
-    `states` are those that a stream carries, by input name, as `State.to_json` has them.
+    `states` are those that a stream carries, by input name, as `State.to_json` has them. `weights` says how many of
+    the parameters are held in which dtype; the scales of int8 weights are none of them.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class Inspection:
     states: Mapping[str, Mapping[str, Any]]
     operators: Mapping[str, int]
     parameters: int
+    weights: Mapping[str, int]
     bytes: int
 
     def to_json(self) -> dict[str, Any]:
@@ -61,23 +63,23 @@ def _inspect_onnx(path: Path) -> Inspection:
     model = read_onnx(path, weights=False)
     properties = {entry.key: entry.value for entry in model.metadata_props}
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    weights = {tensor.name: prod(tensor.dims) for tensor in _initializers(model.graph) if _is_float(tensor)}
-    external = {
-        entry.value
-        for tensor in _initializers(model.graph)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
+    tensors = {tensor.name: tensor for tensor in _initializers(model.graph)}
+    weights = Counter[str]()
+    for tensor in tensors.values():
+        if _is_weight(tensor, tensors):
+            weights[_dtype(tensor.data_type)] += prod(tensor.dims)
+    external = {entry.value for tensor in tensors.values() for entry in tensor.external_data if entry.key == "location"}
     beside = [path.parent / name for name in external]
     return Inspection(
         path=path,
         format=f"ONNX, opset {opset}, IR {model.ir_version}",
         made_by=" ".join(filter(None, (model.producer_name, model.producer_version))),
-        inputs={value.name: _describe(value) for value in model.graph.input if value.name not in weights},
+        inputs={value.name: _describe(value) for value in model.graph.input if value.name not in tensors},
         outputs={value.name: _describe(value) for value in model.graph.output},
         states=json.loads(properties.get(f"{METADATA_PREFIX}.states", "{}")),
         operators=dict(Counter(node.op_type for node in all_nodes(model.graph)).most_common()),
-        parameters=sum(weights.values()),
+        parameters=weights.total(),
+        weights=dict(weights.most_common()),
         bytes=sum(file.stat().st_size for file in (path, *beside) if file.is_file()),
     )
 
@@ -87,13 +89,21 @@ def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
         yield from inner.initializer
 
 
-def _is_float(tensor: onnx.TensorProto) -> bool:
-    return bool(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).kind == "f")
+def _is_weight(tensor: onnx.TensorProto, tensors: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether it is a float tensor or int8 weights; the scales and zero points that lie beside those are neither."""
+    weight, _, role = tensor.name.rstrip("_").rpartition(".")
+    if role in ("scale", "zero") and f"{weight}.int8" in tensors:
+        return False
+    return _dtype(tensor.data_type).startswith(("float", "bfloat", "int8"))
+
+
+def _dtype(kind: int) -> str:
+    return str(onnx.helper.tensor_dtype_to_np_dtype(kind).name)
 
 
 def _describe(value: onnx.ValueInfoProto) -> str:
     kind = value.type.tensor_type
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name if kind.elem_type else "?"
+    dtype = _dtype(kind.elem_type) if kind.elem_type else "?"
     dims = [dim.dim_param or (str(dim.dim_value) if dim.HasField("dim_value") else "?") for dim in kind.shape.dim]
     return f"{dtype}[{', '.join(dims)}]"
 
@@ -106,6 +116,9 @@ def _inspect_torchscript(path: Path) -> Inspection:
     nodes = list(_script_nodes(graph))
     constants = [node.t("value") for node in nodes if node.kind() == "prim::Constant" and _holds_tensor(node)]
     parameters = [*module.parameters(), *(tensor for tensor in constants if tensor.is_floating_point())]
+    weights = Counter[str]()
+    for tensor in parameters:
+        weights[str(tensor.dtype).removeprefix("torch.")] += tensor.numel()
     kinds = Counter(node.kind().removeprefix("aten::") for node in nodes if node.kind().startswith("aten::"))
     return Inspection(
         path=path,
@@ -115,7 +128,8 @@ def _inspect_torchscript(path: Path) -> Inspection:
         outputs={f"[{i}]": str(value.type()) for i, value in enumerate(graph.outputs())},
         states={},
         operators=dict(kinds.most_common()),
-        parameters=sum(tensor.numel() for tensor in parameters),
+        parameters=weights.total(),
+        weights=dict(weights.most_common()),
         bytes=path.stat().st_size,
     )
 

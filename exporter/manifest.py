@@ -11,11 +11,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from .errors import BundleError
+from .precision import Precision
 from .signature import Signature, TensorSpec
 from .states import Stream
+from .targets import Choice
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -35,6 +35,8 @@ class Artifact:
 
     `bounds` are sizes that the capture took for bounds, such as `{"T": {"max": 300}}`; cases lie at and beyond them.
     `stream` says how a file with explicit states is fed in chunks: its inputs are the model's and those states.
+    `precision` says what smaller weights cost; None where they are the model's own.
+    `lowering` says what an ONNX file was written for, and is None for TorchScript.
     """
 
     runtime: str
@@ -43,13 +45,28 @@ class Artifact:
     bounds: Mapping[str, Mapping[str, int]]
     parity: Mapping[str, Any] | None
     stream: Stream | None = None
+    lowering: Choice | None = None
+    precision: Precision | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "stream": self.stream and self.stream.to_json()}
+        return {
+            **vars(self),
+            "stream": self.stream and self.stream.to_json(),
+            "precision": self.precision and self.precision.to_json(),
+            "lowering": self.lowering and self.lowering.to_json(),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Artifact:
-        return cls(**{**data, "stream": data["stream"] and Stream.from_json(data["stream"])})
+        stream, precision, lowering = data["stream"], data["precision"], data["lowering"]
+        return cls(
+            **{
+                **data,
+                "stream": stream and Stream.from_json(stream),
+                "precision": precision and Precision.from_json(precision),
+                "lowering": lowering and Choice.from_json(lowering),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -112,17 +129,45 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         BundleError: there is none, it is malformed, or it was changed after it was written.
     """
+    import jsonschema  # takes as long to import as all else that a stream needs
+
+    data = _read(folder)
+    try:
+        jsonschema.validate(data, schema())
+    except jsonschema.ValidationError as error:
+        raise _malformed(folder, error.message) from error
+    return _unsealed(folder, data)
+
+
+def read_sealed(folder: Path) -> Manifest:
+    """Read `manifest.json` on the word of its own hash: what an export wrote fits the schema.
+
+    Raises:
+        BundleError: there is none, or it is not as an export of this version wrote it.
+    """
+    data = _read(folder)
+    if not isinstance(data, dict) or data.get("format") != FORMAT or "sha256" not in data:
+        raise _malformed(folder, f"it is not of format {FORMAT}")
+    return _unsealed(folder, data)
+
+
+def _read(folder: Path) -> Any:
     path = folder / MANIFEST
     if not path.is_file():
         raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}. Give a folder that an export wrote.")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        jsonschema.validate(data, schema())
-    except (ValueError, jsonschema.ValidationError) as error:
-        reason = error.message if isinstance(error, jsonschema.ValidationError) else str(error)
-        raise BundleError(f"{path} is not a manifest ({reason[:120]}). Export the model again.") from error
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _malformed(folder, str(error)) from error
+
+
+def _malformed(folder: Path, reason: str) -> BundleError:
+    return BundleError(f"{folder / MANIFEST} is not a manifest ({reason[:120]}). Export the model again.")
+
+
+def _unsealed(folder: Path, data: dict[str, Any]) -> Manifest:
     if data.pop("sha256") != _digest(data):
-        raise BundleError(f"{path} was changed after it was written. Export the model again.")
+        raise BundleError(f"{folder / MANIFEST} was changed after it was written. Export the model again.")
     return _from_json(data)
 
 

@@ -9,12 +9,16 @@ import onnx
 import onnx_ir as ir
 
 from .errors import BundleError, CaptureError, first_line
+from .weights_last import write_weights_last
 
 # What the keys of a model's metadata_props begin with: rnn_export.version, .inputs, .outputs, .states.
 METADATA_PREFIX = "rnn_export"
 
 # A protobuf message holds less than 2 GiB; weights beyond this many bytes go to a file beside it.
 INLINE_LIMIT = 1_500_000_000
+
+# Initializers of more bytes than this are weights; a smaller one may be a shape, which shape inference reads.
+_LARGE = 4096
 
 
 def read_onnx(path: Path, *, weights: bool = True) -> onnx.ModelProto:
@@ -35,27 +39,49 @@ def read_onnx(path: Path, *, weights: bool = True) -> onnx.ModelProto:
 
 
 def write_onnx(model: ir.Model, path: Path) -> None:
-    """Write a model and check it; large weights go to `<name>.data` beside it.
+    """Check a model and write it; weights beyond `INLINE_LIMIT` in all go to `<name>.data` beside it.
 
     Raises:
         CaptureError: the graph is not valid ONNX.
     """
-    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
-    external = f"{path.name}.data" if size > INLINE_LIMIT else None
-    ir.save(model, path, external_data=external)
-    check_onnx(path)
+    initializers = model.graph.initializers.items()
+    weights = {name: value.const_value for name, value in initializers if value.const_value and _is_large(value)}
+    skeleton = _without_weights(model)
+    _check(skeleton)
+    if sum(weight.nbytes for weight in weights.values()) > INLINE_LIMIT:
+        ir.save(model, path, external_data=f"{path.name}.data")
+        return
+    del skeleton.graph.input[len(model.graph.inputs) :]
+    write_weights_last(skeleton, weights, path)
 
 
-def check_onnx(path: Path) -> None:
-    """The full checker and strict shape inference, on the file.
+def _is_large(value: ir.Value) -> bool:
+    """Whether an initializer is a weight that neither checks nor shape inference have to look into."""
+    return value.const_value is not None and value.const_value.nbytes > _LARGE
+
+
+def _without_weights(model: ir.Model) -> onnx.ModelProto:
+    """The model in which large initializers are inputs, after its own."""
+    light = model.clone()
+    for name, value in list(light.graph.initializers.items()):
+        if _is_large(value):
+            assert value.const_value is not None
+            value.type, value.shape = ir.TensorType(value.const_value.dtype), ir.Shape(value.const_value.shape.numpy())
+            del light.graph.initializers[name]
+            value.const_value = None
+            light.graph.inputs.append(value)
+    return ir.to_proto(light)
+
+
+def _check(proto: onnx.ModelProto) -> None:
+    """The full checker and strict shape inference.
 
     Raises:
         CaptureError: the graph is not valid ONNX.
     """
     try:
-        onnx.checker.check_model(str(path), full_check=True)
-        graph = onnx.load(path, load_external_data=False)
-        onnx.shape_inference.infer_shapes(graph, check_type=True, strict_mode=True, data_prop=True)
+        onnx.checker.check_model(proto, full_check=True)
+        onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise CaptureError(f"The exported graph is not valid ONNX ({first_line(error)}). Report this.") from error
 

@@ -41,6 +41,7 @@ def prove(
         traced=traced,
         seed=seed,
         typical=typical,
+        bound=0.0 if artifact.precision is None else artifact.precision.bound,
         advance=advance,
     )
 

@@ -12,6 +12,7 @@ import click
 from .. import __version__
 from ..errors import ParityError, RnnExportError
 from .inspect import inspect
+from .latency import latency
 from .models import models
 from .onnx import onnx
 from .torchscript import torchscript
@@ -75,3 +76,4 @@ main.add_command(onnx)
 main.add_command(torchscript)
 main.add_command(verify)
 main.add_command(inspect)
+main.add_command(latency)

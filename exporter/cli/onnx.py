@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from .options import bundle_folder, choice, model_options, output_options
+from ..targets import LOWERINGS, TARGETS, Lowering, Target
+from .options import bundle_folder, choice, model_options, output_options, parse_sizes
 from .show import finish_export, progress
 
 
@@ -19,12 +20,44 @@ from .show import finish_export, progress
     is_flag=True,
     help="Make the hidden states of recurrent layers inputs and outputs, so that a stream can be fed in chunks.",
 )
+@click.option("--quantize", type=click.Choice(["int8"]), help="Store weights as int8, with a scale per channel.")
+@click.option(
+    "--max-error",
+    type=float,
+    metavar="E",
+    help="The largest error that --quantize may cause, relative to each output's scale.  [default: 0.09]",
+)
+@click.option(
+    "--lowering",
+    type=click.Choice(LOWERINGS),
+    default="auto",
+    show_default=True,
+    help="Write recurrent layers as ONNX's own operators or as Scan; auto takes what is faster on the target.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(TARGETS),
+    default="cpu",
+    show_default=True,
+    help="Where the file is to run. It is proved in ONNX Runtime on the CPU, whatever the target.",
+)
+@click.option(
+    "--tune",
+    multiple=True,
+    metavar="SIZES",
+    help="Time the forms on this machine at sizes such as 'T=1,N=1', and take the fastest. Repeatable.",
+)
 @output_options
 def onnx(
     out: Path | None,
     no_verify: bool,
     opset: int,
     stateful: bool,
+    quantize: str | None,
+    max_error: float | None,
+    lowering: Lowering,
+    target: Target,
+    tune: tuple[str, ...],
     as_json: bool,
     quiet: bool,
     debug: bool,
@@ -43,6 +76,11 @@ def onnx(
             verify=not no_verify,
             opset=opset,
             stateful=stateful,
+            quantize=quantize,
+            max_error=max_error,
+            lowering=lowering,
+            target=target,
+            tune=[parse_sizes(text) for text in tune],
             seed=model.seed,
             source=loaded.source,
             progress=advance,

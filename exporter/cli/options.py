@@ -59,6 +59,19 @@ def bundle_folder(out: Path | None, source: Source) -> Path:
     return out or Path("artifacts") / source.name
 
 
+def parse_sizes(text: str) -> dict[str, int]:
+    """Sizes of dimensions, from text such as `T=35,N=32`."""
+    from ..errors import InputError
+
+    sizes = {}
+    for part in text.split(","):
+        name, equals, size = (piece.strip() for piece in part.partition("="))
+        if not equals or not name or not size.isdecimal():
+            raise InputError(f"'{text}' gives no sizes. Write a number for each dimension, such as 'T=1,N=1'.")
+        sizes[name] = int(size)
+    return sizes
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What to export and where to."""
     for option in reversed(_MODEL_OPTIONS):

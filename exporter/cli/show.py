@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..assembly import Exported
     from ..inspection import Inspection
+    from ..latency import Latency
     from ..parity import Report
     from ..parity.report import CaseResult
 
@@ -25,10 +26,11 @@ _STAGES = {
     "check": "Checking the model",
     "capture": "Capturing the model",
     "lower": "Lowering to ONNX",
-    "optimize": "Optimizing the graph",
+    "tune": "Timing the forms",
     "compile": "Compiling to TorchScript",
     "reference": "Computing the reference",
     "verify": "Comparing with PyTorch",
+    "measure": "Timing single steps",
 }
 
 
@@ -114,9 +116,29 @@ def print_inspection(inspection: Inspection) -> None:
         table.add_row("state", _state_row(before, state))
     operators = ", ".join(f"{name} {count}" for name, count in inspection.operators.items())
     table.add_row("operators", operators)
-    table.add_row("parameters", f"{inspection.parameters:,}")
+    table.add_row("parameters", f"{inspection.parameters:,}{_held_in(inspection.weights)}")
     table.add_row("size", _size(inspection.bytes))
     console.print(table)
+
+
+def print_latency(found: Latency) -> None:
+    """Percentiles of a step, and what bounds it."""
+    console = _console()
+    sizes = "".join(f", {name}={size}" for name, size in found.sizes.items())
+    table = _table("", "", right=[1])
+    table.show_header = False
+    for name, seconds in (("p50", found.p50), ("p99", found.p99), ("p99.9", found.p999), ("limit", found.limit)):
+        table.add_row(name, f"{seconds * 1e6:,.1f} us")
+    table.add_row("steps per second", f"{found.steps_per_second:,.0f}")
+    table.add_row("weights per step", _size(found.weight_bytes))
+    table.add_row("weights per second", f"{found.weight_rate / 1e9:.1f} GB/s")
+    table.add_row("this machine reads", f"{found.read_rate / 1e9:.1f} GB/s")
+    console.print(f"\n[bold]{found.steps:,} single steps{sizes}[/bold]", highlight=False)
+    console.print(table)
+
+
+def _held_in(weights: Mapping[str, int]) -> str:
+    return f" ({', '.join(f'{dtype} {count:,}' for dtype, count in weights.items())})" if len(weights) > 1 else ""
 
 
 def _state_row(before: str, state: Mapping[str, Any]) -> str:
@@ -149,7 +171,8 @@ def _verdict(report: Report) -> str:
         for verdict in ("PASS", "KNOWN", "REFUSED", "FAIL")
         if report.count(verdict)
     ]
-    measure = "PyTorch's own error against float64" if report.reference == "float64" else "stated tolerances"
+    own = "PyTorch's own error against float64" if report.reference == "float64" else "stated tolerances"
+    measure = f"{report.bound:g} of each output's scale" if report.bound else own
     word, style = ("PASS", "bold green") if report.passed else ("FAIL", "bold red")
     share = f"; the largest error is {report.ratio:.0%} of its limit" if report.ratio < 1e6 else ""
     return f"[{style}]{word}[/]  {', '.join(counts)} of {len(report.cases)} cases{share}. Limits: {measure}."

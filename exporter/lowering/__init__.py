@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
-from torch.export import ExportedProgram
 
 from ..capture.operators import DOMAIN
+from ..targets import Form, Forms
 from .native import lower_native
 from .ragged import Padded, Ragged
 from .scan import lower_scan
 from .stack import Stack, read_stack
 from .translate import OPSET, translate
 
-__all__ = ["OPSET", "lower"]
+__all__ = ["OPSET", "Lowered", "lower", "translate"]
+
+_FORMS: Mapping[Form, Callable[[Stack, ir.tape.Tape], list[ir.Value]]] = {"native": lower_native, "scan": lower_scan}
 
 
-def lower(program: ExportedProgram) -> ir.Model:
-    """The ONNX model of a captured program, at opset `OPSET`, in standard operators only.
+@dataclass(frozen=True)
+class Lowered:
+    """The ONNX model at opset `OPSET`, and the form that each kind of layer in it got.
+
+    A layer that has no native operator is among `bound`, by name, with why.
+    """
+
+    model: ir.Model
+    forms: Forms
+    bound: Mapping[str, str]
+
+
+def lower(translated: ir.Model, forms: Forms) -> Lowered:
+    """A translated program in standard operators only; the one that is given stays as it is.
+
+    Args:
+        translated: what `translate` made of a captured program.
+        forms: the form of each kind of layer, as `targets.forms_for` gives them.
 
     Raises:
-        CaptureError: an operator has no ONNX form, or a recurrent layer's weights are not constants.
+        CaptureError: a recurrent layer's weights are not constants.
     """
-    model = translate(program)
+    model = translated.clone()
     tape = ir.tape.Tape()
     ragged: dict[ir.Graph, Ragged] = {}
+    choice = _Choice(forms)
     for node in [node for node in ir.traversal.RecursiveGraphIterator(model.graph) if node.domain == DOMAIN]:
         assert isinstance(node.graph, ir.Graph)
-        _replace(node.graph, node, tape, ragged.setdefault(node.graph, Ragged(tape)))
+        _replace(node.graph, node, tape, ragged.setdefault(node.graph, Ragged(tape)), choice)
     if model.graph in ragged:
         ragged[model.graph].name_sizes(model.graph)
     _drop_unused_initializers(model.graph)
@@ -38,13 +57,34 @@ def lower(program: ExportedProgram) -> ir.Model:
             value.name = f"{value.name}_"
         model.graph.register_initializer(value)
     model.opset_imports.pop(DOMAIN, None)
-    return model
+    return Lowered(model, choice.taken, choice.bound)
 
 
-def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape, ragged: Ragged) -> None:
+class _Choice:
+    """Takes a form for each stack, and remembers which."""
+
+    def __init__(self, forms: Forms) -> None:
+        self._forms = forms
+        self.taken: dict[str, Form] = {}
+        self.bound: dict[str, str] = {}
+
+    def of(self, stack: Stack) -> Form:
+        if stack.is_projected:
+            self.bound[stack.prefix] = "ONNX's LSTM has no projection"
+            return "scan"
+        form = self._forms[stack.kind]
+        if stack.lengths is not None:
+            form = self._forms.get("lengths", form)
+        if stack.dtype == ir.DataType.DOUBLE:
+            form = self._forms.get("float64", form)
+        self.taken[stack.kind] = form
+        return form
+
+
+def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape, ragged: Ragged, choice: _Choice) -> None:
     before = len(tape.nodes)
     lowering = {"pack": ragged.pack, "pad": ragged.pad}.get(node.op_type)
-    values = _recurrence(node, tape, ragged) if lowering is None else lowering(node)
+    values = _recurrence(node, tape, ragged, choice) if lowering is None else lowering(node)
     for old, new in zip(node.outputs, values, strict=True):
         new.type, new.shape = old.type, old.shape
     graph.insert_before(node, tape.nodes[before:])
@@ -52,22 +92,15 @@ def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape, ragged: Ragged)
     graph.remove(node, safe=True)
 
 
-def _recurrence(node: ir.Node, tape: ir.tape.Tape, ragged: Ragged) -> list[ir.Value]:
+def _recurrence(node: ir.Node, tape: ir.tape.Tape, ragged: Ragged, choice: _Choice) -> list[ir.Value]:
     """What takes a stack's place: over packed data, y is packed again."""
     stack = read_stack(node)
+    lowering = _FORMS[choice.of(stack)]
     lengths = stack.lengths
     if lengths is None:
-        return _lowering(stack)(stack, tape)
-    padded = replace(stack, x=ragged.padded(stack.x, lengths).value)
-    y, *finals = _lowering(padded)(padded, tape)
+        return lowering(stack, tape)
+    y, *finals = lowering(replace(stack, x=ragged.padded(stack.x, lengths).value), tape)
     return [ragged.packed(Padded(y, is_zero_beyond=True), lengths), *finals]
-
-
-def _lowering(stack: Stack) -> Callable[[Stack, ir.tape.Tape], list[ir.Value]]:
-    """Native operators wherever they will do."""
-    # ONNX's LSTM has no projection. ONNX Runtime 1.32 has no float64 kernel for RNN, and its GRU and LSTM raise "does
-    # not support double yet", while all that a Scan is made of runs in float64.
-    return lower_scan if stack.is_projected or stack.dtype == ir.DataType.DOUBLE else lower_native
 
 
 def _drop_unused_initializers(graph: ir.Graph) -> None:

@@ -1,21 +1,19 @@
 """Recurrence as an ONNX `Scan` over time per layer and direction, with the input's product taken out of the loop.
 
-Sources: ONNX operator specification, Scan-16 and later; the equations in the documentation of torch.nn.RNN, GRU and
-LSTM. The gates keep PyTorch's order: r, z, n of a GRU and i, f, g, o of an LSTM.
+Source: ONNX operator specification, Scan-16 and later. What one step is made of, `steps` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
 from .graph import constant_array, initializer
 from .ragged import Lengths
-from .stack import GATES, Layer, Stack
-
-Weights = Mapping[str, ir.Value]
+from .stack import Layer, Stack
+from .steps import STEPS, Step, Weights
 
 
 def lower_scan(stack: Stack, tape: ir.tape.Tape) -> list[ir.Value]:
@@ -59,21 +57,20 @@ def _scan(
 ) -> Sequence[ir.Value]:
     """One direction of one layer: its final states [N, R] and [N, H], then its steps [T, N, R]."""
     suffix = f"_l{layer.index}" + ("_reverse" if direction else "")
-    # Matrices are stored as the products need them; PyTorch's are transposed.
-    weights = {
-        role: initializer(tape, f"{layer.prefix}.{role}{suffix}", np.ascontiguousarray(constant_array(value).T))
-        for role, value in layer.directions[direction].items()
-    }
-    projected = tape.op("MatMul", [x, weights["weight_ih"]])
-    if "bias_ih" in weights:
-        projected = tape.op("Add", [projected, weights["bias_ih"]])
     name = f"{layer.name}{'.reverse' if direction else ''}"
-    over = [projected] if mask is None else [projected, mask]
+    step = STEPS[stack.kind]
+    arrays = step.arrange({role: constant_array(value) for role, value in layer.directions[direction].items()})
+    weights = {role: initializer(tape, f"{layer.prefix}.{role}{suffix}", array) for role, array in arrays.items()}
+    over = [_product(tape, x, weights[matrix], weights.get(bias)) for matrix, bias in step.products]
+    widths = [arrays[matrix].shape[1] for matrix, _ in step.products]
+    body = _body(stack, tape, step, weights, widths, name)
+    if mask is not None:
+        over.append(mask)
     return tape.op_multi_out(
         "Scan",
         [*states, *over],
         {
-            "body": _body(stack, tape, weights, name),
+            "body": body,
             "num_scan_inputs": len(over),
             "scan_input_directions": [direction] * len(over),
             "scan_output_directions": [direction],
@@ -83,83 +80,44 @@ def _scan(
     )
 
 
-def _body(stack: Stack, tape: ir.tape.Tape, weights: Weights, name: str) -> ir.Graph:
-    """The step: states and the projected input [N, G*H] to the next states and the step's output [N, R].
+def _product(tape: ir.tape.Tape, x: ir.Value, matrix: ir.Value, bias: ir.Value | None) -> ir.Value:
+    product = tape.op("MatMul", [x, matrix])
+    return product if bias is None else tape.op("Add", [product, bias])
+
+
+def _body(stack: Stack, tape: ir.tape.Tape, step: Step, weights: Weights, widths: Sequence[int], name: str) -> ir.Graph:
+    """The step: states and products of the input, of those widths, to the next states and the step's output [N, R].
 
     With lengths there is a mask [N, 1] too: where it is false, the states stay as they are and the output is zero.
     """
     _, N = _time_and_batch(stack)
-    width = GATES[stack.kind] * stack.hidden_size
-    states = [
-        ir.Value(name=f"{name}.{state}", type=stack.x.type, shape=ir.Shape([N, size]))
-        for state, size in zip(stack.state_names, stack.state_sizes, strict=True)
-    ]
-    x = ir.Value(name=f"{name}.x", type=stack.x.type, shape=ir.Shape([N, width]))
-    step = ir.tape.Tape()
-    hidden = step.op("MatMul", [states[0], weights["weight_hh"]])
-    if "bias_hh" in weights:
-        hidden = step.op("Add", [hidden, weights["bias_hh"]])
-    sizes = initializer(tape, f"{stack.prefix}.gates", np.full(GATES[stack.kind], stack.hidden_size, np.int64))
-    after = _STEPS[stack.kind](step, x, hidden, states, sizes)
-    if "weight_hr" in weights:
-        after[0] = step.op("MatMul", [after[0], weights["weight_hr"]])
-    inputs = [*states, x]
+
+    def value(label: str, width: int, dtype: ir.TypeProtocol | None = stack.x.type) -> ir.Value:
+        return ir.Value(name=f"{name}.{label}", type=dtype, shape=ir.Shape([N, width]))
+
+    states = [value(*pair) for pair in zip(stack.state_names, stack.state_sizes, strict=True)]
+    inputs = [value(f"x{k or ''}", width) for k, width in enumerate(widths)]
+    record = ir.tape.Tape()
+    after = step.nodes(record, inputs, states, weights)
     if stack.lengths is None:
-        output = step.op("Identity", [after[0]])
+        output = record.op("Identity", [after[0]])
     else:
-        mask = ir.Value(name=f"{name}.mask", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([N, 1]))
+        mask = value("mask", 1, ir.TensorType(ir.DataType.BOOL))
         inputs.append(mask)
-        output = step.op("Where", [mask, after[0], _zero(stack, tape)])
-        after = [step.op("Where", [mask, new, old]) for new, old in zip(after, states, strict=True)]
-    for value, size in zip((*after, output), (*stack.state_sizes, stack.output_size), strict=True):
-        value.type, value.shape = stack.x.type, ir.Shape([N, size])
+        output = record.op("Where", [mask, after[0], _zero(stack, tape)])
+        after = [record.op("Where", [mask, new, old]) for new, old in zip(after, states, strict=True)]
+    for result, size in zip((*after, output), (*stack.state_sizes, stack.output_size), strict=True):
+        result.type, result.shape = stack.x.type, ir.Shape([N, size])
     # A name inside a body must differ from every name around it.
-    for i, node in enumerate(step.nodes):
-        for k, value in enumerate(node.outputs):
-            value.name = f"{name}.{node.op_type.lower()}_{i}_{k}"
-    return ir.Graph(inputs, [*after, output], nodes=step.nodes, name=name)
+    for i, node in enumerate(record.nodes):
+        for k, result in enumerate(node.outputs):
+            result.name = f"{name}.{node.op_type.lower()}_{i}_{k}"
+    return ir.Graph([*states, *inputs], [*after, output], nodes=record.nodes, name=name)
 
 
 def _time_and_batch(stack: Stack) -> tuple[ir.SymbolicDim | int, ir.SymbolicDim | int]:
     assert stack.x.shape is not None
     return stack.x.shape[0], stack.x.shape[1]
-
-
-def _rnn(activation: str) -> Callable[..., list[ir.Value]]:
-    def step(tape: ir.tape.Tape, x: ir.Value, hidden: ir.Value, *_: object) -> list[ir.Value]:
-        return [tape.op(activation, [tape.op("Add", [x, hidden])])]
-
-    return step
-
-
-def _gru(
-    tape: ir.tape.Tape, x: ir.Value, hidden: ir.Value, states: Sequence[ir.Value], sizes: ir.Value
-) -> list[ir.Value]:
-    x_r, x_z, x_n = tape.op_multi_out("Split", [x, sizes], {"axis": -1}, num_outputs=3)
-    h_r, h_z, h_n = tape.op_multi_out("Split", [hidden, sizes], {"axis": -1}, num_outputs=3)
-    r = tape.op("Sigmoid", [tape.op("Add", [x_r, h_r])])
-    z = tape.op("Sigmoid", [tape.op("Add", [x_z, h_z])])
-    n = tape.op("Tanh", [tape.op("Add", [x_n, tape.op("Mul", [r, h_n])])])
-    kept = tape.op("Mul", [z, tape.op("Sub", [states[0], n])])
-    return [tape.op("Add", [n, kept])]
-
-
-def _lstm(
-    tape: ir.tape.Tape, x: ir.Value, hidden: ir.Value, states: Sequence[ir.Value], sizes: ir.Value
-) -> list[ir.Value]:
-    gates = tape.op_multi_out("Split", [tape.op("Add", [x, hidden]), sizes], {"axis": -1}, num_outputs=4)
-    i, f, o = (tape.op("Sigmoid", [gates[k]]) for k in (0, 1, 3))
-    g = tape.op("Tanh", [gates[2]])
-    c = tape.op("Add", [tape.op("Mul", [f, states[1]]), tape.op("Mul", [i, g])])
-    return [tape.op("Mul", [o, tape.op("Tanh", [c])]), c]
-
-
-_STEPS: Mapping[str, Callable[..., list[ir.Value]]] = {
-    "rnn_tanh": _rnn("Tanh"),
-    "rnn_relu": _rnn("Relu"),
-    "gru": _gru,
-    "lstm": _lstm,
-}
 
 
 def _state(stack: Stack, tape: ir.tape.Tape, name: str, size: int, row: int) -> ir.Value:

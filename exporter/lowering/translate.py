@@ -10,20 +10,23 @@ import onnx_ir as ir
 import torch
 from onnx.defs import OpSchema
 from onnxscript.values import Op, Opset
-from torch.export import ExportedProgram
 from torch.fx import Node
 
+from ..capture import Captured
 from ..capture.operators import DOMAIN
 from ..errors import CaptureError, first_line
 from ..quiet import quiet
+from ..signature import Signature
 from ..source_lines import at, node_line
 
 # The opset that PyTorch's own translations are written in; another one is converted to at the end.
 OPSET = 18
 
 
-def translate(program: ExportedProgram) -> ir.Model:
+def translate(captured: Captured, signature: Signature) -> ir.Model:
     """Translate to ONNX IR at opset 18, with nodes of the domain `rnn_export` for the operators of `capture.operators`.
+
+    PyTorch can translate a program with packed sequences once only.
 
     The inputs of `recurrent` and `lstm` are x, those optional inputs that attribute `given` names (initial states,
     lengths), and PyTorch's flat weights.
@@ -34,7 +37,7 @@ def translate(program: ExportedProgram) -> ir.Model:
     try:
         with quiet(), torch.no_grad():
             exported = torch.onnx.export(
-                program,
+                captured.program,
                 dynamo=True,
                 opset_version=OPSET,
                 optimize=False,
@@ -49,6 +52,10 @@ def translate(program: ExportedProgram) -> ir.Model:
         ) from error
     if exported is None:
         raise CaptureError("torch.onnx.export returned nothing. Report this, with the model.")
+    # The capture has the inputs as PyTorch flattens forward's arguments.
+    graph = exported.model.graph
+    inputs = dict(zip(captured.inputs, graph.inputs, strict=True))
+    graph.inputs[:] = [inputs[name] for name in signature.inputs]
     return exported.model
 
 

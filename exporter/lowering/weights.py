@@ -30,7 +30,7 @@ class OnnxWeights:
 def onnx_weights(kind: str, directions: Sequence[Sequence[Array]]) -> OnnxWeights:
     """Convert one layer; each direction is (weight_ih, weight_hh) or (weight_ih, weight_hh, bias_ih, bias_hh)."""
     order = GATE_ORDER[kind]
-    reordered = [[_reorder(array, order) for array in direction] for direction in directions]
+    reordered = [[reorder(array, order) for array in direction] for direction in directions]
     biases = [np.concatenate(direction[2:]) for direction in reordered if len(direction) == 4]
     return OnnxWeights(
         W=np.stack([direction[0] for direction in reordered]),
@@ -39,6 +39,7 @@ def onnx_weights(kind: str, directions: Sequence[Sequence[Array]]) -> OnnxWeight
     )
 
 
-def _reorder(array: Array, order: Sequence[int]) -> Array:
+def reorder(array: Array, order: Sequence[int]) -> Array:
+    """The gates [G*H, ...] of a weight in another order."""
     gates = np.split(array, len(order))
     return np.concatenate([gates[gate] for gate in order])

@@ -15,8 +15,8 @@ from ..capture.output_dims import Dim, infer_dims
 from ..errors import UnavailableError, first_line
 from ..runtimes import Session
 from ..signature import Signature
-from .cases import NON_FINITE, Bounds, Case, make_cases, make_inputs, traced_sizes
-from .compare import Touched, Typical, first_step, judge, largest
+from .cases import NON_FINITE, SATURATING, Bounds, Case, make_cases, make_inputs, traced_sizes
+from .compare import OutputResult, Touched, Typical, first_step, judge, largest
 from .reference import JITTERS, JITTERS_AT_TIES, Oracle, Reference, RefusedError
 from .report import CaseResult, Report
 
@@ -110,24 +110,26 @@ def check(
     traced: Mapping[str, int],
     seed: int,
     typical: Mapping[str, Typical] | None = None,
+    bound: float = 0.0,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Run every case in a session and judge it.
 
     Args:
         typical: what is typical of each output; by default found from the ordinary cases in `expected`.
+        bound: what smaller weights may cost, relative to each output's scale.
         advance: called after each case with how many are done.
     """
     typical = typical_errors(expected) if typical is None else typical
     results = []
     for item in expected:
-        results.append(check_case(session, item, typical))
+        results.append(check_case(session, item, typical, bound))
         advance(len(results))
     exact = all(item.reference is None or item.reference.exact is not None for item in expected)
     reference: Literal["float64", "tolerance"] = "float64" if exact else "tolerance"
     # Time is the symbol T, or the first.
     step = first_wrong_step(output_dims(expected), results, "T" if "T" in traced else next(iter(traced), ""))
-    return Report(artifact, runtime, session.placement(), reference, seed, dict(traced), results, step)
+    return Report(artifact, runtime, session.placement(), reference, seed, dict(traced), results, step, bound)
 
 
 def typical_errors(expected: Sequence[Expected]) -> dict[str, Typical]:
@@ -155,7 +157,7 @@ def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:
     return {name: infer_dims([sizes for sizes, _ in runs], [eager[name].shape for _, eager in runs]) for name in names}
 
 
-def check_case(session: Session, item: Expected, typical: Mapping[str, Typical]) -> CaseResult:
+def check_case(session: Session, item: Expected, typical: Mapping[str, Typical], bound: float = 0.0) -> CaseResult:
     """Run one case in a session and judge it."""
     if item.reference is None:
         return CaseResult(item.case, (), "REFUSED", f"PyTorch refuses it ({item.refused})")
@@ -174,15 +176,36 @@ def check_case(session: Session, item: Expected, typical: Mapping[str, Typical])
             None if exact is None else exact[name],
             item.reference.own.get(name, 0.0),
             typical.get(name, Typical(0.0, 0.0)),
-            None if item.touched is None else Touched(item.touched[name], session.hides_nan),
+            _reach(session, item, name),
             item.reference.unsettled.get(name),
+            bound,
         )
         for name, eager in item.reference.eager.items()
     ]
+    if bound and item.case.values == "saturating":
+        outputs = [_beyond_bound(output, bound) for output in outputs]
     if not all(output.passed for output in outputs):
         return CaseResult(item.case, outputs, "FAIL")
     excused = next((output.excused for output in outputs if output.excused), "")
     return CaseResult(item.case, outputs, "KNOWN" if excused else "PASS", excused)
+
+
+def _beyond_bound(output: OutputResult, bound: float) -> OutputResult:
+    """A value that is off, in a case for which smaller weights are not bounded, is shown and not failed.
+
+    Inputs 100 times the ordinary make a rounding of an activation 100 times as large, and decide a gate's sign by it.
+    """
+    if output.passed or not output.scale:
+        return output
+    excused = f"Beyond the bound of {bound:.2g}, which does not hold at inputs {SATURATING:.0f} times the ordinary"
+    return replace(output, reason="", first=None, excused=excused)
+
+
+def _reach(session: Session, item: Expected, output: str) -> Touched | None:
+    if item.touched is None:
+        return None
+    where = item.touched[output]
+    return Touched(np.ones_like(where) if session.spreads_nan else where, session.hides_nan)
 
 
 def first_wrong_step(dims: Mapping[str, Sequence[Dim]], results: Sequence[CaseResult], time: str) -> int | None:

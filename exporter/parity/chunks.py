@@ -53,6 +53,10 @@ class Chunked:
     def hides_nan(self) -> str:
         return self.session.hides_nan
 
+    @property
+    def spreads_nan(self) -> bool:
+        return self.session.spreads_nan
+
     def placement(self) -> tuple[str, ...]:
         return self.session.placement()
 
@@ -116,6 +120,7 @@ def check_stream(
     traced: Mapping[str, int],
     seed: int,
     typical: Mapping[str, Typical] | None = None,
+    bound: float = 0.0,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Run every case in one pass, in chunks of random lengths, one step at a time and after a reset, and judge it.
@@ -133,12 +138,13 @@ def check_stream(
         traced=traced,
         seed=seed,
         typical=typical,
+        bound=bound,
         advance=advance,
     )
     results = []
     for item, fed, plan, earlier in _feedings(stream, expected):
         chunked = replace(whole, plan=plan, earlier=earlier)
-        results.append(replace(check_case(chunked, item, typical), fed=fed))
+        results.append(replace(check_case(chunked, item, typical, bound), fed=fed))
     step = report.first_step if not report.passed else first_wrong_step(dims, results, stream.time)
     return replace(report, cases=[*report.cases, *results], first_step=step)
 

@@ -8,6 +8,8 @@ where `own` is PyTorch's error on the case and its jittered runs (see `jitter`),
 over the ordinary cases (a case of a few numbers may be lucky), `scale` the larger of max|r| and its median over the
 ordinary cases, and eps and tiny belong to the output's dtype. Without a float64 reference the limit is `TOLERANCE`
 relative to max|r|, r being PyTorch's own output.
+
+An export with smaller weights has a `bound` as well, relative to `scale`: the limit is then at least bound * scale.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ class Touched:
 class OutputResult:
     """How far one output is off: the largest error, the limit, and where the largest error is.
 
+    `scale` is what errors are relative to, `vs_eager` the largest difference from PyTorch's own output.
     `reason` is empty where the output passes; `excused` names what a runtime is known not to do.
     """
 
@@ -60,6 +63,8 @@ class OutputResult:
     reason: str = ""
     excused: str = ""
     first: tuple[int, ...] | None = None
+    scale: float = 0.0
+    vs_eager: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -75,6 +80,7 @@ def judge(
     typical: Typical,
     touched: Touched | None = None,
     unsettled: NDArray[np.bool_] | None = None,
+    bound: float = 0.0,
 ) -> OutputResult:
     """Compare `got`, from a runtime, with PyTorch's `eager` and `exact` outputs.
 
@@ -83,6 +89,7 @@ def judge(
         typical: what is typical of this output.
         touched: in a case with a non-finite input, where that input shows, and in a runtime with what kernel.
         unsettled: elements of an integer output that PyTorch's own rounding decides; they are not compared.
+        bound: relative to the output's scale, what smaller weights may cost.
     """
     if got.shape != eager.shape:
         return _wrong(output, f"has shape {list(got.shape)} instead of {list(eager.shape)}")
@@ -90,18 +97,18 @@ def judge(
         return _wrong(output, f"is {got.dtype} instead of {eager.dtype}")
     if unsettled is not None:
         got = np.where(unsettled, eager, got)
-    result = _judge_all(output, got, eager, exact, own, typical)
+    result = _judge_all(output, got, eager, exact, own, typical, bound)
     if result.passed or touched is None or not touched.kernel:
         return result
     untouched = np.where(touched.where, eager, got)
     reference = None if exact is None else np.where(touched.where, eager, exact)
-    rest = _judge_all(output, untouched, eager, reference, own, typical)
+    rest = _judge_all(output, untouched, eager, reference, own, typical, bound)
     excused = f"ONNX Runtime's {touched.kernel} kernel treats NaN otherwise than PyTorch; check inputs for it first"
     return replace(rest, excused=excused) if rest.passed else result
 
 
 def _judge_all(
-    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: Typical
+    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: Typical, bound: float
 ) -> OutputResult:
     if not np.issubdtype(eager.dtype, np.floating):
         return _judge_exactly(output, got, eager)
@@ -111,11 +118,11 @@ def _judge_all(
         return OutputResult(
             output, np.inf, 0.0, index, f"is {got[index]} where PyTorch has {eager[index]}", first=index
         )
-    return _judge_values(output, got, eager, exact, own, typical)
+    return _judge_values(output, got, eager, exact, own, typical, bound)
 
 
 def _judge_values(
-    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: Typical
+    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: Typical, bound: float
 ) -> OutputResult:
     reference = (eager if exact is None else exact).astype(np.float64)
     finite = np.isfinite(eager) & np.isfinite(reference) & np.isfinite(got)
@@ -127,16 +134,19 @@ def _judge_values(
     else:
         floor = FLOOR_FLOAT64 if eager.dtype == np.float64 else FLOOR
         limit = FACTOR * max(own, typical.error * scale, floor * float(dtype.eps) * scale)
-    limit += FACTOR * float(dtype.tiny)
+    limit = max(limit, bound * scale) + FACTOR * float(dtype.tiny)
     if not errors.size:
         return OutputResult(output, 0.0, limit, ())
     index = _position(errors, int(np.argmax(errors)))
     error = float(errors[index])
+    apart = largest(np.where(finite, got, 0.0).astype(np.float64) - np.where(finite, eager, 0.0))
     if error <= limit:
-        return OutputResult(output, error, limit, index)
+        return OutputResult(output, error, limit, index, scale=scale, vs_eager=apart)
     over = errors > limit
     reason = f"is off by {error:.2g}, {error / limit:.3g} times the limit of {limit:.2g}"
-    return OutputResult(output, error, limit, index, reason, first=_position(over, int(np.argmax(over))))
+    return OutputResult(
+        output, error, limit, index, reason, first=_position(over, int(np.argmax(over))), scale=scale, vs_eager=apart
+    )
 
 
 def _judge_exactly(output: str, got: Array, eager: Array) -> OutputResult:

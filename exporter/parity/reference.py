@@ -206,8 +206,14 @@ def _changed(runs: list[Array]) -> NDArray[np.bool_]:
 
 
 def _double(model: nn.Module) -> nn.Module | None:
+    # Copied as float64 at once, so that there is no further copy of all weights in between.
+    memo: dict[int, Any] = {
+        id(parameter): nn.Parameter(parameter.detach().double(), requires_grad=False)
+        for parameter in model.parameters()
+        if type(parameter) is nn.Parameter and parameter.is_floating_point()
+    }
     try:
-        return copy.deepcopy(model).double()
+        return copy.deepcopy(model, memo).double()
     except Exception:  # a model that cannot be copied has no float64 form: it is said in the report
         return None
 

@@ -35,7 +35,10 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Report:
-    """All cases of one artifact in one runtime; `reference` is "float64", or "tolerance" without a float64 form."""
+    """All cases of one artifact in one runtime; `reference` is "float64", or "tolerance" without a float64 form.
+
+    `bound` is what smaller weights may cost, relative to each output's scale; 0 where the model's own are held.
+    """
 
     artifact: str
     runtime: str
@@ -45,6 +48,7 @@ class Report:
     traced: Mapping[str, int]
     cases: Sequence[CaseResult]
     first_step: int | None = None
+    bound: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -65,7 +69,9 @@ class Report:
     @property
     def ratio(self) -> float:
         """The largest error in units of its limit; at most 1 when every case passes."""
-        return max((_ratio(result.worst) for result in self.cases if result.worst), default=0.0)
+        outputs = [output for result in self.cases for output in result.outputs]
+        # What is excused although it is beyond its limit does not count.
+        return max((_ratio(output) for output in outputs if output.reason or _ratio(output) <= 1), default=0.0)
 
     def count(self, verdict: Verdict) -> int:
         return sum(result.verdict == verdict for result in self.cases)
@@ -121,6 +127,7 @@ class Report:
             "placement": list(self.placement),
             "passed": self.passed,
             "reference": self.reference,
+            "bound": self.bound,
             "seed": self.seed,
             "traced": dict(self.traced),
             "largest_error_over_limit": _finite(self.ratio),

@@ -11,11 +11,12 @@ from .hoisting import hoist_loops
 from .metadata import describe
 from .names import name_after
 from .opset import NEWEST, OLDEST, check_opset, convert_opset
+from .quantization import quantize_weights
 from .select_state import select_state
 from .simplify import simplify
 from .stateful import expose_states
 
-__all__ = ["NEWEST", "OLDEST", "check_opset", "describe", "expose_states", "optimize"]
+__all__ = ["NEWEST", "OLDEST", "check_opset", "describe", "expose_states", "optimize", "quantize_weights"]
 
 
 def optimize(model: ir.Model, signature: Signature, opset: int) -> None:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass, NameFixPass, OutputFixPass
 
 from ..signature import Signature
+from .places import is_graph
 
 
 def name_after(model: ir.Model, signature: Signature) -> None:
@@ -22,7 +23,8 @@ def name_after(model: ir.Model, signature: Signature) -> None:
         value.name = name
         value.shape = ir.Shape(spec.shape)
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        for value in node.outputs:
+        bodies = [attribute.as_graph() for attribute in node.attributes.values() if is_graph(attribute)]
+        for value in (*node.outputs, *(value for body in bodies for value in body.inputs)):
             _rename_dims(value, symbols)
     taken = {*signature.inputs, *signature.outputs}
     for node in model.graph:

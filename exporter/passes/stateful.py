@@ -15,8 +15,8 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..errors import CaptureError
 from ..signature import Signature
-from ..states import STATELESS, State, Stream, after_name, cannot_stream, declared_states
-from .initial_states import dtype_of, inputs_behind, reset_value
+from ..states import STATELESS, Reset, State, Stream, after_name, cannot_stream, declared_states
+from .initial_states import Shape, dtype_of, inputs_behind, reset_value
 from .places import NATIVE, Place, find_places, is_graph, layer_of
 
 # The input of an RNN, GRU or LSTM that holds the sequences' lengths (ONNX operator specification).
@@ -42,7 +42,9 @@ def expose_states(model: ir.Model, signature: Signature) -> Stream:
     pairs = {**_pairs_by_name(signature, time), **signature.states}
     places = find_places(nodes, [*signature.inputs, *signature.outputs])
     hidden = [place for place in places if _is_hidden(place, pairs, signature, time)]
-    exposed = [_expose(model, place, signature) for place in hidden]
+    # What a layer starts from may be computed through the layers before it: all are read before any is replaced.
+    values = [reset_value(model, place, signature) for place in hidden]
+    exposed = [_expose(model, place, *value) for place, value in zip(hidden, values, strict=True)]
     RemoveUnusedNodesPass()(model)
     states = (*declared_states(signature, pairs), *exposed)
     if not states:
@@ -141,10 +143,9 @@ def _is_hidden(place: Place, pairs: Mapping[str, str], signature: Signature, tim
     )
 
 
-def _expose(model: ir.Model, place: Place, signature: Signature) -> State:
+def _expose(model: ir.Model, place: Place, shape: Shape, reset: Reset) -> State:
     """Replace one initial state by an input of the graph, and make the final one an output."""
     dtype = dtype_of(place)
-    shape, reset = reset_value(model, place, signature)
     before = ir.Value(name=place.name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
     if place.before >= len(place.node.inputs):
         place.node.resize_inputs(place.before + 1)

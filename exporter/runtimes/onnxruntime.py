@@ -20,6 +20,8 @@ _FATAL = 4
 # kept true by a test. The recurrent ones clamp it to a number inside, the others pass over it. Its RNN with tanh, and
 # what Scan and Loop bodies are made of, pass NaN on.
 _HIDES_NAN = ("GRU", "LSTM", "RNN with Relu", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "MaxPool")
+# These quantize a whole batch by one scale, which a single NaN or infinity spoils.
+_SPREADS_NAN = ("DynamicQuantizeLSTM", "DynamicQuantizeLinear")
 
 
 class OnnxRuntimeSession:
@@ -42,11 +44,15 @@ class OnnxRuntimeSession:
             raise BundleError(f"ONNX Runtime cannot load {artifact} ({first_line(error)}). Export it again.") from error
         self._artifact = artifact
         self._outputs = [output.name for output in self._session.get_outputs()]
-        self._hides_nan = next((kind for kind in _HIDES_NAN if kind in kinds), "")
+        self._hides_nan = next((kind for kind in (*_SPREADS_NAN, *_HIDES_NAN) if kind in kinds), "")
 
     @property
     def hides_nan(self) -> str:
         return self._hides_nan
+
+    @property
+    def spreads_nan(self) -> bool:
+        return self._hides_nan in _SPREADS_NAN
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         try:

@@ -18,6 +18,10 @@ class Session(Protocol):
     def hides_nan(self) -> str:
         """Names a kernel in use that is known to treat NaN otherwise than PyTorch; empty if there is none."""
 
+    @property
+    def spreads_nan(self) -> bool:
+        """Whether that kernel lets one sequence's NaN or infinity reach every other sequence of a batch."""
+
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs by name; raises whatever the runtime raises."""
 

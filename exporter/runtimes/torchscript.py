@@ -27,6 +27,10 @@ class TorchScriptSession:
     def hides_nan(self) -> str:
         return ""
 
+    @property
+    def spreads_nan(self) -> bool:
+        return False
+
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with quiet(), torch.no_grad():
             output = self._module(*[torch.from_numpy(array.copy()) for array in inputs.values()])

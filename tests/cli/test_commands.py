@@ -75,7 +75,7 @@ def test_no_verify_says_so(cli: Cli) -> None:
 
 
 def test_torchscript_then_verify_and_inspect_both(cli: Cli) -> None:
-    assert cli("onnx", "--model", "initial_state", *small("initial_state")).exit_code == 0
+    assert cli("onnx", "--model", "initial_state", *small("initial_state"), "--lowering", "native").exit_code == 0
     assert cli("torchscript", "--model", "initial_state", *small("initial_state")).exit_code == 0
     verified = cli("verify", "artifacts/initial_state", "--seed", "5")
     assert verified.exit_code == 0

@@ -1,22 +1,32 @@
-"""The matrix of PyTorch's own ONNX tests, and beyond: layers, states, padded and packed batches.
+"""The matrix of PyTorch's own ONNX tests, and beyond: layers, states, padded and packed batches, in every form.
 
-192 combinations, exported once each and compared with PyTorch at sizes and lengths that the export never saw.
+192 combinations, captured once each, written in both forms and compared with PyTorch at sizes and lengths that the
+export never saw.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import onnx
+import onnx_ir as ir
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rnn_export import Signature, export_onnx
-from rnn_export.parity import Case, check, expect
+from rnn_export import Signature
+from rnn_export.capture import capture
+from rnn_export.evaluation import evaluating
+from rnn_export.finishing import finish
+from rnn_export.lowering import translate
+from rnn_export.onnx_file import write_onnx
+from rnn_export.parity import Case, Expected, check, expect
+from rnn_export.preparation import prepare, silent
 from rnn_export.runtimes import open_session
+from rnn_export.targets import FORMS, Form, forms_for
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -27,8 +37,8 @@ CELLS = {
     "lstm": nn.LSTM,
 }
 OP_TYPES = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
-FORMS = ("padded", "packed", "packed batch-first")
-MATRIX = list(product(CELLS, (1, 3), (False, True), (False, True), FORMS, (0.0, 0.1)))
+BATCHES = ("padded", "packed", "packed batch-first")
+MATRIX = list(product(CELLS, (1, 3), (False, True), (False, True), BATCHES, (0.0, 0.1)))
 I, H = 3, 4  # noqa: E741  the field's names
 SIZES = ({"T": 7, "N": 5}, {"T": 1, "N": 1}, {"T": 4, "N": 3}, {"T": 12, "N": 2}, {"T": 2, "N": 6})
 
@@ -76,40 +86,41 @@ def cases(packed: bool) -> list[Case]:
     return found
 
 
-def assert_exports_right(model: nn.Module, signature: Signature, tried: list[Case], out: Path) -> onnx.GraphProto:
-    """Export without the command's own proof, and prove it at few and small sizes, which takes a fifth of the time."""
-    export_onnx(model, signature, out, verify=False)
-    graph = onnx.load(out / "model.onnx").graph
-    named = signature.with_outputs([output.name for output in graph.output])
-    model.eval()
-    report = check(
-        open_session("onnxruntime:cpu", out / "model.onnx", named.outputs),
-        expect(model, named, tried),
-        artifact="model.onnx",
-        runtime="onnxruntime:cpu",
-        traced=SIZES[0],
-        seed=0,
-    )
-    assert [result.verdict for result in report.cases] == ["PASS"] * len(tried), report.failure
-    return graph
+def right_in(forms: Sequence[Form], model: nn.Module, signature: Signature, tried: list[Case], out: Path) -> list[Any]:
+    """The graphs of a model in these forms, captured once and each proved at few and small sizes."""
+    with evaluating(model):
+        prepared = prepare(model, signature, example=None, source=None, seed=0, progress=silent)
+        translated = translate(capture(model, prepared.signature, prepared.tensors), prepared.signature)
+        expected = expect(model, prepared.signature, tried)
+    return [_right_in(form, translated, prepared.signature, expected, out / f"{form}.onnx") for form in forms]
+
+
+def _right_in(form: Form, translated: ir.Model, signature: Signature, expected: list[Expected], file: Path) -> Any:
+    finished = finish(translated, signature, forms_for(form, "cpu", stateful=False), 18, stateful=False)
+    write_onnx(finished.model, file)
+    session = open_session("onnxruntime:cpu", file, signature.outputs)
+    report = check(session, expected, artifact=form, runtime="onnxruntime:cpu", traced=SIZES[0], seed=0)
+    assert [result.verdict for result in report.cases] == ["PASS"] * len(expected), report.failure
+    return onnx.load(file).graph
 
 
 @pytest.mark.filterwarnings("ignore:dropout option adds dropout:UserWarning")
 @pytest.mark.parametrize(
-    ("cell", "layers", "bidirectional", "given_states", "form", "dropout"),
+    ("cell", "layers", "bidirectional", "given_states", "batch", "dropout"),
     MATRIX,
     ids=["-".join(map(str, combination)).replace(" ", "-") for combination in MATRIX],
 )
 def test_matrix(
-    cell: str, layers: int, bidirectional: bool, given_states: bool, form: str, dropout: float, tmp_path: Path
+    cell: str, layers: int, bidirectional: bool, given_states: bool, batch: str, dropout: float, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    packed, batch_first = form != "padded", form == "packed batch-first"
+    packed, batch_first = batch != "padded", batch == "packed batch-first"
     rnn = CELLS[cell](I, H, layers, bidirectional=bidirectional, batch_first=batch_first, dropout=dropout)
     # With one of the two dropouts the batch is to be sorted, with the other not.
     model, signature = build(rnn, given_states, packed, enforce_sorted=dropout == 0.0)
-    graph = assert_exports_right(model, signature, cases(packed), tmp_path / "out")
-    kinds = [node.op_type for node in graph.node]
+    native, scan = right_in(FORMS, model, signature, cases(packed), tmp_path)
+    assert [node.op_type for node in scan.node].count("Scan") == layers * (2 if bidirectional else 1)
+    kinds = [node.op_type for node in native.node]
     assert kinds.count(OP_TYPES[cell]) == layers
     shapes = {"ReduceMax", "Slice", "Cast"} if packed else set()
     assert set(kinds) <= {OP_TYPES[cell], "Squeeze", "Transpose", "Reshape", "Concat", "Split", "Identity"} | shapes
@@ -142,7 +153,7 @@ def test_any_packed_architecture(
     rnn = CELLS[cell](*sizes, bidirectional=bidirectional, batch_first=batch_first, bias=bias)
     model, signature = build(rnn, given_states, True, enforce_sorted, dtype, **padding)
     tried = [Case(dict(zip(("T", "N"), lengths, strict=True)), kind, seed) for kind in ("ordinary", values)]
-    assert_exports_right(model, signature, tried, tmp_path_factory.mktemp("any") / "out")
+    right_in(FORMS if dtype == "float32" else ["scan"], model, signature, tried, tmp_path_factory.mktemp("any"))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -156,6 +167,6 @@ def test_projections(
     torch.manual_seed(0)
     rnn = nn.LSTM(I, H, layers, bias=bias, bidirectional=bidirectional, proj_size=2)
     model, signature = build(rnn, given_states, packed, enforce_sorted=bias, dtype=dtype)
-    graph = assert_exports_right(model, signature, cases(packed), tmp_path / "out")
+    (graph,) = right_in(["native"], model, signature, cases(packed), tmp_path)
     scans = [node.op_type for node in graph.node].count("Scan")
     assert scans == layers * (2 if bidirectional else 1)

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rnn_export import Signature, export_onnx
 from rnn_export.lowering.weights import GATE_ORDER, onnx_weights
+from rnn_export.targets import LOWERINGS, Lowering
 from torch import Tensor, nn
 
 CELLS = {
@@ -65,7 +66,7 @@ def test_matrix(
     model, signature = build(
         cell, layers, given_states, bidirectional=bidirectional, batch_first=batch_first, bias=bias
     )
-    exported = export_onnx(model, signature, tmp_path / "out")
+    exported = export_onnx(model, signature, tmp_path / "out", lowering="native")
     assert exported.report is not None
     assert exported.report.passed
     assert exported.report.reference == "float64"
@@ -83,6 +84,7 @@ def test_matrix(
     layers=st.integers(1, 3),
     sizes=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    lowering=st.sampled_from(LOWERINGS),
     seed=st.integers(0, 2**20),
 )
 def test_any_architecture(
@@ -90,6 +92,7 @@ def test_any_architecture(
     layers: int,
     sizes: tuple[int, int],
     flags: tuple[bool, bool, bool],
+    lowering: Lowering,
     seed: int,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -98,7 +101,7 @@ def test_any_architecture(
     rnn = CELLS[cell](*sizes, layers, bidirectional=bidirectional, batch_first=batch_first, bias=bias)
     shape = f"[N, T, {sizes[0]}]" if batch_first else f"[T, N, {sizes[0]}]"
     out = tmp_path_factory.mktemp("any") / "out"
-    assert export_onnx(rnn, Signature({"x": f"float32{shape}"}), out, seed=seed).report.passed
+    assert export_onnx(rnn, Signature({"x": f"float32{shape}"}), out, seed=seed, lowering=lowering).report.passed
 
 
 @pytest.mark.parametrize("kind", GATE_ORDER)

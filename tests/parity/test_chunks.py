@@ -342,6 +342,7 @@ class Counting:
     """A session without a model: it adds up steps, and reports what it was fed."""
 
     hides_nan = ""
+    spreads_nan = False
 
     def __init__(self) -> None:
         self.fed: list[list[int]] = []

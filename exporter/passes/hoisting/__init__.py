@@ -21,7 +21,7 @@ from .gemm import join_gemms, part_gemms
 from .invariants import move_invariants
 from .loop import Loop
 from .one_hot import one_hot_to_gather
-from .parts import part_in_front, part_in_loop
+from .parts import part_splits
 from .sums import order_sums
 from .unused import drop_unread, drop_unused
 
@@ -30,17 +30,14 @@ __all__ = ["hoist_loops"]
 
 def hoist_loops(model: ir.Model, signature: Signature) -> None:
     """Make every loop's body as small as it can be, and write what is left as `Gemm`."""
-    own = {*model.graph}
     loops = [Loop(node, model.graph) for node in _scans(model.graph)]
     for loop in loops:
-        if loop.graph is model.graph:
-            _keep_layer_name(loop.node)
+        _keep_layer_name(loop.node)
     part_gemms(loops)
     one_hot_to_gather(model.graph, signature)
     for loop in loops:
         split_products(loop)
-        order_sums(loop)
-        part_in_loop(loop)
+        part_splits(loop.body, model.graph)
         order_sums(loop)
         move_invariants(loop)
         drop_unread(loop)
@@ -48,7 +45,7 @@ def hoist_loops(model: ir.Model, signature: Signature) -> None:
         sink(loop)
         drop_unused(loop)
     one_hot_to_gather(model.graph, signature)
-    part_in_front(model.graph, [node for node in model.graph if node not in own])
+    part_splits(model.graph, model.graph)
     fold(model.graph)
     join_gemms(loops)
     RemoveUnusedNodesPass()(model)

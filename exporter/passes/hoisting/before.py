@@ -98,19 +98,11 @@ def _run_over(loop: Loop, plans: Mapping[ir.Node, Plan], outside: Mapping[ir.Val
                 element = ir.Value(name=f"{value.name}.element", type=value.type, shape=value.shape)
                 ir.convenience.replace_all_uses_with(value, element, replace_graph_outputs=True)
                 for i, output in enumerate(loop.body.outputs):
-                    if output is element:  # a body puts out what it computes
-                        loop.body.outputs[i] = _copy(loop.body, element)
+                    if output is element:
+                        loop.body.outputs[i] = loop.copy(element, "copy")
                 inputs.append((outside[value], element, origins[value], 0))
     loop.body.remove([*plans], safe=True)
     loop.set_inputs(inputs)
-
-
-def _copy(body: ir.Graph, value: ir.Value) -> ir.Value:
-    node = ir.node("Identity", [value])
-    copy = node.outputs[0]
-    copy.name, copy.type, copy.shape = f"{value.name}.copy", value.type, value.shape
-    body.append(node)
-    return copy
 
 
 def _is_still_read(loop: Loop, value: ir.Value, plans: Mapping[ir.Node, Plan]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -12,10 +12,10 @@ def made(
     inputs: Sequence[ir.Value | None],
     like: ir.Value,
     name: str,
-    attributes: dict[str, object] | None = None,
+    attributes: Mapping[str, int] | None = None,
 ) -> ir.Node:
     """A node whose output has the type of another value, and its shape until that is set."""
-    node = ir.node(op_type, inputs, attributes, name=name)  # type: ignore[arg-type]
+    node = ir.node(op_type, inputs, attributes, name=name)
     node.outputs[0].name, node.outputs[0].type, node.outputs[0].shape = name, like.type, like.shape
     return node
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from ..places import is_graph
 from .loop import Loop, Origin
 
 # Operators that give something else each time they run (ONNX operator specification).
@@ -21,8 +22,8 @@ def move_invariants(loop: Loop) -> None:
     for node in list(loop.body):
         if all(origins[value] is Origin.FIXED for value in node.outputs) and _is_movable(loop, node):
             for i, value in enumerate(loop.body.outputs):
-                if value in node.outputs:  # a body puts out what it computes
-                    loop.body.outputs[i] = _copy(loop.body, value)
+                if value in node.outputs:
+                    loop.body.outputs[i] = loop.copy(value, "copy")
             loop.body.remove(node)
             loop.graph.insert_before(loop.node, node)
 
@@ -37,16 +38,8 @@ def _is_movable(loop: Loop, node: ir.Node) -> bool:
 
 
 def _inside(node: ir.Node) -> list[ir.Node]:
-    graphs = [value.as_graph() for value in node.attributes.values() if value.type == ir.AttributeType.GRAPH]
+    graphs = [attribute.as_graph() for attribute in filter(is_graph, node.attributes.values())]
     return [each for graph in graphs for each in ir.traversal.RecursiveGraphIterator(graph)]
-
-
-def _copy(body: ir.Graph, value: ir.Value) -> ir.Value:
-    node = ir.node("Identity", [value], name=f"{value.name}.copy")
-    copy = node.outputs[0]
-    copy.name, copy.type, copy.shape = f"{value.name}.copy", value.type, value.shape
-    body.append(node)
-    return copy
 
 
 def _read_size_outside(loop: Loop, node: ir.Node) -> None:

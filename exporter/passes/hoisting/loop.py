@@ -113,15 +113,19 @@ class Loop:
         self.node.attributes["scan_input_directions"] = ir.AttrInt64s("scan_input_directions", directions)
         self.node.attributes["scan_input_axes"] = ir.AttrInt64s("scan_input_axes", [axis for *_, axis in inputs])
 
+    def copy(self, value: ir.Value, label: str) -> ir.Value:
+        """A value of the body once more: a body puts out what it computes, and that once."""
+        node = ir.node("Identity", [value], name=f"{value.name}.{label}")
+        copy = node.outputs[0]
+        copy.name, copy.type, copy.shape = f"{value.name}.{label}", value.type, value.shape
+        self.body.append(node)
+        return copy
+
     def add_step(self, value: ir.Value, origin: Origin) -> ir.Value:
         """Stack a value of the body along axis 0; returns the stack [T, ...]."""
         directions = [*self.listed("scan_output_directions", len(self.steps)), int(origin is Origin.REVERSE)]
         axes = [*self.output_axes, 0]
-        copy = ir.node("Identity", [value], name=f"{value.name}.step")
-        self.body.append(copy)
-        copy.outputs[0].name = f"{value.name}.step"
-        copy.outputs[0].type, copy.outputs[0].shape = value.type, value.shape
-        self.body.outputs.append(copy.outputs[0])
+        self.body.outputs.append(self.copy(value, "step"))
         self.node.attributes["scan_output_directions"] = ir.AttrInt64s("scan_output_directions", directions)
         self.node.attributes["scan_output_axes"] = ir.AttrInt64s("scan_output_axes", axes)
         self.node.resize_outputs(len(self.node.outputs) + 1)

@@ -11,7 +11,6 @@ import onnx_ir as ir
 
 from .emit import broadcast, made, replace
 from .loop import Loop, Origin
-from .unused import drop_unread
 
 _ORDER = (Origin.FIXED, Origin.FORWARD, Origin.REVERSE, Origin.STATE)
 
@@ -25,7 +24,6 @@ def order_sums(loop: Loop) -> None:
         # A bias alone stays beside its product.
         if len(terms) > len(free) and len(terms) > 2 and free not in ([], [Origin.FIXED]):
             _rebuild(loop.body, node, sorted(terms, key=lambda term: _place(term, origins)))
-    drop_unread(loop)
 
 
 def _is_sum(node: ir.Node) -> bool:

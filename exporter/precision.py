@@ -1,0 +1,76 @@
+"""What the weights of an exported file are held in, what that may cost, and what it was measured to cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from .errors import InputError, did_you_mean
+from .parity.report import Report
+
+# The error that each kind of weights may cause, relative to an output's scale (see docs/precision.md).
+BOUNDS: Mapping[str, float] = {"int8": 0.09}
+
+
+@dataclass(frozen=True)
+class OutputError:
+    """The largest error of an output over all cases: absolute, relative to its scale, and apart from eager PyTorch."""
+
+    max: float
+    relative: float
+    vs_eager: float
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The kind of weights, the bound on each output's error relative to its scale, and the errors if measured."""
+
+    weights: str
+    bound: float
+    error: Mapping[str, OutputError] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Precision:
+        measured = data["error"]
+        error = None if measured is None else {name: OutputError(**entry) for name, entry in measured.items()}
+        return cls(data["weights"], data["bound"], error)
+
+    def measured(self, report: Report) -> Precision:
+        """The same with the errors of a report; cases to which no bound applies are not counted."""
+        found: dict[str, OutputError] = {}
+        results = [output for case in report.cases if case.case.values not in _UNBOUNDED for output in case.outputs]
+        for result in results:
+            before = found.get(result.output, OutputError(0.0, 0.0, 0.0))
+            relative = result.error / result.scale if result.scale else 0.0
+            found[result.output] = OutputError(
+                max(before.max, result.error), max(before.relative, relative), max(before.vs_eager, result.vs_eager)
+            )
+        return replace(self, error=found)
+
+
+# What the bound does not hold for, and what is shown as KNOWN (see docs/precision.md).
+_UNBOUNDED = ("saturating", "infinite", "nan")
+
+
+def choose_precision(quantize: str | None, max_error: float | None) -> Precision | None:
+    """What was asked for; None for the model's own precision.
+
+    Raises:
+        InputError: there is no such kind of weights, or the bound is not a number above 0, or nothing is bounded by it.
+    """
+    if quantize is None:
+        if max_error is not None:
+            raise InputError(
+                "max_error bounds what smaller weights cost, and there are none. Give quantize='int8' too."
+            )
+        return None
+    if quantize not in BOUNDS:
+        raise InputError(f"There is no quantization '{quantize}'.{did_you_mean(quantize, BOUNDS)} Choose from int8.")
+    if max_error is not None and not (math.isfinite(max_error) and max_error > 0):
+        raise InputError(f"A largest error of {max_error} cannot be used. Give a number above 0, such as 0.01.")
+    return Precision(quantize, BOUNDS[quantize] if max_error is None else max_error)

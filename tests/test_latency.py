@@ -1,0 +1,93 @@
+"""Timing single steps: what is counted as weights, what is reported, what is refused. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import Result
+from conftest import SMALL
+from rnn_export import InputError, Signature, export_onnx, load
+from rnn_export.latency import Latency, measure_latency, parse_size, read_rate, weight_bytes
+from torch import Tensor, nn
+
+Cli = Callable[..., Result]
+
+
+class Words(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(500, 3)
+        self.rnn = nn.GRU(3, 8)
+
+    def forward(self, tokens: Tensor, scale: Tensor) -> Tensor:
+        return self.rnn(self.embed(tokens) * scale)[0]
+
+
+def test_weights_are_counted_without_tables(tmp_path: Path) -> None:
+    inputs = {"tokens": "int64[T, N] in 0..499", "scale": "float32[3]"}
+    export_onnx(Words(), Signature(inputs, ["y"]), tmp_path / "out", stateful=True, verify=False)
+    recurrent = 4 * (3 * 8 * 3 + 3 * 8 * 8 + 2 * 3 * 8)
+    assert recurrent <= weight_bytes(tmp_path / "out" / "model.onnx") < recurrent + 100
+    found = measure_latency(tmp_path / "out", sizes={"N": 2}, steps=30)
+    assert (found.steps, found.sizes) == (30, {"N": 2})
+
+
+def test_weights_inside_a_loop_are_counted(tmp_path: Path) -> None:
+    export_onnx(
+        nn.GRU(3, 8).double(), Signature({"x": "float64[T, N, 3]"}), tmp_path / "out", stateful=True, verify=False
+    )
+    assert weight_bytes(tmp_path / "out" / "model.onnx") >= 8 * (3 * 8 * 3 + 3 * 8 * 8 + 4 * 8)
+    assert measure_latency(tmp_path / "out", steps=10).p50 > 0
+
+
+def test_what_follows_from_the_numbers() -> None:
+    found = Latency({"N": 1}, 10, 50e-6, 60e-6, 70e-6, 2_000_000, 80e9)
+    assert found.steps_per_second == pytest.approx(20_000)
+    assert found.weight_rate == pytest.approx(40e9)
+    assert found.limit == pytest.approx(25e-6)
+
+
+@pytest.mark.parametrize("size", [0, 1000, 10_000_000])
+def test_reading(size: int) -> None:
+    assert read_rate(size) > 1e6
+
+
+def test_sizes_on_the_command_line() -> None:
+    assert parse_size("N=2") == ("N", 2)
+    for text in ("N", "N=", "N=two", "N=-1"):
+        with pytest.raises(InputError, match="is not a size. Write it like N=2."):
+            parse_size(text)
+
+
+def test_no_steps() -> None:
+    with pytest.raises(InputError, match="0 steps cannot be timed. Give 1 or more."):
+        measure_latency("nowhere", steps=0)
+
+
+def test_the_command(cli: Cli, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    loaded = load("tagger", **SMALL["tagger"])
+    export_onnx(loaded.model, loaded.signature, tmp_path / "out", stateful=True, verify=False)
+    result = cli("latency", "out", "--steps", "50", "--size", "N=3")
+    assert result.exit_code == 0, result.output
+    assert "50 single steps, N=3" in result.stdout
+    for row in ("p50", "p99", "p99.9", "limit", "steps per second", "weights per step", "this machine reads"):
+        assert f"\n{row}" in result.stdout
+    data = json.loads(cli("latency", "out", "--steps", "50", "--json").stdout)
+    assert data["steps"] == 50
+    assert data["sizes"] == {"N": 1}
+    assert 0 < data["p50"] <= data["p99"] <= data["p999"]
+    assert cli("latency", "out", "--steps", "50", "--quiet").output == ""
+
+
+def test_a_bundle_without_states_is_refused(cli: Cli, tmp_path: Path) -> None:
+    export_onnx(nn.GRU(3, 4), Signature({"x": "float32[T, N, 3]"}), tmp_path / "out", verify=False)
+    for arguments, said in ((("out",), "rnn-export onnx --stateful"), (("absent",), "absent is not a bundle")):
+        result = cli("latency", *arguments)
+        assert result.exit_code == 2
+        assert said in result.stderr
+        assert result.stdout == ""
