@@ -18,7 +18,7 @@ from ..runtimes import Session
 from ..signature import Signature
 from ..states import Stream
 from . import Expected, check, check_case, first_wrong_step, output_dims, typical_errors
-from .cases import Case, traced_sizes
+from .cases import Case, sizes_of
 from .compare import Typical, largest
 from .report import Report
 
@@ -68,10 +68,10 @@ class Chunked:
         return {name: self._join(name, [part[name] for part in parts], inputs) for name in self.signature.outputs}
 
     def _lengths(self, inputs: Mapping[str, Array]) -> Sequence[int]:
-        return self.plan(traced_sizes(self.signature, inputs)[self.stream.time])
+        return self.plan(sizes_of(self.signature, inputs)[self.stream.time])
 
     def _feed(self, inputs: Mapping[str, Array]) -> list[dict[str, Array]]:
-        sizes = traced_sizes(self.signature, inputs)
+        sizes = sizes_of(self.signature, inputs)
         states = {state.name: inputs.get(state.name, state.initial(sizes)) for state in self.stream.states}
         parts = []
         start = 0
@@ -91,7 +91,7 @@ class Chunked:
         axis = _time_axis(self.dims[name], self.stream.time)
         if axis is None:
             return parts[-1]
-        sizes = traced_sizes(self.signature, inputs)
+        sizes = sizes_of(self.signature, inputs)
         factors = _factors(self.dims[name][axis], self.stream.time)
         lengths = self._lengths(inputs)
         before, after = parts[0].shape[:axis], parts[0].shape[axis + 1 :]
