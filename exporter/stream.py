@@ -101,7 +101,7 @@ class Stream:
         """
         given = checked_chunk(self._model, by_name(self._model, arrays, named), self._buffers.sizes)
         names = [*dict.fromkeys([*self._model.outputs, *(state.output for state in self._model.states)])]
-        outputs = dict(zip(names, guarded(self._model.session.run, names, {**given, **self._current}), strict=True))
+        outputs = dict(zip(names, guarded(self._model.chunks.run, names, {**given, **self._current}), strict=True))
         for state in self._model.states:
             self._current[state.name][...] = outputs[state.output]
         return _returned({name: outputs[name] for name in self._model.outputs})
