@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,14 +13,15 @@ from torch import nn
 from .assembly import WEIGHTS
 from .bundle import read_bundle
 from .checkpoint import load_weights
-from .errors import BundleError
+from .errors import BundleError, InputError
 from .evaluation import evaluating
 from .loading import load_with, may_be_named
 from .manifest import Manifest
 from .parity import Expected, Report, expect, traced_sizes
 from .parity.compare import Typical
 from .preparation import Progress, silent
-from .proof import cases_for, prove
+from .proof import Where, cases_for, prove
+from .runtimes import Launch, open_session, runs
 from .signature import Signature
 from .stored_cases import FILE as CASES
 from .stored_cases import read_cases
@@ -45,7 +46,14 @@ class Verification:
 
 
 def verify(
-    bundle: str | Path, *, model: str | None = None, seed: int | None = None, progress: Progress = silent
+    bundle: str | Path,
+    *,
+    model: str | None = None,
+    seed: int | None = None,
+    runtime: str | None = None,
+    launch: Launch | None = None,
+    allow_fallback: bool = False,
+    progress: Progress = silent,
 ) -> Verification:
     """Run every artifact of a bundle against PyTorch, or against the stored cases.
 
@@ -57,25 +65,53 @@ def verify(
         bundle: the folder.
         model: `file.py:Factory` or `package.module:Factory` to build the model with, instead of what the manifest says.
         seed: for the fresh cases; None draws one, which the result holds.
+        runtime: where to run the artifacts that it takes, such as `onnxruntime:cuda`; None runs each in the runtime
+            that the export proved it in.
+        launch: what the execution provider is given.
+        allow_fallback: whether nodes may run on another provider than that, as ONNX Runtime lets them.
         progress: called with a stage's name, and how much of it is done out of how much.
 
     Raises:
         BundleError: the folder is not a bundle, or a file is not as it was written.
         LoadError: the model cannot be built again.
+        UnavailableError: the runtime is not there, or cannot run a file.
+        PlacementError: the launch is strict, and a node would run on the CPU.
+        InputError: a launch is given, and no runtime.
     """
     folder = Path(bundle)
     progress("check", 0, 1)
-    manifest = read_bundle(folder)
+    if runtime is None and (allow_fallback or launch is not None):
+        raise InputError("What is said of an execution provider needs one. Give a runtime, such as onnxruntime:cuda.")
+    where = Where(runtime, launch or Launch(), allow_fallback) if runtime is not None else None
+    manifest = _only(where, folder, read_bundle(folder))
+    if where is not None:
+        _try(where, folder, manifest)
     why = _not_rebuildable(folder, manifest, model)
     if why:
         expected = read_cases(folder / CASES, manifest)
         typical = {output: Typical(**values) for output, values in manifest.typical.items()}
-        reports = _check_all(folder, manifest, expected, 0, typical, progress)
+        reports = _check_all(folder, manifest, expected, 0, typical, where, progress)
         return Verification(reports, "replayed", 0, why)
     seed = secrets.randbelow(2**31) if seed is None else seed
     expected = _fresh(folder, manifest, model, seed, progress)
-    reports = _check_all(folder, manifest, expected, seed, None, progress)
+    reports = _check_all(folder, manifest, expected, seed, None, where, progress)
     return Verification(reports, "rebuilt", seed)
+
+
+def _only(where: Where | None, folder: Path, manifest: Manifest) -> Manifest:
+    """The manifest with those artifacts alone that the runtime takes."""
+    if where is None:
+        return manifest
+    artifacts = {name: artifact for name, artifact in manifest.artifacts.items() if runs(where.runtime, name)}
+    if not artifacts:
+        raise BundleError(f"{folder} holds no file that {where.runtime} takes. Export the model in that format too.")
+    return replace(manifest, artifacts=artifacts)
+
+
+def _try(where: Where, folder: Path, manifest: Manifest) -> None:
+    """Open every file once, so that what the runtime cannot do is said before the reference is computed."""
+    for name in manifest.artifacts:
+        open_session(where.runtime, folder / name, manifest.signature.outputs, where.launch)
 
 
 def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str:
@@ -124,6 +160,7 @@ def _check_all(
     expected: Sequence[Expected],
     seed: int,
     typical: Mapping[str, Typical] | None,
+    where: Where | None,
     progress: Progress,
 ) -> list[Report]:
     if not expected:
@@ -138,6 +175,7 @@ def _check_all(
             traced=expected[0].case.sizes,
             seed=seed,
             typical=typical,
+            where=where,
             advance=lambda done: progress("verify", done, len(expected)),
         )
         reports.append(report)

@@ -15,13 +15,22 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..assembly import Exported
+    from ..doctor import Diagnosis
     from ..inspection import Inspection
     from ..latency import Latency
     from ..parity import Report
     from ..parity.report import CaseResult
+    from ..runtimes.placement import Placement, Ran
 
 _PLAIN_WIDTH = 160
 _STYLES = {"PASS": "green", "FAIL": "bold red", "KNOWN": "yellow", "REFUSED": "yellow"}
+_BAR = 20
+_REMARKS = {
+    "drives": "runs the nodes of its body",
+    "sizes": "computes sizes",
+    "copies": "copies",
+    "computes": "",
+}
 _STAGES = {
     "check": "Checking the model",
     "capture": "Capturing the model",
@@ -31,6 +40,7 @@ _STAGES = {
     "reference": "Computing the reference",
     "verify": "Comparing with PyTorch",
     "measure": "Timing single steps",
+    "probe": "Trying runtimes",
 }
 
 
@@ -91,6 +101,51 @@ def print_report(report: Report) -> None:
         print_notes([f"{note}{f' ({cases} cases)' if cases > 1 else ''}."])
 
 
+def print_placement(report: Report) -> None:
+    """Which operators ran on which execution provider, what took the longest first."""
+    from rich.bar import Bar
+    from rich.text import Text
+
+    console, placement = _console(), report.placement
+    console.print(f"\n[bold]{report.artifact}[/bold] on {placement.provider} {placement.version}", highlight=False)
+    table = _table("Operator", "Ran on", "Runs", "Time", "", "", right=[2, 3])
+    for ran in placement.nodes:
+        style, remark = _remark(ran, placement, report.allow_fallback)
+        share = Bar(1.0, 0.0, ran.share, width=_BAR, color="cyan", bgcolor="default")
+        provider = Text(ran.provider.removesuffix("ExecutionProvider"), style)
+        table.add_row(ran.operator, provider, f"{ran.runs:,}", _percent(ran.share), share, Text(remark, style))
+    if placement.nodes:
+        console.print(table)
+    console.print(_where_it_ran(placement, report.allow_fallback), highlight=False)
+
+
+def _remark(ran: Ran, placement: Placement, allowed: bool) -> tuple[str, str]:
+    """The style of an operator's row, and what is said of one that ran elsewhere."""
+    if ran in placement.fallback:
+        return ("yellow", "fallback, allowed") if allowed else ("bold red", "FALLBACK")
+    return "dim" if ran.provider != placement.provider else "", _REMARKS[ran.role]
+
+
+def _where_it_ran(placement: Placement, allowed: bool) -> str:
+    if not placement.nodes:
+        return "[bold green]PASS[/]  It has no execution providers."
+    elsewhere = sum(ran.share for ran in placement.fallback)
+    if not elsewhere:
+        return f"[bold green]PASS[/]  All that computes ran on {placement.provider}."
+    word = "[bold yellow]ALLOWED[/]" if allowed else "[bold red]FAIL[/]"
+    return f"{word}  {_percent(elsewhere)} of the time went to nodes that did not run on {placement.provider}."
+
+
+def print_diagnoses(diagnoses: Sequence[Diagnosis]) -> None:
+    """A row per runtime: there or not, and why not."""
+    table = _table("Runtime", "There", "Version", "Device", "Why not, and how to get it")
+    for found in diagnoses:
+        there = "[green]yes[/]" if found.there else "[dim]no[/]"
+        why = "\n".join(_escape(text) for text in (found.why, found.get) if text)
+        table.add_row(found.runtime, there, found.version, _escape(found.device), why)
+    _console().print(table)
+
+
 def print_notes(notes: Sequence[str]) -> None:
     for note in notes:
         _console().print(f"[yellow]Note:[/yellow] {_escape(note)}", highlight=False)
@@ -137,6 +192,10 @@ def print_latency(found: Latency) -> None:
     console.print(table)
 
 
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.005 else "<1%"
+
+
 def _held_in(weights: Mapping[str, int]) -> str:
     return f" ({', '.join(f'{dtype} {count:,}' for dtype, count in weights.items())})" if len(weights) > 1 else ""
 
@@ -173,7 +232,7 @@ def _verdict(report: Report) -> str:
     ]
     own = "PyTorch's own error against float64" if report.reference == "float64" else "stated tolerances"
     measure = f"{report.bound:g} of each output's scale" if report.bound else own
-    word, style = ("PASS", "bold green") if report.passed else ("FAIL", "bold red")
+    word, style = ("PASS", "bold green") if report.right else ("FAIL", "bold red")
     share = f"; the largest error is {report.ratio:.0%} of its limit" if report.ratio < 1e6 else ""
     return f"[{style}]{word}[/]  {', '.join(counts)} of {len(report.cases)} cases{share}. Limits: {measure}."
 

@@ -20,6 +20,7 @@ from rnn_export.manifest import read_manifest, write_manifest
 from rnn_export.parity import Case
 from rnn_export.parity.chunks import DRIFT, Chunked, _random_lengths, _spell
 from rnn_export.parity.report import CaseResult
+from rnn_export.runtimes import Placement
 from rnn_export.states import State, Stream
 from torch import Tensor, nn
 
@@ -333,7 +334,7 @@ def test_what_a_failure_in_chunks_is_said_to_mean(failing: list[tuple[int, str]]
         for T in (7, 2000)
         for fed in ("", "one at a time")
     ]
-    report = Report("model.onnx", "onnxruntime:cpu", ("cpu",), "float64", 0, {"T": 7}, cases)
+    report = Report("model.onnx", "onnxruntime:cpu", Placement("cpu", ""), "float64", 0, {"T": 7}, cases)
     assert report.passed == (not failing)
     assert report.mixes_steps == mixes
 
@@ -347,8 +348,8 @@ class Counting:
     def __init__(self) -> None:
         self.fed: list[list[int]] = []
 
-    def placement(self) -> tuple[str, ...]:
-        return ("cpu",)
+    def placement(self) -> Placement:
+        return Placement("cpu", "")
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         x, total = inputs["x"], inputs["sum0"]
