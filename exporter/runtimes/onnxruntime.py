@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from ..errors import BundleError, PlacementError, UnavailableError, did_you_mean, first_line
+from ..errors import BundleError, InputError, PlacementError, UnavailableError, did_you_mean, first_line
 from ..onnx_file import all_nodes, read_onnx
 from .launch import Launch
 from .placement import Placement
@@ -30,6 +30,9 @@ _PLACE = re.compile(r"^\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
 # kept true by a test. The recurrent ones clamp it to a number inside, the others pass over it. Its RNN with tanh, and
 # what Scan and Loop bodies are made of, pass NaN on.
 _HIDES_NAN = ("GRU", "LSTM", "RNN with Relu", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "MaxPool")
+# WGSL lets a driver assume that there is neither NaN nor infinity (W3C, WebGPU Shading Language, floating point
+# evaluation). On SwiftShader Relu, Sigmoid, Exp, Clip, Softmax, TopK and the above hide NaN; on a GPU it may be others.
+_MAY_HIDE_NAN = {"WebGpuExecutionProvider": "WebGPU"}
 # These quantize a whole batch by one scale, which a single NaN or infinity spoils.
 _SPREADS_NAN = ("DynamicQuantizeLSTM", "DynamicQuantizeLinear")
 
@@ -48,7 +51,8 @@ class OnnxRuntimeSession:
         self._provider = provider
         self._placement = Placement(provider.full_name, ort.__version__)
         self._outputs = [output.name for output in self._session.get_outputs()]
-        self._hides_nan = next((kind for kind in (*_SPREADS_NAN, *_HIDES_NAN) if kind in kinds), "")
+        known = next((kind for kind in (*_SPREADS_NAN, *_HIDES_NAN) if kind in kinds), "")
+        self._hides_nan = _MAY_HIDE_NAN.get(provider.full_name, known)
 
     @property
     def hides_nan(self) -> str:
@@ -100,10 +104,13 @@ def open_onnxruntime(name: str, artifact: Path, launch: Launch) -> OnnxRuntimeSe
     """Open an ONNX file on the execution provider of that name, such as `cpu` or `webgpu`.
 
     Raises:
+        InputError: `launch` forbids the CPU, and the CPU is what is asked for.
         UnavailableError: the provider is not there, or does not start, or has no kernel for the model.
         PlacementError: `launch` is strict, and a node would run on the CPU.
         BundleError: the file is not a model.
     """
+    if name == "cpu" and launch.strict:
+        raise InputError("onnxruntime:cpu runs on the CPU, which --strict forbids. Leave one of them out.")
     return OnnxRuntimeSession(artifact, find_provider(name, launch), launch)
 
 

@@ -1,0 +1,29 @@
+"""Recurrent layers on ONNX Runtime's OpenVINO provider, in both forms, and which of their nodes run there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnxruntime
+import pytest
+from rnn_export.targets import FORMS, Form
+
+from providers.matrix import LAYERS, Record, heavy_elsewhere, verified
+
+pytestmark = pytest.mark.skipif(
+    "OpenVINOExecutionProvider" not in onnxruntime.get_available_providers(),
+    reason="this ONNX Runtime has no OpenVINO: make test-openvino-ep",
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("kind", "layers", "bidirectional"), LAYERS)
+def test_both_forms(
+    kind: str, layers: int, bidirectional: bool, form: Form, tmp_path: Path, record_property: Record
+) -> None:
+    architecture = (kind, layers, bidirectional)
+    report = verified(
+        "onnxruntime:openvino", "openvino", architecture, tmp_path / "out", record_property, lowering=form
+    )
+    assert report.passed, report.failure
+    assert heavy_elsewhere(report) == []
