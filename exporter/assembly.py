@@ -79,7 +79,7 @@ def assemble(
         cases=write_cases(folder / CASES, expected),
         from_example=prepared.example is not None,
         typical={output: asdict(typical) for output, typical in typical_errors(expected).items()},
-        versions=_versions(),
+        versions=package_versions(),
     )
     kept, dropped = _carry_over(prepared, folder, out, manifest, expected)
     listed = {path.name: hash_file(path) for path in sorted(folder.iterdir())}
@@ -216,7 +216,8 @@ def _precision_notes(artifact: Artifact) -> list[str]:
     )
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Of this package and what it stands on, as they are here."""
     return {
         "rnn-export": __version__,
         "python": platform.python_version(),

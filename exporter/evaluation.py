@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from .capture.outputs import flatten
 from .errors import LoadError
 from .keeping import kept
-from .parity.reference import check_runs, run_on
+from .parity.reference import check_runs
+from .parity.running import run_on
 from .unscripted import unscripted
 
 _WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel")

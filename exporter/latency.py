@@ -120,18 +120,6 @@ def _random(spec: TensorSpec, sizes: Mapping[str, int], random: np.random.Genera
     return random.integers(low, int(high) + 1, shape).astype(spec.dtype)
 
 
-def parse_size(text: str) -> tuple[str, int]:
-    """Read `N=2`, the form of `--size`.
-
-    Raises:
-        InputError: the text does not have that form.
-    """
-    name, _, size = text.partition("=")
-    if not size.strip().isdecimal():
-        raise InputError(f"'{text}' is not a size. Write it like N=2.")
-    return name.strip(), int(size)
-
-
 def weight_bytes(file: Path) -> int:
     """Bytes of all weights in an ONNX file, without tables that rows are looked up in."""
     graphs = [*all_graphs(read_onnx(file, weights=False).graph)]

@@ -48,6 +48,11 @@ class Artifact:
     lowering: Choice | None = None
     precision: Precision | None = None
 
+    @property
+    def bound(self) -> float:
+        """What smaller weights may cost, relative to an output's scale; 0 where they are the model's own."""
+        return 0.0 if self.precision is None else self.precision.bound
+
     def to_json(self) -> dict[str, Any]:
         return {
             **vars(self),

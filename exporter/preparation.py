@@ -84,7 +84,7 @@ def prepare(
 def _run_at(
     model: nn.Module, signature: Signature, sizes: dict[str, int], arrays: dict[str, Array] | None, seed: int
 ) -> tuple[dict[str, int], dict[str, Tensor], tuple[Any, bool]]:
-    inputs = arrays or make_inputs(signature, Case(sizes, "ordinary", seed))
+    inputs = make_inputs(signature, Case(sizes, "ordinary", seed), arrays)
     tensors = {name: torch.from_numpy(inputs[name].copy()) for name in signature.inputs}
     return sizes, tensors, check_deterministic(model, tensors)
 

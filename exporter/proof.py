@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from .manifest import Artifact
 from .parity import Bounds, Case, Expected, Report, check, make_cases
-from .parity.chunks import check_stream, drift_cases
+from .parity.chunks import Chunked, check_stream, drift_cases, layouts, whole_at_once
 from .parity.compare import Typical
-from .runtimes import Launch, open_session
+from .runtimes import Launch, Session, open_session
 from .signature import Signature
 from .states import Stream
-
-
-@dataclass(frozen=True)
-class Where:
-    """The runtime to prove a file in, how it is launched, and whether nodes may run on another of its providers."""
-
-    runtime: str
-    launch: Launch = field(default_factory=Launch)
-    allow_fallback: bool = False
 
 
 def prove(
@@ -34,13 +24,13 @@ def prove(
     traced: Mapping[str, int],
     seed: int,
     typical: Mapping[str, Typical] | None = None,
-    where: Where | None = None,
+    launch: Launch | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
-    """Run the file in a runtime on every case and judge it; the other arguments are those of `parity.check`.
+    """Run the file in the artifact's runtime on every case and judge it; the arguments are those of `parity.check`.
 
     Args:
-        where: the runtime; the artifact's own by default.
+        launch: what the runtime's execution provider is given.
 
     Raises:
         UnavailableError: the runtime is not there, or has no kernel for an operator of the model.
@@ -48,19 +38,28 @@ def prove(
         BundleError: the file is not a model.
     """
     check_all = check if artifact.stream is None else partial(check_stream, artifact.stream, signature)
-    where = where or Where(artifact.runtime)
-    report = check_all(
-        open_session(where.runtime, file, signature.outputs, where.launch),
+    return check_all(
+        open_session(artifact.runtime, file, signature.outputs, launch),
         expected,
         artifact=file.name,
-        runtime=where.runtime,
+        runtime=artifact.runtime,
         traced=traced,
         seed=seed,
         typical=typical,
-        bound=0.0 if artifact.precision is None else artifact.precision.bound,
+        bound=artifact.bound,
         advance=advance,
     )
-    return replace(report, allow_fallback=where.allow_fallback)
+
+
+def open_whole(
+    file: Path, artifact: Artifact, signature: Signature, expected: Sequence[Expected], launch: Launch | None = None
+) -> Session:
+    """The file in the artifact's runtime, run in one pass, from the states' reset values where they are explicit."""
+    session = open_session(artifact.runtime, file, signature.outputs, launch)
+    stream = artifact.stream
+    if stream is None:
+        return session
+    return Chunked(session, stream, signature, layouts(session, stream, signature, expected), whole_at_once)
 
 
 def cases_for(

@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from .assembly import WEIGHTS
 from .bundle import read_bundle
 from .checkpoint import load_weights
-from .errors import BundleError, InputError
+from .errors import BundleError, InputError, first_line
 from .evaluation import evaluating
+from .failing_case import FailingCase, read_failing_case
+from .isolating import Drawing, find_layers, isolate, run_again
 from .loading import load_with, may_be_named
+from .locating import LayerValue, describe_first
 from .manifest import Manifest
-from .parity import Expected, Report, expect, traced_sizes
+from .parity import Expected, Report, expect, traced_sizes, typical_errors
+from .parity.cases import long_cases
 from .parity.compare import Typical
 from .preparation import Progress, silent
-from .proof import Where, cases_for, prove
+from .proof import cases_for, prove
 from .runtimes import Launch, open_session, runs
 from .signature import Signature
 from .stored_cases import FILE as CASES
 from .stored_cases import read_cases
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The smallest case found that an artifact fails, and each recurrent layer in it, or why there is none (`why`)."""
+
+    failing: FailingCase
+    layers: Sequence[LayerValue] = ()
+    why: str = ""
+
+    @property
+    def where(self) -> str:
+        """One sentence about the first layer that is wrong."""
+        return f"Layers could not be compared: {self.why}." if self.why else describe_first(self.layers)
 
 
 @dataclass(frozen=True)
@@ -33,12 +56,14 @@ class Verification:
 
     "rebuilt": the model was built again and its stored weights loaded, and fresh random cases were tried.
     "replayed": the cases stored in the bundle were replayed; `why` says why no fresh ones could be made.
+    `faults` has one for each report that failed, unless all of its cases pass when they are run again.
     """
 
     reports: Sequence[Report]
     how: Literal["rebuilt", "replayed"]
     seed: int
     why: str = ""
+    faults: Sequence[Fault] = ()
 
     @property
     def passed(self) -> bool:
@@ -50,6 +75,7 @@ def verify(
     *,
     model: str | None = None,
     seed: int | None = None,
+    long: Sequence[int] = (),
     runtime: str | None = None,
     launch: Launch | None = None,
     allow_fallback: bool = False,
@@ -65,6 +91,7 @@ def verify(
         bundle: the folder.
         model: `file.py:Factory` or `package.module:Factory` to build the model with, instead of what the manifest says.
         seed: for the fresh cases; None draws one, which the result holds.
+        long: so many steps are tried besides, one sequence each, where the model has a dimension T.
         runtime: where to run the artifacts that it takes, such as `onnxruntime:cuda`; None runs each in the runtime
             that the export proved it in.
         launch: what the execution provider is given.
@@ -76,42 +103,71 @@ def verify(
         LoadError: the model cannot be built again.
         UnavailableError: the runtime is not there, or cannot run a file.
         PlacementError: the launch is strict, and a node would run on the CPU.
-        InputError: a launch is given, and no runtime.
+        InputError: something is said of an execution provider, and no runtime is given.
     """
     folder = Path(bundle)
     progress("check", 0, 1)
     if runtime is None and (allow_fallback or launch is not None):
         raise InputError("What is said of an execution provider needs one. Give a runtime, such as onnxruntime:cuda.")
-    where = Where(runtime, launch or Launch(), allow_fallback) if runtime is not None else None
-    manifest = _only(where, folder, read_bundle(folder))
-    if where is not None:
-        _try(where, folder, manifest)
+    manifest = read_bundle(folder)
+    if runtime is not None:
+        manifest = _in_runtime(runtime, launch, folder, manifest)
     why = _not_rebuildable(folder, manifest, model)
     if why:
         expected = read_cases(folder / CASES, manifest)
         typical = {output: Typical(**values) for output, values in manifest.typical.items()}
-        reports = _check_all(folder, manifest, expected, 0, typical, where, progress)
-        return Verification(reports, "replayed", 0, why)
+        reports = _check_all(folder, manifest, expected, 0, typical, launch, allow_fallback, progress)
+        faults = _faults(folder, manifest, reports, expected, typical, None, launch, progress)
+        return Verification(reports, "replayed", 0, why, faults)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    expected = _fresh(folder, manifest, model, seed, progress)
-    reports = _check_all(folder, manifest, expected, seed, None, where, progress)
-    return Verification(reports, "rebuilt", seed)
+    built, example = rebuild(folder, manifest, model)
+    with evaluating(built):
+        expected = _fresh(built, manifest, example, seed, long, progress)
+        typical = typical_errors(expected)
+        reports = _check_all(folder, manifest, expected, seed, typical, launch, allow_fallback, progress)
+        drawing = partial(Drawing.of, built, manifest.signature, example)
+        faults = _faults(folder, manifest, reports, expected, typical, drawing, launch, progress)
+    return Verification(reports, "rebuilt", seed, faults=faults)
 
 
-def _only(where: Where | None, folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest with those artifacts alone that the runtime takes."""
-    if where is None:
-        return manifest
-    artifacts = {name: artifact for name, artifact in manifest.artifacts.items() if runs(where.runtime, name)}
+def replay(
+    bundle: str | Path, case: str | Path, *, runtime: str | None = None, launch: Launch | None = None
+) -> tuple[FailingCase, Report]:
+    """Run one case again that an artifact of the bundle failed, from the file that `write_failing_case` wrote.
+
+    Nodes may run on any execution provider: the question is whether the case fails.
+
+    Raises:
+        UnavailableError: the runtime is not there, or cannot run the file.
+        BundleError: the folder is not a bundle, the file is not a case, or the case is of another model.
+    """
+    folder = Path(bundle)
+    manifest = read_bundle(folder)
+    failing = read_failing_case(Path(case))
+    if failing.artifact not in manifest.artifacts or failing.weights_sha256 != manifest.weights_sha256:
+        raise BundleError(
+            f"{case} is a case of another {failing.artifact} than {folder} holds. Verify that bundle to find one of it."
+        )
+    if runtime is not None:
+        manifest = _in_runtime(runtime, launch, folder, manifest)
+    return failing, replace(run_again(folder, manifest, failing, launch), allow_fallback=True)
+
+
+def _in_runtime(runtime: str, launch: Launch | None, folder: Path, manifest: Manifest) -> Manifest:
+    """The manifest with those artifacts alone that the runtime takes, to be run in it.
+
+    Every file is opened once, so that what the runtime cannot do is said before the reference is computed.
+    """
+    artifacts = {
+        name: replace(artifact, runtime=runtime)
+        for name, artifact in manifest.artifacts.items()
+        if runs(runtime, name)
+    }
     if not artifacts:
-        raise BundleError(f"{folder} holds no file that {where.runtime} takes. Export the model in that format too.")
+        raise BundleError(f"{folder} holds no file that {runtime} takes. Export the model in that format too.")
+    for name in artifacts:
+        open_session(runtime, folder / name, manifest.signature.outputs, launch)
     return replace(manifest, artifacts=artifacts)
-
-
-def _try(where: Where, folder: Path, manifest: Manifest) -> None:
-    """Open every file once, so that what the runtime cannot do is said before the reference is computed."""
-    for name in manifest.artifacts:
-        open_session(where.runtime, folder / name, manifest.signature.outputs, where.launch)
 
 
 def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str:
@@ -129,18 +185,62 @@ def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str
     return f"building {source['model']} would run its code; --model {source['model']} allows it"
 
 
-def _fresh(folder: Path, manifest: Manifest, model: str | None, seed: int, progress: Progress) -> list[Expected]:
-    built = _rebuild(folder, manifest, model)
+def _fresh(
+    built: nn.Module,
+    manifest: Manifest,
+    example: Mapping[str, Array] | None,
+    seed: int,
+    long: Sequence[int],
+    progress: Progress,
+) -> list[Expected]:
     signature = manifest.signature
-    example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
-    with evaluating(built):
-        bounds = {name: bound for artifact in manifest.artifacts.values() for name, bound in artifact.bounds.items()}
-        streams = [artifact.stream for artifact in manifest.artifacts.values()]
-        cases = cases_for(streams, signature, traced_sizes(signature, example), seed, bounds)
-        return expect(built, signature, cases, example, advance=lambda done: progress("reference", done, len(cases)))
+    bounds = {name: bound for artifact in manifest.artifacts.values() for name, bound in artifact.bounds.items()}
+    streams = [artifact.stream for artifact in manifest.artifacts.values()]
+    cases = [
+        *cases_for(streams, signature, traced_sizes(signature, example), seed, bounds),
+        *long_cases(signature, long, seed),
+    ]
+    return expect(built, signature, cases, example, advance=lambda done: progress("reference", done, len(cases)))
 
 
-def _rebuild(folder: Path, manifest: Manifest, model: str | None) -> nn.Module:
+def _faults(
+    folder: Path,
+    manifest: Manifest,
+    reports: Sequence[Report],
+    expected: Sequence[Expected],
+    typical: Mapping[str, Typical],
+    drawing: Callable[[], Drawing] | None,
+    launch: Launch | None,
+    progress: Progress,
+) -> list[Fault]:
+    failed = [report for report in reports if not report.right]
+    if not failed:
+        return []
+    progress("shrink", 0, 1)
+    drawn = None if drawing is None else drawing()
+    found = [isolate(folder, manifest, report, expected, typical, drawn, launch) for report in failed]
+    return [_fault(folder, manifest, failing, drawn, launch) for failing in found if failing is not None]
+
+
+def _fault(
+    folder: Path, manifest: Manifest, failing: FailingCase, drawing: Drawing | None, launch: Launch | None
+) -> Fault:
+    if drawing is None:
+        return Fault(failing, why="the model was not built again")
+    if manifest.artifacts[failing.artifact].opset is None:
+        return Fault(failing, why="a TorchScript file is frozen into one graph")
+    try:
+        return Fault(failing, find_layers(folder, manifest, failing, drawing.oracle, launch))
+    except Exception as error:  # a runtime raises classes of its own, and may not run the case at all
+        return Fault(failing, why=f"{type(error).__name__}, {first_line(error)}")
+
+
+def rebuild(folder: Path, manifest: Manifest, model: str | None) -> tuple[nn.Module, Mapping[str, Array] | None]:
+    """The model of a bundle with its stored weights, and the example that cases are cut from, if they are.
+
+    Raises:
+        LoadError: the model cannot be built again.
+    """
     source = manifest.source or {"model": model, "arguments": {}, "seed": 0}
     signature: Signature = manifest.signature
     loaded = load_with(
@@ -151,7 +251,8 @@ def _rebuild(folder: Path, manifest: Manifest, model: str | None) -> nn.Module:
         seed=source["seed"],
     )
     load_weights(loaded.model, folder / WEIGHTS)
-    return loaded.model
+    example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
+    return loaded.model, example
 
 
 def _check_all(
@@ -159,8 +260,9 @@ def _check_all(
     manifest: Manifest,
     expected: Sequence[Expected],
     seed: int,
-    typical: Mapping[str, Typical] | None,
-    where: Where | None,
+    typical: Mapping[str, Typical],
+    launch: Launch | None,
+    allow_fallback: bool,
     progress: Progress,
 ) -> list[Report]:
     if not expected:
@@ -175,8 +277,8 @@ def _check_all(
             traced=expected[0].case.sizes,
             seed=seed,
             typical=typical,
-            where=where,
+            launch=launch,
             advance=lambda done: progress("verify", done, len(expected)),
         )
-        reports.append(report)
+        reports.append(replace(report, allow_fallback=allow_fallback))
     return reports

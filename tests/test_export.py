@@ -180,6 +180,15 @@ def test_integers_without_a_range_are_noted(tmp_path: Path) -> None:
     assert export_onnx(Embedded(), Signature({"tokens": "int32[T, N] in 0..8"}), tmp_path / "out").notes == ()
 
 
+@pytest.mark.parametrize(("T", "N"), [(7, 1), (1, 1), (1, 5)])
+def test_an_example_may_be_of_one_step_or_one_sequence(tmp_path: Path, T: int, N: int) -> None:
+    model, x = nn.GRU(3, 4, num_layers=2), torch.randn(T, N, 3)
+    report = export_onnx(model, X, tmp_path / "out", example=[x]).report
+    assert report is not None
+    assert report.passed
+    assert {"T": T, "N": N} in [case.case.sizes for case in report.cases]
+
+
 def test_an_example_is_used_where_random_values_will_not_do(tmp_path: Path) -> None:
     class Picky(nn.Module):
         def forward(self, x: Tensor, weights: Tensor) -> Tensor:

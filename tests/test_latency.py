@@ -11,7 +11,7 @@ import torch
 from click.testing import Result
 from conftest import SMALL
 from rnn_export import InputError, Signature, export_onnx, load
-from rnn_export.latency import Latency, measure_latency, parse_size, read_rate, weight_bytes
+from rnn_export.latency import Latency, measure_latency, read_rate, weight_bytes
 from torch import Tensor, nn
 
 Cli = Callable[..., Result]
@@ -56,13 +56,6 @@ def test_reading(size: int) -> None:
     assert read_rate(size) > 1e6
 
 
-def test_sizes_on_the_command_line() -> None:
-    assert parse_size("N=2") == ("N", 2)
-    for text in ("N", "N=", "N=two", "N=-1"):
-        with pytest.raises(InputError, match="is not a size. Write it like N=2."):
-            parse_size(text)
-
-
 def test_no_steps() -> None:
     with pytest.raises(InputError, match="0 steps cannot be timed. Give 1 or more."):
         measure_latency("nowhere", steps=0)
@@ -72,7 +65,7 @@ def test_the_command(cli: Cli, tmp_path: Path) -> None:
     torch.manual_seed(0)
     loaded = load("tagger", **SMALL["tagger"])
     export_onnx(loaded.model, loaded.signature, tmp_path / "out", stateful=True, verify=False)
-    result = cli("latency", "out", "--steps", "50", "--size", "N=3")
+    result = cli("latency", "out", "--steps", "50", "--sizes", "N=3")
     assert result.exit_code == 0, result.output
     assert "50 single steps, N=3" in result.stdout
     for row in ("p50", "p99", "p99.9", "limit", "steps per second", "weights per step", "this machine reads"):
@@ -86,7 +79,12 @@ def test_the_command(cli: Cli, tmp_path: Path) -> None:
 
 def test_a_bundle_without_states_is_refused(cli: Cli, tmp_path: Path) -> None:
     export_onnx(nn.GRU(3, 4), Signature({"x": "float32[T, N, 3]"}), tmp_path / "out", verify=False)
-    for arguments, said in ((("out",), "rnn-export onnx --stateful"), (("absent",), "absent is not a bundle")):
+    refused = {
+        ("out",): "rnn-export onnx --stateful",
+        ("absent",): "absent is not a bundle",
+        ("out", "--sizes", "N"): "'N' gives no sizes. Write a number for each dimension, such as 'T=1,N=1'.",
+    }
+    for arguments, said in refused.items():
         result = cli("latency", *arguments)
         assert result.exit_code == 2
         assert said in result.stderr

@@ -110,3 +110,12 @@ def test_a_report_can_be_read_by_machines(bundle: Path) -> None:
     data = json.dumps([report.to_json() for report in verify(bundle).reports], allow_nan=False)
     assert json.loads(data)[0]["passed"]
     assert ParityError("message", verify(bundle).reports[0]).exit_code == 1
+
+
+def test_long_sequences(bundle: Path) -> None:
+    verification = verify(bundle, seed=1, long=(1_000, 10_000))
+    assert verification.passed
+    assert [case.case.sizes for case in verification.reports[0].cases[-2:]] == [
+        {"T": 1_000, "N": 1},
+        {"T": 10_000, "N": 1},
+    ]

@@ -16,6 +16,8 @@ from .inspect import inspect
 from .latency import latency
 from .models import models
 from .onnx import onnx
+from .report import report
+from .show import print_error
 from .torchscript import torchscript
 from .verify import verify
 
@@ -56,7 +58,7 @@ def _report(error: Exception, message: str, kind: str) -> None:
         report = getattr(error, "report", None)
         found = {"report": report.to_json()} if report else {}
         click.echo(json.dumps({"error": message, "exit_code": getattr(error, "exit_code", 2), **found}, indent=2))
-    click.echo(f"{click.style(f'{kind}:', fg='red', bold=True)} {message}", err=True)
+    print_error(message, kind)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -79,5 +81,6 @@ main.add_command(onnx)
 main.add_command(torchscript)
 main.add_command(verify)
 main.add_command(doctor)
+main.add_command(report)
 main.add_command(inspect)
 main.add_command(latency)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,18 +12,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
     from rich.table import Table
 
     from ..assembly import Exported
     from ..doctor import Diagnosis
+    from ..failing_case import FailingCase
     from ..inspection import Inspection
     from ..latency import Latency
     from ..parity import Report
     from ..parity.report import CaseResult
     from ..runtimes.placement import Placement, Ran
+    from ..verify import Fault
 
 _PLAIN_WIDTH = 160
+# An input of so many numbers is printed whole.
+_SHOWN = 24
 _STYLES = {"PASS": "green", "FAIL": "bold red", "KNOWN": "yellow", "REFUSED": "yellow"}
 _BAR = 20
 _REMARKS = {
@@ -39,6 +46,7 @@ _STAGES = {
     "compile": "Compiling to TorchScript",
     "reference": "Computing the reference",
     "verify": "Comparing with PyTorch",
+    "shrink": "Finding the smallest case",
     "measure": "Timing single steps",
     "probe": "Trying runtimes",
 }
@@ -46,6 +54,10 @@ _STAGES = {
 
 def print_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2))
+
+
+def print_error(message: str, kind: str = "Error") -> None:
+    click.echo(f"{click.style(f'{kind}:', fg='red', bold=True)} {message}", err=True)
 
 
 @contextmanager
@@ -129,11 +141,11 @@ def _remark(ran: Ran, placement: Placement, allowed: bool) -> tuple[str, str]:
 def _where_it_ran(placement: Placement, allowed: bool) -> str:
     if not placement.nodes:
         return "[bold green]PASS[/]  It has no execution providers."
-    elsewhere = sum(ran.share for ran in placement.fallback)
-    if not elsewhere:
+    if not placement.fallback:
         return f"[bold green]PASS[/]  All that computes ran on {placement.provider}."
     word = "[bold yellow]ALLOWED[/]" if allowed else "[bold red]FAIL[/]"
-    return f"{word}  {_percent(elsewhere)} of the time went to nodes that did not run on {placement.provider}."
+    elsewhere = _percent(sum(ran.share for ran in placement.fallback))
+    return f"{word}  {elsewhere} of the time went to nodes that did not run on {placement.provider}."
 
 
 def print_diagnoses(diagnoses: Sequence[Diagnosis]) -> None:
@@ -144,6 +156,36 @@ def print_diagnoses(diagnoses: Sequence[Diagnosis]) -> None:
         why = "\n".join(_escape(text) for text in (found.why, found.get) if text)
         table.add_row(found.runtime, there, found.version, _escape(found.device), why)
     _console().print(table)
+
+
+def print_fault(fault: Fault, files: Sequence[Path], bundle: Path, runtime: str | None) -> None:
+    """Where the fault is, which case is the smallest that shows it, and the command that runs it again."""
+    failing = fault.failing
+    smallest = f"The smallest case of {failing.artifact} that fails: {failing.says}. To run it again:"
+    print_notes([fault.where, smallest])
+    where = f" --runtime {shlex.quote(runtime)}" if runtime else ""
+    command = f"rnn-export verify {shlex.quote(str(bundle))} --case {shlex.quote(str(files[0]))}{where}"
+    _console().print(f"    {_escape(command)}", highlight=False, soft_wrap=True)
+    for file in files[1:]:
+        print_notes([f"What every layer computes in it is in {file}."])
+
+
+def print_case(failing: FailingCase, result: CaseResult) -> None:
+    """One case: what went in where that is little, and each output where it is furthest off."""
+    console = _console()
+    console.print(f"\n[bold]{failing.artifact}[/bold], {failing.says}", highlight=False)
+    for name, array in failing.item.inputs.items():
+        if array.size <= _SHOWN:
+            console.print(f"{name} = {_escape(str(array.tolist()))}", highlight=False)
+    table = _table("Output", "Error", "Limit", "Verdict", "", right=[1, 2])
+    for output in result.outputs:
+        verdict = "PASS" if output.passed else "FAIL"
+        place = f"at {list(output.index)}: " if output.index else ""
+        what = _escape(f"{place}{output.reason or output.excused}") if not output.passed or output.excused else ""
+        table.add_row(output.output, f"{output.error:.1e}", f"{output.limit:.1e}", _styled(verdict), what)
+    console.print(table)
+    if result.note:
+        print_notes([f"{result.note}."])
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -217,11 +259,30 @@ def _print_files(exported: Exported) -> None:
 def _case_row(result: CaseResult, fed: Sequence[str]) -> list[str]:
     sizes = [*map(str, result.case.sizes.values()), *fed]
     worst = result.worst
-    verdict = f"[{_STYLES[result.verdict]}]{result.verdict}[/]"
+    verdict = _styled(result.verdict)
     if worst is None:
         return [result.case.values, *sizes, "", "", "", "", verdict]
-    share = f"{worst.error / worst.limit:.0%}" if worst.limit else ("0%" if worst.error == 0 else "")
-    return [result.case.values, *sizes, worst.output, f"{worst.error:.1e}", f"{worst.limit:.1e}", share, verdict]
+    numbers = [f"{worst.error:.1e}", f"{worst.limit:.1e}", _share(worst.error, worst.limit)]
+    return [result.case.values, *sizes, worst.output, *numbers, verdict]
+
+
+def _share(error: float, limit: float) -> str:
+    """An error in terms of its limit: a percentage, and how many times where it is far beyond; on a terminal a bar."""
+    if not limit:
+        return "" if error else "0%"
+    text = f"{error / limit:.0%}" if error < 10 * limit else f"{error / limit:,.0f}x"
+    return f"{_bar(error / limit)} {text:>4}" if sys.stdout.isatty() else text
+
+
+def _bar(share: float) -> str:
+    """Up to six characters, in eighths; full from the limit on."""
+    eighths = min(48, round(48 * share))
+    full, rest = divmod(eighths, 8)
+    return f"{'█' * full}{' ▏▎▍▌▋▊▉'[rest] if rest else ''}".ljust(6)
+
+
+def _styled(verdict: str) -> str:
+    return f"[{_STYLES[verdict]}]{verdict}[/]"
 
 
 def _verdict(report: Report) -> str:

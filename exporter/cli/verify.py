@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import output_options, parse_option
-from .show import print_json, print_notes, print_placement, print_report, progress
+from .show import (
+    print_case,
+    print_error,
+    print_fault,
+    print_json,
+    print_notes,
+    print_placement,
+    print_report,
+    progress,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..parity import Report
+    from ..runtimes import Launch
+    from ..verify import Fault, Verification
+
+_LONG = (1_000, 10_000)
 
 
 @click.command()
@@ -38,6 +59,19 @@ from .show import print_json, print_notes, print_placement, print_report, progre
 @click.option(
     "--provider-library", type=click.Path(path_type=Path), help="A plug-in of ONNX Runtime that holds the provider."
 )
+@click.option("--long", is_flag=True, help="Try sequences of 1,000 and 10,000 steps too, where errors may grow.")
+@click.option(
+    "--case",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Run this one case again, which an earlier verification wrote when it failed.",
+)
+@click.option(
+    "--bisect",
+    is_flag=True,
+    help="Where an artifact fails, keep what every recurrent layer computes in it, in PyTorch and in float64.",
+)
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write every case as JUnit XML too.")
 @output_options
 def verify(
     bundle: Path,
@@ -48,6 +82,10 @@ def verify(
     strict: bool,
     options: tuple[str, ...],
     provider_library: Path | None,
+    long: bool,
+    case: Path | None,
+    bisect: bool,
+    junit: Path | None,
     as_json: bool,
     quiet: bool,
     debug: bool,
@@ -55,46 +93,133 @@ def verify(
     """Verify a BUNDLE again, from the bundle alone.
 
     A built-in model or an installed class is built again with the weights in the bundle and tried on fresh random
-    cases. For any other the stored cases are replayed, unless --model says what code to run.
+    cases. For any other the stored cases are replayed, unless --model says what code to run. When an artifact fails,
+    the smallest case that shows it is written beside the bundle, and the first layer and time step that differ are
+    named.
 
     With --runtime it is shown which nodes ran on which execution provider, and nodes that ran on another are a failure.
     """
+    if strict and allow_fallback:
+        raise click.UsageError("--strict forbids what --allow-fallback accepts. Leave one of them out.")
+    given = _Runtime(runtime, _launch(options, provider_library, strict), allow_fallback)
+    if case is not None:
+        if model is not None or seed is not None or long or bisect:
+            raise click.UsageError(
+                "--case runs one case as it is stored. Leave out --model, --seed, --long and --bisect."
+            )
+        _replay(bundle, case, given, junit, as_json, quiet)
+    else:
+        _verify(bundle, model, seed, given, _LONG if long else (), bisect, junit, as_json, quiet)
+
+
+@dataclass(frozen=True)
+class _Runtime:
+    """Where to run, as given: the runtime, what its execution provider is given, whether another may help."""
+
+    name: str | None
+    launch: Launch | None
+    allow_fallback: bool
+
+
+def _launch(options: Sequence[str], library: Path | None, strict: bool) -> Launch | None:
+    from ..runtimes import Launch
+
+    launch = Launch(dict(map(parse_option, options)), library, strict)
+    return None if launch.plain else launch
+
+
+def _replay(bundle: Path, case: Path, given: _Runtime, junit: Path | None, as_json: bool, quiet: bool) -> None:
+    from ..verify import replay
+
+    failing, report = replay(bundle, case, runtime=given.name, launch=given.launch)
+    _write_junit(junit, [report])
+    if as_json:
+        print_json({"passed": report.passed, "error": report.failure, "reports": [report.to_json()]})
+    elif not quiet:
+        print_case(failing, report.cases[0])
+    _exit_unless_passed([report])
+
+
+def _verify(
+    bundle: Path,
+    model: str | None,
+    seed: int | None,
+    given: _Runtime,
+    long: Sequence[int],
+    bisect: bool,
+    junit: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     with progress(quiet or as_json) as advance:
-        from ..errors import InputError, ParityError, PlacementError
-        from ..runtimes import Launch
         from ..verify import verify as verify_bundle
 
-        if strict and allow_fallback:
-            raise InputError("--strict forbids what --allow-fallback accepts. Leave one of them out.")
-        launch = Launch(dict(map(parse_option, options)), provider_library, strict)
         verification = verify_bundle(
             bundle,
             model=model,
             seed=seed,
-            runtime=runtime,
-            launch=None if launch.plain else launch,
-            allow_fallback=allow_fallback,
+            long=long,
+            runtime=given.name,
+            launch=given.launch,
+            allow_fallback=given.allow_fallback,
             progress=advance,
         )
+    _write_junit(junit, verification.reports)
+    written = [(fault, _write(fault, bundle, bisect)) for fault in verification.faults]
     if as_json:
         print_json(
             {
                 "passed": verification.passed,
+                "error": next((report.failure for report in verification.reports if not report.passed), ""),
                 "how": verification.how,
                 "why": verification.why,
                 "seed": verification.seed,
                 "reports": [report.to_json() for report in verification.reports],
+                "faults": [{"where": fault.where, "files": [*map(str, files)]} for fault, files in written],
             }
         )
     elif not quiet:
-        for report in verification.reports:
-            print_report(report)
-            if runtime is not None:
-                print_placement(report)
-        if verification.how == "replayed":
-            print_notes([f"Replayed the stored cases: {verification.why}."])
-        else:
-            print_notes([f"Built the model again and drew fresh cases, seed {verification.seed}."])
-    failed = next((report for report in verification.reports if not report.passed), None)
-    if failed is not None:
-        raise (PlacementError if failed.right else ParityError)(failed.failure, failed)
+        _print(verification, given.name is not None)
+        for fault, files in written:
+            print_fault(fault, files, bundle, given.name)
+    _exit_unless_passed(verification.reports)
+
+
+def _write_junit(path: Path | None, reports: Sequence[Report]) -> None:
+    from ..junit import write_junit
+
+    if path is not None:
+        write_junit(path, reports)
+
+
+def _print(verification: Verification, placement: bool) -> None:
+    for report in verification.reports:
+        print_report(report)
+        if placement:
+            print_placement(report)
+    if verification.how == "replayed":
+        print_notes([f"Replayed the stored cases: {verification.why}."])
+    else:
+        print_notes([f"Built the model again and drew fresh cases, seed {verification.seed}."])
+
+
+def _exit_unless_passed(reports: Sequence[Report]) -> None:
+    """What JSON there is has been printed, with the error in it, so that no exception may add another."""
+    failure = next((report.failure for report in reports if not report.passed), "")
+    if failure:
+        print_error(failure)
+        raise click.exceptions.Exit(1)
+
+
+def _write(fault: Fault, bundle: Path, bisect: bool) -> list[Path]:
+    """The smallest case, and with `bisect` the layers, beside the bundle, which must stay as it was written."""
+    from ..failing_case import write_failing_case
+    from ..locating import write_layers
+
+    beside = bundle.resolve().parent / f"{bundle.resolve().name}.{fault.failing.artifact}"
+    files = [beside.with_name(f"{beside.name}.case.safetensors")]
+    write_failing_case(files[0], fault.failing)
+    if bisect and fault.layers:
+        files.append(beside.with_name(f"{beside.name}.layers.safetensors"))
+        write_layers(files[1], fault.layers)
+    return [Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path for path in files]

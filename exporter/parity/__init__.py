@@ -56,17 +56,27 @@ def expect(
     oracle = Oracle(model, signature)
     found = []
     for case in cases:
-        found.append(_expect_case(oracle, signature, case, example))
+        found.append(expect_case(oracle, signature, case, example))
         advance(len(found))
     return found
 
 
-def _expect_case(oracle: Oracle, signature: Signature, case: Case, example: Mapping[str, Array] | None) -> Expected:
-    inputs = make_inputs(signature, case, example)
+def expect_case(oracle: Oracle, signature: Signature, case: Case, example: Mapping[str, Array] | None) -> Expected:
+    """Run one case through PyTorch."""
+    item = expect_inputs(oracle, signature, case, make_inputs(signature, case, example))
+    if item.reference is None:
+        return item
+    try:
+        return replace(item, touched=_touched(oracle, signature, case, item.reference, example))
+    except RefusedError as refused:
+        return Expected(case, item.inputs, None, str(refused))
+
+
+def expect_inputs(oracle: Oracle, signature: Signature, case: Case, inputs: Mapping[str, Array]) -> Expected:
+    """Run given inputs, all finite, through PyTorch, as if they were those of the case."""
     try:
         reference = oracle.compute(inputs, JITTERS if case.values != "saturating" else JITTERS_AT_TIES)
-        touched = _touched(oracle, signature, case, reference, example)
-        return Expected(case, inputs, reference, touched=touched, measures=_measures(signature, inputs))
+        return Expected(case, inputs, reference, measures=_measures(signature, inputs))
     except RefusedError as refused:
         return Expected(case, inputs, None, str(refused))
 

@@ -51,16 +51,21 @@ def traced_sizes(
 ) -> dict[str, int]:
     """The sizes a model is captured at: the example's, else primes, small or large, that no fixed dimension has.
 
+    PyTorch takes a size of 1 for a constant, so where the example has one, a prime takes its place.
+
     Raises:
-        SignatureError: the example does not fit the signature.
+        SignatureError: the example is empty or does not fit the signature.
     """
-    if example is not None:
-        return _sizes_of(signature, example)
-    fixed = {dim for spec in signature.inputs.values() for dim in spec.shape}
+    given = {} if example is None else sizes_of(signature, example)
+    if 0 in given.values():
+        name = next(name for name, size in given.items() if not size)
+        raise SignatureError(f"The example is empty along {name}. Give one with at least one element.")
+    fixed = {*given.values(), *(dim for spec in signature.inputs.values() for dim in spec.shape)}
     free = [prime for prime in (_LARGE_PRIMES if large else _PRIMES) if prime not in fixed]
     if len(signature.symbols) > len(free):
         raise SignatureError(f"At most {len(free)} dynamic dimensions are supported. Give some as numbers.")
-    return dict(zip(signature.symbols, free, strict=False))
+    primes = dict(zip(signature.symbols, free, strict=False))
+    return {name: given.get(name, 0) if given.get(name, 0) > 1 else prime for name, prime in primes.items()}
 
 
 def make_cases(signature: Signature, traced: Mapping[str, int], seed: int, bounds: Bounds | None = None) -> list[Case]:
@@ -83,6 +88,14 @@ def make_cases(signature: Signature, traced: Mapping[str, int], seed: int, bound
     return [Case(sizes, "ordinary", seed + i) for i, sizes in enumerate(combinations)] + [
         Case(dict(traced), kind, seed + len(combinations) + i) for i, kind in enumerate(kinds)
     ]
+
+
+def long_cases(signature: Signature, lengths: Sequence[int], seed: int) -> list[Case]:
+    """One sequence of ordinary values for each length; none where no dimension is called T."""
+    if "T" not in signature.symbols:
+        return []
+    ones = dict.fromkeys(signature.symbols, 1)
+    return [Case({**ones, "T": length}, "ordinary", (seed + length) % 2**32) for length in lengths]
 
 
 def make_inputs(signature: Signature, case: Case, example: Mapping[str, Array] | None = None) -> dict[str, Array]:
@@ -164,7 +177,12 @@ def _resized(example: Array, shape: tuple[int, ...]) -> Array:
     return example[index]
 
 
-def _sizes_of(signature: Signature, example: Mapping[str, Array]) -> dict[str, int]:
+def sizes_of(signature: Signature, example: Mapping[str, Array]) -> dict[str, int]:
+    """The size of each dynamic dimension in these arrays.
+
+    Raises:
+        SignatureError: an array is missing or does not fit the signature.
+    """
     sizes: dict[str, int] = {}
     for name, spec in signature.inputs.items():
         if name not in example:

@@ -18,11 +18,9 @@ from ..runtimes import Placement, Session
 from ..signature import Signature
 from ..states import Stream
 from . import Expected, check, check_case, first_wrong_step, output_dims, typical_errors
-from .cases import Case, traced_sizes
+from .cases import Case, sizes_of
 from .compare import Typical, largest
 from .report import Report
-
-__all__ = ["Chunked", "check_stream", "drift_cases"]
 
 Array = NDArray[np.generic]
 Plan = Callable[[int], Sequence[int]]
@@ -68,10 +66,10 @@ class Chunked:
         return {name: self._join(name, [part[name] for part in parts], inputs) for name in self.signature.outputs}
 
     def _lengths(self, inputs: Mapping[str, Array]) -> Sequence[int]:
-        return self.plan(traced_sizes(self.signature, inputs)[self.stream.time])
+        return self.plan(sizes_of(self.signature, inputs)[self.stream.time])
 
     def _feed(self, inputs: Mapping[str, Array]) -> list[dict[str, Array]]:
-        sizes = traced_sizes(self.signature, inputs)
+        sizes = sizes_of(self.signature, inputs)
         states = {state.name: inputs.get(state.name, state.initial(sizes)) for state in self.stream.states}
         parts = []
         start = 0
@@ -91,7 +89,7 @@ class Chunked:
         axis = _time_axis(self.dims[name], self.stream.time)
         if axis is None:
             return parts[-1]
-        sizes = traced_sizes(self.signature, inputs)
+        sizes = sizes_of(self.signature, inputs)
         factors = _factors(self.dims[name][axis], self.stream.time)
         lengths = self._lengths(inputs)
         before, after = parts[0].shape[:axis], parts[0].shape[axis + 1 :]
@@ -128,8 +126,8 @@ def check_stream(
     The arguments after `signature` are those of `check`.
     """
     typical = typical_errors(expected) if typical is None else typical
-    dims = _layouts(session, stream, signature, expected)
-    whole = Chunked(session, stream, signature, dims, lambda T: [T])
+    dims = layouts(session, stream, signature, expected)
+    whole = Chunked(session, stream, signature, dims, whole_at_once)
     report = check(
         whole,
         expected,
@@ -154,17 +152,21 @@ def _feedings(stream: Stream, expected: Sequence[Expected]) -> Iterator[tuple[Ex
     run = [item for item in expected if item.reference is not None and item.case.sizes[stream.time] > 1]
     for item in run:
         T = item.case.sizes[stream.time]
-        lengths = _random_lengths(T, item.case.seed)
+        lengths = random_lengths(T, item.case.seed)
         if T > 2:
             yield item, _spell(lengths), _fixed(lengths), False
         if item.case.values == "ordinary":
-            yield item, "one at a time", _ones, False
+            yield item, "one at a time", one_at_a_time, False
     for item in run[:1]:
-        lengths = _random_lengths(item.case.sizes[stream.time], item.case.seed)
+        lengths = random_lengths(item.case.sizes[stream.time], item.case.seed)
         yield item, "after a reset", _fixed(lengths), True
 
 
-def _ones(T: int) -> Sequence[int]:
+def whole_at_once(T: int) -> Sequence[int]:
+    return [T]
+
+
+def one_at_a_time(T: int) -> Sequence[int]:
     return [1] * T
 
 
@@ -172,8 +174,10 @@ def _fixed(lengths: Sequence[int]) -> Plan:
     return lambda T: lengths
 
 
-def _random_lengths(T: int, seed: int) -> list[int]:
-    """From 2 to T lengths, few as likely as many, each at least 1, that add up to T."""
+def random_lengths(T: int, seed: int) -> Sequence[int]:
+    """From 2 to T lengths, or T itself where that is 1, few as likely as many, each at least 1, that add up to T."""
+    if T == 1:
+        return [1]
     random = np.random.default_rng([seed, T])
     many = round(2 * (T / 2) ** random.random())
     cuts = random.choice(T - 1, many - 1, replace=False) + 1
@@ -195,7 +199,7 @@ def _factors(dim: Dim, time: str) -> list[str]:
     return dim.split("*") if isinstance(dim, str) else [time]
 
 
-def _layouts(session: Session, stream: Stream, signature: Signature, expected: Sequence[Expected]) -> Dims:
+def layouts(session: Session, stream: Stream, signature: Signature, expected: Sequence[Expected]) -> Dims:
     """The outputs' dimensions, with the factors of a product such as `T*N` in the order in which its elements lie.
 
     Shapes do not tell `T*N` from `N*T`; the first case that is long and wide enough does.
@@ -211,7 +215,7 @@ def _layouts(session: Session, stream: Stream, signature: Signature, expected: S
         errors = {}
         for candidate in product(*choices):
             try:
-                chunked = Chunked(session, stream, signature, {**dims, name: candidate}, _ones)
+                chunked = Chunked(session, stream, signature, {**dims, name: candidate}, one_at_a_time)
                 errors[candidate] = _distance(chunked.run(item.inputs)[name], item.reference.eager[name])
             except Exception:  # what a runtime raises here it raises again, and is judged, in the cases
                 return dims

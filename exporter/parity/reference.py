@@ -13,14 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..calling import arrange
 from ..capture.outputs import flatten
 from ..errors import LoadError, SignatureError, first_line
-from ..keeping import kept
-from ..quiet import quiet
 from ..signature import Signature
 from ..source_lines import at, user_line
 from .jitter import Jitter
+from .layers import Layers, trace_layers
+from .running import run_eager
 
 Array = NDArray[np.generic]
 
@@ -85,6 +84,16 @@ class Oracle:
         with _threads(self._threads):
             return self._eager(_tensors(inputs))
 
+    def layers(self, inputs: Mapping[str, Array]) -> tuple[Layers, Layers | None]:
+        """What each recurrent layer computes: in the model's own precision, and in float64 (see `trace_layers`)."""
+        tensors = _tensors(inputs)
+        with _threads(self._threads):
+            eager = trace_layers(self._model, tensors)
+            if self._double is None:
+                return eager, None
+            with _default_dtype(torch.float64):
+                return eager, trace_layers(self._double, _doubled(tensors))
+
     def _eager(self, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
         try:
             return self._named(run_eager(self._model, tensors))
@@ -109,10 +118,9 @@ class Oracle:
     def _exact(self, tensors: Mapping[str, Tensor]) -> dict[str, Array] | None:
         if self._double is None:
             return None
-        doubled = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
         try:
             with _default_dtype(torch.float64):
-                return self._named(run_eager(self._double, doubled))
+                return self._named(run_eager(self._double, _doubled(tensors)))
         except Exception:  # a model that names float32 in its forward has no float64 form: it is said in the report
             self._double = None
             return None
@@ -129,19 +137,6 @@ class Oracle:
     def _named(self, output: Any) -> dict[str, Array]:
         leaves = [tensor.detach().cpu().numpy().copy() for _, tensor in flatten(output)]
         return dict(zip(self._signature.outputs, leaves, strict=True))
-
-
-def run_eager(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
-    """The model's output for inputs by name, without gradients; the inputs are left as they are."""
-    with kept(model):
-        return run_on(model, tensors)
-
-
-def run_on(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
-    """The same, and what the model's forward writes to the model stays written, for the next call to find."""
-    args, kwargs = arrange(model, tensors).arguments({name: tensor.clone() for name, tensor in tensors.items()})
-    with quiet(), torch.no_grad():
-        return model(*args, **kwargs)
 
 
 def check_runs(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
@@ -194,6 +189,10 @@ def largest_error(array: Array, exact: Array) -> float:
 
 def _tensors(inputs: Mapping[str, Array]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array) for name, array in inputs.items()}
+
+
+def _doubled(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def _changed(runs: list[Array]) -> NDArray[np.bool_]:

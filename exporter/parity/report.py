@@ -33,6 +33,28 @@ class CaseResult:
         """The output that is nearest to its limit, or furthest beyond it."""
         return max(self.outputs, key=_ratio, default=None)
 
+    def to_json(self) -> dict[str, Any]:
+        """The case as plain data; numbers that JSON lacks are null."""
+        return {
+            "name": self.case.name,
+            "sizes": dict(self.case.sizes),
+            "values": self.case.values,
+            "seed": self.case.seed,
+            "fed": self.fed,
+            "verdict": self.verdict,
+            "note": self.note,
+            "outputs": [
+                {
+                    "output": output.output,
+                    "error": _finite(output.error),
+                    "limit": _finite(output.limit),
+                    "index": list(output.index),
+                    "reason": output.reason,
+                }
+                for output in self.outputs
+            ],
+        }
+
 
 @dataclass(frozen=True)
 class Report:
@@ -146,34 +168,12 @@ class Report:
             "traced": dict(self.traced),
             "largest_error_over_limit": _finite(self.ratio),
             "failure": self.failure,
-            "cases": [_case_json(result) for result in self.cases],
+            "cases": [result.to_json() for result in self.cases],
         }
 
 
 def _longest(result: CaseResult) -> int:
     return max(result.case.sizes.values(), default=0)
-
-
-def _case_json(result: CaseResult) -> dict[str, Any]:
-    return {
-        "name": result.case.name,
-        "sizes": dict(result.case.sizes),
-        "values": result.case.values,
-        "seed": result.case.seed,
-        "fed": result.fed,
-        "verdict": result.verdict,
-        "note": result.note,
-        "outputs": [
-            {
-                "output": output.output,
-                "error": _finite(output.error),
-                "limit": _finite(output.limit),
-                "index": list(output.index),
-                "reason": output.reason,
-            }
-            for output in result.outputs
-        ],
-    }
 
 
 def _ratio(output: OutputResult | None) -> float:

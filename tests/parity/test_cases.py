@@ -119,3 +119,16 @@ def test_lengths_of_an_example_are_cut_to_the_size_of_their_dimension() -> None:
     assert inputs["lengths"].tolist() == [5, 4, 5]
     assert inputs["ordered"].tolist() == [5, 5, 3]
     assert make_inputs(LENGTHS, Case({"T": 5, "N": 2}, "longest", 0), example)["lengths"].tolist() == [5, 5]
+
+
+def test_a_size_of_one_in_an_example_is_not_traced() -> None:
+    example = make_inputs(SIGNATURE, Case({"T": 9, "N": 1}, "ordinary", 0))
+    traced = traced_sizes(SIGNATURE, example)
+    assert traced["T"] == 9
+    assert traced["N"] > 1
+
+
+def test_an_empty_example_is_refused() -> None:
+    example = make_inputs(SIGNATURE, Case({"T": 0, "N": 2}, "ordinary", 0))
+    with pytest.raises(SignatureError, match="empty along T"):
+        traced_sizes(SIGNATURE, example)

@@ -1,0 +1,86 @@
+"""The smallest case that still fails: sizes are made smaller, then values plainer, for as long as it stays wrong.
+
+Source of the idea: delta debugging (Zeller and Hildebrandt, Simplifying and Isolating Failure-Inducing Input, 2002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import Expected
+from .cases import NON_FINITE, Case, Values
+
+Array = NDArray[np.generic]
+Inputs = Mapping[str, Array]
+
+# From the plainest.
+_PLAIN: tuple[Values, ...] = ("zero", "ordinary")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How other cases are tried.
+
+    `draw` runs a case through PyTorch, `feed` given inputs as that case; `fails` says whether the runtime is wrong.
+    """
+
+    draw: Callable[[Case], Expected]
+    feed: Callable[[Case, Inputs], Expected]
+    fails: Callable[[Expected], bool]
+
+
+def shrink(item: Expected, trial: Trial) -> Expected:
+    """A case that fails, no size or value of which can be made plainer without its passing; `item` must fail."""
+    return _plainer_inputs(_plainer_values(_smaller(item, trial), trial), trial)
+
+
+def _smaller(item: Expected, trial: Trial) -> Expected:
+    before = None
+    while item.case != before:
+        before = item.case
+        for symbol in item.case.sizes:
+            item = _smallest(item, symbol, trial)
+    return item
+
+
+def _smallest(item: Expected, symbol: str, trial: Trial) -> Expected:
+    """The smallest size of a symbol that fails, if every one above it does: found by halving."""
+    passing = 0
+    while item.case.sizes[symbol] - passing > 1:
+        middle = (item.case.sizes[symbol] + passing) // 2
+        other = trial.draw(replace(item.case, sizes={**item.case.sizes, symbol: middle}))
+        if trial.fails(other):
+            item = other
+        else:
+            passing = middle
+    return item
+
+
+def _plainer_values(item: Expected, trial: Trial) -> Expected:
+    if item.case.values in _PLAIN[:1]:
+        return item
+    others = (trial.draw(replace(item.case, values=values)) for values in _PLAIN if values != item.case.values)
+    return next((other for other in others if trial.fails(other)), item)
+
+
+def _plainer_inputs(item: Expected, trial: Trial) -> Expected:
+    if item.case.values in NON_FINITE:
+        return item  # what a NaN reaches is found by drawing the case again without it
+    for name in item.inputs:
+        others = (trial.feed(item.case, {**item.inputs, name: array}) for array in _plainer(item.inputs[name]))
+        item = next((other for other in others if trial.fails(other)), item)
+    return item
+
+
+def _plainer(array: Array) -> Iterator[Array]:
+    """The same with one value everywhere, and with whole numbers."""
+    if not array.size:
+        return
+    yield np.full_like(array, 0 if array.dtype.kind == "f" else array.min())
+    if array.dtype.kind == "f":
+        yield np.ones_like(array)
+        yield np.rint(array)

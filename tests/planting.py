@@ -1,0 +1,31 @@
+"""Planting a fault in a bundle's ONNX file, so that only its computation gives it away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+from conftest import SMALL
+from rnn_export import export_onnx, load
+from rnn_export.bundle import hash_file
+from rnn_export.manifest import read_manifest, write_manifest
+
+Plant = Callable[[onnx.ModelProto], None]
+
+
+def write_bundle(folder: Path, name: str, *, settings: dict[str, object] | None = None, **options: object) -> Path:
+    """A small built-in model, exported without proof."""
+    loaded = load(name, **SMALL[name], **(settings or {}), seed=3)
+    export_onnx(loaded.model, loaded.signature, folder, source=loaded.source, verify=False, **options)  # type: ignore[arg-type]
+    return folder
+
+
+def plant(bundle: Path, fault: Plant) -> None:
+    """Change the model, and the manifest so that the hashes fit."""
+    model = onnx.load(bundle / "model.onnx")
+    fault(model)
+    onnx.save(model, bundle / "model.onnx")
+    manifest = read_manifest(bundle)
+    write_manifest(bundle, replace(manifest, files={**manifest.files, "model.onnx": hash_file(bundle / "model.onnx")}))
