@@ -86,9 +86,11 @@ def _diagnose(runtime: str, library: Path | None, version: str, installed: Seque
     if provider and version and library is None and runtime not in installed:
         return Diagnosis(runtime, False, why=f"Not in ONNX Runtime {version} here; needs {provider.needs}.", get=get)
     found = Diagnosis(runtime, **_probe(runtime, library))
-    if not found.there and provider and provider.device == "cuda" and not nvidia_device():
-        return replace(found, why=f"No CUDA device: nvidia-smi finds none. {found.why}")
-    return found
+    if found.there or provider is None:
+        return found
+    no_gpu = provider.device == "cuda" and not nvidia_device()
+    said = f"No CUDA device: nvidia-smi finds none. {found.why}" if no_gpu else found.why
+    return replace(found, why=said, get=provider.start)
 
 
 def _probe(runtime: str, library: Path | None) -> dict[str, Any]:

@@ -159,9 +159,7 @@ def _in_runtime(runtime: str, launch: Launch | None, folder: Path, manifest: Man
     Every file is opened once, so that what the runtime cannot do is said before the reference is computed.
     """
     artifacts = {
-        name: replace(artifact, runtime=runtime)
-        for name, artifact in manifest.artifacts.items()
-        if runs(runtime, name)
+        name: replace(artifact, runtime=runtime) for name, artifact in manifest.artifacts.items() if runs(runtime, name)
     }
     if not artifacts:
         raise BundleError(f"{folder} holds no file that {runtime} takes. Export the model in that format too.")

@@ -149,13 +149,19 @@ def _where_it_ran(placement: Placement, allowed: bool) -> str:
 
 
 def print_diagnoses(diagnoses: Sequence[Diagnosis]) -> None:
-    """A row per runtime: there or not, and why not."""
-    table = _table("Runtime", "There", "Version", "Device", "Why not, and how to get it")
+    """A table of the runtimes that are there, and one of the others, with why not and the command that gets each."""
+    there = _table("There", "Version", "Device")
+    missing = _table("Not there", "Why not, and how to get it")
     for found in diagnoses:
-        there = "[green]yes[/]" if found.there else "[dim]no[/]"
-        why = "\n".join(_escape(text) for text in (found.why, found.get) if text)
-        table.add_row(found.runtime, there, found.version, _escape(found.device), why)
-    _console().print(table)
+        if found.there:
+            there.add_row(f"[green]{_escape(found.runtime)}[/]", found.version, _escape(found.device))
+        else:
+            missing.add_row(_escape(found.runtime), _escape(found.why))
+            if found.get:
+                missing.add_row("", f"[cyan]{_escape(found.get)}[/]")
+    for table in (there, missing):
+        if table.rows:
+            _console().print(table)
 
 
 def print_fault(fault: Fault, files: Sequence[Path], bundle: Path, runtime: str | None) -> None:

@@ -33,6 +33,8 @@ _HIDES_NAN = ("GRU", "LSTM", "RNN with Relu", "ReduceMax", "ReduceMin", "ArgMax"
 # WGSL lets a driver assume that there is neither NaN nor infinity (W3C, WebGPU Shading Language, floating point
 # evaluation). On SwiftShader Relu, Sigmoid, Exp, Clip, Softmax, TopK and the above hide NaN; on a GPU it may be others.
 _MAY_HIDE_NAN = {"WebGpuExecutionProvider": "WebGPU"}
+# Kernels of other providers, beside those above, that hide it: found by `make test-openvino-ep`.
+_HIDES_NAN_THERE = {"OpenVINOExecutionProvider": ("Relu",)}
 # These quantize a whole batch by one scale, which a single NaN or infinity spoils.
 _SPREADS_NAN = ("DynamicQuantizeLSTM", "DynamicQuantizeLinear")
 
@@ -51,7 +53,8 @@ class OnnxRuntimeSession:
         self._provider = provider
         self._placement = Placement(provider.full_name, ort.__version__)
         self._outputs = [output.name for output in self._session.get_outputs()]
-        known = next((kind for kind in (*_SPREADS_NAN, *_HIDES_NAN) if kind in kinds), "")
+        hiding = (*_SPREADS_NAN, *_HIDES_NAN, *_HIDES_NAN_THERE.get(provider.full_name, ()))
+        known = next((kind for kind in hiding if kind in kinds), "")
         self._hides_nan = _MAY_HIDE_NAN.get(provider.full_name, known)
 
     @property

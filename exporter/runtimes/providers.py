@@ -13,8 +13,9 @@ _SUFFIX = "ExecutionProvider"
 class Provider:
     """An execution provider.
 
-    `device` is what ONNX Runtime calls the memory that inputs and outputs are bound in; empty for the CPU's. `options`
-    are given to it unless the user says otherwise.
+    `get` is the command that installs it, `start` one that gets what it needs to start. `device` is what ONNX Runtime
+    calls the memory that inputs and outputs are bound in; empty for the CPU's. `options` are given to it unless the user
+    says otherwise.
     """
 
     full_name: str
@@ -22,6 +23,7 @@ class Provider:
     needs: str = ""
     device: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    start: str = ""
 
 
 def _instead(package: str) -> str:
@@ -47,6 +49,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
             "WebGpuExecutionProvider",
             _instead("onnxruntime-webgpu"),
             "a GPU with a Vulkan, Metal or DirectX 12 driver, or SwiftShader (see docs/providers.md)",
+            start="apt-get install -y chromium && export VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json",
         ),
         "openvino": Provider("OpenVINOExecutionProvider", _instead("onnxruntime-openvino"), "an Intel or AMD CPU"),
         "coreml": Provider("CoreMLExecutionProvider", "pip install onnxruntime", "macOS"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
+from rnn_export.parity.cases import NON_FINITE
 from rnn_export.targets import FORMS, Form
 
 from providers.matrix import LAYERS, Record, heavy_elsewhere, verified
@@ -14,6 +15,8 @@ pytestmark = pytest.mark.skipif(
     "OpenVINOExecutionProvider" not in onnxruntime.get_available_providers(),
     reason="this ONNX Runtime has no OpenVINO: make test-openvino-ep",
 )
+# One layer alone it leaves to the CPU, in one direction and in both; ONNX Runtime says nothing.
+DECLINED = ("lstm", 1, "native")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -25,5 +28,6 @@ def test_both_forms(
     report = verified(
         "onnxruntime:openvino", "openvino", architecture, tmp_path / "out", record_property, lowering=form
     )
-    assert report.passed, report.failure
-    assert heavy_elsewhere(report) == []
+    assert report.right, report.failure
+    assert all(result.verdict == "PASS" for result in report.cases if result.case.values not in NON_FINITE)
+    assert heavy_elsewhere(report) == (["LSTM"] if (kind, layers, form) == DECLINED else [])
