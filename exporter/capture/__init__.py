@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -15,13 +16,17 @@ from ..errors import CaptureError, RnnExportError, first_line
 from ..signature import Signature
 from ..source_lines import at, node_line, user_line
 from .computed_weights import fold_computed_weights
-from .decisions import deciding
+from .decisions import Decisions, deciding
 from .exporting import Bounds, BranchError, export
 from .rolling import UnlikeError, export_rolled
+from .sizes import at_other_sizes
 from .sorting import drop_sorting
 from .zero_states import drop_zero_states
 
 __all__ = ["Bounds", "Captured", "capture"]
+
+# PyTorch captures a Python loop step by step: at more steps than this it is worth a look at fewer first.
+_LONG = 300
 
 
 @dataclass(frozen=True)
@@ -48,19 +53,50 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
         CaptureError: the model cannot be captured; the message says why, and where it can, at which line.
     """
     with deciding() as decisions:
-        try:
-            program, bounds = export(model, signature, example, decisions)
-            captured = Captured(program, tuple(arrange(model, signature.inputs).order()), bounds)
-        except BranchError as error:
-            captured = _rolled(model, signature, example, error, "")
-        except RnnExportError:
-            raise
-        except Exception as error:  # torch.export raises whatever the captured code raises
-            captured = _rolled(model, signature, example, error, decisions.baked_at)
+        early = _rolled_early(model, signature, example, decisions) if _is_long(signature, example) else None
+        captured = early or _captured(model, signature, example, decisions)
     drop_zero_states(captured.program)
     drop_sorting(captured.program)
     fold_computed_weights(captured.program)
     return captured
+
+
+def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions) -> Captured:
+    try:
+        program, bounds = export(model, signature, example, decisions)
+        return Captured(program, tuple(arrange(model, signature.inputs).order()), bounds)
+    except BranchError as error:
+        return _rolled(model, signature, example, error, "")
+    except RnnExportError:
+        raise
+    except Exception as error:  # torch.export raises whatever the captured code raises
+        return _rolled(model, signature, example, error, decisions.baked_at)
+
+
+def _is_long(signature: Signature, example: Mapping[str, Tensor]) -> bool:
+    return any(
+        isinstance(dim, str) and size > _LONG
+        for name, spec in signature.inputs.items()
+        for dim, size in zip(spec.shape, example[name].shape, strict=True)
+    )
+
+
+def _rolled_early(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions
+) -> Captured | None:
+    """A model that loops in Python, without a capture of every step of a long example; None where it is not known to.
+
+    A model that also decides by a size of its own may loop at other sizes than the example's alone.
+    """
+    try:
+        export(model, signature, at_other_sizes(signature, example), decisions)
+    except Exception as error:  # torch.export raises whatever the captured code raises
+        branches = any(made.is_users and not made.expression.startswith("Eq(") for made in decisions.made)
+        if not branches and any(_is_baked(name, str(error)) for name in signature.symbols):
+            with suppress(CaptureError):
+                return _rolled(model, signature, example, error, decisions.baked_at)
+    decisions.fixed.clear()
+    return None
 
 
 def _rolled(

@@ -18,6 +18,7 @@ from ..errors import CaptureError, first_line
 from ..quiet import quiet
 from ..signature import Signature
 from ..source_lines import at, node_line
+from .unparsed import unparsed
 
 # The opset that PyTorch's own translations are written in; another one is converted to at the end.
 OPSET = 18
@@ -35,7 +36,7 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
         CaptureError: an operator of the model has no ONNX translation.
     """
     try:
-        with quiet(), torch.no_grad():
+        with quiet(), unparsed(), torch.no_grad():
             exported = torch.onnx.export(
                 captured.program,
                 dynamo=True,

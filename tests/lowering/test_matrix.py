@@ -96,7 +96,7 @@ def right_in(forms: Sequence[Form], model: nn.Module, signature: Signature, trie
 
 
 def _right_in(form: Form, translated: ir.Model, signature: Signature, expected: list[Expected], file: Path) -> Any:
-    finished = finish(translated, signature, forms_for(form, "cpu", stateful=False), 18, stateful=False)
+    finished = finish(translated, signature, forms_for(form, "cpu", stateful=False), 18, stateful=False, int8=False)
     write_onnx(finished.model, file)
     session = open_session("onnxruntime:cpu", file, signature.outputs)
     report = check(session, expected, artifact=form, runtime="onnxruntime:cpu", traced=SIZES[0], seed=0)

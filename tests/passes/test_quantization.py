@@ -66,6 +66,53 @@ def test_what_int8_cannot_hold_is_refused(tmp_path):
         export_onnx(loaded.model, loaded.signature, tmp_path / "b", quantize="int8")
 
 
+class FromScratch(nn.Module):
+    """tanh(x W + h U + b) in a Python loop (Elman 1990)."""
+
+    def __init__(self):
+        super().__init__()
+        self.w, self.u = nn.Linear(20, 32), nn.Linear(32, 32, bias=False)
+
+    def forward(self, x):
+        h, outputs = x.new_zeros(x.size(1), 32), []
+        for t in range(x.size(0)):
+            h = torch.tanh(self.w(x[t]) + self.u(h))
+            outputs.append(h)
+        return torch.stack(outputs)
+
+
+class CellInALoop(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.LSTMCell(20, 32)
+
+    def forward(self, x):
+        h = c = x.new_zeros(x.size(1), 32)
+        outputs = []
+        for t in range(x.size(0)):
+            h, c = self.cell(x[t], (h, c))
+            outputs.append(h)
+        return torch.stack(outputs)
+
+
+# The LSTM's matrices are parted by gates.
+@pytest.mark.parametrize(("model", "products"), [(FromScratch, 1), (CellInALoop, 4)])
+def test_a_loop_in_python_multiplies_its_input_once(tmp_path, model, products):
+    exported = export_onnx(model(), X, tmp_path / "b", quantize="int8")
+    assert exported.report.passed
+    graph = onnx.load(tmp_path / "b" / "model.onnx").graph
+    (scan,) = [node for node in graph.node if node.op_type == "Scan"]
+    body = next(attribute.g for attribute in scan.attribute if attribute.name == "body")
+    for nodes in (graph.node, body.node):
+        kinds = [node.op_type for node in nodes]
+        assert kinds.count("MatMulInteger") == products
+        assert not {"MatMul", "Gemm"} & {*kinds}
+    quantized = [(node.input[0], *node.output) for node in graph.node if node.op_type == "DynamicQuantizeLinear"]
+    assert {given for given, *_ in quantized} == {"x"}
+    read = {name for node in body.node for name in node.input}
+    assert not read & {"x", *(name for _, *names in quantized for name in names)}
+
+
 class Packed(nn.Module):
     def __init__(self, kind):
         super().__init__()

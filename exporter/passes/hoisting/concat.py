@@ -7,10 +7,10 @@ from itertools import groupby
 
 import onnx_ir as ir
 
-from .constants import array_of
+from .constants import array_of, constant_like
 from .emit import made, replace
 from .loop import Loop, Origin
-from .rules import constant_like, rank
+from .rules import rank
 
 
 def split_products(loop: Loop) -> None:

@@ -37,6 +37,14 @@ def add_constant(main: ir.Graph, name: str, array: Array) -> ir.Value:
     return value
 
 
+def constant_like(main: ir.Graph, name: str, array: Array) -> ir.Value:
+    """A small constant, which is there once."""
+    same = main.initializers.get(name)
+    if same is not None and np.array_equal(np.asarray(array_of(same)), array):
+        return same
+    return add_constant(main, name, array)
+
+
 def replace_constant(main: ir.Graph, old: ir.Value, array: Array) -> ir.Value:
     """A constant that takes another's name, for it is to have no readers left."""
     name = str(old.name)

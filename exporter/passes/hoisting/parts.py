@@ -12,9 +12,9 @@ from itertools import accumulate, pairwise
 import numpy as np
 import onnx_ir as ir
 
-from .constants import array_of
+from .constants import array_of, constant_like
 from .emit import made
-from .rules import constant_like, rank
+from .rules import rank
 
 Bounds = Sequence[tuple[int, int]]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from .constants import Array, add_constant, array_of
+from .constants import Array, array_of, constant_like
 
 Over = Sequence[bool]
 
@@ -78,14 +78,6 @@ def over_time(
         new.name, new.type = old.name, old.type
         new.shape = None if old.shape is None else ir.Shape([length, *old.shape])
     return [*nodes, made]
-
-
-def constant_like(main: ir.Graph, name: str, array: Array) -> ir.Value:
-    """A small constant, which is there once."""
-    same = main.initializers.get(name)
-    if same is not None and np.array_equal(np.asarray(array_of(same)), array):
-        return same
-    return add_constant(main, name, array)
 
 
 def _spread(value: ir.Value, ones: int, nodes: list[ir.Node], main: ir.Graph) -> ir.Value:
