@@ -14,8 +14,8 @@ class Provider:
     """An execution provider.
 
     `get` is the command that installs it, `start` one that gets what it needs to start. `device` is what ONNX Runtime
-    calls the memory that inputs and outputs are bound in; empty for the CPU's. `options` are given to it unless the user
-    says otherwise.
+    calls the memory that inputs and outputs are bound in; empty for the CPU's. `options` are given to it unless the
+    user says otherwise.
     """
 
     full_name: str
