@@ -55,6 +55,7 @@ class OnnxRuntimeSession:
         self._outputs = [output.name for output in self._session.get_outputs()]
         hiding = (*_SPREADS_NAN, *_HIDES_NAN, *_HIDES_NAN_THERE.get(provider.full_name, ()))
         known = next((kind for kind in hiding if kind in kinds), "")
+        self._spreads_nan = not kinds.isdisjoint(_SPREADS_NAN)
         self._hides_nan = _MAY_HIDE_NAN.get(provider.full_name, known)
 
     @property
@@ -63,7 +64,7 @@ class OnnxRuntimeSession:
 
     @property
     def spreads_nan(self) -> bool:
-        return self._hides_nan in _SPREADS_NAN
+        return self._spreads_nan
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         if self._profile is not None:

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 Role = Literal["computes", "drives", "sizes", "copies"]
 
+# A sentence names so many operators; the table has them all.
+_SHOWN = 3
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -34,20 +37,29 @@ class Placement:
     nodes: Sequence[Ran] = ()
 
     @property
+    def absent(self) -> bool:
+        """Whether nodes ran, and not one on the provider."""
+        return bool(self.nodes) and not any(ran.provider == self.provider for ran in self.nodes)
+
+    @property
     def fallback(self) -> tuple[Ran, ...]:
         """What should have run on the provider and did not: all of it, where not one node ran there."""
-        if not any(ran.provider == self.provider for ran in self.nodes):
+        if self.absent:
             return tuple(self.nodes)
         return tuple(ran for ran in self.nodes if ran.provider != self.provider and ran.role == "computes")
 
     @property
     def failure(self) -> str:
         """What ran elsewhere, in words; empty where nothing did."""
-        return ", ".join(
+        if self.absent:
+            return f"not one node ran on {self.provider}"
+        shown = [
             f"{ran.operator} ({ran.runs} {'run' if ran.runs == 1 else 'runs'}, {100 * ran.share:.2g}% of the time) "
             f"ran on {ran.provider}"
-            for ran in self.fallback
-        )
+            for ran in self.fallback[:_SHOWN]
+        ]
+        more = len(self.fallback) - len(shown)
+        return ", ".join([*shown, *([f"and so did {more} more"] if more > 0 else [])])
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -103,6 +103,8 @@ def test_a_fallback_in_words() -> None:
         "GRU (1 run, 0.4% of the time) ran on CPUExecutionProvider, "
         "RNN (3 runs, 25% of the time) ran on CPUExecutionProvider"
     )
+    assert Placement(GPU, "1.27.0", [*nodes, *nodes, *nodes]).failure.endswith(", and so did 3 more")
+    assert Placement(GPU, "1.27.0", nodes[1:]).failure == "not one node ran on WebGpuExecutionProvider"
 
 
 def test_what_a_session_tells_of_its_first_run(tmp_path: Path) -> None:
