@@ -13,7 +13,7 @@ from .engines import DEFAULT, ENGINES
 from .page import write_page
 from .race import QUICK, Effort
 from .results import Results
-from .rows import MODELS, THREADS
+from .rows import MODELS, SHAPES, THREADS
 from .run import Choice, measure
 
 ROOT = Path(__file__).parents[1]
@@ -30,12 +30,13 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     choice = Choice(
         models=[model for model in MODELS if not options.only or model in options.only],
+        shapes=[shape for shape in SHAPES if not options.shape or str(shape) in options.shape],
         threads=options.threads or list(THREADS),
         engines=options.engine or list(DEFAULT),
         parts=options.part or list(PARTS),
         effort=QUICK if options.quick else Effort(),
     )
-    is_whole = not any((options.only, options.threads, options.engine, options.part, options.quick))
+    is_whole = not any((options.only, options.shape, options.threads, options.engine, options.part, options.quick))
     out = DOCS if is_whole else BUILD / "out"
     files = BUILD / "files"
     shutil.rmtree(files, ignore_errors=True)
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "writes to build/bench/out instead of docs.",
     )
     parser.add_argument("--only", action="append", choices=MODELS, help="one model; repeatable")
+    parser.add_argument("--shape", action="append", choices=[str(shape) for shape in SHAPES], help="one; repeatable")
     parser.add_argument(
         "--threads", action="append", type=int, choices=THREADS, help="one number of threads; repeatable"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import CASE, place, why
+from .files import CASE, STATEFUL, place, why
 from .rows import Row
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ INT8_TOLERANCE = 0.1
 
 @dataclass(frozen=True)
 class Task:
-    """A row, where the files are, and the row's inputs."""
+    """A row, where the files are, and the row's inputs; `carried` says which output a state's input takes next."""
 
     row: Row
     folder: Path
     inputs: Arrays
+    carried: Mapping[str, int]
 
     def file(self, way: str) -> Path:
         path = place(self.folder, self.row.model, self.row.shape, way)
@@ -57,11 +59,13 @@ class Engine:
     one_step_only: bool = False
 
 
-def read_case(row: Row, folder: Path) -> tuple[Arrays, list[Array]]:
-    """Inputs by name, and the outputs of eager PyTorch."""
+def read_case(row: Row, folder: Path) -> tuple[Task, list[Array]]:
+    """What is to be run, and the outputs of eager PyTorch; states are carried where a row is one step of a stream."""
     with np.load(place(folder, row.model, row.shape, CASE)) as stored:
         inputs = {name[3:]: stored[name] for name in stored.files if name.startswith("in.")}
-        return inputs, [stored[f"out.{index}"] for index in range(len(stored.files) - len(inputs))]
+        outputs = [stored[name] for name in stored.files if name.startswith("out.")]
+        carried = {name[5:]: int(stored[name]) for name in stored.files if name.startswith("next.")}
+    return Task(row, folder, inputs, carried if row.shape.is_one_step else {}), outputs
 
 
 def eager(task: Task) -> Call:
@@ -87,12 +91,28 @@ def _torch_call(task: Task, prepare: Callable[[nn.Module], nn.Module]) -> Call:
     from .networks import build, flat
 
     torch.set_num_threads(task.row.threads)
-    module = prepare(build(task.row.model, task.row.shape).module)
-    inputs = [torch.from_numpy(array) for array in task.inputs.values()]
+    shape = task.row.shape
+    module = prepare(build(task.row.model, shape, carries=shape.is_one_step).module)
+    inputs = {name: torch.from_numpy(array) for name, array in task.inputs.items()}
+
+    def call(values: dict[str, torch.Tensor]) -> Sequence[Any]:
+        with torch.inference_mode():
+            return flat(module(*values.values()))
+
+    return _carrying(task, call, inputs)
+
+
+def _carrying(task: Task, run: Callable[[dict[str, Any]], Sequence[Any]], inputs: dict[str, Any]) -> Call:
+    """Feeds each time the states that the last run has returned, if the row carries any."""
+    if not task.carried:
+        return partial(run, inputs)
+    carried = list(task.carried.items())
 
     def call() -> Sequence[Any]:
-        with torch.inference_mode():
-            return flat(module(*inputs))
+        outputs = run(inputs)
+        for name, index in carried:
+            inputs[name] = outputs[index]
+        return outputs
 
     return call
 
@@ -107,11 +127,14 @@ def onnxruntime(task: Task, *, way: str) -> Call:
     session = ort.InferenceSession(str(task.file(way)), options, providers=["CPUExecutionProvider"])
     names = {value.name for value in session.get_inputs()}
     feeds = {name: array for name, array in task.inputs.items() if name in names}
-    return partial(session.run, None, feeds)
+    return _carrying(task, partial(session.run, None), feeds)
 
 
 def openvino(task: Task, *, way: str) -> Call:
-    """OpenVINO for low latency, without copies, and in float32 where it would take bfloat16 by default."""
+    """OpenVINO for low latency, without copies, and in float32 where it would take bfloat16 by default.
+
+    What one request gives lies in its memory, so that two take turns where the next one reads that.
+    """
     import openvino as ov
 
     properties = {
@@ -120,23 +143,22 @@ def openvino(task: Task, *, way: str) -> Call:
         "INFERENCE_NUM_THREADS": task.row.threads,
     }
     compiled = ov.Core().compile_model(str(task.file(way)), "CPU", properties)
-    request = compiled.create_infer_request()
+    requests = itertools.cycle(compiled.create_infer_request() for _ in range(2 if task.carried else 1))
     names = {name for value in compiled.inputs for name in value.names}
     feeds = {name: array for name, array in task.inputs.items() if name in names}
 
-    def call() -> Sequence[Any]:
-        return list(request.infer(feeds, share_inputs=True, share_outputs=True).values())
+    def call(values: dict[str, Any]) -> Sequence[Any]:
+        return list(next(requests).infer(values, share_inputs=True, share_outputs=True).values())
 
-    return call
+    return _carrying(task, call, feeds)
 
 
 def stream(task: Task) -> Call:
-    """`rnn_export.Stream`: the same step, which also carries the states on to the next one."""
+    """`rnn_export.Stream`, which keeps the states itself."""
     import rnn_export
 
-    states = {"h0"}
-    step = rnn_export.Stream(task.file("ours-stateful").parent).step
-    arrays = [_without_time(name, array) for name, array in task.inputs.items() if name not in states]
+    step = rnn_export.Stream(task.file(STATEFUL).parent).step
+    arrays = [_without_time(name, array) for name, array in task.inputs.items() if name not in task.carried]
 
     def call() -> Sequence[Any]:
         output = step(*arrays)
@@ -178,7 +200,7 @@ _ALL = (
     ),
     Engine("ours", {"": partial(onnxruntime, way="ours")}, ("ours",)),
     Engine(INT8, {"": partial(onnxruntime, way="ours-int8")}, ("ours-int8",), INT8_TOLERANCE),
-    Engine("ours, Stream", {"": stream}, ("ours-stateful",), one_step_only=True),
+    Engine("ours, Stream", {"": stream}, (STATEFUL,), one_step_only=True),
     # For whoever works on the choice between them; asked for by name.
     Engine("native", {"": partial(onnxruntime, way="ours-native")}, ("ours-native",)),
     Engine("scan", {"": partial(onnxruntime, way="ours-scan")}, ("ours-scan",)),

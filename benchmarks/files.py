@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CASE = "case.npz"
 # Written for one T and N.
 FIXED = (CASE, "dynamo-fixed.onnx")
+# The exporter itself finds the states of a model that hides them.
+STATEFUL = "ours-stateful"
 SECONDS = 40
 JOBS = 2
 # Imported once, in the process that the others are forked from.
@@ -35,7 +37,7 @@ Way = Callable[["Network", Path], str]
 
 
 def case(network: Network, path: Path) -> str:
-    """Inputs, and what eager PyTorch makes of them."""
+    """Inputs, what eager PyTorch makes of them, and by number the output that a state's input takes next."""
     import numpy as np
     import torch
 
@@ -45,6 +47,8 @@ def case(network: Network, path: Path) -> str:
         expected = flat(network.module(*network.inputs.values()))
     arrays: dict[str, Any] = {f"in.{name}": array for name, array in network.arrays().items()}
     arrays |= {f"out.{index}": tensor.numpy() for index, tensor in enumerate(expected)}
+    outputs = list(network.signature.outputs)
+    arrays |= {f"next.{before}": outputs.index(after) for before, after in network.signature.states.items()}
     np.savez(path, **arrays)
     return ""
 
@@ -119,16 +123,25 @@ WAYS: Mapping[str, Way] = MappingProxyType(
         "dynamo-fixed.onnx": dynamo_fixed,
         "ours": ours,
         "ours-int8": lambda network, path: ours(network, path, quantize="int8"),
-        "ours-stateful": lambda network, path: ours(network, path, stateful=True),
+        STATEFUL: lambda network, path: ours(network, path, stateful=True),
         "ours-native": lambda network, path: ours(network, path, lowering="native"),
         "ours-scan": lambda network, path: ours(network, path, lowering="scan"),
     }
 )
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """A model, the shape of its example inputs, and whether it takes its states and returns them."""
+
+    model: Model
+    shape: Shape
+    carries: bool
+
+
 def place(folder: Path, model: Model, shape: Shape, way: str) -> Path:
-    """Where a file lies: what holds at any T and N in one place for all of them."""
-    whole = folder / f"{model}-I{shape.I}-H{shape.H}-L{shape.L}"
+    """Where a file lies: what holds at any T and N in one place for all of them, but for a model that carries."""
+    whole = folder / f"{model}-I{shape.I}-H{shape.H}-L{shape.L}{'-carrying' if shape.is_one_step else ''}"
     return whole / f"T{shape.T}-N{shape.N}" / way if way in FIXED else whole / way
 
 
@@ -137,17 +150,17 @@ def write_all(
 ) -> Iterator[tuple[Path, Written]]:
     """Each model in each way, as each is done; what holds at any T and N is exported at others than the row's."""
     wanted = {
-        place(folder, model, shape, way): (model, shape if way in FIXED else replace(shape, T=7, N=5))
+        place(folder, model, shape, way): _Wanted(
+            model, shape if way in FIXED else replace(shape, T=7, N=5), shape.is_one_step and way != STATEFUL
+        )
         for model, shape in models
         for way in ways
-        if way != "ours-stateful" or shape.is_one_step
+        if way != STATEFUL or shape.is_one_step
     }
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     with ThreadPoolExecutor(JOBS) as pool:
-        futures = {
-            pool.submit(_write_apart, context, model, shape, path): path for path, (model, shape) in wanted.items()
-        }
+        futures = {pool.submit(_write_apart, context, one, path): path for path, one in wanted.items()}
         for future in as_completed(futures):
             path, written = futures[future], future.result()
             if written.reason:
@@ -160,9 +173,9 @@ def why(path: Path) -> Path:
     return path.with_name(f"{path.name}.why")
 
 
-def _write_apart(context: ForkServerContext, model: Model, shape: Shape, path: Path) -> Written:
+def _write_apart(context: ForkServerContext, wanted: _Wanted, path: Path) -> Written:
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_write, args=(model, shape, path, sender))
+    process = context.Process(target=_write, args=(wanted, path, sender))
     process.start()
     sender.close()
     try:
@@ -176,7 +189,7 @@ def _write_apart(context: ForkServerContext, model: Model, shape: Shape, path: P
         process.join()
 
 
-def _write(model: Model, shape: Shape, path: Path, sender: Connection) -> None:
+def _write(wanted: _Wanted, path: Path, sender: Connection) -> None:
     from rnn_export.errors import first_line
 
     from .networks import build
@@ -184,7 +197,7 @@ def _write(model: Model, shape: Shape, path: Path, sender: Connection) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)  # the exporters print from C++, past Python's own streams
     os.dup2(nowhere, 2)
-    network = build(model, shape)
+    network = build(wanted.model, wanted.shape, carries=wanted.carries)
     path.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     try:

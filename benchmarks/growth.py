@@ -63,12 +63,12 @@ def exports_over_layers(layers: Sequence[int] = LAYERS) -> list[Export]:
 def _session_memory(path: Path, row: Row, folder: Path) -> tuple[int, int]:
     import onnxruntime as ort
 
-    inputs, _ = read_case(row, folder)
+    task, _ = read_case(row, folder)
     options = ort.SessionOptions()
     options.intra_op_num_threads = row.threads
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     loaded = peak_memory()
-    session.run(None, inputs)
+    session.run(None, dict(task.inputs))
     return loaded, peak_memory()
 
 

@@ -14,6 +14,7 @@ from rnn_export.models.hetero import HeteroRNN
 from rnn_export.models.scratch import ScratchRNN
 from torch import Tensor, nn
 
+from .carrying import carrying
 from .rows import CLASSES, Model, Shape, widths
 
 SEED = 0
@@ -32,18 +33,29 @@ class Network:
         return {name: tensor.numpy() for name, tensor in self.inputs.items()}
 
 
-def build(model: Model, shape: Shape) -> Network:
-    """The model of a row, and its inputs: standard normal, or tokens that are all as likely."""
+def build(model: Model, shape: Shape, *, carries: bool = False) -> Network:
+    """The model of a row, and its inputs: standard normal, or tokens that are all as likely.
+
+    With `carries` it takes its states, which are zero at first, and returns them; "from-scratch" always does.
+    """
     torch.manual_seed(SEED)
     if model == "from-scratch":
         scratch = ScratchRNN(shape.I, shape.H).eval()
         tokens = torch.randint(shape.I, (shape.N, shape.T))
         return Network(scratch, scratch.signature(), {"tokens": tokens, "h0": torch.zeros(shape.N, shape.H)})
+    plain = _plain(model, shape).eval()
+    inputs = {"x": torch.randn(shape.T, shape.N, shape.I)}
+    if not carries:
+        return Network(plain, plain.signature(), inputs)
+    module, signature = carrying(plain)
+    states = {name: torch.zeros(signature.inputs[name].sized({"N": shape.N})) for name in signature.states}
+    return Network(module, signature, {**inputs, **states})
+
+
+def _plain(model: Model, shape: Shape) -> DeepRNN | HeteroRNN:
     if model == "hetero":
-        hetero = HeteroRNN(shape.I, tuple(widths(model, shape)), CLASSES).eval()
-        return Network(hetero, hetero.signature(), {"x": torch.randn(shape.T, shape.N, shape.I)})
-    deep = DeepRNN(shape.I, shape.H, shape.L, _CELLS[model]).eval()
-    return Network(deep, deep.signature(), {"x": torch.randn(shape.T, shape.N, shape.I)})
+        return HeteroRNN(shape.I, tuple(widths(model, shape)), CLASSES)
+    return DeepRNN(shape.I, shape.H, shape.L, _CELLS[model])
 
 
 def flat(output: object) -> list[Tensor]:

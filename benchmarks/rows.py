@@ -94,9 +94,11 @@ class Row:
         return cls(data["model"], Shape(**data["shape"]), data["threads"])
 
 
-def rows(models: Iterable[Model] = MODELS, threads: Iterable[int] = THREADS) -> list[Row]:
-    """Every row of the table for these models and numbers of threads."""
-    return [Row(model, shape, count) for count in threads for model in models for shape in SHAPES]
+def rows(
+    models: Iterable[Model] = MODELS, shapes: Iterable[Shape] = SHAPES, threads: Iterable[int] = THREADS
+) -> list[Row]:
+    """Every row of the table for these models, shapes and numbers of threads."""
+    return [Row(model, shape, count) for count in threads for model in models for shape in shapes]
 
 
 def widths(model: Model, shape: Shape) -> list[int]:

@@ -18,7 +18,7 @@ from .files import CASE, write_all
 from .race import Effort, race, running
 from .records import Machine, Written
 from .results import Results, RowResult, Setting
-from .rows import Model, Row, rows
+from .rows import Model, Row, Shape, rows
 
 Progress = Callable[[str], None]
 PACKAGES = ("rnn-export", "torch", "onnxruntime", "openvino", "onnx", "onnxscript", "numpy")
@@ -31,6 +31,7 @@ class Choice:
     """What is measured, and with how much effort."""
 
     models: Sequence[Model]
+    shapes: Sequence[Shape]
     threads: Sequence[int]
     engines: Sequence[str]
     parts: Sequence[str]
@@ -41,7 +42,7 @@ def measure(choice: Choice, folder: Path, command: str, progress: Progress) -> R
     """Measure the chosen parts; `folder` takes the exported files."""
     start = time.monotonic()
     machines = {threads: apart(_machine, threads) for threads in choice.threads}
-    table = rows(choice.models, choice.threads) if "rows" in choice.parts else []
+    table = rows(choice.models, choice.shapes, choice.threads) if "rows" in choice.parts else []
     growing = growth.rows(choice.models) if "growth" in choice.parts else []
     written = _write(table, choice.engines, folder, progress)
     timed = _race(table, choice.engines, choice.effort, folder, progress)

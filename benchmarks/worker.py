@@ -91,8 +91,7 @@ class EngineServer:
 
     def load(self, row: Row, folder: Path) -> Loaded | Refused:
         self._call = None
-        inputs, expected = read_case(row, folder)
-        task = Task(row, folder, inputs)
+        task, expected = read_case(row, folder)
         right: list[_Trial] = []
         refused: list[Refused] = []
         for form, open_form in self._engine.forms.items():

@@ -13,7 +13,7 @@ _COLLECT_AFTER = 100_000
 def run() -> None:
     """Run the command in `sys.argv`, and end the process."""
     # Nearly all objects of an export are PyTorch's modules and what is in them, and live until the end: to search them
-    # for garbage takes a third of an export's time. Freezing them spares the search when the process ends.
+    # for garbage takes a part of an export's time. Freezing them spares the search when the process ends.
     gc.set_threshold(_COLLECT_AFTER)
     try:
         main(prog_name="rnn-export")

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from .errors import InputError
 from .lowering import lower
-from .passes import describe, expose_states, optimize, quantize_weights
+from .passes import add_single_step, describe, expose_states, optimize, quantize_weights
 from .passes.quantization import Original
 from .signature import Signature
 from .states import Stream
@@ -43,6 +43,8 @@ def finish(
     lowered = lower(translated, forms)
     optimize(lowered.model, signature, opset)
     stream = expose_states(lowered.model, signature) if stateful else None
+    if stream is not None and "step" in lowered.forms.values():
+        add_single_step(lowered.model, signature, stream.time)
     quantized = _quantize(lowered.model, lowered.forms) if int8 else {}
     describe(lowered.model, signature, stream)
     return Finished(lowered.model, lowered.forms, lowered.bound, stream, quantized)

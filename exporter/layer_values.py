@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto
 
+from .any_length import for_any_length
 from .onnx_file import read_onnx
 from .runtimes import Launch, open_session
 
@@ -32,6 +33,7 @@ def run_layers(
     A value that the graph does not hold is left out. A copy of the file is written to `folder`.
     """
     model = read_onnx(file)
+    model.graph.CopyFrom(for_any_length(model.graph))
     names = {layer: dict(_values(model.graph, layer)) for layer in layers}
     wanted = {name for values in names.values() for name in values.values()}
     present = {value.name for value in model.graph.output}

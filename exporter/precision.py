@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, did_you_mean
-from .parity.report import Report
+
+if TYPE_CHECKING:  # a stream reads manifests without torch
+    from .parity.report import Report
 
 # The error that each kind of weights may cause, relative to an output's scale (see docs/precision.md).
 BOUNDS: Mapping[str, float] = {"int8": 0.09}

@@ -22,6 +22,16 @@ Array = NDArray[Any]
 Arrays = dict[str, Array]
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Slot:
+    """Where a step's input goes; `shape` and `dtype` are those of `array`, read once."""
+
+    name: str
+    array: Array
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
 @dataclass(frozen=True)
 class StepBuffers:
     """Arrays by name; of each pair the first is for even steps, the other for odd ones.
@@ -32,7 +42,7 @@ class StepBuffers:
 
     sizes: dict[str, int]
     initial: Arrays
-    slots: Arrays
+    slots: tuple[Slot, ...]
     states: tuple[Arrays, Arrays]
     results: tuple[Arrays, Arrays]
     bindings: tuple[ort.IOBinding, ort.IOBinding]
@@ -51,7 +61,7 @@ def make_buffers(model: StepModel, sizes: Mapping[str, int]) -> StepBuffers:
     return StepBuffers(
         dict(sizes),
         initial,
-        {name: array.squeeze(time_axes(model.inputs[name].shape, model.time)) for name, array in inputs.items()},
+        tuple(_slot(model, name, array) for name, array in inputs.items()),
         (even, odd),
         (_results(model, outputs, odd), _results(model, outputs, even)),
         (_bind(model, inputs, outputs, even, odd), _bind(model, inputs, outputs, odd, even)),
@@ -67,7 +77,17 @@ def guarded(run: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return run(*arguments)
     except Exception as error:  # onnxruntime raises classes of its own that have no common base
-        raise InputError(f"ONNX Runtime cannot run this input ({first_line(error)}). Look at its values.") from error
+        raise refused(error) from error
+
+
+def refused(error: Exception) -> InputError:
+    """What is said where ONNX Runtime raises."""
+    return InputError(f"ONNX Runtime cannot run this input ({first_line(error)}). Look at its values.")
+
+
+def _slot(model: StepModel, name: str, whole: Array) -> Slot:
+    array = whole.squeeze(time_axes(model.inputs[name].shape, model.time))
+    return Slot(name, array, array.shape, array.dtype)
 
 
 def _outputs(model: StepModel, inputs: Arrays, states: Arrays) -> Arrays:

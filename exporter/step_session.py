@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import onnxruntime as ort
@@ -21,15 +22,23 @@ _FATAL = 4
 class StepModel:
     """A loaded model that streams share.
 
+    `session` runs steps. In a file with layers in the form "step" it was told that T is 1, and runs nothing else.
     `inputs` are what is fed, `states` what is carried. `outputs` are what is returned, each with the axes of the time:
     all but those that are states, or all where there is no other.
     """
 
+    path: Path
     session: ort.InferenceSession
+    steps_only: bool
     time: str
     inputs: dict[str, TensorSpec]
     outputs: dict[str, tuple[int, ...]]
     states: tuple[State, ...]
+
+    @cached_property
+    def chunks(self) -> ort.InferenceSession:
+        """The session for chunks of any length; where that is another one, it is opened when first used."""
+        return _open(self.path, step_options()) if self.steps_only else self.session
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -61,21 +70,31 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
         if file == name or file.startswith(f"{name}."):
             check_file(folder / file, entry)
     path = folder / name
-    try:
-        session = ort.InferenceSession(path, options or step_options(), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises classes of its own that have no common base
-        raise BundleError(f"ONNX Runtime cannot load {path} ({first_line(error)}). Export it again.") from error
     assert artifact.stream is not None
     time, states = artifact.stream.time, artifact.stream.states
+    steps_only = options is None and artifact.lowering is not None and "step" in artifact.lowering.forms.values()
+    if options is None:
+        options = step_options()
+        if steps_only:
+            options.add_free_dimension_override_by_name(time, 1)
     carried = {name for state in states for name in (state.name, state.output)}
     kept = [name for name in manifest.outputs if name not in carried] or [*manifest.outputs]
     return StepModel(
-        session,
+        path,
+        _open(path, options),
+        steps_only,
         time,
         {name: spec for name, spec in manifest.signature.inputs.items() if name not in carried},
         {name: time_axes(_dims(manifest.outputs[name]), time) for name in kept},
         states,
     )
+
+
+def _open(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    try:
+        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises classes of its own that have no common base
+        raise BundleError(f"ONNX Runtime cannot load {path} ({first_line(error)}). Export it again.") from error
 
 
 def streaming(folder: Path, manifest: Manifest) -> tuple[str, Artifact]:

@@ -16,9 +16,9 @@ import onnxruntime as ort
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError, did_you_mean, first_line
-from .feeding import by_name, check_names, checked_chunk, describe, wrong_step
+from .feeding import by_name, checked_chunk, describe, wrong_step
 from .signature import TensorSpec
-from .step_buffers import StepBuffers, guarded, make_buffers
+from .step_buffers import StepBuffers, guarded, make_buffers, refused
 from .step_session import StepModel, open_step_model
 
 Array = NDArray[Any]
@@ -76,19 +76,22 @@ class Stream:
             InputError: an input is missing, is no numpy array, or has another shape or dtype; or ONNX Runtime raises.
                 The states are then as they were.
         """
-        given = by_name(self._model, arrays, named) if arrays else named
         buffers, turn = self._buffers, self._turn
-        for name, slot in buffers.slots.items():
-            x = given.get(name)
+        if named or len(arrays) != len(buffers.slots):
+            arrays = self._in_order(arrays, named)
+        for x, slot in zip(arrays, buffers.slots, strict=True):
             if not isinstance(x, np.ndarray) or x.shape != slot.shape or x.dtype != slot.dtype:
-                check_names(self._model, given)
-                raise wrong_step(name, x, self._model.inputs[name], buffers.sizes, self._model.time)
-            slot[...] = x
-        if len(given) != len(buffers.slots):
-            check_names(self._model, given)
-        guarded(self._model.session.run_with_iobinding, buffers.bindings[turn])
+                raise wrong_step(slot.name, x, self._model.inputs[slot.name], buffers.sizes, self._model.time)
+            slot.array[...] = x
+        try:
+            self._model.session.run_with_iobinding(buffers.bindings[turn])
+        except Exception as error:  # onnxruntime raises classes of its own that have no common base
+            raise refused(error) from error
         self._turn = _NEXT[turn]
-        return _returned({name: result.copy() for name, result in buffers.results[turn].items()})
+        results = buffers.results[turn]
+        if len(results) == 1:
+            return next(iter(results.values())).copy()
+        return {name: result.copy() for name, result in results.items()}
 
     def run(self, *arrays: Array, **named: Array) -> Outputs:
         """Feed a chunk of any number of time steps; inputs and outputs are shaped as the model has them.
@@ -98,7 +101,7 @@ class Stream:
         """
         given = checked_chunk(self._model, by_name(self._model, arrays, named), self._buffers.sizes)
         names = [*dict.fromkeys([*self._model.outputs, *(state.output for state in self._model.states)])]
-        outputs = dict(zip(names, guarded(self._model.session.run, names, {**given, **self._current}), strict=True))
+        outputs = dict(zip(names, guarded(self._model.chunks.run, names, {**given, **self._current}), strict=True))
         for state in self._model.states:
             self._current[state.name][...] = outputs[state.output]
         return _returned({name: outputs[name] for name in self._model.outputs})
@@ -160,6 +163,11 @@ class Stream:
         self._model = model
         self._buffers = make_buffers(model, {**dict.fromkeys(model.symbols, 1), **sizes})
         self._turn = 0
+
+    def _in_order(self, arrays: tuple[Array, ...], named: Mapping[str, Array]) -> tuple[Array, ...]:
+        inputs = self._model.inputs
+        given = named if named.keys() == inputs.keys() and not arrays else by_name(self._model, arrays, named)
+        return tuple([given[name] for name in inputs])
 
     @property
     def _current(self) -> dict[str, Array]:

@@ -77,7 +77,7 @@ def fastest(
 def _candidates(build: Callable[[Forms], Finished], forms: Forms, int8: bool) -> Iterator[Finished]:
     first = build(forms)
     yield first
-    for chosen in product(*(forms_of(kind, int8=int8) for kind in first.forms)):
+    for chosen in product(*(forms_of(kind, int8=int8, stateful=first.stream is not None) for kind in first.forms)):
         other = dict(zip(first.forms, chosen, strict=True))
         if other != first.forms:
             yield build({**forms, **other})

@@ -42,6 +42,13 @@ def test_the_layer_of_a_fault_is_named(cell: str, lowering: str, layout: dict[st
     assert verdicts == {"rnn.l0": True, "rnn.l1": False}
 
 
+def test_a_file_with_a_graph_for_one_step(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "out", "hetero", stateful=True)
+    plant(bundle, _weight("rnn.1.weight_hh"))
+    (fault,) = verify(bundle, seed=1).faults
+    assert "'rnn.1.l0': its output at time step 1" in fault.where
+
+
 def test_states_and_streams(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "out", "hetero", settings={"cell": "lstm"}, stateful=True)
     plant(bundle, _weight("rnn.1."))

@@ -84,6 +84,7 @@ class Stepping:
     streams: dict[tuple[int, ...], Stream] = field(default_factory=dict)
     steps: int = 0
     begun: int = 0
+    spreads_nan: bool = False
 
     def placement(self) -> Placement:
         return Placement("CPUExecutionProvider", "")

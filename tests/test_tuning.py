@@ -36,7 +36,8 @@ def test_every_combination_is_timed(stateful: bool, tmp_path: Path) -> None:
     assert exported.report.passed
     choice = lowering_of(tmp_path / "out")
     assert [timing.sizes for timing in choice.tuned] == sizes
-    combinations = {f"rnn_tanh {rnn}, gru {gru}" for rnn in ("native", "scan") for gru in ("native", "scan")}
+    forms = ("native", "scan", "step") if stateful else ("native", "scan")
+    combinations = {f"rnn_tanh {rnn}, gru {gru}" for rnn in forms for gru in forms}
     products = dict.fromkeys(combinations, 1.0)
     for timing in choice.tuned:
         assert {*timing.milliseconds} == combinations

@@ -17,7 +17,11 @@ from .translate import OPSET, translate
 
 __all__ = ["OPSET", "Lowered", "lower", "translate"]
 
-_FORMS: Mapping[Form, Callable[[Stack, ir.tape.Tape], list[ir.Value]]] = {"native": lower_native, "scan": lower_scan}
+_FORMS: Mapping[Form, Callable[[Stack, ir.tape.Tape], list[ir.Value]]] = {
+    "native": lower_native,
+    "scan": lower_scan,
+    "step": lower_scan,  # which `passes.add_single_step` unrolls, once the states are known
+}
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,19 @@ from .opset import NEWEST, OLDEST, check_opset, convert_opset
 from .quantization import quantize_weights
 from .select_state import select_state
 from .simplify import simplify
+from .single_step import add_single_step
 from .stateful import expose_states
 
-__all__ = ["NEWEST", "OLDEST", "check_opset", "describe", "expose_states", "optimize", "quantize_weights"]
+__all__ = [
+    "NEWEST",
+    "OLDEST",
+    "add_single_step",
+    "check_opset",
+    "describe",
+    "expose_states",
+    "optimize",
+    "quantize_weights",
+]
 
 
 def optimize(model: ir.Model, signature: Signature, opset: int) -> None:

@@ -1,4 +1,4 @@
-"""The main graph of an ONNX file, drawn small: operators from top to bottom in the order in which values flow."""
+"""The graph of an ONNX file, drawn small: operators from top to bottom in the order in which values flow."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import networkx as nx
 from onnx import GraphProto
 
+from ..any_length import for_any_length
 from ..onnx_file import read_onnx
 
 _HEAVY = ("RNN", "GRU", "LSTM", "Scan", "Loop", "If", "DynamicQuantizeLSTM")
@@ -41,8 +42,8 @@ class Picture:
 
 
 def draw_graph(file: Path) -> Picture | None:
-    """The picture of a file's main graph; None where it has too many operators to be one."""
-    graph = read_onnx(file, weights=False).graph
+    """The picture of a file's graph; None where it has too many operators to be one."""
+    graph = for_any_length(read_onnx(file, weights=False).graph)
     if len(graph.node) > _MOST:
         return None
     places = _places(graph)

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.engines import ENGINES, difference
+from benchmarks.engines import ENGINES, difference, read_case
 from benchmarks.files import CASE, place, write_all
 from benchmarks.race import Effort, race, running
-from benchmarks.rows import Row, Shape
+from benchmarks.rows import Model, Row, Shape
 from benchmarks.worker import LIMIT, Loaded, Refused, Worker
 
 SHAPE = Shape(3, 2, 4, 8, 1)
+STEP = Shape(1, 1, 4, 8, 4)
 ROW = Row("RNN", SHAPE, 1)
 NAMES = ["eager", "deprecated exporter", "ours"]
 
@@ -36,6 +37,23 @@ def test_every_engine_is_right_and_timed(folder: Path) -> None:
     assert all(engine.error < 1e-6 for engine in result.engines.values())
     assert len(result.limits) == 2
     assert result.limit > 0
+
+
+@pytest.mark.parametrize("model", ["LSTM", "hetero", "from-scratch"])
+def test_a_step_is_fed_the_states_of_the_last_one(model: Model, tmp_path: Path) -> None:
+    names = ("eager", "deprecated exporter", "ours", "ours, Stream")
+    ways = [CASE, *(way for name in names for way in ENGINES[name].ways)]
+    written = dict(write_all(tmp_path, [(model, STEP)], ways))
+    assert not [found.reason for found in written.values() if found.reason]
+    task, (first, *_) = read_case(Row(model, STEP, 1), tmp_path)
+    seen = {}
+    for name in names:
+        (open_form,) = ENGINES[name].forms.values()
+        call = open_form(task)
+        seen[name] = [np.asarray(call()[0]).copy().reshape(first.shape) for _ in range(3)]
+        np.testing.assert_allclose(seen[name][0], first, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(seen[name], seen["eager"], rtol=0, atol=1e-6)
+    assert not np.allclose(seen["eager"][0], seen["eager"][1], rtol=0, atol=1e-5)
 
 
 def test_an_engine_that_computes_something_else_is_wrong_and_not_timed(folder: Path) -> None:

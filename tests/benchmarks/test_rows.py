@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from benchmarks.networks import build, flat
-from benchmarks.rows import MODELS, SHAPES, THREADS, Product, Row, Shape, operations, products, rows, widths
+from benchmarks.rows import MODELS, SHAPES, THREADS, Model, Product, Row, Shape, operations, products, rows, widths
 
 SMALL = Shape(3, 2, 4, 8, 2)
+DEEP = Shape(3, 2, 4, 8, 4)
 
 
 def test_every_combination_is_a_row() -> None:
@@ -33,10 +34,11 @@ def test_hetero_is_the_built_in_variant_at_its_sizes() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_products_are_those_of_the_weights(model: str) -> None:
-    matrices = [weight for weight in build(model, SMALL).module.parameters() if weight.dim() == 2]
-    looked_up = SMALL.I * SMALL.H if model == "from-scratch" else 0
-    assert sum(product.inner * product.columns for product in products(model, SMALL)) == (
+@pytest.mark.parametrize("carries", [False, True])
+def test_the_products_are_those_of_the_weights(model: Model, carries: bool) -> None:
+    matrices = [weight for weight in build(model, DEEP, carries=carries).module.parameters() if weight.dim() == 2]
+    looked_up = DEEP.I * DEEP.H if model == "from-scratch" else 0
+    assert sum(product.inner * product.columns for product in products(model, DEEP)) == (
         sum(weight.numel() for weight in matrices) - looked_up
     )
 
@@ -53,3 +55,18 @@ def test_weights_are_the_same_at_every_time_and_batch(model: str) -> None:
     for weight, same in zip(network.module.parameters(), other.module.parameters(), strict=True):
         torch.testing.assert_close(weight, same, rtol=0, atol=0)
     assert flat(network.module(*network.inputs.values()))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_that_carries_its_states_goes_on_where_it_was(model: Model) -> None:
+    whole, carrying = build(model, DEEP), build(model, DEEP, carries=True)
+    expected = flat(whole.module(*whole.inputs.values()))[0]
+    inputs = dict(carrying.inputs)
+    sequence, axis = ("tokens", 1) if model == "from-scratch" else ("x", 0)
+    parts = []
+    for step in carrying.inputs[sequence].split(1, axis):
+        inputs[sequence] = step
+        outputs = dict(zip(carrying.signature.outputs, flat(carrying.module(*inputs.values())), strict=True))
+        inputs |= {before: outputs[after] for before, after in carrying.signature.states.items()}
+        parts.append(outputs[carrying.signature.outputs[0]])
+    torch.testing.assert_close(parts[-1] if model == "hetero" else torch.cat(parts), expected)

@@ -100,10 +100,10 @@ def test_a_stateful_export_is_shown_inspected_and_verified(cli: Cli) -> None:
     assert re.search(r"ordinary +2000 +1 +one at a time +logits", result.stdout)
     assert "50 PASS of 50 cases" in result.stdout
     inspected = cli("inspect", "artifacts/tagger")
-    assert "rnn.0.h0: float32[1, N, 4]" in inspected.stdout
+    assert "rnn.0.h0: float32[N, 4]" in inspected.stdout
     assert "rnn.1.h_n becomes rnn.1.h0, which begins as 0" in inspected.stdout
     data = json.loads(cli("inspect", "artifacts/tagger", "--json").stdout)
-    state = {"output": "rnn.0.h_n", "dtype": "float32", "shape": [1, "N", 4], "reset": 0}
+    state = {"output": "rnn.0.h_n", "dtype": "float32", "shape": ["N", 4], "reset": 0}
     assert data[0]["states"]["rnn.0.h0"] == state
     verified = cli("verify", "artifacts/tagger", "--seed", "3")
     assert verified.exit_code == 0
