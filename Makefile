@@ -8,13 +8,36 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export test lint types wheel wild wild-check bench calibrate large clean
+.PHONY: export test test-webgpu test-openvino-ep test-cuda lint types wheel wild wild-check bench calibrate large clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
 
 test: $(READY)
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+# The packages of ONNX Runtime hold the same module: each other one lies apart from .venv, and is found before it.
+# WebGPU runs on the software Vulkan driver of Debian's chromium, or on the driver that VK_ICD_FILENAMES names.
+test-webgpu: RUNTIME := PYTHONPATH=tests:build/onnxruntime-webgpu $(BIN)/python -m providers.swiftshader
+test-webgpu: build/onnxruntime-webgpu/.ready
+	$(RUNTIME) $(BIN)/rnn-export doctor onnxruntime:webgpu
+	$(TEST_ENV) $(RUNTIME) $(BIN)/python -m pytest tests/providers/test_webgpu.py $(PYTEST_ARGS)
+
+test-openvino-ep: RUNTIME := PYTHONPATH=tests:build/onnxruntime-openvino
+test-openvino-ep: build/onnxruntime-openvino/.ready
+	$(RUNTIME) $(BIN)/rnn-export doctor onnxruntime:openvino
+	$(TEST_ENV) $(RUNTIME) $(BIN)/python -m pytest tests/providers/test_openvino.py $(PYTEST_ARGS)
+
+# Without an NVIDIA GPU, every test says so and is skipped.
+test-cuda: RUNTIME := PYTHONPATH=tests:build/onnxruntime-gpu
+test-cuda: $(READY) $(if $(shell command -v nvidia-smi),build/onnxruntime-gpu/.ready)
+	$(TEST_ENV) $(RUNTIME) $(BIN)/python -m pytest -rs tests/providers/test_cuda.py $(PYTEST_ARGS)
+
+build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
+	rm -rf $(@D)
+	$(PIP) install --no-deps --target $(@D) -c tests/providers/constraints.txt onnxruntime-$* || { \
+	    echo "onnxruntime-$* cannot be installed. Make a package index available to pip, such as PyPI." >&2; exit 2; }
+	touch $@
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -21,6 +21,7 @@ _HOMES = {
     "Loaded": "loading",
     "Manifest": "manifest",
     "ParityError": "errors",
+    "PlacementError": "errors",
     "Recurrent": "recurrence",
     "Report": "parity",
     "RnnExportError": "errors",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from .errors import InputError as InputError
     from .errors import LoadError as LoadError
     from .errors import ParityError as ParityError
+    from .errors import PlacementError as PlacementError
     from .errors import RnnExportError as RnnExportError
     from .errors import SignatureError as SignatureError
     from .errors import UnavailableError as UnavailableError

@@ -8,6 +8,7 @@
     │   └── BundleError       a bundle or model file that cannot be read or written
     ├── CaptureError          the model cannot be exported as it stands     exit 2
     ├── UnavailableError      a runtime that is not there, or cannot run it exit 2
+    ├── PlacementError        an artifact ran elsewhere than it was asked   exit 1
     └── ParityError           an artifact computes something else           exit 1
 
 A message says what is wrong and what to do about it, in one or two sentences.
@@ -55,6 +56,19 @@ class CaptureError(RnnExportError):
 
 class UnavailableError(RnnExportError):
     """A runtime that is not installed, or has no kernel for the model."""
+
+
+class PlacementError(RnnExportError):
+    """Nodes ran, or would run, elsewhere than on the execution provider that was asked for: nothing is proved of it.
+
+    `report` holds every case, where any was run.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, report: Report | None = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class ParityError(RnnExportError):

@@ -21,7 +21,7 @@ from .parity.compare import Typical
 from .parity.reference import Oracle
 from .parity.shrink import Trial, shrink
 from .proof import open_whole
-from .runtimes import Session, open_session
+from .runtimes import Launch, Session, open_session
 from .signature import Signature
 
 Array = NDArray[np.generic]
@@ -53,6 +53,7 @@ def isolate(
     expected: Sequence[Expected],
     typical: Mapping[str, Typical],
     drawing: Drawing | None,
+    launch: Launch | None = None,
 ) -> FailingCase | None:
     """The smallest case that an artifact of a bundle fails; without a drawing, the smallest of those in the report.
 
@@ -61,7 +62,8 @@ def isolate(
     artifact = manifest.artifacts[report.artifact]
     failed = {result.case.name for result in report.cases if result.verdict == "FAIL"}
     items = sorted((item for item in expected if item.case.name in failed), key=_size)
-    for session in _sessions(folder / report.artifact, artifact, manifest.signature, expected, report.seed):
+    whole = open_whole(folder / report.artifact, artifact, manifest.signature, expected, launch)
+    for session in _sessions(whole, report.seed):
 
         def fails(item: Expected, session: Session = session) -> bool:
             return check_case(session, item, typical, report.bound).verdict == "FAIL"
@@ -74,20 +76,22 @@ def isolate(
     return None
 
 
-def find_layers(folder: Path, manifest: Manifest, failing: FailingCase, oracle: Oracle) -> list[LayerValue]:
+def find_layers(
+    folder: Path, manifest: Manifest, failing: FailingCase, oracle: Oracle, launch: Launch | None = None
+) -> list[LayerValue]:
     """Each recurrent layer in an ONNX artifact and in PyTorch, for that case in one pass."""
     artifact, inputs = manifest.artifacts[failing.artifact], failing.item.inputs
     sizes = failing.item.case.sizes
     states = () if artifact.stream is None else artifact.stream.states
     eager, exact = oracle.layers(inputs)
     given = {**{state.name: state.initial(sizes) for state in states}, **inputs}
-    return layer_values(folder / failing.artifact, artifact.runtime, given, eager, exact)
+    return layer_values(folder / failing.artifact, artifact.runtime, given, eager, exact, launch)
 
 
-def run_again(folder: Path, manifest: Manifest, failing: FailingCase) -> Report:
+def run_again(folder: Path, manifest: Manifest, failing: FailingCase, launch: Launch | None = None) -> Report:
     """Run a case in the artifact that failed it, fed as it was."""
     artifact = manifest.artifacts[failing.artifact]
-    session = open_session(artifact.runtime, folder / failing.artifact, manifest.signature.outputs)
+    session = open_session(artifact.runtime, folder / failing.artifact, manifest.signature.outputs, launch)
     if artifact.stream is not None and failing.fed is not None:
         lengths = list(failing.fed.lengths)
         session = Chunked(
@@ -98,6 +102,7 @@ def run_again(folder: Path, manifest: Manifest, failing: FailingCase) -> Report:
             lambda T: lengths,
             failing.fed.after_reset,
         )
+    result = check_case(session, failing.item, failing.typical, artifact.bound)
     item, has_exact = failing.item, failing.item.reference is not None and failing.item.reference.exact is not None
     return Report(
         failing.artifact,
@@ -106,16 +111,13 @@ def run_again(folder: Path, manifest: Manifest, failing: FailingCase) -> Report:
         "float64" if has_exact else "tolerance",
         item.case.seed,
         dict(item.case.sizes),
-        [check_case(session, item, failing.typical, artifact.bound)],
+        [result],
         bound=artifact.bound,
     )
 
 
-def _sessions(
-    file: Path, artifact: Artifact, signature: Signature, expected: Sequence[Expected], seed: int
-) -> Iterator[Session]:
+def _sessions(whole: Session, seed: int) -> Iterator[Session]:
     """The artifact in one pass, and where it is a stream, fed in each way."""
-    whole = open_whole(file, artifact, signature, expected)
     yield whole
     if not isinstance(whole, Chunked):
         return

@@ -12,7 +12,7 @@ from onnx import GraphProto, NodeProto
 
 from .any_length import for_any_length
 from .onnx_file import read_onnx
-from .runtimes import open_session
+from .runtimes import Launch, open_session
 
 Array = NDArray[np.generic]
 
@@ -21,7 +21,12 @@ _STATES = ("h_n", "c_n")
 
 
 def run_layers(
-    file: Path, runtime: str, layers: Iterable[str], inputs: Mapping[str, Array], folder: Path
+    file: Path,
+    runtime: str,
+    layers: Iterable[str],
+    inputs: Mapping[str, Array],
+    folder: Path,
+    launch: Launch | None = None,
 ) -> dict[str, dict[str, Array]]:
     """What the layers `<module>.l<k>` compute in a runtime: `output` [T, N, D*H], and `h_n`, `c_n` [D, N, H].
 
@@ -35,7 +40,7 @@ def run_layers(
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - present))
     copy = folder / file.name
     onnx.save(model, copy, save_as_external_data=model.ByteSize() > _LARGE)
-    got = open_session(runtime, copy, ()).run(inputs)
+    got = open_session(runtime, copy, (), launch).run(inputs)
     return {
         layer: {value: _arranged(value, got[name]) for value, name in values.items()} for layer, values in names.items()
     }

@@ -15,6 +15,7 @@ from .layer_values import run_layers
 from .parity.compare import OutputResult, Typical, judge
 from .parity.layers import Layers
 from .parity.reference import largest_error
+from .runtimes import Launch
 
 Array = NDArray[np.generic]
 
@@ -50,11 +51,16 @@ class LayerValue:
 
 
 def layer_values(
-    file: Path, runtime: str, inputs: Mapping[str, Array], eager: Layers, exact: Layers | None
+    file: Path,
+    runtime: str,
+    inputs: Mapping[str, Array],
+    eager: Layers,
+    exact: Layers | None,
+    launch: Launch | None = None,
 ) -> list[LayerValue]:
     """Every layer that PyTorch and the file both show, in the order in which they ran, output before states."""
     with tempfile.TemporaryDirectory() as folder:
-        got = run_layers(file, runtime, eager, inputs, Path(folder))
+        got = run_layers(file, runtime, eager, inputs, Path(folder), launch)
     return list(_paired(got, eager, exact))
 
 

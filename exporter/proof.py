@@ -10,7 +10,7 @@ from .manifest import Artifact
 from .parity import Bounds, Case, Expected, Report, check, make_cases
 from .parity.chunks import Chunked, check_stream, drift_cases, layouts, whole_at_once
 from .parity.compare import Typical
-from .runtimes import Session, open_session
+from .runtimes import Launch, Session, open_session
 from .signature import Signature
 from .states import Stream
 
@@ -24,17 +24,22 @@ def prove(
     traced: Mapping[str, int],
     seed: int,
     typical: Mapping[str, Typical] | None = None,
+    launch: Launch | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Run the file in the artifact's runtime on every case and judge it; the arguments are those of `parity.check`.
 
+    Args:
+        launch: what the runtime's execution provider is given.
+
     Raises:
-        UnavailableError: the runtime has no kernel for an operator of the model.
+        UnavailableError: the runtime is not there, or has no kernel for an operator of the model.
+        PlacementError: the launch is strict, and the runtime would not run all of the model where it was asked to.
         BundleError: the file is not a model.
     """
     check_all = check if artifact.stream is None else partial(check_stream, artifact.stream, signature)
     return check_all(
-        open_session(artifact.runtime, file, signature.outputs),
+        open_session(artifact.runtime, file, signature.outputs, launch),
         expected,
         artifact=file.name,
         runtime=artifact.runtime,
@@ -46,9 +51,11 @@ def prove(
     )
 
 
-def open_whole(file: Path, artifact: Artifact, signature: Signature, expected: Sequence[Expected]) -> Session:
+def open_whole(
+    file: Path, artifact: Artifact, signature: Signature, expected: Sequence[Expected], launch: Launch | None = None
+) -> Session:
     """The file in the artifact's runtime, run in one pass, from the states' reset values where they are explicit."""
-    session = open_session(artifact.runtime, file, signature.outputs)
+    session = open_session(artifact.runtime, file, signature.outputs, launch)
     stream = artifact.stream
     if stream is None:
         return session

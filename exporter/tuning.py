@@ -89,7 +89,7 @@ def _label(forms: Forms) -> str:
 
 def _open(graph: Finished, file: Path, prepared: Prepared) -> Session:
     write_onnx(graph.model, file)
-    return open_onnxruntime_cpu(file, prepared.signature.outputs)
+    return open_onnxruntime_cpu(file)
 
 
 def _run(graph: Finished, session: Session, prepared: Prepared, sizes: Sizes) -> Callable[[], Any]:

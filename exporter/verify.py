@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from torch import nn
 from .assembly import WEIGHTS
 from .bundle import read_bundle
 from .checkpoint import load_weights
-from .errors import BundleError, first_line
+from .errors import BundleError, InputError, first_line
 from .evaluation import evaluating
 from .failing_case import FailingCase, read_failing_case
 from .isolating import Drawing, find_layers, isolate, run_again
@@ -28,6 +28,7 @@ from .parity.cases import long_cases
 from .parity.compare import Typical
 from .preparation import Progress, silent
 from .proof import cases_for, prove
+from .runtimes import Launch, open_session, runs
 from .signature import Signature
 from .stored_cases import FILE as CASES
 from .stored_cases import read_cases
@@ -75,6 +76,9 @@ def verify(
     model: str | None = None,
     seed: int | None = None,
     long: Sequence[int] = (),
+    runtime: str | None = None,
+    launch: Launch | None = None,
+    allow_fallback: bool = False,
     progress: Progress = silent,
 ) -> Verification:
     """Run every artifact of a bundle against PyTorch, or against the stored cases.
@@ -88,37 +92,53 @@ def verify(
         model: `file.py:Factory` or `package.module:Factory` to build the model with, instead of what the manifest says.
         seed: for the fresh cases; None draws one, which the result holds.
         long: so many steps are tried besides, one sequence each, where the model has a dimension T.
+        runtime: where to run the artifacts that it takes, such as `onnxruntime:cuda`; None runs each in the runtime
+            that the export proved it in.
+        launch: what the execution provider is given.
+        allow_fallback: whether nodes may run on another provider than that, as ONNX Runtime lets them.
         progress: called with a stage's name, and how much of it is done out of how much.
 
     Raises:
         BundleError: the folder is not a bundle, or a file is not as it was written.
         LoadError: the model cannot be built again.
+        UnavailableError: the runtime is not there, or cannot run a file.
+        PlacementError: the launch is strict, and a node would run on the CPU.
+        InputError: something is said of an execution provider, and no runtime is given.
     """
     folder = Path(bundle)
     progress("check", 0, 1)
+    if runtime is None and (allow_fallback or launch is not None):
+        raise InputError("What is said of an execution provider needs one. Give a runtime, such as onnxruntime:cuda.")
     manifest = read_bundle(folder)
+    if runtime is not None:
+        manifest = _in_runtime(runtime, launch, folder, manifest)
     why = _not_rebuildable(folder, manifest, model)
     if why:
         expected = read_cases(folder / CASES, manifest)
         typical = {output: Typical(**values) for output, values in manifest.typical.items()}
-        reports = _check_all(folder, manifest, expected, 0, typical, progress)
-        faults = _faults(folder, manifest, reports, expected, typical, None, progress)
+        reports = _check_all(folder, manifest, expected, 0, typical, launch, allow_fallback, progress)
+        faults = _faults(folder, manifest, reports, expected, typical, None, launch, progress)
         return Verification(reports, "replayed", 0, why, faults)
     seed = secrets.randbelow(2**31) if seed is None else seed
     built, example = rebuild(folder, manifest, model)
     with evaluating(built):
         expected = _fresh(built, manifest, example, seed, long, progress)
         typical = typical_errors(expected)
-        reports = _check_all(folder, manifest, expected, seed, typical, progress)
+        reports = _check_all(folder, manifest, expected, seed, typical, launch, allow_fallback, progress)
         drawing = partial(Drawing.of, built, manifest.signature, example)
-        faults = _faults(folder, manifest, reports, expected, typical, drawing, progress)
+        faults = _faults(folder, manifest, reports, expected, typical, drawing, launch, progress)
     return Verification(reports, "rebuilt", seed, faults=faults)
 
 
-def replay(bundle: str | Path, case: str | Path) -> tuple[FailingCase, Report]:
+def replay(
+    bundle: str | Path, case: str | Path, *, runtime: str | None = None, launch: Launch | None = None
+) -> tuple[FailingCase, Report]:
     """Run one case again that an artifact of the bundle failed, from the file that `write_failing_case` wrote.
 
+    Nodes may run on any execution provider: the question is whether the case fails.
+
     Raises:
+        UnavailableError: the runtime is not there, or cannot run the file.
         BundleError: the folder is not a bundle, the file is not a case, or the case is of another model.
     """
     folder = Path(bundle)
@@ -128,7 +148,24 @@ def replay(bundle: str | Path, case: str | Path) -> tuple[FailingCase, Report]:
         raise BundleError(
             f"{case} is a case of another {failing.artifact} than {folder} holds. Verify that bundle to find one of it."
         )
-    return failing, run_again(folder, manifest, failing)
+    if runtime is not None:
+        manifest = _in_runtime(runtime, launch, folder, manifest)
+    return failing, replace(run_again(folder, manifest, failing, launch), allow_fallback=True)
+
+
+def _in_runtime(runtime: str, launch: Launch | None, folder: Path, manifest: Manifest) -> Manifest:
+    """The manifest with those artifacts alone that the runtime takes, to be run in it.
+
+    Every file is opened once, so that what the runtime cannot do is said before the reference is computed.
+    """
+    artifacts = {
+        name: replace(artifact, runtime=runtime) for name, artifact in manifest.artifacts.items() if runs(runtime, name)
+    }
+    if not artifacts:
+        raise BundleError(f"{folder} holds no file that {runtime} takes. Export the model in that format too.")
+    for name in artifacts:
+        open_session(runtime, folder / name, manifest.signature.outputs, launch)
+    return replace(manifest, artifacts=artifacts)
 
 
 def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str:
@@ -171,24 +208,27 @@ def _faults(
     expected: Sequence[Expected],
     typical: Mapping[str, Typical],
     drawing: Callable[[], Drawing] | None,
+    launch: Launch | None,
     progress: Progress,
 ) -> list[Fault]:
-    failed = [report for report in reports if not report.passed]
+    failed = [report for report in reports if not report.right]
     if not failed:
         return []
     progress("shrink", 0, 1)
     drawn = None if drawing is None else drawing()
-    found = [isolate(folder, manifest, report, expected, typical, drawn) for report in failed]
-    return [_fault(folder, manifest, failing, drawn) for failing in found if failing is not None]
+    found = [isolate(folder, manifest, report, expected, typical, drawn, launch) for report in failed]
+    return [_fault(folder, manifest, failing, drawn, launch) for failing in found if failing is not None]
 
 
-def _fault(folder: Path, manifest: Manifest, failing: FailingCase, drawing: Drawing | None) -> Fault:
+def _fault(
+    folder: Path, manifest: Manifest, failing: FailingCase, drawing: Drawing | None, launch: Launch | None
+) -> Fault:
     if drawing is None:
         return Fault(failing, why="the model was not built again")
     if manifest.artifacts[failing.artifact].opset is None:
         return Fault(failing, why="a TorchScript file is frozen into one graph")
     try:
-        return Fault(failing, find_layers(folder, manifest, failing, drawing.oracle))
+        return Fault(failing, find_layers(folder, manifest, failing, drawing.oracle, launch))
     except Exception as error:  # a runtime raises classes of its own, and may not run the case at all
         return Fault(failing, why=f"{type(error).__name__}, {first_line(error)}")
 
@@ -219,6 +259,8 @@ def _check_all(
     expected: Sequence[Expected],
     seed: int,
     typical: Mapping[str, Typical],
+    launch: Launch | None,
+    allow_fallback: bool,
     progress: Progress,
 ) -> list[Report]:
     if not expected:
@@ -233,7 +275,8 @@ def _check_all(
             traced=expected[0].case.sizes,
             seed=seed,
             typical=typical,
+            launch=launch,
             advance=lambda done: progress("verify", done, len(expected)),
         )
-        reports.append(report)
+        reports.append(replace(report, allow_fallback=allow_fallback))
     return reports

@@ -50,3 +50,12 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
         return path
 
     return write
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What ran on which execution provider, where tests recorded it."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    rows = [value for report in reports for name, value in report.user_properties if name == "placement"]
+    if rows:
+        terminalreporter.section("placement")
+        terminalreporter.write_line("\n".join(map(str, rows)))

@@ -34,7 +34,7 @@ from rnn_export.evaluation import evaluating
 from rnn_export.parity import expect
 from rnn_export.parity.chunks import check_stream
 from rnn_export.proof import cases_for
-from rnn_export.runtimes import open_session
+from rnn_export.runtimes import Placement, open_session
 from torch import Tensor, nn
 
 Array = NDArray[Any]
@@ -86,8 +86,8 @@ class Stepping:
     begun: int = 0
     spreads_nan: bool = False
 
-    def placement(self) -> tuple[str, ...]:
-        return ("CPUExecutionProvider",)
+    def placement(self) -> Placement:
+        return Placement("CPUExecutionProvider", "")
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         manifest = self.manifest

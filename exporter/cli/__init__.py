@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..errors import ParityError, RnnExportError
+from ..errors import RnnExportError
+from .doctor import doctor
 from .inspect import inspect
 from .latency import latency
 from .models import models
@@ -54,7 +55,8 @@ def _report(error: Exception, message: str, kind: str) -> None:
     if "--debug" in sys.argv:
         traceback.print_exception(error)
     if "--json" in sys.argv:
-        found = {"report": error.report.to_json()} if isinstance(error, ParityError) else {}
+        report = getattr(error, "report", None)
+        found = {"report": report.to_json()} if report else {}
         click.echo(json.dumps({"error": message, "exit_code": getattr(error, "exit_code", 2), **found}, indent=2))
     print_error(message, kind)
 
@@ -69,7 +71,8 @@ def main() -> None:
     rnn-export onnx --model my_model.py:MyRNN --input 'x: float32[T, N, 100]' --weights my.safetensors
     rnn-export verify artifacts/hetero
 
-    Exit codes: 0 right, 1 the exported model computes something else than PyTorch, 2 something given is wrong.
+    Exit codes: 0 right, 1 the exported model computes something else than PyTorch or did not run where it was asked to,
+    2 something given is wrong.
     """
 
 
@@ -77,6 +80,7 @@ main.add_command(models)
 main.add_command(onnx)
 main.add_command(torchscript)
 main.add_command(verify)
+main.add_command(doctor)
 main.add_command(report)
 main.add_command(inspect)
 main.add_command(latency)

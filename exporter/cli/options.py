@@ -72,6 +72,16 @@ def parse_sizes(text: str) -> dict[str, int]:
     return sizes
 
 
+def parse_option(text: str) -> tuple[str, str]:
+    """An execution provider's option, from text such as `use_tf32=1`."""
+    from ..errors import InputError
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"'{text}' is no option of an execution provider. Write it as KEY=VALUE, such as use_tf32=1.")
+    return key.strip(), value.strip()
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What to export and where to."""
     for option in reversed(_MODEL_OPTIONS):

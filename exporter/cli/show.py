@@ -18,17 +18,26 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..assembly import Exported
+    from ..doctor import Diagnosis
     from ..failing_case import FailingCase
     from ..inspection import Inspection
     from ..latency import Latency
     from ..parity import Report
     from ..parity.report import CaseResult
+    from ..runtimes.placement import Placement, Ran
     from ..verify import Fault
 
 _PLAIN_WIDTH = 160
 # An input of so many numbers is printed whole.
 _SHOWN = 24
 _STYLES = {"PASS": "green", "FAIL": "bold red", "KNOWN": "yellow", "REFUSED": "yellow"}
+_BAR = 20
+_REMARKS = {
+    "drives": "runs the nodes of its body",
+    "sizes": "computes sizes",
+    "copies": "copies",
+    "computes": "",
+}
 _STAGES = {
     "check": "Checking the model",
     "capture": "Capturing the model",
@@ -39,6 +48,7 @@ _STAGES = {
     "verify": "Comparing with PyTorch",
     "shrink": "Finding the smallest case",
     "measure": "Timing single steps",
+    "probe": "Trying runtimes",
 }
 
 
@@ -103,12 +113,64 @@ def print_report(report: Report) -> None:
         print_notes([f"{note}{f' ({cases} cases)' if cases > 1 else ''}."])
 
 
-def print_fault(fault: Fault, files: Sequence[Path], bundle: Path) -> None:
+def print_placement(report: Report) -> None:
+    """Which operators ran on which execution provider, what took the longest first."""
+    from rich.bar import Bar
+    from rich.text import Text
+
+    console, placement = _console(), report.placement
+    console.print(f"\n[bold]{report.artifact}[/bold] on {placement.provider} {placement.version}", highlight=False)
+    table = _table("Operator", "Ran on", "Runs", "Time", "", "", right=[2, 3])
+    for ran in placement.nodes:
+        style, remark = _remark(ran, placement, report.allow_fallback)
+        share = Bar(1.0, 0.0, ran.share, width=_BAR, color="cyan", bgcolor="default")
+        provider = Text(ran.provider.removesuffix("ExecutionProvider"), style)
+        table.add_row(ran.operator, provider, f"{ran.runs:,}", _percent(ran.share), share, Text(remark, style))
+    if placement.nodes:
+        console.print(table)
+    console.print(_where_it_ran(placement, report.allow_fallback), highlight=False)
+
+
+def _remark(ran: Ran, placement: Placement, allowed: bool) -> tuple[str, str]:
+    """The style of an operator's row, and what is said of one that ran elsewhere."""
+    if ran in placement.fallback:
+        return ("yellow", "fallback, allowed") if allowed else ("bold red", "FALLBACK")
+    return "dim" if ran.provider != placement.provider else "", _REMARKS[ran.role]
+
+
+def _where_it_ran(placement: Placement, allowed: bool) -> str:
+    if not placement.nodes:
+        return "[bold green]PASS[/]  It has no execution providers."
+    if not placement.fallback:
+        return f"[bold green]PASS[/]  All that computes ran on {placement.provider}."
+    word = "[bold yellow]ALLOWED[/]" if allowed else "[bold red]FAIL[/]"
+    elsewhere = _percent(sum(ran.share for ran in placement.fallback))
+    return f"{word}  {elsewhere} of the time went to nodes that did not run on {placement.provider}."
+
+
+def print_diagnoses(diagnoses: Sequence[Diagnosis]) -> None:
+    """A table of the runtimes that are there, and one of the others, with why not and the command that gets each."""
+    there = _table("There", "Version", "Device")
+    missing = _table("Not there", "Why not, and how to get it")
+    for found in diagnoses:
+        if found.there:
+            there.add_row(f"[green]{_escape(found.runtime)}[/]", found.version, _escape(found.device))
+        else:
+            missing.add_row(_escape(found.runtime), _escape(found.why))
+            if found.get:
+                missing.add_row("", f"[cyan]{_escape(found.get)}[/]")
+    for table in (there, missing):
+        if table.rows:
+            _console().print(table)
+
+
+def print_fault(fault: Fault, files: Sequence[Path], bundle: Path, runtime: str | None) -> None:
     """Where the fault is, which case is the smallest that shows it, and the command that runs it again."""
     failing = fault.failing
     smallest = f"The smallest case of {failing.artifact} that fails: {failing.says}. To run it again:"
     print_notes([fault.where, smallest])
-    command = f"rnn-export verify {shlex.quote(str(bundle))} --case {shlex.quote(str(files[0]))}"
+    where = f" --runtime {shlex.quote(runtime)}" if runtime else ""
+    command = f"rnn-export verify {shlex.quote(str(bundle))} --case {shlex.quote(str(files[0]))}{where}"
     _console().print(f"    {_escape(command)}", highlight=False, soft_wrap=True)
     for file in files[1:]:
         print_notes([f"What every layer computes in it is in {file}."])
@@ -178,6 +240,10 @@ def print_latency(found: Latency) -> None:
     console.print(table)
 
 
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.005 else "<1%"
+
+
 def _held_in(weights: Mapping[str, int]) -> str:
     return f" ({', '.join(f'{dtype} {count:,}' for dtype, count in weights.items())})" if len(weights) > 1 else ""
 
@@ -233,7 +299,7 @@ def _verdict(report: Report) -> str:
     ]
     own = "PyTorch's own error against float64" if report.reference == "float64" else "stated tolerances"
     measure = f"{report.bound:g} of each output's scale" if report.bound else own
-    word, style = ("PASS", "bold green") if report.passed else ("FAIL", "bold red")
+    word, style = ("PASS", "bold green") if report.right else ("FAIL", "bold red")
     share = f"; the largest error is {report.ratio:.0%} of its limit" if report.ratio < 1e6 else ""
     return f"[{style}]{word}[/]  {', '.join(counts)} of {len(report.cases)} cases{share}. Limits: {measure}."
 

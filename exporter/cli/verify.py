@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .options import output_options
-from .show import print_case, print_error, print_fault, print_json, print_notes, print_report, progress
+from .options import output_options, parse_option
+from .show import (
+    print_case,
+    print_error,
+    print_fault,
+    print_json,
+    print_notes,
+    print_placement,
+    print_report,
+    progress,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..parity import Report
+    from ..runtimes import Launch
     from ..verify import Fault, Verification
 
 _LONG = (1_000, 10_000)
@@ -29,6 +40,24 @@ _LONG = (1_000, 10_000)
 )
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), help="For the fresh test cases.  [default: drawn, and printed]"
+)
+@click.option(
+    "--runtime",
+    metavar="RUNTIME",
+    help="Where to run it: onnxruntime:cpu, onnxruntime:cuda or another execution provider, or torchscript; "
+    "`rnn-export doctor` lists them.  [default: where the export proved it]",
+)
+@click.option("--allow-fallback", is_flag=True, help="Accept nodes on another execution provider than the runtime's.")
+@click.option("--strict", is_flag=True, help="Have ONNX Runtime refuse to put any node at all on the CPU.")
+@click.option(
+    "--provider-option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="For the execution provider, such as use_tf32=1. Repeatable.",
+)
+@click.option(
+    "--provider-library", type=click.Path(path_type=Path), help="A plug-in of ONNX Runtime that holds the provider."
 )
 @click.option("--long", is_flag=True, help="Try sequences of 1,000 and 10,000 steps too, where errors may grow.")
 @click.option(
@@ -48,6 +77,11 @@ def verify(
     bundle: Path,
     model: str | None,
     seed: int | None,
+    runtime: str | None,
+    allow_fallback: bool,
+    strict: bool,
+    options: tuple[str, ...],
+    provider_library: Path | None,
     long: bool,
     case: Path | None,
     bisect: bool,
@@ -62,21 +96,42 @@ def verify(
     cases. For any other the stored cases are replayed, unless --model says what code to run. When an artifact fails,
     the smallest case that shows it is written beside the bundle, and the first layer and time step that differ are
     named.
+
+    With --runtime it is shown which nodes ran on which execution provider, and nodes that ran on another are a failure.
     """
+    if strict and allow_fallback:
+        raise click.UsageError("--strict forbids what --allow-fallback accepts. Leave one of them out.")
+    given = _Runtime(runtime, _launch(options, provider_library, strict), allow_fallback)
     if case is not None:
         if model is not None or seed is not None or long or bisect:
             raise click.UsageError(
                 "--case runs one case as it is stored. Leave out --model, --seed, --long and --bisect."
             )
-        _replay(bundle, case, junit, as_json, quiet)
+        _replay(bundle, case, given, junit, as_json, quiet)
     else:
-        _verify(bundle, model, seed, _LONG if long else (), bisect, junit, as_json, quiet)
+        _verify(bundle, model, seed, given, _LONG if long else (), bisect, junit, as_json, quiet)
 
 
-def _replay(bundle: Path, case: Path, junit: Path | None, as_json: bool, quiet: bool) -> None:
+@dataclass(frozen=True)
+class _Runtime:
+    """Where to run, as given: the runtime, what its execution provider is given, whether another may help."""
+
+    name: str | None
+    launch: Launch | None
+    allow_fallback: bool
+
+
+def _launch(options: Sequence[str], library: Path | None, strict: bool) -> Launch | None:
+    from ..runtimes import Launch
+
+    launch = Launch(dict(map(parse_option, options)), library, strict)
+    return None if launch.plain else launch
+
+
+def _replay(bundle: Path, case: Path, given: _Runtime, junit: Path | None, as_json: bool, quiet: bool) -> None:
     from ..verify import replay
 
-    failing, report = replay(bundle, case)
+    failing, report = replay(bundle, case, runtime=given.name, launch=given.launch)
     _write_junit(junit, [report])
     if as_json:
         print_json({"passed": report.passed, "error": report.failure, "reports": [report.to_json()]})
@@ -89,6 +144,7 @@ def _verify(
     bundle: Path,
     model: str | None,
     seed: int | None,
+    given: _Runtime,
     long: Sequence[int],
     bisect: bool,
     junit: Path | None,
@@ -98,7 +154,16 @@ def _verify(
     with progress(quiet or as_json) as advance:
         from ..verify import verify as verify_bundle
 
-        verification = verify_bundle(bundle, model=model, seed=seed, long=long, progress=advance)
+        verification = verify_bundle(
+            bundle,
+            model=model,
+            seed=seed,
+            long=long,
+            runtime=given.name,
+            launch=given.launch,
+            allow_fallback=given.allow_fallback,
+            progress=advance,
+        )
     _write_junit(junit, verification.reports)
     written = [(fault, _write(fault, bundle, bisect)) for fault in verification.faults]
     if as_json:
@@ -114,9 +179,9 @@ def _verify(
             }
         )
     elif not quiet:
-        _print(verification)
+        _print(verification, given.name is not None)
         for fault, files in written:
-            print_fault(fault, files, bundle)
+            print_fault(fault, files, bundle, given.name)
     _exit_unless_passed(verification.reports)
 
 
@@ -127,9 +192,11 @@ def _write_junit(path: Path | None, reports: Sequence[Report]) -> None:
         write_junit(path, reports)
 
 
-def _print(verification: Verification) -> None:
+def _print(verification: Verification, placement: bool) -> None:
     for report in verification.reports:
         print_report(report)
+        if placement:
+            print_placement(report)
     if verification.how == "replayed":
         print_notes([f"Replayed the stored cases: {verification.why}."])
     else:

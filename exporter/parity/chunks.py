@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..capture.output_dims import Dim
-from ..runtimes import Session
+from ..runtimes import Placement, Session
 from ..signature import Signature
 from ..states import Stream
 from . import Expected, check, check_case, first_wrong_step, output_dims, typical_errors
@@ -55,7 +55,7 @@ class Chunked:
     def spreads_nan(self) -> bool:
         return self.session.spreads_nan
 
-    def placement(self) -> tuple[str, ...]:
+    def placement(self) -> Placement:
         return self.session.placement()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -143,7 +143,7 @@ def check_stream(
     for item, fed, plan, earlier in _feedings(stream, expected):
         chunked = replace(whole, plan=plan, earlier=earlier)
         results.append(replace(check_case(chunked, item, typical, bound), fed=fed))
-    step = report.first_step if not report.passed else first_wrong_step(dims, results, stream.time)
+    step = report.first_step if not report.right else first_wrong_step(dims, results, stream.time)
     return replace(report, cases=[*report.cases, *results], first_step=step)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..runtimes import Placement
 from .cases import Case
 from .compare import OutputResult
 
@@ -60,20 +61,27 @@ class Report:
     """All cases of one artifact in one runtime; `reference` is "float64", or "tolerance" without a float64 form.
 
     `bound` is what smaller weights may cost, relative to each output's scale; 0 where the model's own are held.
+    `allow_fallback` is whether nodes may run elsewhere than on the execution provider that was asked for.
     """
 
     artifact: str
     runtime: str
-    placement: tuple[str, ...]
+    placement: Placement
     reference: Literal["float64", "tolerance"]
     seed: int
     traced: Mapping[str, int]
     cases: Sequence[CaseResult]
     first_step: int | None = None
     bound: float = 0.0
+    allow_fallback: bool = False
 
     @property
     def passed(self) -> bool:
+        """Whether the artifact is right, and ran where it was asked to or was allowed not to."""
+        return self.right and (self.allow_fallback or not self.placement.fallback)
+
+    @property
+    def right(self) -> bool:
         """Whether no case failed and at least one was compared."""
         verdicts = [result.verdict for result in self.cases]
         return "FAIL" not in verdicts and "PASS" in verdicts
@@ -103,6 +111,11 @@ class Report:
         """What is wrong: output, case, how far off, where, and which size was baked in. Empty on success."""
         if self.passed:
             return ""
+        if self.right:
+            return (
+                f"{self.artifact} is right, but not in {self.runtime}: {self.placement.failure}. "
+                f"Export it for another --target or with another --lowering, or accept it with --allow-fallback."
+            )
         failed = [result for result in self.cases if result.verdict == "FAIL"]
         if not failed:
             return f"{self.artifact}: PyTorch runs none of the cases, so that nothing was compared."
@@ -146,7 +159,8 @@ class Report:
         return {
             "artifact": self.artifact,
             "runtime": self.runtime,
-            "placement": list(self.placement),
+            "placement": self.placement.to_json(),
+            "allow_fallback": self.allow_fallback,
             "passed": self.passed,
             "reference": self.reference,
             "bound": self.bound,

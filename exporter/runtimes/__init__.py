@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
-from ..errors import UnavailableError, did_you_mean
-from .onnxruntime import open_onnxruntime_cpu
+from ..errors import InputError, UnavailableError, did_you_mean
+from .launch import Launch
+from .placement import Placement
+from .providers import PROVIDERS
 from .session import Session
-from .torchscript import open_torchscript
 
-__all__ = ["RUNTIMES", "Session", "open_session"]
+__all__ = ["RUNTIMES", "Launch", "Placement", "Session", "open_session", "runs"]
 
-RUNTIMES: Mapping[str, Callable[[Path, tuple[str, ...]], Session]] = MappingProxyType(
-    {"onnxruntime:cpu": open_onnxruntime_cpu, "torchscript": open_torchscript}
-)
+_ONNX_RUNTIME = "onnxruntime:"
+
+RUNTIMES: tuple[str, ...] = (*(f"{_ONNX_RUNTIME}{name}" for name in PROVIDERS), "torchscript")
 
 
-def open_session(runtime: str, artifact: Path, outputs: tuple[str, ...]) -> Session:
-    """Load a model file in a runtime.
+def open_session(runtime: str, artifact: Path, outputs: tuple[str, ...], launch: Launch | None = None) -> Session:
+    """Load a model file in a runtime; no runtime's package is imported before.
 
     Args:
-        runtime: a name in `RUNTIMES`.
+        runtime: a name in `RUNTIMES`, or `onnxruntime:` and the name of another execution provider.
         artifact: the model file.
         outputs: the outputs' names, for artifacts that hold none.
+        launch: how ONNX Runtime's provider is started.
 
     Raises:
-        UnavailableError: there is no such runtime, or it has no kernel for the model.
+        UnavailableError: there is no such runtime, or it does not start, or it has no kernel for the model.
+        PlacementError: the launch is strict, and the runtime would not run all of the model where it was asked to.
         BundleError: the file is not a model.
+        InputError: the runtime has no execution providers to be launched so.
     """
+    launch = launch or Launch()
+    if runtime.startswith(_ONNX_RUNTIME):
+        from .onnxruntime import open_onnxruntime
+
+        return open_onnxruntime(runtime.removeprefix(_ONNX_RUNTIME), artifact, launch)
     if runtime not in RUNTIMES:
         raise UnavailableError(
             f"There is no runtime '{runtime}'.{did_you_mean(runtime, RUNTIMES)} Choose from {', '.join(RUNTIMES)}."
         )
-    return RUNTIMES[runtime](artifact, outputs)
+    if not launch.plain:
+        raise InputError(f"{runtime} has no execution providers. Leave out what is said of one.")
+    from .torchscript import open_torchscript
+
+    return open_torchscript(artifact, outputs)
+
+
+def runs(runtime: str, file: str) -> bool:
+    """Whether a runtime takes a file of that name: TorchScript its own, every other one ONNX."""
+    return file.endswith(".onnx") != (runtime == "torchscript")

@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .placement import Placement
+
 Array = NDArray[np.generic]
 
 
@@ -25,5 +27,5 @@ class Session(Protocol):
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs by name; raises whatever the runtime raises."""
 
-    def placement(self) -> tuple[str, ...]:
-        """The devices or execution providers that the session runs on, the preferred one first."""
+    def placement(self) -> Placement:
+        """Which provider was asked for, and what ran where in the session's first run."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..capture.outputs import flatten
 from ..errors import BundleError, first_line
 from ..quiet import quiet
+from .placement import Placement
 
 Array = NDArray[np.generic]
 
@@ -37,8 +38,8 @@ class TorchScriptSession:
         arrays = [tensor.cpu().numpy() for _, tensor in flatten(output)]
         return dict(zip(self._outputs, arrays, strict=True))
 
-    def placement(self) -> tuple[str, ...]:
-        return ("cpu",)
+    def placement(self) -> Placement:
+        return Placement("cpu", torch.__version__)
 
 
 def open_torchscript(artifact: Path, outputs: tuple[str, ...]) -> TorchScriptSession:

@@ -18,8 +18,9 @@ from rnn_export import CaptureError, Report, Signature, export_onnx, load, read_
 from rnn_export.bundle import hash_file
 from rnn_export.manifest import read_manifest, write_manifest
 from rnn_export.parity import Case
-from rnn_export.parity.chunks import DRIFT, Chunked, _random_lengths, _spell
+from rnn_export.parity.chunks import DRIFT, Chunked, _spell, random_lengths
 from rnn_export.parity.report import CaseResult
+from rnn_export.runtimes import Placement
 from rnn_export.states import State, Stream
 from torch import Tensor, nn
 
@@ -41,7 +42,7 @@ def test_every_variant_streams(name: str, cell: str, tmp_path: Path) -> None:
     assert report.passed
     fed = [result for result in report.cases if result.fed]
     drift = [result for result in fed if result.case.sizes["T"] == DRIFT]
-    assert [result.fed for result in drift] == [_spell(_random_lengths(DRIFT, DRIFT)), "one at a time"]
+    assert [result.fed for result in drift] == [_spell(random_lengths(DRIFT, DRIFT)), "one at a time"]
     assert {result.verdict for result in drift} == {"PASS"}
     assert sum(result.fed == "one at a time" for result in fed) == 13
     assert sum(result.fed == "after a reset" for result in fed) == 1
@@ -333,7 +334,7 @@ def test_what_a_failure_in_chunks_is_said_to_mean(failing: list[tuple[int, str]]
         for T in (7, 2000)
         for fed in ("", "one at a time")
     ]
-    report = Report("model.onnx", "onnxruntime:cpu", ("cpu",), "float64", 0, {"T": 7}, cases)
+    report = Report("model.onnx", "onnxruntime:cpu", Placement("cpu", ""), "float64", 0, {"T": 7}, cases)
     assert report.passed == (not failing)
     assert report.mixes_steps == mixes
 
@@ -347,8 +348,8 @@ class Counting:
     def __init__(self) -> None:
         self.fed: list[list[int]] = []
 
-    def placement(self) -> tuple[str, ...]:
-        return ("cpu",)
+    def placement(self) -> Placement:
+        return Placement("cpu", "")
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         x, total = inputs["x"], inputs["sum0"]
@@ -377,11 +378,11 @@ def test_chunks_cover_the_sequence_in_order(lengths: list[int], N: int, earlier:
 
 @given(T=st.integers(2, 300), seed=st.integers(0, 2**32 + 2_000))
 def test_random_lengths_add_up(T: int, seed: int) -> None:
-    lengths = _random_lengths(T, seed)
+    lengths = random_lengths(T, seed)
     assert sum(lengths) == T
     assert len(lengths) >= 2
     assert min(lengths) >= 1
-    assert lengths == _random_lengths(T, seed)
+    assert lengths == random_lengths(T, seed)
 
 
 def test_a_torchscript_file_in_the_same_bundle_has_no_stream(tmp_path: Path) -> None:

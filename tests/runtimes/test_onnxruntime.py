@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rnn_export import BundleError, Signature, UnavailableError, export_onnx
-from rnn_export.runtimes import open_session
+from rnn_export import BundleError, InputError, Signature, UnavailableError, export_onnx
+from rnn_export.runtimes import Launch, open_session
+from rnn_export.runtimes import onnxruntime as runtime
+from rnn_export.runtimes.onnxruntime import OnnxRuntimeSession
+from rnn_export.runtimes.providers import PROVIDERS, Provider, short_name
 from torch import Tensor, nn
 
 SIGNATURE = Signature({"x": "float32[T, N, 3]"}, ["output", "h_n"])
@@ -35,7 +38,7 @@ def test_which_kernels_hide_nan(model: nn.Module, kernel: str, tmp_path: Path) -
     assert session.hides_nan == kernel
     assert bool(np.isfinite(output[1:, 0]).any()) == bool(kernel)
     assert np.isfinite(output[:, 1]).all()
-    assert session.placement() == ("CPUExecutionProvider",)
+    assert {ran.provider for ran in session.placement().nodes} == {"CPUExecutionProvider"}
 
 
 class Apply(nn.Module):
@@ -87,3 +90,77 @@ def test_what_is_not_a_model(tmp_path: Path) -> None:
 def test_an_unknown_runtime(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="There is no runtime 'onnxruntime:cup'. Did you mean 'onnxruntime:cpu'"):
         open_session("onnxruntime:cup", tmp_path, ())
+    with pytest.raises(UnavailableError, match="There is no runtime 'torchscrip'. Did you mean 'torchscript'"):
+        open_session("torchscrip", tmp_path, ())
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    export_onnx(nn.LSTM(3, 4), Signature({"x": "float32[T, N, 3]"}), tmp_path / "out", verify=False)
+    return tmp_path / "out" / "model.onnx"
+
+
+def test_a_provider_that_is_not_there(file: Path) -> None:
+    message = "has no DmlExecutionProvider here. Get it with: pip uninstall -y onnxruntime && pip install onnxruntime-d"
+    with pytest.raises(UnavailableError, match=message):
+        open_session("onnxruntime:dml", file, ())
+
+
+def test_a_provider_that_is_left_out_in_silence(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a package with CUDA does where there is no GPU: it lists the provider, and makes a session without it."""
+    plain = runtime.ort.InferenceSession
+    monkeypatch.setattr(runtime, "built_in", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(runtime.ort, "InferenceSession", lambda path, options, **_: plain(path, options))
+    message = "CUDAExecutionProvider did not start, and ONNX Runtime would have run the model on the CPU."
+    with pytest.raises(UnavailableError, match=message):
+        open_session("onnxruntime:cuda", file, ())
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("/a/b.cc:65 f(const g&)::<lambda(h)> x == y was false. No adapter: none\nmore", "No adapter: none"),
+        ("/a/b.cc:729 void f(T&, const U&) Please install it.", "Please install it"),
+        ("plain words", "plain words"),
+    ],
+)
+def test_why_a_provider_does_not_start(said: str, reason: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(runtime, "built_in", lambda: ["WebGpuExecutionProvider"])
+    monkeypatch.setattr(runtime.ort, "InferenceSession", refuse)
+    with pytest.raises(UnavailableError) as caught:
+        open_session("onnxruntime:webgpu", file, ())
+    assert str(caught.value).startswith(f"WebGpuExecutionProvider does not start ({reason}). It needs a GPU with")
+
+
+def test_what_no_launch_can_ask_for(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="onnxruntime:cpu runs on the CPU, which --strict forbids."):
+        open_session("onnxruntime:cpu", file, (), Launch(strict=True))
+    with pytest.raises(InputError, match="torchscript has no execution providers."):
+        open_session("torchscript", file, (), Launch({"use_tf32": "1"}))
+    with pytest.raises(UnavailableError, match="There is no file .*no.so. Give the path of a plug-in's library."):
+        open_session("onnxruntime:mine", file, (), Launch(library=tmp_path / "no.so"))
+    (tmp_path / "bad.so").write_bytes(b"nonsense")
+    with pytest.raises(UnavailableError, match="cannot load .*bad.so .* Get the version of the plug-in"):
+        open_session("onnxruntime:mine", file, (), Launch(library=tmp_path / "bad.so"))
+
+
+def test_inputs_and_outputs_bound_in_a_devices_memory(file: Path) -> None:
+    """Bound in the CPU's, which is the device there is."""
+    bound = OnnxRuntimeSession(file, Provider("CPUExecutionProvider", device="cpu"), Launch())
+    plain = open_session("onnxruntime:cpu", file, ())
+    for T, N in ((5, 2), (1, 1)):
+        inputs = {"x": np.random.default_rng(T).standard_normal((T, N, 3)).astype(np.float32)}
+        expected = plain.run(inputs)
+        for name, array in bound.run(inputs).items():
+            assert np.array_equal(array, expected[name])
+
+
+def test_every_provider_has_a_name_a_need_and_a_command() -> None:
+    for name, provider in PROVIDERS.items():
+        assert short_name(provider.full_name) == name
+        assert provider.get.startswith("pip ")
+        assert bool(provider.needs) == (name != "cpu")
+    assert short_name("VitisAIExecutionProvider") == "vitisai"

@@ -1,0 +1,36 @@
+"""`rnn-export doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import output_options
+from .show import print_diagnoses, print_json, progress
+
+
+@click.command()
+@click.argument("runtimes", nargs=-1, metavar="[RUNTIME]...")
+@click.option(
+    "--provider-library", type=click.Path(path_type=Path), help="A plug-in of ONNX Runtime that holds a provider."
+)
+@output_options
+def doctor(runtimes: tuple[str, ...], provider_library: Path | None, as_json: bool, quiet: bool, debug: bool) -> None:
+    """List every runtime and execution provider: there or not, and how to get it.
+
+    A runtime is there if a model of two nodes has just run in it, and on no other provider. With names, such as
+    onnxruntime:webgpu, those alone are tried, and it is an error if one is not there.
+    """
+    with progress(quiet or as_json) as advance:
+        from ..doctor import diagnose
+        from ..errors import UnavailableError
+
+        found = diagnose(runtimes, provider_library, lambda done, total: advance("probe", done, total))
+    if as_json:
+        print_json([diagnosis.to_json() for diagnosis in found])
+    elif not quiet:
+        print_diagnoses(found)
+    missing = [diagnosis for diagnosis in found if not diagnosis.there]
+    if runtimes and missing:
+        raise UnavailableError(f"{missing[0].runtime} is not there. {missing[0].why}")

@@ -1,0 +1,1 @@
+"""Execution providers that need another ONNX Runtime than `make test` has: see the targets `test-*` of the Makefile."""
