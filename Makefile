@@ -8,13 +8,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export test test-webgpu test-openvino-ep test-cuda lint types wheel wild wild-check bench calibrate large clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-cuda lint types wheel wild wild-check bench calibrate large clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
 
 test: $(READY)
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+# Debian's Chromium shows the report page in a test, and carries the software Vulkan driver that WebGPU runs on.
+browser:
+	command -v chromium || { apt-get update && apt-get install -y --no-install-recommends chromium; }
 
 # The packages of ONNX Runtime hold the same module: each other one lies apart from .venv, and is found before it.
 # WebGPU runs on the software Vulkan driver of Debian's chromium, or on the driver that VK_ICD_FILENAMES names.
