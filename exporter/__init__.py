@@ -31,14 +31,14 @@ _HOMES = {
     "Stream": "stream",
     "TensorSpec": "signature",
     "UnavailableError": "errors",
-    "Verification": "verify",
+    "Verification": "verification",
     "WeightsError": "errors",
     "export_onnx": "export",
     "export_torchscript": "export",
     "load": "loading",
     "read_bundle": "bundle",
     "recur": "recurrence",
-    "verify": "verify",
+    "verify": "verification",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  ruff does not see that the keys are strings
@@ -68,14 +68,13 @@ if TYPE_CHECKING:
     from .signature import Signature as Signature
     from .signature import TensorSpec as TensorSpec
     from .stream import Stream as Stream
-    from .verify import Verification as Verification
-    from .verify import verify as verify
+    from .verification import Verification as Verification
+    from .verification import verify as verify
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'rnn_export' has no attribute '{name}'")
-    module = importlib.import_module(f".{_HOMES[name]}", __name__)
-    # Importing a module puts it in the place of a function of the same name.
-    globals().update({found: getattr(module, found) for found in {name, _HOMES[name]} & _HOMES.keys()})
-    return globals()[name]
+    found = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = found
+    return found

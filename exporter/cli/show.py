@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..parity import Report
     from ..parity.report import CaseResult
     from ..runtimes.placement import Placement, Ran
-    from ..verify import Fault
+    from ..verification import Fault
 
 _PLAIN_WIDTH = 160
 # An input of so many numbers is printed whole.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ..parity import Report
     from ..runtimes import Launch
-    from ..verify import Fault, Verification
+    from ..verification import Fault, Verification
 
 _LONG = (1_000, 10_000)
 
@@ -129,7 +129,7 @@ def _launch(options: Sequence[str], library: Path | None, strict: bool) -> Launc
 
 
 def _replay(bundle: Path, case: Path, given: _Runtime, junit: Path | None, as_json: bool, quiet: bool) -> None:
-    from ..verify import replay
+    from ..verification import replay
 
     failing, report = replay(bundle, case, runtime=given.name, launch=given.launch)
     _write_junit(junit, [report])
@@ -152,7 +152,7 @@ def _verify(
     quiet: bool,
 ) -> None:
     with progress(quiet or as_json) as advance:
-        from ..verify import verify as verify_bundle
+        from ..verification import verify as verify_bundle
 
         verification = verify_bundle(
             bundle,

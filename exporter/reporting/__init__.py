@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..bundle import read_bundle
 from ..preparation import Progress, silent
-from ..verify import rebuild, verify
+from ..verification import rebuild, verify
 from .measure import Measured, measure
 from .page import render
 

@@ -16,7 +16,7 @@ from ..assembly import package_versions
 from ..manifest import Artifact, Manifest
 from ..onnx_file import all_nodes, read_onnx
 from ..parity import Report
-from ..verify import Fault, Verification
+from ..verification import Fault, Verification
 from .measure import Measured, Speed
 from .picture import Picture, draw_graph
 from .plots import draw_course, draw_grid, draw_ulps
