@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from numpy.typing import NDArray
 from torch import nn
 
 from .assembly import WEIGHTS
 from .bundle import read_bundle
-from .checkpoint import load_weights
+from .checkpoint import load_weights, read_weights
 from .errors import BundleError
 from .evaluation import evaluating
 from .loading import load_with, may_be_named
 from .manifest import Manifest
 from .parity import Expected, Report, expect, traced_sizes
 from .parity.compare import Typical
+from .parity.weights.tensors import as_arrays, model_weights
 from .preparation import Progress, silent
 from .proof import cases_for, prove
 from .signature import Signature
 from .stored_cases import FILE as CASES
 from .stored_cases import read_cases
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,12 @@ def verify(
     if why:
         expected = read_cases(folder / CASES, manifest)
         typical = {output: Typical(**values) for output, values in manifest.typical.items()}
-        reports = _check_all(folder, manifest, expected, 0, typical, progress)
+        stored = as_arrays(read_weights(folder / WEIGHTS)) if WEIGHTS in manifest.files else None
+        reports = _check_all(folder, manifest, expected, 0, stored, typical, progress)
         return Verification(reports, "replayed", 0, why)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    expected = _fresh(folder, manifest, model, seed, progress)
-    reports = _check_all(folder, manifest, expected, seed, None, progress)
+    expected, weights = _fresh(folder, manifest, model, seed, progress)
+    reports = _check_all(folder, manifest, expected, seed, weights, None, progress)
     return Verification(reports, "rebuilt", seed)
 
 
@@ -93,7 +98,10 @@ def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str
     return f"building {source['model']} would run its code; --model {source['model']} allows it"
 
 
-def _fresh(folder: Path, manifest: Manifest, model: str | None, seed: int, progress: Progress) -> list[Expected]:
+def _fresh(
+    folder: Path, manifest: Manifest, model: str | None, seed: int, progress: Progress
+) -> tuple[list[Expected], Mapping[str, Array]]:
+    """What the model computes for fresh cases, and its weights."""
     built = _rebuild(folder, manifest, model)
     signature = manifest.signature
     example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
@@ -101,7 +109,8 @@ def _fresh(folder: Path, manifest: Manifest, model: str | None, seed: int, progr
         bounds = {name: bound for artifact in manifest.artifacts.values() for name, bound in artifact.bounds.items()}
         streams = [artifact.stream for artifact in manifest.artifacts.values()]
         cases = cases_for(streams, signature, traced_sizes(signature, example), seed, bounds)
-        return expect(built, signature, cases, example, advance=lambda done: progress("reference", done, len(cases)))
+        advance = _advance(progress, "reference", len(cases))
+        return expect(built, signature, cases, example, advance=advance), model_weights(built)
 
 
 def _rebuild(folder: Path, manifest: Manifest, model: str | None) -> nn.Module:
@@ -123,6 +132,7 @@ def _check_all(
     manifest: Manifest,
     expected: Sequence[Expected],
     seed: int,
+    weights: Mapping[str, Array] | None,
     typical: Mapping[str, Typical] | None,
     progress: Progress,
 ) -> list[Report]:
@@ -137,8 +147,13 @@ def _check_all(
             expected,
             traced=expected[0].case.sizes,
             seed=seed,
+            weights=weights,
             typical=typical,
-            advance=lambda done: progress("verify", done, len(expected)),
+            advance=_advance(progress, "verify", len(expected)),
         )
         reports.append(report)
     return reports
+
+
+def _advance(progress: Progress, stage: str, total: int) -> Callable[[int], None]:
+    return lambda done: progress(stage, done, total)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from .cases import Case
 from .compare import OutputResult
+from .weights.verdict import Weights
 
 Verdict = Literal["PASS", "FAIL", "KNOWN", "REFUSED"]
 
@@ -38,6 +39,7 @@ class Report:
     """All cases of one artifact in one runtime; `reference` is "float64", or "tolerance" without a float64 form.
 
     `bound` is what smaller weights may cost, relative to each output's scale; 0 where the model's own are held.
+    `weights` says whether the file holds the model's.
     """
 
     artifact: str
@@ -49,10 +51,15 @@ class Report:
     cases: Sequence[CaseResult]
     first_step: int | None = None
     bound: float = 0.0
+    weights: Weights | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether no case failed and at least one was compared."""
+        """Whether no case failed, at least one was compared, and no weight is another than the model's."""
+        return self._outputs_passed and (self.weights is None or self.weights.passed)
+
+    @property
+    def _outputs_passed(self) -> bool:
         verdicts = [result.verdict for result in self.cases]
         return "FAIL" not in verdicts and "PASS" in verdicts
 
@@ -81,6 +88,8 @@ class Report:
         """What is wrong: output, case, how far off, where, and which size was baked in. Empty on success."""
         if self.passed:
             return ""
+        if self._outputs_passed:
+            return f"{self.artifact} computes what PyTorch does in every case, and has other weights. {self.weights}"
         failed = [result for result in self.cases if result.verdict == "FAIL"]
         if not failed:
             return f"{self.artifact}: PyTorch runs none of the cases, so that nothing was compared."
@@ -132,6 +141,7 @@ class Report:
             "traced": dict(self.traced),
             "largest_error_over_limit": _finite(self.ratio),
             "failure": self.failure,
+            "weights": self.weights and self.weights.to_json(),
             "cases": [_case_json(result) for result in self.cases],
         }
 
