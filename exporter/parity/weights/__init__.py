@@ -79,8 +79,7 @@ def _without_equal(stored: Mapping[str, Array], owned: Sequence[Owned]) -> dict[
 
 def _nearly(array: Array, owned: Sequence[Owned]) -> list[_Match]:
     """The blocks of a tensor beside what they nearly are, among what was not found elsewhere; else none."""
-    matches = _first(array, [each for each in owned if not each.found.all()], exact=False)
-    return matches if all(map(_tells, matches)) else []
+    return _first(array, [each for each in owned if not each.found.all()], exact=False)
 
 
 def _tells(match: _Match) -> bool:
@@ -91,15 +90,21 @@ def _tells(match: _Match) -> bool:
 
 def _first(array: Array, owned: Sequence[Owned], *, exact: bool) -> list[_Match]:
     """The first way to cut a tensor so that each of its blocks is one of the model's; else nothing."""
-    turned = (each for rows in matrices(array) for each in (rows, rows.T))
-    # The biases of two directions are one matrix.
-    for matrix in (*turned, array.reshape(-1, 1)):
+    for matrix in _ways(array):
         for count in _CUTS:
             if matrix.shape[0] % count == 0:
                 matches = _match_all(np.split(matrix, count), owned, exact=exact)
                 if matches:
                     return matches
     return []
+
+
+def _ways(array: Array) -> Iterator[Array]:
+    """A tensor of the file as matrices whose rows may be cut into blocks."""
+    *others, rows = matrices(array)
+    yield from (rows, rows.T, *others)
+    if array.ndim == 2 and array.shape[0] <= 2:
+        yield array.reshape(-1, 1)  # the biases of one or two directions
 
 
 def _match_all(blocks: Sequence[Array], owned: Sequence[Owned], *, exact: bool) -> list[_Match]:
@@ -120,9 +125,12 @@ def _matches(block: Array, owned: Sequence[Owned], *, exact: bool) -> Iterator[_
             continue
         for matrix, found in zip(matrices(each.array), matrices(each.found), strict=True):
             place = find_block(bits(block), bits(matrix))
-            if place is not None and not (exact and place.differing):
-                box = (slice(place.row, place.row + rows), slice(place.column, place.column + columns))
-                yield _Match(block, each, matrix[box], found[box])
+            if place is None:
+                continue
+            box = (slice(place.row, place.row + rows), slice(place.column, place.column + columns))
+            match = _Match(block, each, matrix[box], found[box])
+            if place.differing == 0 if exact else _tells(match):
+                yield match
 
 
 def _is_computed(matches: Sequence[_Match], unseen: Sequence[Owned]) -> bool:
