@@ -1,4 +1,7 @@
-"""`make mutation`: plants every kind of fault in several models, and fails where the verifier misses one."""
+"""`make mutation`: plants every kind of fault in several models, and fails where the verifier misses one.
+
+With `--write` the table in docs/parity.md is written anew.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from rich.table import Table
 from .planting import KINDS, Kind, Planted, judge, plant
 from .subjects import LARGE, SUBJECTS, Subject
 
+_PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
+_BEGIN, _END = "<!-- written by python -m tests.mutation --write -->\n", "<!-- end -->\n"
 _WAYS = ("outputs", "weights", "shape", "dtype", "error", "chunks")
 # Of the models that a kind applies to so many, other ones for each kind, so that all have their turn.
 _MODELS = 4
@@ -39,6 +44,8 @@ def main() -> int:
         planting = track(list(enumerate(KINDS)), "Planting faults", console=progress)
         planted = [found for k, kind in planting for found in _plant_some(kind, k, bundles)]
     Console(width=None if sys.stdout.isatty() else 160).print(_table(planted), _score(planted), sep="\n")
+    if "--write" in sys.argv:
+        _write(planted)
     return 1 if _missed(planted) or _unplanted(planted) else 0
 
 
@@ -58,14 +65,34 @@ def _spread(bundles: Sequence[Bundle], turn: int) -> list[Bundle]:
     return [bundles[(turn + k * len(bundles) // many) % len(bundles)] for k in range(many)]
 
 
-def _table(planted: Sequence[Planted]) -> Table:
-    table = Table("Kind", "What is wrong", "Caught", "By", box=None, pad_edge=False)
+_HEADINGS = ("Kind", "What is wrong", "Caught", "By")
+
+
+def _rows(planted: Sequence[Planted]) -> list[tuple[tuple[str, ...], bool]]:
+    """Of each kind the cells of its row, and whether all is well."""
+    rows = []
     for kind in KINDS:
         found = [each for each in planted if each.kind == kind.name]
         caught = [each for each in found if each.caught_by]
-        style = "" if found and len(caught) == len(found) else "bold red"
-        table.add_row(kind.name, kind.sentence, f"{len(caught)} of {len(found)}", _ways(caught), style=style)
+        cells = (kind.name, kind.sentence, f"{len(caught)} of {len(found)}", _ways(caught))
+        rows.append((cells, bool(found) and len(caught) == len(found)))
+    return rows
+
+
+def _table(planted: Sequence[Planted]) -> Table:
+    table = Table(*_HEADINGS, box=None, pad_edge=False)
+    for cells, good in _rows(planted):
+        table.add_row(*cells, style="" if good else "bold red")
     return table
+
+
+def _write(planted: Sequence[Planted]) -> None:
+    """Put the table and the score in their place in the documentation."""
+    lines = [_HEADINGS, ["---"] * len(_HEADINGS), *(cells for cells, _ in _rows(planted))]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    before, _, rest = _PAGE.read_text(encoding="utf-8").partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    _PAGE.write_text(f"{before}{_BEGIN}\n{table}\n\n{_score(planted)}.\n\n{_END}{after}", encoding="utf-8")
 
 
 def _ways(caught: Sequence[Planted]) -> str:

@@ -213,9 +213,9 @@ def sign_of_a_tensor(tensors: Mapping[str, Array]) -> Mapping[str, Array]:
 
 @tensor_kind
 def tensors_of_two_layers_swapped(tensors: Mapping[str, Array]) -> Mapping[str, Array]:
-    """Two tensors of one shape stand in each other's place."""
-    for name, array in tensors.items():
-        for other, same in tensors.items():
+    """Two matrices of one shape stand in each other's place (two biases would add up to the same)."""
+    for name, array in _matrices(tensors).items():
+        for other, same in _matrices(tensors).items():
             if other != name and same.shape == array.shape and not np.array_equal(same, array):
                 return {name: same, other: array}
     return {}
