@@ -69,7 +69,7 @@ def _without_equal(stored: Mapping[str, Array], owned: Sequence[Owned]) -> dict[
     """The tensors of the file that are not made of blocks of the model's; what the others hold is marked as found."""
     left = {}
     for name, array in stored.items():
-        matches = _first(array, owned, exact=True)
+        matches = next(_cuts(array, owned, exact=True), [])
         for match in matches:
             match.found[...] = True
         if not matches:
@@ -78,8 +78,13 @@ def _without_equal(stored: Mapping[str, Array], owned: Sequence[Owned]) -> dict[
 
 
 def _nearly(array: Array, owned: Sequence[Owned]) -> list[_Match]:
-    """The blocks of a tensor beside what they nearly are, among what was not found elsewhere; else none."""
-    return _first(array, [each for each in owned if not each.found.all()], exact=False)
+    """The blocks of a tensor beside what they most nearly are, among what was not found elsewhere; else none."""
+    left = [each for each in owned if not each.found.all()]
+    return min(_cuts(array, left, exact=False), key=_differing, default=[])
+
+
+def _differing(matches: Sequence[_Match]) -> int:
+    return sum(int(np.count_nonzero(match.differs)) for match in matches)
 
 
 def _tells(match: _Match) -> bool:
@@ -88,15 +93,14 @@ def _tells(match: _Match) -> bool:
     return whole or np.unique(coarse_bits(match.box)[coarse_bits(match.box) == coarse_bits(match.values)]).size > 1
 
 
-def _first(array: Array, owned: Sequence[Owned], *, exact: bool) -> list[_Match]:
-    """The first way to cut a tensor so that each of its blocks is one of the model's; else nothing."""
+def _cuts(array: Array, owned: Sequence[Owned], *, exact: bool) -> Iterator[list[_Match]]:
+    """The ways to cut a tensor so that each of its blocks is, or nearly is, one of the model's."""
     for matrix in _ways(array):
         for count in _CUTS:
             if matrix.shape[0] % count == 0:
                 matches = _match_all(np.split(matrix, count), owned, exact=exact)
                 if matches:
-                    return matches
-    return []
+                    yield matches
 
 
 def _ways(array: Array) -> Iterator[Array]:
@@ -110,7 +114,8 @@ def _ways(array: Array) -> Iterator[Array]:
 def _match_all(blocks: Sequence[Array], owned: Sequence[Owned], *, exact: bool) -> list[_Match]:
     matches = []
     for block in blocks:
-        match = next(_matches(block, owned, exact=exact), None)
+        found = _matches(block, owned, exact=exact)
+        match = next(found, None) if exact else min(found, key=lambda each: _differing([each]), default=None)
         if match is None:
             return []
         matches.append(match)
@@ -153,7 +158,7 @@ def _fault(name: str, matches: Sequence[_Match]) -> Fault:
     return Fault(
         tensor=name,
         of=tuple(dict.fromkeys(part for match in matches for part in match.owned.parts)),
-        differing=sum(int(np.count_nonzero(each)) for each in differing),
+        differing=_differing(matches),
         size=sum(each.size for each in differing),
         got=float(match.values[index]),
         expected=float(match.box[index]),
