@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .likeness import EQUAL, LOWER, NEAR, Likeness
 from .owned import Owned, mark_parts, own, sums
 from .places import find_block
 from .tensors import bits_of, coarse_bits, matrices
@@ -69,7 +70,7 @@ def _without_equal(stored: Mapping[str, Array], owned: Sequence[Owned]) -> dict[
     """The tensors of the file that are not made of blocks of the model's; what the others hold is marked as found."""
     left = {}
     for name, array in stored.items():
-        matches = next(_cuts(array, owned, exact=True), [])
+        matches = next(_cuts(array, owned, EQUAL), [])
         for match in matches:
             match.found[...] = True
         if not matches:
@@ -80,7 +81,8 @@ def _without_equal(stored: Mapping[str, Array], owned: Sequence[Owned]) -> dict[
 def _nearly(array: Array, owned: Sequence[Owned]) -> list[_Match]:
     """The blocks of a tensor beside what they most nearly are, among what was not found elsewhere; else none."""
     left = [each for each in owned if not each.found.all()]
-    return min(_cuts(array, left, exact=False), key=_differing, default=[])
+    lower = (matches for likeness in LOWER for matches in _cuts(array, left, likeness))
+    return next(lower, []) or min(_cuts(array, left, NEAR), key=_differing, default=[])
 
 
 def _differing(matches: Sequence[_Match]) -> int:
@@ -93,12 +95,14 @@ def _tells(match: _Match) -> bool:
     return whole or np.unique(coarse_bits(match.box)[coarse_bits(match.box) == coarse_bits(match.values)]).size > 1
 
 
-def _cuts(array: Array, owned: Sequence[Owned], *, exact: bool) -> Iterator[list[_Match]]:
+def _cuts(array: Array, owned: Sequence[Owned], likeness: Likeness) -> Iterator[list[_Match]]:
     """The ways to cut a tensor so that each of its blocks is, or nearly is, one of the model's."""
+    # A single number is found in any large tensor, but may be one of the biases of one unit.
+    fitting = [each for each in owned if array.size > 1 or each.array.size <= max(_CUTS)]
     for matrix in _ways(array):
         for count in _CUTS:
             if matrix.shape[0] % count == 0:
-                matches = _match_all(np.split(matrix, count), owned, exact=exact)
+                matches = _match_all(np.split(matrix, count), fitting, likeness)
                 if matches:
                     yield matches
 
@@ -111,30 +115,30 @@ def _ways(array: Array) -> Iterator[Array]:
         yield array.reshape(-1, 1)  # the biases of one or two directions
 
 
-def _match_all(blocks: Sequence[Array], owned: Sequence[Owned], *, exact: bool) -> list[_Match]:
+def _match_all(blocks: Sequence[Array], owned: Sequence[Owned], likeness: Likeness) -> list[_Match]:
     matches = []
     for block in blocks:
-        found = _matches(block, owned, exact=exact)
-        match = next(found, None) if exact else min(found, key=lambda each: _differing([each]), default=None)
+        found = _matches(block, owned, likeness)
+        match = next(found, None) if likeness.whole else min(found, key=lambda each: _differing([each]), default=None)
         if match is None:
             return []
         matches.append(match)
     return matches
 
 
-def _matches(block: Array, owned: Sequence[Owned], *, exact: bool) -> Iterator[_Match]:
-    bits = bits_of if exact else coarse_bits
+def _matches(block: Array, owned: Sequence[Owned], likeness: Likeness) -> Iterator[_Match]:
+    bits = likeness.of_file(block)
     rows, columns = block.shape
     for each in owned:
         if each.array.dtype != block.dtype or each.array.size < block.size:
             continue
         for matrix, found in zip(matrices(each.array), matrices(each.found), strict=True):
-            place = find_block(bits(block), bits(matrix))
+            place = find_block(bits, likeness.of_model(matrix))
             if place is None:
                 continue
             box = (slice(place.row, place.row + rows), slice(place.column, place.column + columns))
             match = _Match(block, each, matrix[box], found[box])
-            if place.differing == 0 if exact else _tells(match):
+            if place.differing == 0 if likeness.whole else _tells(match):
                 yield match
 
 

@@ -101,9 +101,9 @@ def test_any_weight_that_is_another_is_seen(layer: tuple[Any, ...], k: int, how:
     if array[place] == before:
         return
     found = compare_weights({**stored, name: array}, model)
-    # A number of few neighbours is like nothing when its sign is another: then it is told that its origin is unknown.
+    # A number of few neighbours may be like nothing: then it is told that its origin is unknown.
     assert [fault.tensor for fault in found.faults] == [name] or name in found.unknown or found.equal < found.compared
-    if how in ("ulp", "float16") and array.size >= 4 and array.dtype == np.float32:
+    if how in ("ulp", "float16") and layer[3] >= 3 and array.dtype == np.float32:
         assert [(fault.tensor, fault.differing, fault.size) for fault in found.faults] == [(name, 1, array.size)]
         assert (found.faults[0].got, found.faults[0].expected) == (array[place], before)
 
@@ -115,7 +115,7 @@ def test_the_fault_is_said_in_one_line() -> None:
     found = compare_weights({"fc.weight": off}, {"fc.weight": weight})
     assert not found.passed
     assert str(found) == (
-        "Weights: 'fc.weight' is not the model's fc.weight in 1 of 12 elements: 0.590820312 is 0.590909123; "
+        "Weights: 'fc.weight' is not the model's fc.weight in 1 of 12 elements: 0.590820312 is 0.590909064; "
         "0 of 1 tensors equal the model's bit for bit."
     )
 
@@ -222,7 +222,8 @@ def test_weights_that_layers_compute(tmp_path: Path) -> None:
 
 def test_computed_weights_are_no_faults_where_the_model_is_not_at_hand(tmp_path: Path) -> None:
     model = Wrapped()
-    parametrizations.weight_norm(model.rnn, "weight_hh_l0")  # whose lengths are at first those of the weight itself
+    parametrizations.weight_norm(model.rnn, "weight_hh_l0")
+    model.rnn.parametrizations.weight_hh_l0.original0.data *= 1.001  # the lengths, at first those of the weight itself
     export_onnx(model, Signature(X), tmp_path / "out", verify=False)
     state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     found = compare_weights(stored_weights(tmp_path / "out" / "model.onnx"), state)
