@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-cuda lint types wheel wild wild-check bench calibrate large clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-cuda lint types wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -87,6 +87,10 @@ $(VENV)/.bench: $(READY)
 # How far correct exports come to their limit; docs/parity.md quotes it.
 calibrate: $(READY)
 	$(TEST_ENV) $(BIN)/python benchmarks/parity_factor.py
+
+# Faults planted in exported models, every one of which `verify` must find; docs/parity.md quotes the table.
+mutation: $(READY)
+	$(TEST_ENV) $(BIN)/python -m tests.mutation
 
 # A model of more than 2 GiB; needs about 16 GB of memory, so no test runs it.
 large: $(READY)

@@ -24,6 +24,7 @@ from .errors import BundleError, ParityError
 from .loading import Source
 from .manifest import MANIFEST, Artifact, Manifest, write_manifest
 from .parity import Expected, Report, expect, output_dims, typical_errors
+from .parity.weights.tensors import model_weights
 from .preparation import Prepared
 from .proof import cases_for, prove
 from .signature import Signature
@@ -126,6 +127,7 @@ def _prove(prepared: Prepared, folder: Path, name: str, artifact: Artifact, expe
         expected,
         traced=prepared.traced,
         seed=prepared.seed,
+        weights=model_weights(prepared.model),
         advance=lambda done: prepared.progress("verify", done, len(expected)),
     )
 

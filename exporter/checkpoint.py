@@ -29,9 +29,14 @@ def load_weights(model: nn.Module, path: Path, key: str | None = None) -> None:
     Raises:
         WeightsError: the file cannot be read, would run code, or does not fit the model.
     """
-    tensors = _tensors(_read(path), path, key)
+    tensors = read_weights(path, key)
     _check_fit(model.state_dict(), tensors, path)
     model.load_state_dict(tensors)
+
+
+def read_weights(path: Path, key: str | None = None) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, by name; the arguments and the errors are those of `load_weights`."""
+    return _tensors(_read(path), path, key)
 
 
 def _read(path: Path) -> Any:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from .manifest import Artifact
 from .parity import Bounds, Case, Expected, Report, check, make_cases
 from .parity.chunks import Chunked, check_stream, drift_cases, layouts, whole_at_once
 from .parity.compare import Typical
+from .parity.weights import Weights, compare_weights
+from .parity.weights.stored import stored_weights
 from .runtimes import Launch, Session, open_session
 from .signature import Signature
 from .states import Stream
@@ -23,14 +29,18 @@ def prove(
     *,
     traced: Mapping[str, int],
     seed: int,
+    weights: Mapping[str, NDArray[Any]] | None,
     typical: Mapping[str, Typical] | None = None,
     launch: Launch | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
-    """Run the file in the artifact's runtime on every case and judge it; the arguments are those of `parity.check`.
+    """Run the file in the artifact's runtime on every case and judge it, and compare its weights with the model's.
 
     Args:
+        weights: the model's tensors by name; None where they are not known.
         launch: what the runtime's execution provider is given.
+
+    The other arguments are those of `parity.check`.
 
     Raises:
         UnavailableError: the runtime is not there, or has no kernel for an operator of the model.
@@ -38,7 +48,7 @@ def prove(
         BundleError: the file is not a model.
     """
     check_all = check if artifact.stream is None else partial(check_stream, artifact.stream, signature)
-    return check_all(
+    report = check_all(
         open_session(artifact.runtime, file, signature.outputs, launch),
         expected,
         artifact=file.name,
@@ -49,6 +59,15 @@ def prove(
         bound=artifact.bound,
         advance=advance,
     )
+    return replace(report, weights=_compare(file, artifact, weights))
+
+
+def _compare(file: Path, artifact: Artifact, weights: Mapping[str, NDArray[Any]] | None) -> Weights:
+    if weights is None:
+        return Weights(why="the bundle does not hold the model's")
+    if artifact.precision is not None:
+        return Weights(why=f"those in the file are {artifact.precision.weights}, and were compared when it was written")
+    return compare_weights(stored_weights(file), weights)
 
 
 def open_whole(

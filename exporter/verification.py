@@ -15,7 +15,7 @@ from torch import nn
 
 from .assembly import WEIGHTS
 from .bundle import read_bundle
-from .checkpoint import load_weights
+from .checkpoint import load_weights, read_weights
 from .errors import BundleError, InputError, first_line
 from .evaluation import evaluating
 from .failing_case import FailingCase, read_failing_case
@@ -26,6 +26,7 @@ from .manifest import Manifest
 from .parity import Expected, Report, expect, traced_sizes, typical_errors
 from .parity.cases import long_cases
 from .parity.compare import Typical
+from .parity.weights.tensors import as_arrays, model_weights
 from .preparation import Progress, silent
 from .proof import cases_for, prove
 from .runtimes import Launch, open_session, runs
@@ -116,7 +117,8 @@ def verify(
     if why:
         expected = read_cases(folder / CASES, manifest)
         typical = {output: Typical(**values) for output, values in manifest.typical.items()}
-        reports = _check_all(folder, manifest, expected, 0, typical, launch, allow_fallback, progress)
+        stored = as_arrays(read_weights(folder / WEIGHTS)) if WEIGHTS in manifest.files else None
+        reports = _check_all(folder, manifest, expected, 0, stored, typical, launch, allow_fallback, progress)
         faults = _faults(folder, manifest, reports, expected, typical, None, launch, progress)
         return Verification(reports, "replayed", 0, why, faults)
     seed = secrets.randbelow(2**31) if seed is None else seed
@@ -124,7 +126,8 @@ def verify(
     with evaluating(built):
         expected = _fresh(built, manifest, example, seed, long, progress)
         typical = typical_errors(expected)
-        reports = _check_all(folder, manifest, expected, seed, typical, launch, allow_fallback, progress)
+        weights = model_weights(built)
+        reports = _check_all(folder, manifest, expected, seed, weights, typical, launch, allow_fallback, progress)
         drawing = partial(Drawing.of, built, manifest.signature, example)
         faults = _faults(folder, manifest, reports, expected, typical, drawing, launch, progress)
     return Verification(reports, "rebuilt", seed, faults=faults)
@@ -258,6 +261,7 @@ def _check_all(
     manifest: Manifest,
     expected: Sequence[Expected],
     seed: int,
+    weights: Mapping[str, Array] | None,
     typical: Mapping[str, Typical],
     launch: Launch | None,
     allow_fallback: bool,
@@ -274,6 +278,7 @@ def _check_all(
             expected,
             traced=expected[0].case.sizes,
             seed=seed,
+            weights=weights,
             typical=typical,
             launch=launch,
             advance=lambda done: progress("verify", done, len(expected)),

@@ -108,6 +108,8 @@ def print_report(report: Report) -> None:
     console.print(f"\n[bold]{report.artifact}[/bold] in {report.runtime}, seed {report.seed}", highlight=False)
     console.print(table)
     console.print(_verdict(report), highlight=False)
+    if report.weights is not None:
+        console.print(_escape(str(report.weights)), highlight=False)
     for note in dict.fromkeys(result.note for result in report.cases if result.note):
         cases = sum(result.note == note for result in report.cases)
         print_notes([f"{note}{f' ({cases} cases)' if cases > 1 else ''}."])

@@ -122,6 +122,8 @@ def _combinations(symbols: Sequence[str], traced: Mapping[str, int], bounds: Bou
 def _case_for(signature: Signature, name: str, case: Case) -> Case:
     """The case as one input sees it: only sequences saturate, and the first float alone gets a non-finite value."""
     first = next((name for name, spec in signature.inputs.items() if spec.is_float), None)
+    if case.values == "nan" and signature.inputs[name].has_lengths:
+        return replace(case, values="longest")  # what lies beyond a sequence's end nothing reads
     spared = not _is_sequence(signature, name) if case.values == "saturating" else name != first
     return replace(case, values="ordinary") if spared and case.values in _PARTIAL else case
 
@@ -158,6 +160,9 @@ def _integers(
         drawn = np.clip(resized, low, high) if spec.has_lengths else resized
     else:
         drawn = random.integers(low, high, shape, np.int64, endpoint=True)
+    if spec.has_lengths and high >= LONG and case.values == "ordinary":
+        drawn = drawn.copy()
+        drawn[..., :1] = high  # so that something is as long as the case says
     # A copy, for PyTorch takes no array whose elements lie backwards in memory.
     return np.array(np.sort(drawn)[..., ::-1] if spec.descending else drawn, spec.dtype, order="C")
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ..runtimes import Placement
 from .cases import Case
 from .compare import OutputResult
+from .weights.verdict import Weights
 
 Verdict = Literal["PASS", "FAIL", "KNOWN", "REFUSED"]
 
@@ -62,6 +63,7 @@ class Report:
 
     `bound` is what smaller weights may cost, relative to each output's scale; 0 where the model's own are held.
     `allow_fallback` is whether nodes may run elsewhere than on the execution provider that was asked for.
+    `weights` says whether the file holds the model's.
     """
 
     artifact: str
@@ -74,6 +76,7 @@ class Report:
     first_step: int | None = None
     bound: float = 0.0
     allow_fallback: bool = False
+    weights: Weights | None = None
 
     @property
     def passed(self) -> bool:
@@ -82,7 +85,11 @@ class Report:
 
     @property
     def right(self) -> bool:
-        """Whether no case failed and at least one was compared."""
+        """Whether no case failed, at least one was compared, and no weight is another than the model's."""
+        return self._outputs_passed and (self.weights is None or self.weights.passed)
+
+    @property
+    def _outputs_passed(self) -> bool:
         verdicts = [result.verdict for result in self.cases]
         return "FAIL" not in verdicts and "PASS" in verdicts
 
@@ -116,6 +123,8 @@ class Report:
                 f"{self.artifact} is right, but not in {self.runtime}: {self.placement.failure}. "
                 f"Export it for another --target or with another --lowering, or accept it with --allow-fallback."
             )
+        if self._outputs_passed:
+            return f"{self.artifact} computes what PyTorch does in every case, and has other weights. {self.weights}"
         failed = [result for result in self.cases if result.verdict == "FAIL"]
         if not failed:
             return f"{self.artifact}: PyTorch runs none of the cases, so that nothing was compared."
@@ -168,6 +177,7 @@ class Report:
             "traced": dict(self.traced),
             "largest_error_over_limit": _finite(self.ratio),
             "failure": self.failure,
+            "weights": self.weights and self.weights.to_json(),
             "cases": [result.to_json() for result in self.cases],
         }
 

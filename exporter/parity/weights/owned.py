@@ -1,0 +1,81 @@
+"""The tensors of a model, sums of two of them, and which of their elements a file was found to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A tensor of the model, or the sum of two; `found` marks what the file was found to hold of it."""
+
+    parts: tuple[str, ...]
+    array: Array
+    found: NDArray[np.bool_]
+
+    @property
+    def name(self) -> str:
+        return " + ".join(self.parts)
+
+    @property
+    def module(self) -> str:
+        """The layer that it belongs to."""
+        return self.parts[0].rpartition(".")[0]
+
+
+def own(model: Mapping[str, Array]) -> list[Owned]:
+    """The tensors of a model, the small ones first; those that are equal share their marks."""
+    marks: dict[tuple[Any, ...], NDArray[np.bool_]] = {}
+    owned = []
+    for name, array in sorted(model.items(), key=lambda item: item[1].size):
+        same = (array.dtype, array.shape, hash(array.tobytes()))
+        owned.append(Owned((name,), array, marks.setdefault(same, np.zeros(array.shape, np.bool_))))
+    return [each for each in owned if each.array.size]
+
+
+def sums(owned: Sequence[Owned]) -> list[Owned]:
+    """The sums of two tensors of one layer that were not found: two biases, or a bias and a matrix of its rows."""
+    left = [each for each in owned if not each.found.all()]
+    return [
+        Owned((*one.parts, *other.parts), total, np.zeros(total.shape, np.bool_))
+        for one, other in permutations(left, 2)
+        if one.module == other.module and other.array.ndim == 1 and (one.array.ndim > 1 or one.name < other.name)
+        for total in _sums(one.array, other.array)
+    ]
+
+
+def _sums(one: Array, other: Array) -> Iterator[Array]:
+    """A vector added to another, or to the rows or the columns of a matrix."""
+    if one.dtype != other.dtype or one.ndim > 2:
+        return
+    if one.shape[-1] == other.size:
+        yield one + other
+    if one.ndim == 2 and one.shape[0] == other.size:
+        yield one + other[:, None]
+
+
+def mark_parts(owned: Sequence[Owned], summed: Sequence[Owned]) -> None:
+    """Mark the tensors whose sums were found, and zeros that add nothing to a tensor that was found."""
+    named = {each.name: each for each in owned}
+    for total in summed:
+        for part in (named[name] for name in total.parts):
+            if part.array.shape == total.array.shape:
+                part.found[...] |= total.found
+            elif total.found.all():
+                part.found[...] = True
+    for each in owned:
+        others = [other for other in owned if other is not each and other.module == each.module]
+        if each.array.ndim == 1 and not each.array.any() and any(_takes(other, each) for other in others):
+            each.found[...] = True
+
+
+def _takes(other: Owned, vector: Owned) -> bool:
+    return vector.array.size in other.array.shape and bool(other.found.all())

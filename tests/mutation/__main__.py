@@ -1,0 +1,121 @@
+"""`make mutation`: plants every kind of fault in several models, and fails where the verifier misses one.
+
+With `--write` the table in docs/parity.md is written anew.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from .planting import KINDS, Kind, Planted, judge, plant
+from .subjects import LARGE, SUBJECTS, Subject
+
+_PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
+_BEGIN, _END = "<!-- written by python -m tests.mutation --write -->\n", "<!-- end -->\n"
+_WAYS = ("outputs", "weights", "shape", "dtype", "error", "chunks")
+# Of the models that a kind applies to so many, other ones for each kind, so that all have their turn.
+_MODELS = 3
+_IN_LARGE = (
+    "one weight off by a float16 rounding",
+    "one weight up by an ulp",
+    "two weights swapped",
+)
+
+Bundle = tuple[Subject, Path]
+
+
+def main() -> int:
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    progress = Console(stderr=True)
+    with tempfile.TemporaryDirectory() as folder:
+        everything = list(enumerate((*SUBJECTS, LARGE)))
+        exporting = track(everything, "Exporting models", console=progress)
+        bundles = [(subject, subject.write(Path(folder, str(k)))) for k, subject in exporting]
+        planting = track(list(enumerate(KINDS)), "Planting faults", console=progress)
+        planted = [found for k, kind in planting for found in _plant_some(kind, k, bundles)]
+    Console(width=None if sys.stdout.isatty() else 160).print(_table(planted), _score(planted), sep="\n")
+    if "--write" in sys.argv:
+        _write(planted)
+    return 1 if _missed(planted) or _unplanted(planted) else 0
+
+
+def _plant_some(kind: Kind, turn: int, bundles: Sequence[Bundle]) -> list[Planted]:
+    *small, large = bundles
+    chosen = _spread([each for each in small if plant(kind, *each, _beside(each))], turn)
+    chosen += [large] if kind.name in _IN_LARGE and plant(kind, *large, _beside(large)) else []
+    return [judge(kind, each[0], _beside(each)) for each in chosen]
+
+
+def _beside(bundle: Bundle) -> Path:
+    return bundle[1].with_suffix(".faulty")
+
+
+def _spread(bundles: Sequence[Bundle], turn: int) -> list[Bundle]:
+    many = min(_MODELS, len(bundles))
+    return [bundles[(turn + k * len(bundles) // many) % len(bundles)] for k in range(many)]
+
+
+_HEADINGS = ("Kind", "What is wrong", "Caught", "By")
+
+
+def _rows(planted: Sequence[Planted]) -> list[tuple[tuple[str, ...], bool]]:
+    """Of each kind the cells of its row, and whether all is well."""
+    rows = []
+    for kind in KINDS:
+        found = [each for each in planted if each.kind == kind.name]
+        caught = [each for each in found if each.caught_by]
+        cells = (kind.name, kind.sentence, f"{len(caught)} of {len(found)}", _ways(caught))
+        rows.append((cells, bool(found) and len(caught) == len(found)))
+    return rows
+
+
+def _table(planted: Sequence[Planted]) -> Table:
+    table = Table(*_HEADINGS, box=None, pad_edge=False)
+    for cells, good in _rows(planted):
+        table.add_row(*cells, style="" if good else "bold red")
+    return table
+
+
+def _write(planted: Sequence[Planted]) -> None:
+    """Put the table and the score in their place in the documentation."""
+    lines = [_HEADINGS, ["---"] * len(_HEADINGS), *(cells for cells, _ in _rows(planted))]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    before, _, rest = _PAGE.read_text(encoding="utf-8").partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    _PAGE.write_text(f"{before}{_BEGIN}\n{table}\n\n{_score(planted)}.\n\n{_END}{after}", encoding="utf-8")
+
+
+def _ways(caught: Sequence[Planted]) -> str:
+    counts = {way: sum(way in each.caught_by for each in caught) for way in _WAYS}
+    return ", ".join(f"{way} {count}" for way, count in counts.items() if count)
+
+
+def _missed(planted: Sequence[Planted]) -> list[Planted]:
+    return [each for each in planted if not each.caught_by]
+
+
+def _unplanted(planted: Sequence[Planted]) -> list[str]:
+    """Kinds that apply to no model, and so prove nothing."""
+    return [kind.name for kind in KINDS if kind.name not in {each.kind for each in planted}]
+
+
+def _score(planted: Sequence[Planted]) -> str:
+    lines = [f"missed: {each.kind} in {each.subject}" for each in _missed(planted)]
+    lines += [f"planted nowhere: {name}" for name in _unplanted(planted)]
+    caught = len(planted) - len(_missed(planted))
+    share = caught / len(planted) if planted else 0.0
+    return "\n".join([*lines, f"{len(KINDS)} kinds, {caught} of {len(planted)} faults caught: {share:.0%}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""The weights of a file are the model's, bit for bit, wherever they were moved to; and one that is not is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+from conftest import LOOPS, SMALL
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rnn_export import Signature, export_onnx, export_torchscript, load, verify
+from rnn_export.evaluation import evaluating
+from rnn_export.lowering.steps import STEPS
+from rnn_export.lowering.weights import onnx_weights
+from rnn_export.parity.weights import compare_weights
+from rnn_export.parity.weights.stored import stored_weights
+from rnn_export.parity.weights.tensors import model_weights
+from torch import nn
+from torch.nn.utils import parametrizations, prune
+
+LAYERS: Mapping[str, Callable[..., nn.RNNBase]] = {
+    "rnn_tanh": nn.RNN,
+    "gru": nn.GRU,
+    "lstm": nn.LSTM,
+}
+X = {"x": "float32[T, N, 3]"}
+
+
+def compared(file: Path, model: nn.Module) -> Any:
+    with evaluating(model):
+        return compare_weights(stored_weights(file), model_weights(model))
+
+
+def in_file(kind: str, rnn: nn.RNNBase, form: str) -> dict[str, np.ndarray]:
+    """What an exporter makes of a layer's weights, in ONNX's own order or as a Scan has them."""
+    state = {name: tensor.numpy() for name, tensor in rnn.state_dict().items()}
+    ends = ["", "_reverse"] if rnn.bidirectional else [""]
+    directions = [
+        {name[: -len(f"_l0{end}")]: state[name] for name in state if name.endswith(f"_l0{end}")} for end in ends
+    ]
+    if form == "native":
+        found = onnx_weights(kind, [list(direction.values()) for direction in directions])
+        return {name: array for name, array in vars(found).items() if array is not None}
+    arranged = [STEPS[kind].arrange(direction) for direction in directions]
+    return {
+        f"{k}.{name}": array
+        for k, each in enumerate(arranged)
+        for name, array in each.items()
+        if array.dtype.kind == "f"
+    }
+
+
+layers = st.tuples(
+    st.sampled_from(sorted(LAYERS)),
+    st.sampled_from(["native", "scan"]),
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([torch.float32, torch.float64, torch.float16]),
+    st.integers(0, 999),
+)
+
+
+def build(layer: tuple[Any, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """A layer's weights as a file has them, and as the model has them."""
+    kind, form, I, H, bias, bidirectional, dtype, seed = layer  # noqa: E741  the field's names
+    torch.manual_seed(seed)
+    rnn = LAYERS[kind](I, H, bias=bias, bidirectional=bidirectional).to(dtype)
+    return in_file(kind, rnn, form), model_weights(rnn)
+
+
+@settings(max_examples=100, deadline=None)
+@given(layers)
+def test_moved_weights_are_the_models(layer: tuple[Any, ...]) -> None:
+    stored, model = build(layer)
+    found = compare_weights(stored, model)
+    assert (found.equal, found.faults, found.unknown) == (found.compared, (), ())
+    assert found.compared == len(model)
+
+
+@settings(max_examples=200, deadline=None)
+@given(layers, st.integers(0, 10**6), st.sampled_from(["ulp", "float16", "sign", "nan"]))
+def test_any_weight_that_is_another_is_seen(layer: tuple[Any, ...], k: int, how: str) -> None:
+    stored, model = build(layer)
+    name = sorted(stored)[k % len(stored)]
+    array = stored[name].copy()
+    place = np.unravel_index(k % array.size, array.shape)
+    before = array[place]
+    array[place] = {
+        "ulp": np.nextafter(before, array.dtype.type(np.inf)),
+        "float16": before.astype(np.float16).astype(array.dtype),
+        "sign": -before,
+        "nan": np.nan,
+    }[how]
+    if array[place] == before:
+        return
+    found = compare_weights({**stored, name: array}, model)
+    # A number of few neighbours may be like nothing: then it is told that its origin is unknown.
+    assert [fault.tensor for fault in found.faults] == [name] or name in found.unknown or found.equal < found.compared
+    if how in ("ulp", "float16") and layer[3] >= 3 and array.dtype == np.float32:
+        assert [(fault.tensor, fault.differing, fault.size) for fault in found.faults] == [(name, 1, array.size)]
+        assert (found.faults[0].got, found.faults[0].expected) == (array[place], before)
+
+
+def test_the_fault_is_said_in_one_line() -> None:
+    weight = np.linspace(0.1, 1, 12, dtype=np.float32).reshape(3, 4)
+    off = weight.copy()
+    off[1, 2] = np.float16(off[1, 2])
+    found = compare_weights({"fc.weight": off}, {"fc.weight": weight})
+    assert not found.passed
+    assert str(found) == (
+        "Weights: 'fc.weight' is not the model's fc.weight in 1 of 12 elements: 0.590820312 is 0.590909064; "
+        "0 of 1 tensors equal the model's bit for bit."
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_lower_precision_is_a_fault(dtype: Any) -> None:
+    torch.manual_seed(0)
+    model = model_weights(nn.LSTM(3, 4))
+    stored = in_file("lstm", nn.LSTM(3, 4), "native")
+    assert compare_weights(stored, model).unknown  # of another model
+    torch.manual_seed(0)
+    stored = in_file("lstm", nn.LSTM(3, 4), "native")
+    low = {name: array.astype(dtype).astype(np.float32) for name, array in stored.items()}
+    assert {fault.tensor for fault in compare_weights(low, model).faults} == set(low)
+
+
+def test_what_is_no_tensor_of_the_models_is_told() -> None:
+    model = {"fc.weight": np.ones((2, 3), np.float32), "unused": np.full(4, 0.5, np.float32)}
+    found = compare_weights({"fc.weight": model["fc.weight"], "table": np.arange(9, dtype=np.float32)}, model)
+    assert found.passed
+    assert (found.equal, found.absent, found.unknown) == (1, ("unused",), ("table",))
+    assert str(found) == (
+        "Weights: 1 of 2 tensors equal the model's bit for bit; not in the file as they are unused; "
+        "of unknown origin in the file table."
+    )
+
+
+def test_zeros_are_like_nothing() -> None:
+    model = {"w": np.random.default_rng(0).random((4, 4), np.float32), "b": np.zeros(20, np.float32)}
+    stored = {"w": model["w"], "mask": np.array([0, 0, 0, 0, 1], np.float32)}
+    found = compare_weights(stored, model)
+    assert (found.passed, found.unknown) == (True, ("mask",))
+
+
+@pytest.mark.parametrize("sizes", [(5, 3), (3, 5)])
+def test_a_bias_may_be_added_to_the_rows_of_a_matrix(sizes: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    model = {"weight": random.random(sizes, np.float32), "bias": random.random(5, np.float32)}
+    total = model["weight"] + (model["bias"] if sizes[1] == 5 else model["bias"][:, None])
+    assert compare_weights({"table": total.T}, model).equal == 2
+    total[0, 0] = np.nextafter(total[0, 0], np.float32(9))
+    found = compare_weights({"table": total.T}, model)
+    assert [fault.of for fault in found.faults] == [("weight", "bias")]
+
+
+def test_nan_and_the_sign_of_zero_are_bits_too() -> None:
+    weight = np.array([[np.nan, 0.0, 1.0], [2.0, 3.0, 4.0]], np.float32)
+    assert compare_weights({"w": weight}, {"w": weight.copy()}).equal == 1
+    negative = weight.copy()
+    negative[0, 1] = -0.0
+    assert not compare_weights({"w": negative}, {"w": weight}).passed
+
+
+@pytest.mark.parametrize("form", ["native", "scan", "torchscript"])
+@pytest.mark.parametrize("cell", sorted(LAYERS))
+def test_built_in_models(cell: str, form: str, tmp_path: Path) -> None:
+    loaded = load("hetero", **SMALL["hetero"], cell=cell, bidirectional=True, batch_first=True)
+    if form == "torchscript":
+        export_torchscript(loaded.model, loaded.signature, tmp_path / "out", verify=False)
+    else:
+        export_onnx(loaded.model, loaded.signature, tmp_path / "out", lowering=form, verify=False)  # type: ignore[arg-type]
+    (file,) = (tmp_path / "out").glob("model.*")
+    found = compared(file, loaded.model)
+    assert (found.equal, found.compared, found.unknown) == (26, 26, ())
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops_by_hand(name: str, tmp_path: Path) -> None:
+    loaded = load(name, **SMALL[name])
+    for parameter in loaded.model.parameters():
+        nn.init.normal_(parameter.data)
+    export_onnx(loaded.model, loaded.signature, tmp_path / "out", verify=False)
+    found = compared(tmp_path / "out" / "model.onnx", loaded.model)
+    assert (found.equal, found.unknown) == (len(loaded.model.state_dict()), ())
+
+
+@pytest.mark.parametrize("options", [{"stateful": True}, {"opset": 17}, {"opset": 24}])
+def test_ways_to_export(options: dict[str, Any], tmp_path: Path) -> None:
+    model = nn.LSTM(3, 4, 2, proj_size=2, bidirectional="opset" in options)
+    export_onnx(model, Signature(X), tmp_path / "out", verify=False, **options)
+    found = compared(tmp_path / "out" / "model.onnx", model)
+    assert (found.equal, found.unknown) == (len(model.state_dict()), ())
+
+
+class Wrapped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.rnn(x)[0]
+
+
+def test_weights_that_layers_compute(tmp_path: Path) -> None:
+    model = Wrapped()
+    parametrizations.weight_norm(model.rnn, "weight_hh_l0")
+    prune.random_unstructured(model.rnn, "weight_ih_l0", amount=0.5)
+    model.rnn.parametrizations.weight_hh_l0.original0.data *= 1.7
+    exported = export_onnx(model, Signature(X), tmp_path / "out")
+    assert exported.report is not None
+    assert exported.report.weights is not None
+    assert (exported.report.weights.equal, exported.report.weights.unknown) == (4, ())
+
+
+def test_computed_weights_are_no_faults_where_the_model_is_not_at_hand(tmp_path: Path) -> None:
+    model = Wrapped()
+    parametrizations.weight_norm(model.rnn, "weight_hh_l0")
+    model.rnn.parametrizations.weight_hh_l0.original0.data *= 1.001  # the lengths, at first those of the weight itself
+    export_onnx(model, Signature(X), tmp_path / "out", verify=False)
+    state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    found = compare_weights(stored_weights(tmp_path / "out" / "model.onnx"), state)
+    assert found.passed
+    assert found.unknown == ("rnn.weight_hh_l0",)
+
+
+def test_a_bundle_without_weights_says_so(tmp_path: Path) -> None:
+    export_onnx(nn.GRU(3, 4), Signature(X), tmp_path / "out")
+    (report,) = verify(tmp_path / "out").reports
+    assert str(report.weights) == "Weights: not compared, for the bundle does not hold the model's."
+    assert report.passed
+
+
+def test_a_replayed_bundle_compares_its_weights(write: Callable[[str], Path], tmp_path: Path) -> None:
+    spec = f"{write('class Mine(nn.GRU): pass')}:Mine"
+    loaded = load(spec, inputs=X, input_size=3, hidden_size=4)
+    export_onnx(loaded.model, loaded.signature, tmp_path / "out", source=loaded.source)
+    verification = verify(tmp_path / "out")
+    assert verification.how == "replayed"
+    assert str(verification.reports[0].weights) == "Weights: 4 of 4 tensors equal the model's bit for bit."
