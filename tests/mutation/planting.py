@@ -13,6 +13,7 @@ from rnn_export import verify
 from rnn_export.bundle import hash_file
 from rnn_export.manifest import read_manifest, write_manifest
 from rnn_export.parity import Report
+from rnn_export.quiet import quiet
 
 from . import around, layers, scans, scripts, streams, tensors  # noqa: F401  they register their kinds
 from .kinds import KINDS, Kind
@@ -52,9 +53,10 @@ def judge(kind: Kind, subject: Subject, faulty: Path) -> Planted:
 def _write(kind: Kind, file: Path) -> bool:
     """Plant a fault in a model file; False where it does not apply."""
     if file.suffix == ".pt":
-        module = None if kind.in_torchscript is None else kind.in_torchscript(torch.jit.load(file))
-        if module is not None:
-            torch.jit.save(module, file)
+        with quiet():
+            module = None if kind.in_torchscript is None else kind.in_torchscript(torch.jit.load(file))
+            if module is not None:
+                torch.jit.save(module, file)
         return module is not None
     model = None if kind.in_onnx is None else kind.in_onnx(onnx.load(file))
     if model is not None:
