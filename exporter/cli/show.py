@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -69,15 +70,29 @@ def progress(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description:<25}"), BarColumn(30), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<25}"),
+        BarColumn(30),
+        TextColumn("{task.fields[count]}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
-        task = bar.add_task("Loading PyTorch", total=None)
+        task = bar.add_task("Loading PyTorch", total=None, count="")
+        begun: dict[str, float] = {}
 
         def advance(stage: str, done: int, total: int) -> None:
+            taken = time.monotonic() - begun.setdefault(stage, time.monotonic())
             counted = total if total > 1 else None
-            bar.update(task, description=_STAGES.get(stage, stage), completed=done, total=counted)
+            count = _left(taken, done, total) if counted else ""
+            bar.update(task, description=_STAGES.get(stage, stage), completed=done, total=counted, count=count)
 
         yield advance
+
+
+def _left(taken: float, done: int, total: int) -> str:
+    """How much of a stage is done, and about how many seconds the rest takes, if it goes on as it did."""
+    return f"{done}/{total}" + (f", {taken / done * (total - done):.0f} s left" if done and taken else "")
 
 
 def finish_export(exported: Exported, as_json: bool, quiet: bool) -> None:

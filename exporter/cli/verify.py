@@ -133,11 +133,14 @@ def _replay(bundle: Path, case: Path, given: _Runtime, junit: Path | None, as_js
 
     failing, report = replay(bundle, case, runtime=given.name, launch=given.launch)
     _write_junit(junit, [report])
+    # A single case that is right but for NaN has nothing beside it that passes.
+    passed = report.passed or report.cases[0].verdict == "KNOWN"
     if as_json:
-        print_json({"passed": report.passed, "error": report.failure, "reports": [report.to_json()]})
+        print_json({"passed": passed, "error": "" if passed else report.failure, "reports": [report.to_json()]})
     elif not quiet:
         print_case(failing, report.cases[0])
-    _exit_unless_passed([report])
+    if not passed:
+        _exit_unless_passed([report])
 
 
 def _verify(
