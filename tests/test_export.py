@@ -220,18 +220,6 @@ def test_both_formats_share_a_bundle_and_another_model_does_not(tmp_path: Path) 
     assert alone.notes == (f"model.pt was of another model and is no longer in {out}.",)
 
 
-PUBLIC = """
-BundleError CaptureError Exported InputError LoadError Loaded Manifest ParityError Recurrent Report RnnExportError
-Signature SignatureError Source Stream TensorSpec UnavailableError Verification WeightsError __version__ export_onnx
-export_torchscript load read_bundle recur verify
-"""
-
-
-def test_a_function_is_not_its_module() -> None:
-    code = "from rnn_export import Verification, verify; print(callable(verify))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "True\n"
-
-
 class Shapes(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Any]:
         return {"sum": x.sum(0), "parts": (x[-1], [x.argmax(-1)]), "same": x}
@@ -264,13 +252,6 @@ def test_large_weights_lie_beside_the_model(tmp_path: Path, monkeypatch: pytest.
     both = export_torchscript(loaded.model, loaded.signature, tmp_path / "out", source=loaded.source)
     assert "model.onnx.data" in both.files
     assert verify(tmp_path / "out").passed
-
-
-def test_public_names() -> None:
-    assert sorted(rnn_export.__all__) == sorted(PUBLIC.split())
-    assert all(getattr(rnn_export, name) for name in rnn_export.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = rnn_export.nothing
 
 
 class Convolved(nn.Module):

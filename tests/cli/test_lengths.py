@@ -55,7 +55,8 @@ def test_exported_verified_and_inspected(cli: Cli, write: Callable[[str], Path],
     order = " descending" if factory == "Sorted" else ""
     result = cli(*export(factory, f"lengths: int64[N] in 1..T{order}"), "--out", "out")
     assert result.exit_code == 0, result.output
-    assert "23 PASS of 23 cases" in result.stdout
+    # The NaN lies in a step of its sequence, and ONNX Runtime's GRU hides it.
+    assert "22 PASS, 1 KNOWN of 23 cases" in result.stdout
     for values in ("longest", "shorter", "shortest"):
         assert f"{values}  " in result.stdout
     manifest = json.loads(Path("out/manifest.json").read_text())

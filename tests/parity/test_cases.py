@@ -93,7 +93,7 @@ LENGTHS = Signature({"x": "float32[T, N, 7]", "lengths": "int64[N] in 1..T", "or
 
 @pytest.mark.parametrize(
     ("values", "least", "most"),
-    [("ordinary", 1, 9), ("zero", 1, 1), ("longest", 9, 9), ("shorter", 1, 5), ("shortest", 1, 1), ("nan", 1, 9)],
+    [("ordinary", 1, 9), ("zero", 1, 1), ("longest", 9, 9), ("shorter", 1, 5), ("shortest", 1, 1), ("nan", 9, 9)],
 )
 def test_lengths_vary_within_the_size_of_their_dimension(values: str, least: int, most: int) -> None:
     inputs = make_inputs(LENGTHS, Case({"T": 9, "N": 200}, values, seed=1))  # type: ignore[arg-type]
