@@ -15,7 +15,7 @@ from onnx import numpy_helper
 
 from .errors import CaptureError
 from .onnx_file import read_onnx
-from .passes.quantization import LARGEST, Original
+from .passes.quantization import LARGEST, LEAST, Original
 
 # Division, rounding and multiplication in float32 may each be off by half an ulp.
 _ROUNDING = 1 + 1e-4
@@ -52,5 +52,5 @@ def wrong_channels(
     exact, steps = weights.astype(np.float64), scales.astype(np.float64)
     largest = np.abs(exact).max(axis=-2)
     off = np.abs(values.astype(np.float64) * steps[..., None, :] - exact).max(axis=-2)
-    coarse = (largest > 0) & (steps > largest / LARGEST * _ROUNDING)
+    coarse = (largest > LEAST) & (steps > largest / LARGEST * _ROUNDING)
     return np.asarray((off > steps / 2 * _ROUNDING) | coarse)

@@ -6,9 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from .manifest import Artifact
 from .parity import Bounds, Case, Expected, Report, check, make_cases
@@ -16,6 +13,7 @@ from .parity.chunks import Chunked, check_stream, drift_cases, layouts, whole_at
 from .parity.compare import Typical
 from .parity.weights import Weights, compare_weights
 from .parity.weights.stored import stored_weights
+from .parity.weights.tensors import ModelWeights
 from .runtimes import Launch, Session, open_session
 from .signature import Signature
 from .states import Stream
@@ -29,7 +27,7 @@ def prove(
     *,
     traced: Mapping[str, int],
     seed: int,
-    weights: Mapping[str, NDArray[Any]] | None,
+    weights: ModelWeights | None,
     typical: Mapping[str, Typical] | None = None,
     launch: Launch | None = None,
     advance: Callable[[int], None] = lambda done: None,
@@ -37,7 +35,7 @@ def prove(
     """Run the file in the artifact's runtime on every case and judge it, and compare its weights with the model's.
 
     Args:
-        weights: the model's tensors by name; None where they are not known.
+        weights: the model's; None where they are not known.
         launch: what the runtime's execution provider is given.
 
     The other arguments are those of `parity.check`.
@@ -62,12 +60,19 @@ def prove(
     return replace(report, weights=_compare(file, artifact, weights))
 
 
-def _compare(file: Path, artifact: Artifact, weights: Mapping[str, NDArray[Any]] | None) -> Weights:
+def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> Weights:
     if weights is None:
         return Weights(why="the bundle does not hold the model's")
     if artifact.precision is not None:
         return Weights(why=f"those in the file are {artifact.precision.weights}, and were compared when it was written")
-    return compare_weights(stored_weights(file), weights)
+    found = compare_weights(stored_weights(file), weights.own, weights.computed or {})
+    return found if weights.computed is not None else found.without(_computed_then(artifact))
+
+
+def _computed_then(artifact: Artifact) -> Sequence[str]:
+    """The tensors that the export, which had the model, found to be none of its own."""
+    then = (artifact.parity or {}).get("weights") or {}
+    return [*then.get("unknown", ()), *then.get("computed", ())]
 
 
 def open_whole(

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from .assembly import WEIGHTS
 from .bundle import read_bundle
@@ -26,7 +27,8 @@ from .manifest import Manifest
 from .parity import Expected, Report, expect, traced_sizes, typical_errors
 from .parity.cases import long_cases
 from .parity.compare import Typical
-from .parity.weights.tensors import as_arrays, model_weights
+from .parity.weights.computed import computed_weights
+from .parity.weights.tensors import ModelWeights, as_arrays, model_weights
 from .preparation import Progress, silent
 from .proof import cases_for, prove
 from .runtimes import Launch, open_session, runs
@@ -117,7 +119,7 @@ def verify(
     if why:
         expected = read_cases(folder / CASES, manifest)
         typical = {output: Typical(**values) for output, values in manifest.typical.items()}
-        stored = as_arrays(read_weights(folder / WEIGHTS)) if WEIGHTS in manifest.files else None
+        stored = ModelWeights(as_arrays(read_weights(folder / WEIGHTS)), None) if WEIGHTS in manifest.files else None
         reports = _check_all(folder, manifest, expected, 0, stored, typical, launch, allow_fallback, progress)
         faults = _faults(folder, manifest, reports, expected, typical, None, launch, progress)
         return Verification(reports, "replayed", 0, why, faults)
@@ -126,7 +128,7 @@ def verify(
     with evaluating(built):
         expected = _fresh(built, manifest, example, seed, long, progress)
         typical = typical_errors(expected)
-        weights = model_weights(built)
+        weights = ModelWeights(model_weights(built), computed_weights(built, _tensors(expected)))
         reports = _check_all(folder, manifest, expected, seed, weights, typical, launch, allow_fallback, progress)
         drawing = partial(Drawing.of, built, manifest.signature, example)
         faults = _faults(folder, manifest, reports, expected, typical, drawing, launch, progress)
@@ -232,6 +234,8 @@ def _fault(
         return Fault(failing, why="a TorchScript file is frozen into one graph")
     try:
         return Fault(failing, find_layers(folder, manifest, failing, drawing.oracle, launch))
+    except InputError as error:
+        return Fault(failing, why=str(error))
     except Exception as error:  # a runtime raises classes of its own, and may not run the case at all
         return Fault(failing, why=f"{type(error).__name__}, {first_line(error)}")
 
@@ -256,12 +260,18 @@ def rebuild(folder: Path, manifest: Manifest, model: str | None) -> tuple[nn.Mod
     return loaded.model, example
 
 
+def _tensors(expected: Sequence[Expected]) -> dict[str, Tensor]:
+    """The inputs of the first case that PyTorch runs."""
+    item = next((item for item in expected if item.reference is not None), expected[0])
+    return {name: torch.from_numpy(array.copy()) for name, array in item.inputs.items()}
+
+
 def _check_all(
     folder: Path,
     manifest: Manifest,
     expected: Sequence[Expected],
     seed: int,
-    weights: Mapping[str, Array] | None,
+    weights: ModelWeights | None,
     typical: Mapping[str, Typical],
     launch: Launch | None,
     allow_fallback: bool,

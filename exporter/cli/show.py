@@ -184,8 +184,11 @@ def print_diagnoses(diagnoses: Sequence[Diagnosis]) -> None:
 def print_fault(fault: Fault, files: Sequence[Path], bundle: Path, runtime: str | None) -> None:
     """Where the fault is, which case is the smallest that shows it, and the command that runs it again."""
     failing = fault.failing
-    smallest = f"The smallest case of {failing.artifact} that fails: {failing.says}. To run it again:"
-    print_notes([fault.where, smallest])
+    smallest = f"The smallest case of {failing.artifact} that fails: {failing.says}."
+    if not files:
+        print_notes([fault.where, smallest])
+        return
+    print_notes([fault.where, f"{smallest} To run it again:"])
     where = f" --runtime {shlex.quote(runtime)}" if runtime else ""
     command = f"rnn-export verify {shlex.quote(str(bundle))} --case {shlex.quote(str(files[0]))}{where}"
     _console().print(f"    {_escape(command)}", highlight=False, soft_wrap=True)

@@ -189,10 +189,14 @@ def _verify(
 
 
 def _write_junit(path: Path | None, reports: Sequence[Report]) -> None:
+    from ..errors import InputError
     from ..junit import write_junit
 
     if path is not None:
-        write_junit(path, reports)
+        try:
+            write_junit(path, reports)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({error.strerror}). Give --junit another place.") from error
 
 
 def _print(verification: Verification, placement: bool) -> None:
@@ -221,8 +225,12 @@ def _write(fault: Fault, bundle: Path, bisect: bool) -> list[Path]:
 
     beside = bundle.resolve().parent / f"{bundle.resolve().name}.{fault.failing.artifact}"
     files = [beside.with_name(f"{beside.name}.case.safetensors")]
-    write_failing_case(files[0], fault.failing)
-    if bisect and fault.layers:
-        files.append(beside.with_name(f"{beside.name}.layers.safetensors"))
-        write_layers(files[1], fault.layers)
+    try:
+        write_failing_case(files[0], fault.failing)
+        if bisect and fault.layers:
+            files.append(beside.with_name(f"{beside.name}.layers.safetensors"))
+            write_layers(files[1], fault.layers)
+    except OSError as error:
+        print_error(f"{files[-1]} cannot be written ({error.strerror}), so that the case is not kept.", "Note")
+        return []
     return [Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path for path in files]

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 MICROSOFT = "com.microsoft"
 # Symmetric, for ONNX Runtime's kernels for signed weights are twice as fast as those for unsigned ones (AVX512-VNNI).
 LARGEST = 127
+# A channel of smaller weights is taken for zero: its scale would be denormal, or zero.
+LEAST = float(np.finfo(np.float32).tiny) * LARGEST
 
 Array = NDArray[np.generic]
 
@@ -42,7 +44,7 @@ class Quantized:
 def quantize_channels(weights: Array) -> Quantized:
     """Weights [..., K, M] to int8: in each of the M channels the largest magnitude becomes 127, and zero stays zero."""
     largest = np.abs(weights.astype(np.float32)).max(axis=-2)
-    scales = np.where(largest > 0, largest / np.float32(LARGEST), np.float32(1)).astype(np.float32)
+    scales = np.where(largest > LEAST, largest / np.float32(LARGEST), np.float32(1)).astype(np.float32)
     values = np.clip(np.rint(weights.astype(np.float32) / scales[..., None, :]), -LARGEST, LARGEST).astype(np.int8)
     return Quantized(values, scales)
 

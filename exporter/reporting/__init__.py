@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ..bundle import read_bundle
+from ..errors import InputError
 from ..preparation import Progress, silent
 from ..verification import rebuild, verify
 from .measure import Measured, measure
@@ -30,10 +32,13 @@ def write_report(
 
     Raises:
         UnavailableError: matplotlib is not installed.
+        InputError: the page cannot be written there.
         BundleError, LoadError: as for `verify`.
     """
     folder = Path(bundle)
     path = folder.resolve().with_name(f"{folder.resolve().name}.report.html") if out is None else Path(out)
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"{path} cannot be written. Give another place for the page.")
     verification = verify(folder, model=model, seed=seed, progress=progress)
     manifest = read_bundle(folder)
     measured: dict[str, Measured] = {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ from .verdict import Fault, Weights
 __all__ = ["Fault", "Weights", "compare_weights"]
 
 Array = NDArray[Any]
+
+# What two libraries may make of one function of float32, relative to the largest result.
+_ROUNDING = 1e-5
 
 # Gates times directions, and twice as many for the two biases of each.
 _CUTS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -44,13 +48,22 @@ class _Match:
         return np.asarray(bits_of(self.values) != bits_of(self.box))
 
 
-def compare_weights(stored: Mapping[str, Array], model: Mapping[str, Array]) -> Weights:
-    """Compare the floating-point tensors of a file with those of the model that it was made from, each by name."""
+def compare_weights(
+    stored: Mapping[str, Array], model: Mapping[str, Array], computed: Mapping[str, Array] = MappingProxyType({})
+) -> Weights:
+    """Compare the floating-point tensors of a file with those of the model that it was made from, each by name.
+
+    `computed` are tensors that the model's forward computes of its own alone. A tensor of the file that is one of these
+    but for rounding, for it may have been computed by another library, is none of unknown origin.
+    """
     owned = own(model)
     left = _without_equal(stored, owned)
     summed = sums(owned)
     left = _without_equal(left, summed)
     mark_parts(owned, summed)
+    results = own(_without_equal(computed, own(model)))
+    rounded = [name for name, array in left.items() if _is_rounded(array, results)]
+    left = {name: array for name, array in left.items() if name not in rounded}
     near = {name: matches for name, array in left.items() if (matches := _nearly(array, [*owned, *summed]))}
     touched = {part for matches in near.values() for match in matches for part in match.owned.parts}
     unseen = [each for each in owned if not each.found.any() and each.name not in touched]
@@ -63,6 +76,7 @@ def compare_weights(stored: Mapping[str, Array], model: Mapping[str, Array]) -> 
         absent=tuple(each.name for each in unseen),
         unknown=tuple(name for name, array in left.items() if array.size > 1 and name not in faulty),
         faults=tuple(faults),
+        computed=tuple(rounded),
     )
 
 
@@ -140,6 +154,14 @@ def _matches(block: Array, owned: Sequence[Owned], likeness: Likeness) -> Iterat
             match = _Match(block, each, matrix[box], found[box])
             if place.differing == 0 if likeness.whole else _tells(match):
                 yield match
+
+
+def _is_rounded(array: Array, results: Sequence[Owned]) -> bool:
+    matches = next(_cuts(array, results, EQUAL), []) or min(_cuts(array, results, NEAR), key=_differing, default=[])
+    return bool(matches) and all(
+        np.allclose(match.values, match.box, rtol=_ROUNDING, atol=_ROUNDING * float(np.abs(match.box).max()))
+        for match in matches
+    )
 
 
 def _is_computed(matches: Sequence[_Match], unseen: Sequence[Owned]) -> bool:

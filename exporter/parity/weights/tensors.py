@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -17,6 +18,14 @@ Array = NDArray[Any]
 
 # A nearly equal number has the same bits but for these: sign, exponent and the first digits of the mantissa are equal.
 _DIGITS = 5
+
+
+@dataclass(frozen=True)
+class ModelWeights:
+    """The tensors of a model by name, and what its forward computes of them alone; None where it was not run."""
+
+    own: Mapping[str, Array]
+    computed: Mapping[str, Array] | None
 
 
 def model_weights(model: nn.Module) -> dict[str, Array]:

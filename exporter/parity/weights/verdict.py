@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 _SHOWN = 3
@@ -32,6 +32,7 @@ class Weights:
 
     `partly` and `absent` are tensors of the model that the file holds a part of, or nothing. `unknown` are tensors of
     the file that are not the model's, so that outputs alone speak for them. `why` says why nothing was compared.
+    `computed` are tensors of the file that the model's forward computes of its own, but for rounding.
     """
 
     compared: int = 0
@@ -41,10 +42,17 @@ class Weights:
     unknown: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     why: str = ""
+    computed: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
         return not self.faults
+
+    def without(self, known: Sequence[str]) -> Weights:
+        """The same, but these tensors of the file are of unknown origin, whatever they are like."""
+        faults = tuple(fault for fault in self.faults if fault.tensor not in known)
+        moved = tuple(fault.tensor for fault in self.faults if fault.tensor in known)
+        return replace(self, faults=faults, unknown=(*self.unknown, *moved))
 
     def __str__(self) -> str:
         """One line."""

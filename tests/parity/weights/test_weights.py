@@ -18,9 +18,10 @@ from rnn_export.evaluation import evaluating
 from rnn_export.lowering.steps import STEPS
 from rnn_export.lowering.weights import onnx_weights
 from rnn_export.parity.weights import compare_weights
+from rnn_export.parity.weights.computed import computed_weights
 from rnn_export.parity.weights.stored import stored_weights
 from rnn_export.parity.weights.tensors import model_weights
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 LAYERS: Mapping[str, Callable[..., nn.RNNBase]] = {
@@ -245,3 +246,46 @@ def test_a_replayed_bundle_compares_its_weights(write: Callable[[str], Path], tm
     verification = verify(tmp_path / "out")
     assert verification.how == "replayed"
     assert str(verification.reports[0].weights) == "Weights: 4 of 4 tensors equal the model's bit for bit."
+
+
+COMPUTED: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": lambda W: torch.tanh(W * 0.1),
+    "lower triangle": lambda W: W.tril(),
+    "clamped": lambda W: W.clamp(-0.3, 0.3),
+    "scaled": lambda W: W * 1.001,
+    "rounded": lambda W: W.half().float(),
+    "quantized": lambda W: torch.fake_quantize_per_tensor_affine(W, 0.004, 0, -128, 127),
+    "a row of zeros": lambda W: torch.cat([torch.zeros_like(W[:1]), W[1:]]),
+}
+
+
+class Computing(nn.Module):
+    """A layer whose weight is nearly its parameter, computed in forward."""
+
+    def __init__(self, compute: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 8)
+        self.W = nn.Parameter(torch.randn(8, 8) * 0.2)
+        self.compute = compute
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(self.rnn(x)[0], self.compute(self.W))
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_what_forward_computes_of_a_weight_is_no_fault(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = Computing(COMPUTED[name]), torch.randn(5, 2, 3)
+    report = export_onnx(model, Signature({"x": "float32[T, N, 3]"}), tmp_path / "out").report
+    assert report is not None
+    assert report.weights is not None
+    assert report.passed
+    stored = stored_weights(tmp_path / "out" / "model.onnx")
+    computed = computed_weights(model, {"x": x})
+    own = model_weights(model)
+    assert compare_weights(stored, own, computed).passed
+    moved = next(key for key, array in stored.items() if array.shape == (8, 8))
+    stored[moved] = stored[moved].copy()
+    stored[moved][5, 3] += 0.01
+    found = compare_weights(stored, own, computed)
+    assert moved in {*found.unknown, *(fault.tensor for fault in found.faults)}
