@@ -19,15 +19,19 @@ from .tensors import as_array, is_float
 Array = NDArray[Any]
 
 
-def computed_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
+def computed_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Array] | None:
     """The floating-point results, for these inputs, of operations that read none of them; each once.
 
-    What merely shows a part of a parameter, or shows it otherwise, is left out.
+    What merely shows a part of a parameter, or shows it otherwise, is left out. None where the model does not run while
+    it is watched, as one that looks at the type of its tensors may not.
     """
     own = {each.untyped_storage().data_ptr() for each in (*model.parameters(), *model.buffers())}
     watching = _Watching(own, list(tensors.values()))
-    with torch.no_grad(), watching:
-        run_eager(model, tensors)
+    try:
+        with torch.no_grad(), watching:
+            run_eager(model, tensors)
+    except Exception:  # whatever the model's forward raises, which it does not when it is not watched
+        return None
     return {f"computed {k}": array for k, array in enumerate(watching.found.values())}
 
 

@@ -283,6 +283,7 @@ def test_what_forward_computes_of_a_weight_is_no_fault(name: str, tmp_path: Path
     stored = stored_weights(tmp_path / "out" / "model.onnx")
     computed = computed_weights(model, {"x": x})
     own = model_weights(model)
+    assert computed is not None
     assert compare_weights(stored, own, computed).passed
     moved = next(key for key, array in stored.items() if array.shape == (8, 8))
     stored[moved] = stored[moved].copy()
