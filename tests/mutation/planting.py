@@ -46,7 +46,7 @@ def plant(kind: Kind, subject: Subject, bundle: Path, beside: Path) -> bool:
 
 def judge(kind: Kind, subject: Subject, faulty: Path) -> Planted:
     """Verify a bundle with a fault in it, as a user would."""
-    (report,) = verify(faulty, model=subject.model).reports
+    (report,) = verify(faulty, model=subject.model, seed=0).reports
     return Planted(kind.name, subject.name, tuple(_caught_by(report)))
 
 
