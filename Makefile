@@ -90,7 +90,7 @@ calibrate: $(READY)
 
 # Faults planted in exported models, every one of which `verify` must find; docs/parity.md quotes the table.
 mutation: $(READY)
-	$(TEST_ENV) $(BIN)/python -m tests.mutation
+	$(TEST_ENV) PYTHONPATH=tests $(BIN)/python -m mutation
 
 # A model of more than 2 GiB; needs about 16 GB of memory, so no test runs it.
 large: $(READY)

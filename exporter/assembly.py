@@ -24,8 +24,6 @@ from .errors import BundleError, ParityError
 from .loading import Source
 from .manifest import MANIFEST, Artifact, Manifest, write_manifest
 from .parity import Expected, Report, expect, output_dims, typical_errors
-from .parity.weights.computed import computed_weights
-from .parity.weights.tensors import ModelWeights, model_weights
 from .preparation import Prepared
 from .proof import cases_for, prove
 from .signature import Signature
@@ -128,7 +126,7 @@ def _prove(prepared: Prepared, folder: Path, name: str, artifact: Artifact, expe
         expected,
         traced=prepared.traced,
         seed=prepared.seed,
-        weights=ModelWeights(model_weights(prepared.model), computed_weights(prepared.model, prepared.tensors)),
+        weights=prepared.weights,
         advance=lambda done: prepared.progress("verify", done, len(expected)),
     )
 

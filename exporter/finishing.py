@@ -13,7 +13,7 @@ from .passes import add_single_step, describe, expose_states, optimize, quantize
 from .passes.quantization import Original
 from .signature import Signature
 from .states import Stream
-from .targets import Forms, forms_of
+from .targets import Forms, forms_of, unrolls
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def finish(
     lowered = lower(translated, forms)
     optimize(lowered.model, signature, opset)
     stream = expose_states(lowered.model, signature) if stateful else None
-    if stream is not None and "step" in lowered.forms.values():
+    if stream is not None and unrolls(lowered.forms):
         add_single_step(lowered.model, signature, stream.time)
     quantized = _quantize(lowered.model, lowered.forms) if int8 else {}
     describe(lowered.model, signature, stream)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from .errors import InputError
 from .failing_case import FailingCase, Fed
 from .locating import LayerValue, layer_values
 from .manifest import Artifact, Manifest
@@ -82,17 +81,11 @@ def find_layers(
 ) -> list[LayerValue]:
     """Each recurrent layer in an ONNX artifact and in PyTorch, for that case in one pass."""
     artifact, inputs = manifest.artifacts[failing.artifact], failing.item.inputs
-    if artifact.stream is not None and failing.item.case.sizes.get(artifact.stream.time) == 1 and _has_step(artifact):
-        raise InputError("the smallest case runs the graph for one step, which has no layers of its own")
     sizes = failing.item.case.sizes
     states = () if artifact.stream is None else artifact.stream.states
     eager, exact = oracle.layers(inputs)
     given = {**{state.name: state.initial(sizes) for state in states}, **inputs}
     return layer_values(folder / failing.artifact, artifact.runtime, given, eager, exact, launch)
-
-
-def _has_step(artifact: Artifact) -> bool:
-    return artifact.lowering is not None and "step" in artifact.lowering.forms.values()
 
 
 def run_again(folder: Path, manifest: Manifest, failing: FailingCase, launch: Launch | None = None) -> Report:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto
 
 from .any_length import for_any_length
-from .onnx_file import read_onnx
+from .onnx_file import INLINE_LIMIT, read_onnx
 from .runtimes import Launch, open_session
 
 Array = NDArray[np.generic]
@@ -39,14 +39,11 @@ def run_layers(
     present = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - present))
     copy = folder / file.name
-    onnx.save(model, copy, save_as_external_data=model.ByteSize() > _LARGE)
+    onnx.save(model, copy, save_as_external_data=model.ByteSize() > INLINE_LIMIT)
     got = open_session(runtime, copy, (), launch).run(inputs)
     return {
         layer: {value: _arranged(value, got[name]) for value, name in values.items()} for layer, values in names.items()
     }
-
-
-_LARGE = 1_500_000_000
 
 
 def _values(graph: GraphProto, layer: str) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from .errors import LoadError
 from .evaluation import check_deterministic
 from .loading import Source
 from .parity import Case, make_inputs, traced_sizes
+from .parity.weights.computed import weights_of
+from .parity.weights.tensors import ModelWeights
 from .signature import Signature
 
 Array = NDArray[np.generic]
@@ -41,6 +44,11 @@ class Prepared:
     seed: int
     progress: Progress
     carries_state: bool = False
+
+    @cached_property
+    def weights(self) -> ModelWeights:
+        """The model's weights, which take a run of the model to find."""
+        return weights_of(self.model, self.tensors)
 
 
 def silent(stage: str, done: int, total: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .manifest import Artifact
 from .parity import Bounds, Case, Expected, Report, check, make_cases
-from .parity.chunks import Chunked, check_stream, drift_cases, layouts, whole_at_once
+from .parity.chunks import check_stream, drift_cases, in_one_pass
 from .parity.compare import Typical
 from .parity.weights import Weights, compare_weights
 from .parity.weights.stored import stored_weights
@@ -83,7 +83,7 @@ def open_whole(
     stream = artifact.stream
     if stream is None:
         return session
-    return Chunked(session, stream, signature, layouts(session, stream, signature, expected), whole_at_once)
+    return in_one_pass(session, stream, signature, expected)
 
 
 def cases_for(

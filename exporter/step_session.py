@@ -14,6 +14,7 @@ from .errors import BundleError, first_line
 from .manifest import Artifact, Manifest, read_sealed
 from .signature import TensorSpec
 from .states import State
+from .targets import unrolls
 
 _FATAL = 4
 
@@ -72,7 +73,7 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
     path = folder / name
     assert artifact.stream is not None
     time, states = artifact.stream.time, artifact.stream.states
-    steps_only = options is None and artifact.lowering is not None and "step" in artifact.lowering.forms.values()
+    steps_only = options is None and artifact.lowering is not None and unrolls(artifact.lowering.forms)
     if options is None:
         options = step_options()
         if steps_only:

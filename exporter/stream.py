@@ -83,6 +83,7 @@ class Stream:
             if not isinstance(x, np.ndarray) or x.shape != slot.shape or x.dtype != slot.dtype:
                 raise wrong_step(slot.name, x, self._model.inputs[slot.name], buffers.sizes, self._model.time)
             slot.array[...] = x
+        # Written out, here and below, where `run` calls functions: a step takes but a few microseconds.
         try:
             self._model.session.run_with_iobinding(buffers.bindings[turn])
         except Exception as error:  # onnxruntime raises classes of its own that have no common base

@@ -180,6 +180,11 @@ def forms_for(lowering: Lowering, target: Target, *, stateful: bool, int8: bool 
     return {kind: entry.form for kind, entry in entries.items()}
 
 
+def unrolls(forms: Forms) -> bool:
+    """Whether a stream whose layers have these forms has a graph for one step besides."""
+    return "step" in forms.values()
+
+
 def forms_of(kind: str, *, int8: bool, stateful: bool = False) -> tuple[Form, ...]:
     """The forms that a kind of layer can take."""
     if int8:

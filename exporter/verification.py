@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from .assembly import WEIGHTS
 from .bundle import read_bundle
@@ -27,14 +26,16 @@ from .manifest import Manifest
 from .parity import Expected, Report, expect, traced_sizes, typical_errors
 from .parity.cases import long_cases
 from .parity.compare import Typical
-from .parity.weights.computed import computed_weights
-from .parity.weights.tensors import ModelWeights, as_arrays, model_weights
+from .parity.running import as_tensors
+from .parity.weights.computed import weights_of
+from .parity.weights.tensors import ModelWeights, as_arrays
 from .preparation import Progress, silent
 from .proof import cases_for, prove
 from .runtimes import Launch, open_session, runs
 from .signature import Signature
 from .stored_cases import FILE as CASES
 from .stored_cases import read_cases
+from .targets import unrolls
 
 Array = NDArray[np.generic]
 
@@ -128,7 +129,7 @@ def verify(
     with evaluating(built):
         expected = _fresh(built, manifest, example, seed, long, progress)
         typical = typical_errors(expected)
-        weights = ModelWeights(model_weights(built), computed_weights(built, _tensors(expected)))
+        weights = weights_of(built, as_tensors(_first_run(expected).inputs))
         reports = _check_all(folder, manifest, expected, seed, weights, typical, launch, allow_fallback, progress)
         drawing = partial(Drawing.of, built, manifest.signature, example)
         faults = _faults(folder, manifest, reports, expected, typical, drawing, launch, progress)
@@ -228,14 +229,16 @@ def _faults(
 def _fault(
     folder: Path, manifest: Manifest, failing: FailingCase, drawing: Drawing | None, launch: Launch | None
 ) -> Fault:
+    artifact = manifest.artifacts[failing.artifact]
     if drawing is None:
         return Fault(failing, why="the model was not built again")
-    if manifest.artifacts[failing.artifact].opset is None:
+    if artifact.opset is None:
         return Fault(failing, why="a TorchScript file is frozen into one graph")
+    is_step = artifact.stream is not None and failing.item.case.sizes.get(artifact.stream.time) == 1
+    if is_step and artifact.lowering is not None and unrolls(artifact.lowering.forms):
+        return Fault(failing, why="the smallest case runs the graph for one step, which has no layers of its own")
     try:
         return Fault(failing, find_layers(folder, manifest, failing, drawing.oracle, launch))
-    except InputError as error:
-        return Fault(failing, why=str(error))
     except Exception as error:  # a runtime raises classes of its own, and may not run the case at all
         return Fault(failing, why=f"{type(error).__name__}, {first_line(error)}")
 
@@ -260,10 +263,9 @@ def rebuild(folder: Path, manifest: Manifest, model: str | None) -> tuple[nn.Mod
     return loaded.model, example
 
 
-def _tensors(expected: Sequence[Expected]) -> dict[str, Tensor]:
-    """The inputs of the first case that PyTorch runs."""
-    item = next((item for item in expected if item.reference is not None), expected[0])
-    return {name: torch.from_numpy(array.copy()) for name, array in item.inputs.items()}
+def _first_run(expected: Sequence[Expected]) -> Expected:
+    """The first case that PyTorch runs."""
+    return next((item for item in expected if item.reference is not None), expected[0])
 
 
 def _check_all(

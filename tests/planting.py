@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 from conftest import SMALL
+from onnx import numpy_helper
 from rnn_export import export_onnx, load
 from rnn_export.bundle import hash_file
 from rnn_export.manifest import read_manifest, write_manifest
@@ -27,5 +29,16 @@ def plant(bundle: Path, fault: Plant) -> None:
     model = onnx.load(bundle / "model.onnx")
     fault(model)
     onnx.save(model, bundle / "model.onnx")
+    renew_hash(bundle, "model.onnx")
+
+
+def renew_hash(bundle: Path, file: str) -> None:
+    """Have the manifest fit a file that was changed, for its hash is not what is to catch it."""
     manifest = read_manifest(bundle)
-    write_manifest(bundle, replace(manifest, files={**manifest.files, "model.onnx": hash_file(bundle / "model.onnx")}))
+    write_manifest(bundle, replace(manifest, files={**manifest.files, file: hash_file(bundle / file)}))
+
+
+def wrong_bias(model: onnx.ModelProto) -> None:
+    """The first bias is off by 0.1."""
+    tensor = next(each for each in model.graph.initializer if "bias" in each.name)
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(0.1), tensor.name))

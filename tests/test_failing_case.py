@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +12,15 @@ import onnx
 import pytest
 from click.testing import Result
 from onnx import numpy_helper
-from planting import plant, write_bundle
+from planting import plant, renew_hash, write_bundle, wrong_bias
 from rnn_export import BundleError, verify
-from rnn_export.bundle import hash_file
 from rnn_export.failing_case import read_failing_case, write_failing_case
-from rnn_export.manifest import read_manifest, write_manifest
 
 Cli = Callable[..., Result]
 
 
-def _first_bias(model: onnx.ModelProto) -> None:
-    tensor = next(tensor for tensor in model.graph.initializer if "bias" in tensor.name)
-    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(0.1), tensor.name))
-
-
 def test_the_smallest_case_is_found_written_and_run_again(cli: Cli, tmp_path: Path) -> None:
-    plant(write_bundle(tmp_path / "out", "tagger"), _first_bias)
+    plant(write_bundle(tmp_path / "out", "tagger"), wrong_bias)
     result = cli("verify", "out", "--seed", "1")
     assert result.exit_code == 1
     assert "The smallest case of model.onnx that fails: zero values at T=1, N=1." in result.stdout
@@ -50,12 +42,10 @@ def test_the_smallest_case_is_found_written_and_run_again(cli: Cli, tmp_path: Pa
 
 def test_once_mended_the_case_passes(cli: Cli, tmp_path: Path) -> None:
     good = (write_bundle(tmp_path / "out", "tagger") / "model.onnx").read_bytes()
-    plant(tmp_path / "out", _first_bias)
+    plant(tmp_path / "out", wrong_bias)
     assert cli("verify", "out").exit_code == 1
     (tmp_path / "out" / "model.onnx").write_bytes(good)
-    manifest = read_manifest(tmp_path / "out")
-    files = {**manifest.files, "model.onnx": hash_file(tmp_path / "out" / "model.onnx")}
-    write_manifest(tmp_path / "out", replace(manifest, files=files))
+    renew_hash(tmp_path / "out", "model.onnx")
     result = cli("verify", "out", "--case", "out.model.onnx.case.safetensors")
     assert result.exit_code == 0, result.output
     assert "PASS" in result.stdout
@@ -98,7 +88,7 @@ def test_a_fault_that_only_chunks_show(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_file_holds_what_was_written(tmp_path: Path) -> None:
-    plant(write_bundle(tmp_path / "out", "tagger"), _first_bias)
+    plant(write_bundle(tmp_path / "out", "tagger"), wrong_bias)
     (fault,) = verify(tmp_path / "out", seed=1).faults
     failing = fault.failing
     path = tmp_path / "case.safetensors"
@@ -110,7 +100,7 @@ def test_a_file_holds_what_was_written(tmp_path: Path) -> None:
 
 
 def test_what_is_refused(cli: Cli, tmp_path: Path) -> None:
-    plant(write_bundle(tmp_path / "out", "tagger"), _first_bias)
+    plant(write_bundle(tmp_path / "out", "tagger"), wrong_bias)
     write_bundle(tmp_path / "other", "single")
     cli("verify", "out")
     file = "out.model.onnx.case.safetensors"

@@ -12,8 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from click.testing import Result
-from onnx import ModelProto, numpy_helper
-from planting import plant, write_bundle
+from planting import plant, write_bundle, wrong_bias
 from rnn_export import Signature, export_onnx, export_torchscript, load
 from rnn_export.reporting import write_report
 from rnn_export.reporting.measure import Grid
@@ -23,11 +22,6 @@ from torch import nn
 
 Cli = Callable[..., Result]
 CHROMIUM = shutil.which("chromium")
-
-
-def _wrong_bias(model: ModelProto) -> None:
-    tensor = next(each for each in model.graph.initializer if "bias" in each.name)
-    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(0.1), tensor.name))
 
 
 def _plots(html: str) -> list[str]:
@@ -54,7 +48,7 @@ def test_a_page_of_a_right_bundle(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_page_of_a_wrong_bundle(cli: Cli, tmp_path: Path) -> None:
-    plant(write_bundle(tmp_path / "out", "tagger"), _wrong_bias)
+    plant(write_bundle(tmp_path / "out", "tagger"), wrong_bias)
     result = cli("report", "out", "--out", "page.html", "--json")
     assert result.exit_code == 1
     html = (tmp_path / "page.html").read_text()
@@ -95,7 +89,7 @@ def test_the_graph_flows_down(tmp_path: Path) -> None:
 
 
 def test_junit(cli: Cli, tmp_path: Path) -> None:
-    plant(write_bundle(tmp_path / "out", "tagger"), _wrong_bias)
+    plant(write_bundle(tmp_path / "out", "tagger"), wrong_bias)
     assert cli("verify", "out", "--junit", "junit.xml").exit_code == 1
     suite = ElementTree.parse(tmp_path / "junit.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures")) == ("20", "20")

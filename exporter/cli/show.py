@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ import click
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rich.bar import Bar
     from rich.console import Console
     from rich.table import Table
 
@@ -32,7 +34,7 @@ _PLAIN_WIDTH = 160
 # An input of so many numbers is printed whole.
 _SHOWN = 24
 _STYLES = {"PASS": "green", "FAIL": "bold red", "KNOWN": "yellow", "REFUSED": "yellow"}
-_BAR = 20
+_SHARE_BAR, _TIME_BAR = 6, 20
 _REMARKS = {
     "drives": "runs the nodes of its body",
     "sizes": "computes sizes",
@@ -117,9 +119,12 @@ def print_report(report: Report) -> None:
     """A row per case, then the verdict."""
     console = _console()
     fed = ["Fed"] if any(result.fed for result in report.cases) else []
-    table = _table("Values", *report.traced, *fed, "Output", "Error", "Limit", "Share", "Verdict", right=range(1, 99))
+    bars = [""] if sys.stdout.isatty() else []
+    numbers = ("Output", "Error", "Limit", "Share", *bars)
+    table = _table("Values", *report.traced, *fed, *numbers, "Verdict", right=range(1, 99))
     for result in report.cases:
-        table.add_row(*_case_row(result, [result.fed or "whole"] if fed else []))
+        share = [_bar(result.worst.share if result.worst else 0.0, _SHARE_BAR)] if bars else []
+        table.add_row(*_case_row(result, [result.fed or "whole"] if fed else []), *share, _styled(result.verdict))
     console.print(f"\n[bold]{report.artifact}[/bold] in {report.runtime}, seed {report.seed}", highlight=False)
     console.print(table)
     console.print(_verdict(report), highlight=False)
@@ -132,7 +137,6 @@ def print_report(report: Report) -> None:
 
 def print_placement(report: Report) -> None:
     """Which operators ran on which execution provider, what took the longest first."""
-    from rich.bar import Bar
     from rich.text import Text
 
     console, placement = _console(), report.placement
@@ -140,7 +144,7 @@ def print_placement(report: Report) -> None:
     table = _table("Operator", "Ran on", "Runs", "Time", "", "", right=[2, 3])
     for ran in placement.nodes:
         style, remark = _remark(ran, placement, report.allow_fallback)
-        share = Bar(1.0, 0.0, ran.share, width=_BAR, color="cyan", bgcolor="default")
+        share = _bar(ran.share, _TIME_BAR)
         provider = Text(ran.provider.removesuffix("ExecutionProvider"), style)
         table.add_row(ran.operator, provider, f"{ran.runs:,}", _percent(ran.share), share, Text(remark, style))
     if placement.nodes:
@@ -285,26 +289,30 @@ def _print_files(exported: Exported) -> None:
 def _case_row(result: CaseResult, fed: Sequence[str]) -> list[str]:
     sizes = [*map(str, result.case.sizes.values()), *fed]
     worst = result.worst
-    verdict = _styled(result.verdict)
     if worst is None:
-        return [result.case.values, *sizes, "", "", "", "", verdict]
-    numbers = [f"{worst.error:.1e}", f"{worst.limit:.1e}", _share(worst.error, worst.limit)]
-    return [result.case.values, *sizes, worst.output, *numbers, verdict]
+        return [result.case.values, *sizes, "", "", "", ""]
+    return [
+        result.case.values,
+        *sizes,
+        worst.output,
+        f"{worst.error:.1e}",
+        f"{worst.limit:.1e}",
+        _share(worst.share),
+    ]
 
 
-def _share(error: float, limit: float) -> str:
-    """An error in terms of its limit: a percentage, and how many times where it is far beyond; on a terminal a bar."""
-    if not limit:
-        return "" if error else "0%"
-    text = f"{error / limit:.0%}" if error < 10 * limit else f"{error / limit:,.0f}x"
-    return f"{_bar(error / limit)} {text:>4}" if sys.stdout.isatty() else text
+def _share(share: float) -> str:
+    """An error in terms of its limit: a percentage, and how many times where it is far beyond."""
+    if share == inf:
+        return ""
+    return f"{share:.0%}" if share < 10 else f"{share:,.0f}x"
 
 
-def _bar(share: float) -> str:
-    """Up to six characters, in eighths; full from the limit on."""
-    eighths = min(48, round(48 * share))
-    full, rest = divmod(eighths, 8)
-    return f"{'█' * full}{' ▏▎▍▌▋▊▉'[rest] if rest else ''}".ljust(6)
+def _bar(share: float, width: int) -> Bar:
+    """Of so many characters; full from 1 on."""
+    from rich.bar import Bar
+
+    return Bar(1.0, 0.0, min(share, 1.0), width=width, color="cyan", bgcolor="default")
 
 
 def _styled(verdict: str) -> str:

@@ -102,6 +102,12 @@ class Chunked:
         return np.concatenate(apart, axis + factors.index(self.stream.time)).reshape(*before, -1, *after)
 
 
+def in_one_pass(session: Session, stream: Stream, signature: Signature, expected: Sequence[Expected]) -> Chunked:
+    """A session that feeds whole sequences, from the states' reset values; outputs' dimensions are as in the cases."""
+    dims = _layouts(session, stream, signature, expected)
+    return Chunked(session, stream, signature, dims, lambda T: [T])
+
+
 def drift_cases(time: str, signature: Signature, seed: int) -> list[Case]:
     """One long sequence of ordinary values; every other size is 1."""
     return [Case({**dict.fromkeys(signature.symbols, 1), time: DRIFT}, "ordinary", seed + DRIFT)]
@@ -126,8 +132,7 @@ def check_stream(
     The arguments after `signature` are those of `check`.
     """
     typical = typical_errors(expected) if typical is None else typical
-    dims = layouts(session, stream, signature, expected)
-    whole = Chunked(session, stream, signature, dims, whole_at_once)
+    whole = in_one_pass(session, stream, signature, expected)
     report = check(
         whole,
         expected,
@@ -143,7 +148,7 @@ def check_stream(
     for item, fed, plan, earlier in _feedings(stream, expected):
         chunked = replace(whole, plan=plan, earlier=earlier)
         results.append(replace(check_case(chunked, item, typical, bound), fed=fed))
-    step = report.first_step if not report.right else first_wrong_step(dims, results, stream.time)
+    step = report.first_step if not report.right else first_wrong_step(whole.dims, results, stream.time)
     return replace(report, cases=[*report.cases, *results], first_step=step)
 
 
@@ -160,10 +165,6 @@ def _feedings(stream: Stream, expected: Sequence[Expected]) -> Iterator[tuple[Ex
     for item in run[:1]:
         lengths = random_lengths(item.case.sizes[stream.time], item.case.seed)
         yield item, "after a reset", _fixed(lengths), True
-
-
-def whole_at_once(T: int) -> Sequence[int]:
-    return [T]
 
 
 def one_at_a_time(T: int) -> Sequence[int]:
@@ -199,7 +200,7 @@ def _factors(dim: Dim, time: str) -> list[str]:
     return dim.split("*") if isinstance(dim, str) else [time]
 
 
-def layouts(session: Session, stream: Stream, signature: Signature, expected: Sequence[Expected]) -> Dims:
+def _layouts(session: Session, stream: Stream, signature: Signature, expected: Sequence[Expected]) -> Dims:
     """The outputs' dimensions, with the factors of a product such as `T*N` in the order in which its elements lie.
 
     Shapes do not tell `T*N` from `N*T`; the first case that is long and wide enough does.

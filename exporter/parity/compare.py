@@ -67,6 +67,13 @@ class OutputResult:
     vs_eager: float = 0.0
 
     @property
+    def share(self) -> float:
+        """The error in units of the limit; infinite where there is an error and nothing is allowed."""
+        if self.limit == 0:
+            return 0.0 if self.error == 0 else np.inf
+        return self.error / self.limit
+
+    @property
     def passed(self) -> bool:
         return not self.reason
 

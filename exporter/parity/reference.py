@@ -19,7 +19,7 @@ from ..signature import Signature
 from ..source_lines import at, user_line
 from .jitter import Jitter
 from .layers import Layers, trace_layers
-from .running import run_eager
+from .running import as_tensors, run_eager
 
 Array = NDArray[np.generic]
 
@@ -71,7 +71,7 @@ class Oracle:
         Raises:
             RefusedError: PyTorch raises for these inputs.
         """
-        tensors = _tensors(inputs)
+        tensors = as_tensors(inputs)
         with _threads(self._threads):
             return self._compute(tensors, jitters)
 
@@ -82,11 +82,11 @@ class Oracle:
             RefusedError: PyTorch raises for these inputs.
         """
         with _threads(self._threads):
-            return self._eager(_tensors(inputs))
+            return self._eager(as_tensors(inputs))
 
     def layers(self, inputs: Mapping[str, Array]) -> tuple[Layers, Layers | None]:
         """What each recurrent layer computes: in the model's own precision, and in float64 (see `trace_layers`)."""
-        tensors = _tensors(inputs)
+        tensors = as_tensors(inputs)
         with _threads(self._threads):
             eager = trace_layers(self._model, tensors)
             if self._double is None:
@@ -185,10 +185,6 @@ def largest_error(array: Array, exact: Array) -> float:
         return 0.0
     finite = np.isfinite(array) & np.isfinite(exact)
     return float(np.max(np.abs(array[finite].astype(np.float64) - exact[finite].astype(np.float64)), initial=0.0))
-
-
-def _tensors(inputs: Mapping[str, Array]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(array) for name, array in inputs.items()}
 
 
 def _doubled(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

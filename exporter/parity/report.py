@@ -32,7 +32,7 @@ class CaseResult:
     @property
     def worst(self) -> OutputResult | None:
         """The output that is nearest to its limit, or furthest beyond it."""
-        return max(self.outputs, key=_ratio, default=None)
+        return max(self.outputs, key=lambda output: output.share, default=None)
 
     def to_json(self) -> dict[str, Any]:
         """The case as plain data; numbers that JSON lacks are null."""
@@ -108,7 +108,7 @@ class Report:
         """The largest error in units of its limit; at most 1 when every case passes."""
         outputs = [output for result in self.cases for output in result.outputs]
         # What is excused although it is beyond its limit does not count.
-        return max((_ratio(output) for output in outputs if output.reason or _ratio(output) <= 1), default=0.0)
+        return max((output.share for output in outputs if output.reason or output.share <= 1), default=0.0)
 
     def count(self, verdict: Verdict) -> int:
         return sum(result.verdict == verdict for result in self.cases)
@@ -184,14 +184,6 @@ class Report:
 
 def _longest(result: CaseResult) -> int:
     return max(result.case.sizes.values(), default=0)
-
-
-def _ratio(output: OutputResult | None) -> float:
-    if output is None:
-        return 0.0
-    if output.limit == 0:
-        return 0.0 if output.error == 0 else math.inf
-    return output.error / output.limit
 
 
 def _finite(number: float) -> float | None:

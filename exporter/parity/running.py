@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..calling import arrange
 from ..keeping import kept
 from ..quiet import quiet
+
+
+def as_tensors(inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, Tensor]:
+    """Inputs as PyTorch takes them; they share the arrays' memory, and whoever runs a model gives it copies."""
+    return {name: torch.from_numpy(array) for name, array in inputs.items()}
 
 
 def run_eager(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:

@@ -6,13 +6,13 @@ told that T is 1 (`SessionOptions.add_free_dimension_override_by_name`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..signature import Signature
+from .hoisting.constants import constant_like
+from .hoisting.loop import Loop
 
 # The names of the If, and of its branches, which all names inside them begin with.
 BRANCHES, _STEP, ANY_LENGTH = "steps", "one_step", "any_length"
@@ -48,19 +48,10 @@ def _is_one(graph: ir.Graph, signature: Signature, time: str) -> tuple[ir.Value,
     tape = ir.tape.Tape()
     for axis in reversed(range(len(spec.shape))):
         if spec.shape[axis] != time:
-            value = tape.op("Gather", [value, _constant(graph, "first", np.array(0, np.int64))], {"axis": axis})
-    size = tape.op("Shape", [value])
-    return tape.op("Equal", [size, _constant(graph, "single", np.array([1], np.int64))]), list(tape.nodes)
-
-
-def _constant(graph: ir.Graph, label: str, array: np.ndarray) -> ir.Value:
-    name = f"{_STEP}.{label}"
-    if name not in graph.initializers:
-        tensor = ir.tensor(array, name=name)
-        graph.register_initializer(
-            ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape))
-        )
-    return graph.initializers[name]
+            first = constant_like(graph, f"{_STEP}.first", np.array(0, np.int64))
+            value = tape.op("Gather", [value, first], {"axis": axis})
+    one = constant_like(graph, f"{_STEP}.single", np.array([1], np.int64))
+    return tape.op("Equal", [tape.op("Shape", [value]), one]), list(tape.nodes)
 
 
 def _rename(branch: ir.Graph) -> None:
@@ -94,23 +85,21 @@ class _Unrolling:
         self._without: dict[tuple[ir.Value, int], ir.Value] = {}
 
     def run(self) -> None:
-        for node in [node for node in self._branch if node.op_type == "Scan" and self._runs_over_time(node)]:
-            self._inline(node)
+        loops = [Loop(node, self._outer) for node in self._branch if node.op_type == "Scan"]
+        for loop in [loop for loop in loops if self._runs_over_time(loop)]:
+            self._inline(loop)
 
-    def _runs_over_time(self, node: ir.Node) -> bool:
-        many = node.attributes["num_scan_inputs"].as_int()
-        sequences = zip(node.inputs[len(node.inputs) - many :], _axes(node, "scan_input_axes", many), strict=True)
-        return many > 0 and all(
+    def _runs_over_time(self, loop: Loop) -> bool:
+        sequences = [*zip(loop.node.inputs[loop.num_states :], loop.input_axes, strict=True)]
+        return bool(sequences) and all(
             value is not None and value.shape is not None and value.shape[axis] == self._time
             for value, axis in sequences
         )
 
-    def _inline(self, node: ir.Node) -> None:
-        body = node.attributes["body"].as_graph()
-        many = node.attributes["num_scan_inputs"].as_int()
-        states = len(node.inputs) - many
+    def _inline(self, loop: Loop) -> None:
+        node, body, states = loop.node, loop.body, loop.num_states
+        axes, out_axes = loop.input_axes, loop.output_axes
         tape = ir.tape.Tape()
-        axes = _axes(node, "scan_input_axes", many)
         steps = [
             self._squeezed(tape, _some(value), axis) for value, axis in zip(node.inputs[states:], axes, strict=True)
         ]
@@ -123,7 +112,6 @@ class _Unrolling:
             each.name = f"{node.name}.{each.name}"
         self._branch.insert_before(node, [*tape.nodes, *inside])
         rows = ir.tape.Tape()
-        out_axes = _axes(node, "scan_output_axes", len(ends) - states)
         after = ends[:states] + [
             rows.op("Unsqueeze", [end, self._axis(axis)]) for end, axis in zip(ends[states:], out_axes, strict=True)
         ]
@@ -148,11 +136,7 @@ class _Unrolling:
         return tape.op("Squeeze", [value, self._axis(axis)])
 
     def _axis(self, axis: int) -> ir.Value:
-        return _constant(self._outer, f"axis{axis}", np.array([axis], np.int64))
-
-
-def _axes(node: ir.Node, name: str, count: int) -> Sequence[int]:
-    return [*(node.attributes.get_ints(name, None) or [0] * count)]
+        return constant_like(self._outer, f"{_STEP}.axis{axis}", np.array([axis], np.int64))
 
 
 def _some(value: ir.Value | None) -> ir.Value:

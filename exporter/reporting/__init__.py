@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..bundle import read_bundle
 from ..errors import InputError
+from ..manifest import read_manifest
 from ..preparation import Progress, silent
 from ..verification import rebuild, verify
 from .measure import Measured, measure
@@ -40,11 +40,10 @@ def write_report(
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InputError(f"{path} cannot be written. Give another place for the page.")
     verification = verify(folder, model=model, seed=seed, progress=progress)
-    manifest = read_bundle(folder)
+    manifest = read_manifest(folder)
     measured: dict[str, Measured] = {}
     if verification.how == "rebuilt":
         built, example = rebuild(folder, manifest, model)
-        for name in manifest.artifacts:
-            measured[name] = measure(folder / name, manifest, built, example, verification.seed, progress)
+        measured = measure(folder, manifest, built, example, verification.seed, progress)
     path.write_text(render(folder, manifest, verification, measured), encoding="utf-8")
     return path, verification.passed

@@ -17,10 +17,11 @@ from torch import nn
 
 from ..calling import arrange
 from ..evaluation import evaluating
+from ..isolating import Drawing
 from ..manifest import Artifact, Manifest
-from ..parity import Case, Expected, check_case, expect, expect_case, make_inputs, output_dims, typical_errors
-from ..parity.compare import Typical
-from ..parity.reference import Oracle
+from ..parity import Case, Expected, check_case, make_inputs, output_dims, typical_errors
+from ..parity.report import CaseResult
+from ..parity.running import as_tensors
 from ..preparation import Progress
 from ..proof import open_whole
 from ..runtimes import Session
@@ -78,45 +79,80 @@ class Speed:
 class Measured:
     """What was measured of one artifact; None where the model has no float64 form or no such dimension."""
 
-    artifact: str
     grid: Grid | None
     course: Course | None
     ulps: Ulps | None
     speeds: Sequence[Speed]
 
 
+@dataclass(frozen=True)
+class _Timed:
+    """Inputs of some sizes, and the seconds that PyTorch takes for them."""
+
+    sizes: Mapping[str, int]
+    inputs: Mapping[str, Array]
+    eager: float
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What the model computes, for every artifact to be compared with.
+
+    `symbols` are at most two dynamic dimensions, time first. `long` is one long sequence, and `along` the first output
+    with a time dimension of its own, and which axis that is.
+    """
+
+    symbols: Sequence[str]
+    expected: Sequence[Expected]
+    long: Expected | None
+    along: tuple[str, int] | None
+    timed: Sequence[_Timed]
+
+
 def measure(
-    file: Path,
-    manifest: Manifest,
-    built: nn.Module,
-    example: Example,
-    seed: int,
-    progress: Progress,
-) -> Measured:
-    """Run an artifact beside the model it was made from, built again and in evaluation mode."""
-    signature, artifact = manifest.signature, manifest.artifacts[file.name]
-    symbols = _axes(signature, artifact)
-    cases = [Case(sizes, "ordinary", seed + k) for k, sizes in enumerate(_sizes(signature, symbols))]
+    folder: Path, manifest: Manifest, built: nn.Module, example: Example, seed: int, progress: Progress
+) -> dict[str, Measured]:
+    """Run every artifact of a bundle beside the model that it was made from, built again; by file."""
     with evaluating(built):
-        expected = expect(
-            built, signature, cases, example, advance=lambda done: progress("reference", done, len(cases))
-        )
-        session = open_whole(file, artifact, signature, expected)
-        typical = typical_errors(expected)
-        progress("measure", 0, 1)
-        return Measured(
-            file.name,
-            _grid(session, expected, typical, artifact.bound, symbols),
-            _course(session, Oracle(built, signature), signature, expected, symbols, seed, example),
-            _ulps(session, expected),
-            [*_speeds(session, built, signature, symbols, seed, example)],
-        )
+        model = _run_model(manifest, built, example, seed, progress)
+    progress("measure", 0, 1)
+    return {name: _measure(folder / name, artifact, manifest, model) for name, artifact in manifest.artifacts.items()}
 
 
-def _axes(signature: Signature, artifact: Artifact) -> list[str]:
+def _run_model(manifest: Manifest, built: nn.Module, example: Example, seed: int, progress: Progress) -> _Model:
+    signature, symbols = manifest.signature, _axes(manifest)
+    drawing = Drawing.of(built, signature, example)
+    expected = []
+    sizes = [*_sizes(signature, symbols)]
+    for k, each in enumerate(sizes):
+        expected.append(drawing.draw(Case(each, "ordinary", seed + k)))
+        progress("reference", k + 1, len(sizes))
+    along = _along(expected, symbols)
+    longest = Case({**dict.fromkeys(signature.symbols, 1), **dict.fromkeys(symbols[:1], LONG)}, "ordinary", seed)
+    return _Model(
+        symbols,
+        expected,
+        drawing.draw(longest) if along else None,
+        along,
+        [*_timed(built, signature, symbols, seed, example)],
+    )
+
+
+def _measure(file: Path, artifact: Artifact, manifest: Manifest, model: _Model) -> Measured:
+    session = open_whole(file, artifact, manifest.signature, model.expected)
+    return Measured(
+        _grid(session, artifact.bound, model),
+        _course(session, model),
+        _ulps(session, model.expected),
+        [Speed(timed.sizes, _seconds(partial(session.run, timed.inputs)), timed.eager) for timed in model.timed],
+    )
+
+
+def _axes(manifest: Manifest) -> list[str]:
     """At most two dynamic dimensions, time first."""
-    time_symbol = artifact.stream.time if artifact.stream is not None else "T"
-    return sorted(signature.symbols, key=lambda symbol: symbol != time_symbol)[:2]
+    streams = [artifact.stream for artifact in manifest.artifacts.values() if artifact.stream is not None]
+    time_symbol = streams[0].time if streams else "T"
+    return sorted(manifest.signature.symbols, key=lambda symbol: symbol != time_symbol)[:2]
 
 
 def _sizes(signature: Signature, symbols: Sequence[str]) -> Iterator[dict[str, int]]:
@@ -128,26 +164,20 @@ def _sizes(signature: Signature, symbols: Sequence[str]) -> Iterator[dict[str, i
             yield {**dict(zip(symbols, (row, column), strict=False)), **others}
 
 
-def _grid(
-    session: Session,
-    expected: Sequence[Expected],
-    typical: Mapping[str, Typical],
-    bound: float,
-    symbols: Sequence[str],
-) -> Grid | None:
-    if not symbols:
+def _grid(session: Session, bound: float, model: _Model) -> Grid | None:
+    if not model.symbols:
         return None
-    columns = BATCHES if len(symbols) > 1 else (1,)
-    shares = [_share(session, item, typical, bound) for item in expected]
-    row, column = [*symbols, ""][:2]
+    columns = BATCHES if len(model.symbols) > 1 else (1,)
+    typical = typical_errors(model.expected)
+    shares = [_share(check_case(session, item, typical, bound)) for item in model.expected]
+    row, column = [*model.symbols, ""][:2]
     return Grid(row, column, TIMES, columns, np.array(shares, np.float64).reshape(len(TIMES), len(columns)))
 
 
-def _share(session: Session, item: Expected, typical: Mapping[str, Typical], bound: float) -> float:
-    result = check_case(session, item, typical, bound)
+def _share(result: CaseResult) -> float:
     if result.worst is None:
         return np.inf if result.verdict == "FAIL" else np.nan
-    return result.worst.error / result.worst.limit if result.worst.limit else float(bool(result.worst.error))
+    return result.worst.share
 
 
 def _ulps(session: Session, expected: Sequence[Expected]) -> Ulps | None:
@@ -165,43 +195,29 @@ def _ulps(session: Session, expected: Sequence[Expected]) -> Ulps | None:
     return Ulps(np.concatenate(runtime), np.concatenate(eager)) if runtime else None
 
 
-def _course(
-    session: Session,
-    oracle: Oracle,
-    signature: Signature,
-    expected: Sequence[Expected],
-    symbols: Sequence[str],
-    seed: int,
-    example: Example,
-) -> Course | None:
-    """Of the first output with a time dimension of its own, at N=1."""
-    dims = output_dims(expected)
-    along = next(
+def _along(expected: Sequence[Expected], symbols: Sequence[str]) -> tuple[str, int] | None:
+    """The first output with a time dimension of its own, and which axis that is."""
+    return next(
         (
             (name, axis)
-            for name, own in dims.items()
-            for axis, dim in enumerate(own)
+            for name, dims in output_dims(expected).items()
+            for axis, dim in enumerate(dims)
             if symbols and _is_time(dim, symbols[0])
         ),
         None,
     )
-    if along is None:
+
+
+def _course(session: Session, model: _Model) -> Course | None:
+    if model.along is None or model.long is None or model.long.reference is None or model.long.reference.exact is None:
         return None
-    case = Case({**dict.fromkeys(signature.symbols, 1), symbols[0]: LONG}, "ordinary", seed)
-    item = expect_case(oracle, signature, case, example)
-    if item.reference is None or item.reference.exact is None:
-        return None
-    name, axis = along
-    exact = item.reference.exact[name]
-    others = tuple(k for k in range(exact.ndim) if k != axis)
-    got = session.run(item.inputs)[name]
+    name, axis = model.along
+    exact, eager = model.long.reference.exact[name], model.long.reference.eager[name]
+    got = session.run(model.long.inputs)[name]
     if got.shape != exact.shape or got.dtype.kind != "f":
         return None
-    return Course(
-        name,
-        _errors(got, exact).max(axis=others),
-        _errors(item.reference.eager[name], exact).max(axis=others),
-    )
+    others = tuple(k for k in range(exact.ndim) if k != axis)
+    return Course(name, _errors(got, exact).max(axis=others), _errors(eager, exact).max(axis=others))
 
 
 def _errors(array: Array, exact: Array) -> Floats:
@@ -212,18 +228,18 @@ def _is_time(dim: Any, symbol: str) -> bool:
     return isinstance(dim, str) and symbol in dim.split("*")
 
 
-def _speeds(
-    session: Session, model: nn.Module, signature: Signature, symbols: Sequence[str], seed: int, example: Example
-) -> Iterator[Speed]:
+def _timed(
+    model: nn.Module, signature: Signature, symbols: Sequence[str], seed: int, example: Example
+) -> Iterator[_Timed]:
     """PyTorch as its users call it, with its own number of threads, as the runtime has."""
     for pair in _SPEEDS[: 3 if len(symbols) > 1 else 1]:
         sizes = {**dict.fromkeys(signature.symbols, 1), **dict(zip(symbols, pair, strict=False))}
         inputs = make_inputs(signature, Case(sizes, "ordinary", seed), example)
-        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        tensors = as_tensors(inputs)
         args, kwargs = arrange(model, tensors).arguments(tensors)
         with torch.inference_mode():
             eager = _seconds(partial(model, *args, **kwargs))
-        yield Speed(sizes, _seconds(partial(session.run, inputs)), eager)
+        yield _Timed(sizes, inputs, eager)
 
 
 def _seconds(run: Callable[[], Any]) -> float:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import jinja2
+from rich.filesize import decimal
 
 from ..assembly import package_versions
 from ..manifest import Artifact, Manifest
@@ -45,7 +46,7 @@ def render(folder: Path, manifest: Manifest, verification: Verification, measure
         loader=jinja2.PackageLoader("rnn_export.reporting", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["duration"] = _duration
-    environment.filters["bytes"] = _bytes
+    environment.filters["bytes"] = decimal
     faults = {fault.failing.artifact: fault for fault in verification.faults}
     sections = [
         _section(folder, manifest, report, faults.get(report.artifact), measured.get(report.artifact))
@@ -88,9 +89,3 @@ def _machine() -> str:
 
 def _duration(seconds: float) -> str:
     return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.3g} ms"
-
-
-def _bytes(count: int) -> str:
-    from rich.filesize import decimal
-
-    return decimal(count)

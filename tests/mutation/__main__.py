@@ -20,7 +20,7 @@ from .planting import KINDS, Kind, Planted, judge, plant
 from .subjects import LARGE, SUBJECTS, Subject
 
 _PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
-_BEGIN, _END = "<!-- written by python -m tests.mutation --write -->\n", "<!-- end -->\n"
+_BEGIN, _END = "<!-- written by python -m mutation --write -->\n", "<!-- end -->\n"
 _WAYS = ("outputs", "weights", "shape", "dtype", "error", "chunks")
 # Of the models that a kind applies to so many, other ones for each kind, so that all have their turn.
 _MODELS = 3

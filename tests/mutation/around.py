@@ -115,10 +115,8 @@ def steps_in_reverse(model: Model) -> Model | None:
     return _reversed(model, _output_over(model, "T") or _output_over(model, "T*N"))
 
 
-@kind
-def batch_entries_coupled(model: Model) -> Model | None:
-    """Each sequence's input holds a ten-thousandth of the batch's mean."""
-    found = _input_over(model, "N")
+def _coupled(model: Model, found: tuple[str, int] | None) -> Model | None:
+    """A ten-thousandth of the mean over an axis is added to an input."""
     if found is None:
         return None
     name, axis = found
@@ -132,34 +130,28 @@ def batch_entries_coupled(model: Model) -> Model | None:
         ]
 
     return before(model, name, between)
+
+
+@kind
+def batch_entries_coupled(model: Model) -> Model | None:
+    """Each sequence's input holds a ten-thousandth of the batch's mean."""
+    return _coupled(model, _input_over(model, "N"))
 
 
 @kind
 def steps_coupled(model: Model) -> Model | None:
     """Each step's input holds a ten-thousandth of the mean over time, which a stream cannot know."""
-    found = _input_over(model, "T")
-    if found is None:
-        return None
-    name, axis = found
-    share, axes = constant(model, np.array(1e-4, np.float32)), _ints(model, axis)
-
-    def between(right: str, wrong: str) -> Sequence[onnx.NodeProto]:
-        return [
-            op("ReduceMean", [right, axes], ["planted.mean"]),
-            op("Mul", ["planted.mean", share], ["planted.share"]),
-            op("Add", [right, "planted.share"], [wrong]),
-        ]
-
-    return before(model, name, between)
+    return _coupled(model, _input_over(model, "T"))
 
 
 def _through(model: Model, dtype: int) -> Model | None:
     """Every float output by way of another type."""
+
+    def casts(right: str, wrong: str) -> Sequence[onnx.NodeProto]:
+        low = f"{wrong}.low"
+        return [op("Cast", [right], [low], to=dtype), op("Cast", [low], [wrong], to=TensorProto.FLOAT)]
+
     for value in floats(model.graph.output):
-        casts = lambda right, wrong: [  # noqa: E731
-            op("Cast", [right], [f"{wrong}.low"], to=dtype),
-            op("Cast", [f"{wrong}.low"], [wrong], to=TensorProto.FLOAT),
-        ]
         behind(model, value.name, casts)
     return model
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 import torch
+from planting import renew_hash
 from rnn_export import verify
 from rnn_export.bundle import hash_file
-from rnn_export.manifest import read_manifest, write_manifest
 from rnn_export.parity import Report
 from rnn_export.quiet import quiet
 
@@ -37,10 +37,7 @@ def plant(kind: Kind, subject: Subject, bundle: Path, beside: Path) -> bool:
     if not _write(kind, beside / subject.file):
         return False
     assert hash_file(bundle / subject.file) != hash_file(beside / subject.file), f"{kind.name} changes nothing"
-    manifest = read_manifest(beside)
-    # Its hash is renewed, for the hash is not what is to catch it.
-    files = {**manifest.files, subject.file: hash_file(beside / subject.file)}
-    write_manifest(beside, replace(manifest, files=files))
+    renew_hash(beside, subject.file)
     return True
 
 

@@ -40,9 +40,8 @@ class Subject:
         for module in loaded.model.modules():
             if isinstance(module, nn.Embedding):
                 module.weight.data[0] = 0
-        signature = getattr(loaded.model, "signature")()  # noqa: B009  every one of these has it
         export = export_torchscript if self.export.get("method") else export_onnx
-        export(loaded.model, signature, out, source=loaded.source, **self.export)  # type: ignore[operator]
+        export(loaded.model, loaded.signature, out, source=loaded.source, **self.export)  # type: ignore[operator]
         return out
 
 

@@ -14,8 +14,8 @@ import torch
 from conftest import LOOPS, SMALL
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planting import plant
 from rnn_export import CaptureError, Report, Signature, export_onnx, load, read_bundle, verify
-from rnn_export.bundle import hash_file
 from rnn_export.manifest import read_manifest, write_manifest
 from rnn_export.parity import Case
 from rnn_export.parity.chunks import DRIFT, Chunked, _spell, random_lengths
@@ -271,11 +271,7 @@ def changed(bundle: Path, out: Path, fault: Fault) -> Path:
     out.mkdir()
     for file in bundle.iterdir():
         (out / file.name).write_bytes(file.read_bytes())
-    model = onnx.load(out / "model.onnx")
-    fault(model.graph)
-    onnx.save(model, out / "model.onnx")
-    manifest = read_manifest(out)
-    write_manifest(out, replace(manifest, files={**manifest.files, "model.onnx": hash_file(out / "model.onnx")}))
+    plant(out, lambda model: fault(model.graph))
     return out
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from ..running import run_eager
-from .tensors import as_array, is_float
+from .tensors import ModelWeights, as_array, model_weights
 
 Array = NDArray[Any]
 
@@ -33,6 +32,11 @@ def computed_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[st
     except Exception:  # whatever the model's forward raises, which it does not when it is not watched
         return None
     return {f"computed {k}": array for k, array in enumerate(watching.found.values())}
+
+
+def weights_of(model: nn.Module, tensors: Mapping[str, Tensor]) -> ModelWeights:
+    """A model's tensors, and what its forward computes of them alone for these inputs."""
+    return ModelWeights(model_weights(model), computed_weights(model, tensors))
 
 
 class _Watching(TorchDispatchMode):
@@ -62,5 +66,4 @@ class _Watching(TorchDispatchMode):
         if not tensor.is_floating_point() or tensor.numel() < 2 or tensor.untyped_storage().data_ptr() in self._own:
             return
         array = as_array(tensor).copy()
-        if is_float(array.dtype):
-            self.found.setdefault((array.dtype, array.shape, hash(array.tobytes())), np.asarray(array))
+        self.found.setdefault((array.dtype, array.shape, hash(array.tobytes())), array)
