@@ -158,10 +158,13 @@ def _matches(block: Array, owned: Sequence[Owned], likeness: Likeness) -> Iterat
 
 def _is_rounded(array: Array, results: Sequence[Owned]) -> bool:
     matches = next(_cuts(array, results, EQUAL), []) or min(_cuts(array, results, NEAR), key=_differing, default=[])
-    return bool(matches) and all(
-        np.allclose(match.values, match.box, rtol=_ROUNDING, atol=_ROUNDING * float(np.abs(match.box).max()))
-        for match in matches
-    )
+    return bool(matches) and all(_is_close(match.values, match.box) for match in matches)
+
+
+def _is_close(values: Array, results: Array) -> bool:
+    """Whether numbers differ by no more than rounding; a mask's infinities are equal or not."""
+    largest = float(np.abs(results, where=np.isfinite(results), out=np.zeros_like(results)).max(initial=0))
+    return np.allclose(values, results, rtol=_ROUNDING, atol=_ROUNDING * largest)
 
 
 def _is_computed(matches: Sequence[_Match], unseen: Sequence[Owned]) -> bool:

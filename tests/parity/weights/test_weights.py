@@ -290,3 +290,16 @@ def test_what_forward_computes_of_a_weight_is_no_fault(name: str, tmp_path: Path
     stored[moved][5, 3] += 0.01
     found = compare_weights(stored, own, computed)
     assert moved in {*found.unknown, *(fault.tensor for fault in found.faults)}
+
+
+def test_a_mask_of_infinities_that_forward_makes_is_no_fault_and_does_not_hide_one() -> None:
+    mask = np.where(np.tri(6, dtype=bool), np.float32(0.5), np.float32(-np.inf))
+    other = mask.copy()
+    other[2, 1] = -np.inf
+    for stored, computed in ((mask, ("mask",)), (other, ())):
+        assert compare_weights({"mask": stored}, {}, {"made": mask}).computed == computed
+
+
+def test_one_infinity_that_forward_makes_is_no_fault() -> None:
+    low = np.array([[-np.inf]], dtype=np.float32)
+    assert compare_weights({"low": low}, {}, {"made": np.array([-np.inf, 0.0], dtype=np.float32)}).passed
