@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-cuda lint types wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-cuda cuda-forms lint types wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -36,6 +36,11 @@ test-openvino-ep: build/onnxruntime-openvino/.ready
 test-cuda: RUNTIME := PYTHONPATH=tests:build/onnxruntime-gpu
 test-cuda: $(READY) $(if $(shell command -v nvidia-smi),build/onnxruntime-gpu/.ready)
 	$(TEST_ENV) $(RUNTIME) $(BIN)/python -m pytest -rs tests/providers/test_cuda.py $(PYTEST_ARGS)
+
+# What the forms of recurrent layers take on an NVIDIA GPU; docs/lowering.md quotes it.
+cuda-forms: RUNTIME := PYTHONPATH=build/onnxruntime-gpu
+cuda-forms: build/onnxruntime-gpu/.ready
+	$(RUNTIME) $(BIN)/python benchmarks/cuda_forms.py
 
 build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	rm -rf $(@D)
