@@ -22,7 +22,7 @@ NO_BOUND = 1e9
 
 def main() -> None:
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for label, name, options in _models():
+    for label, name, options in models():
         for seed in SEEDS:
             for values, error in _errors(name, options, seed):
                 found[label][values].append(error)
@@ -37,7 +37,7 @@ def main() -> None:
         print(f"without layernorm_lstm and mgu: {values}, {len(errors)} outputs: {at}")
 
 
-def _models() -> Iterator[tuple[str, str, dict[str, Any]]]:
+def models() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for name in WHOLE:
         yield name, name, {}
     for name in LIBRARY:

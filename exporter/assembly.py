@@ -21,11 +21,12 @@ from . import __version__
 from .bundle import hash_file, read_bundle
 from .capture.output_dims import spell
 from .errors import BundleError, ParityError
+from .float16 import check_cost
 from .loading import Source
 from .manifest import MANIFEST, Artifact, Manifest, write_manifest
 from .parity import Expected, Report, expect, output_dims, typical_errors
 from .preparation import Prepared
-from .proof import cases_for, prove
+from .proof import cases_for, open_whole, prove
 from .signature import Signature
 from .states import cannot_stream
 from .stored_cases import FILE as CASES
@@ -67,7 +68,7 @@ def assemble(
     if verify and whole is not None:
         _demand(_prove(prepared, whole.parent, whole.name, replace(artifact, precision=None), expected))
     report = _demand(_prove(prepared, folder, name, artifact, expected)) if verify else None
-    proved = _proved(artifact, report)
+    proved = _proved(prepared, folder / name, artifact, expected, report)
     manifest = Manifest(
         name=prepared.source.name if prepared.source else type(prepared.model).__name__,
         signature=prepared.signature,
@@ -98,10 +99,16 @@ def _demand(report: Report) -> Report:
     return report
 
 
-def _proved(artifact: Artifact, report: Report | None) -> Artifact:
+def _proved(
+    prepared: Prepared, file: Path, artifact: Artifact, expected: Sequence[Expected], report: Report | None
+) -> Artifact:
     if report is None:
         return artifact
-    precision = artifact.precision and artifact.precision.measured(report)
+    costs: tuple[Report, ...] = (report,)
+    if prepared.original is not None:
+        session = open_whole(file, artifact, prepared.signature, expected)
+        costs = check_cost(session, prepared, prepared.original, expected, artifact)
+    precision = artifact.precision and artifact.precision.measured([_demand(cost) for cost in costs])
     return replace(artifact, parity=report.to_json(), precision=precision)
 
 

@@ -15,6 +15,7 @@ from .bundle import replacing
 from .capture import Captured, capture
 from .evaluation import as_python, check_same, evaluating, unwrap
 from .finishing import finish
+from .float16 import lower
 from .int8_weights import check_weights
 from .loading import Source
 from .lowering import OPSET, translate
@@ -22,7 +23,7 @@ from .manifest import Artifact
 from .onnx_file import write_onnx
 from .passes import check_opset
 from .precision import choose_precision
-from .preparation import Example, Prepared, Progress, prepare, silent
+from .preparation import Example, Given, Prepared, Progress, prepare, silent
 from .signature import Signature
 from .targets import Choice, Lowering, Target, forms_for
 from .torchscript import Method, compile_torchscript
@@ -45,6 +46,7 @@ def export_onnx(
     opset: int = OPSET,
     stateful: bool = False,
     quantize: str | None = None,
+    precision: str | None = None,
     max_error: float | None = None,
     lowering: Lowering = "auto",
     target: Target = "cpu",
@@ -64,7 +66,8 @@ def export_onnx(
         opset: of the standard ONNX operators.
         stateful: make the hidden states of recurrent layers inputs and outputs, so that a stream can be fed in chunks.
         quantize: "int8" stores the weights of recurrent and linear layers so, with a scale per channel.
-        max_error: what that may cost, relative to each output's scale; None takes the bound of docs/precision.md.
+        precision: "float16" exports the model that `model.half()` makes, with float16 in and out.
+        max_error: what either may cost, relative to each output's scale; None takes the bound of docs/precision.md.
         lowering: recurrent layers as ONNX's own operators, as `Scan`, or for each kind what is faster on the target.
         target: where the file is to run; it is proved on the CPU whatever the target.
         tune: sizes such as `{"T": 1, "N": 1}` to time the forms at on this machine, which then decides.
@@ -79,19 +82,19 @@ def export_onnx(
         InputError: the model, signature, example, opset, sizes to tune for or folder does not fit.
     """
     check_opset(opset)
-    precision = choose_precision(quantize, max_error)
-    int8 = precision is not None
+    chosen = choose_precision(quantize, precision, max_error)
+    int8 = quantize is not None
     forms = forms_for(lowering, target, stateful=stateful, int8=int8)
     check_tuning(signature, tune, lowering)
-    given = unwrap(model)
-    model = as_python(given)
+    original, asked = _asked(Given(unwrap(model), signature, example, source), precision)
+    given, model = asked.model, as_python(asked.model)
     with (
         replacing(Path(out)) as folder,
         tempfile.TemporaryDirectory() as beside,
         evaluating(model) as notes,
         evaluating(given),
     ):
-        prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
+        prepared = prepare(replace(asked, model=model), seed=seed, progress=progress, original=original)
         if model is not given:
             check_same(given, model, prepared.tensors)
         notes.extend(_state_notes(prepared))
@@ -107,7 +110,7 @@ def export_onnx(
         graph = replace(graph, quantized={})  # for what follows needs their room
         choice = Choice(target, graph.forms, tuple(timings))
         artifact = Artifact(
-            "onnxruntime:cpu", "torch.export", opset, captured.bounds, None, graph.stream, choice, precision
+            "onnxruntime:cpu", "torch.export", opset, captured.bounds, None, graph.stream, choice, chosen
         )
         whole = Path(beside) / WHOLE if int8 and verify else None
         if whole is not None:
@@ -126,6 +129,8 @@ def export_torchscript(
     example: Example | None = None,
     verify: bool = True,
     method: Method = "auto",
+    precision: str | None = None,
+    max_error: float | None = None,
     seed: int = 0,
     source: Source | None = None,
     progress: Progress = silent,
@@ -137,9 +142,11 @@ def export_torchscript(
 
     The other arguments and the errors are those of `export_onnx`.
     """
-    model = unwrap(model)
+    chosen = choose_precision(None, precision, max_error)
+    original, asked = _asked(Given(unwrap(model), signature, example, source), precision)
+    model = asked.model
     with replacing(Path(out)) as folder, evaluating(model) as notes:
-        prepared = prepare(model, signature, example=example, source=source, seed=seed, progress=progress)
+        prepared = prepare(asked, seed=seed, progress=progress, original=original)
         notes.extend(_state_notes(prepared))
         progress("compile", 0, 1)
         compiled = compile_torchscript(model, prepared.tensors, method)
@@ -147,8 +154,16 @@ def export_torchscript(
         if compiled.not_scripted:
             notes.append(f"Traced, not scripted. {compiled.not_scripted}")
         notes += [f"Tracing fixed a decision that depends on values, at {place}." for place in compiled.fixed]
-        artifact = Artifact("torchscript", f"torch.jit.{compiled.method}", None, {}, None)
+        artifact = Artifact("torchscript", f"torch.jit.{compiled.method}", None, {}, None, precision=chosen)
         return assemble(prepared, folder, Path(out), TORCHSCRIPT, artifact, notes, verify)
+
+
+def _asked(given: Given, precision: str | None) -> tuple[Given | None, Given]:
+    """What was given, where something else is exported in its place, and what is exported."""
+    if precision is None:
+        return None, given
+    original = replace(given, model=as_python(given.model))
+    return original, lower(original)
 
 
 def _capture(prepared: Prepared, notes: list[str]) -> Captured:

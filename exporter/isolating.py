@@ -20,7 +20,7 @@ from .parity.chunks import Chunked, one_at_a_time, random_lengths
 from .parity.compare import Typical
 from .parity.reference import Oracle
 from .parity.shrink import Trial, shrink
-from .proof import open_whole
+from .proof import bound_of, open_whole
 from .runtimes import Launch, Session, open_session
 from .signature import Signature
 
@@ -102,7 +102,7 @@ def run_again(folder: Path, manifest: Manifest, failing: FailingCase, launch: La
             lambda T: lengths,
             failing.fed.after_reset,
         )
-    result = check_case(session, failing.item, failing.typical, artifact.bound)
+    result = check_case(session, failing.item, failing.typical, bound_of(artifact, launch))
     item, has_exact = failing.item, failing.item.reference is not None and failing.item.reference.exact is not None
     return Report(
         failing.artifact,
@@ -112,7 +112,7 @@ def run_again(folder: Path, manifest: Manifest, failing: FailingCase, launch: La
         item.case.seed,
         dict(item.case.sizes),
         [result],
-        bound=artifact.bound,
+        bound=bound_of(artifact, launch),
     )
 
 

@@ -28,12 +28,13 @@ from .signature import Signature, TensorSpec
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model came from, enough to build it again: what `load` was asked for."""
+    """Where a model came from, enough to build it again: what `load` was asked for, and "float16" if made that."""
 
     kind: Literal["builtin", "module", "file"]
     model: str
     arguments: Mapping[str, Any]
     seed: int
+    precision: Literal["float16"] | None = None
 
     @property
     def name(self) -> str:

@@ -50,8 +50,8 @@ class Artifact:
 
     @property
     def bound(self) -> float:
-        """What smaller weights may cost, relative to an output's scale; 0 where they are the model's own."""
-        return 0.0 if self.precision is None else self.precision.bound
+        """What parity allows for smaller weights, relative to an output's scale; 0 where they are the model's own."""
+        return 0.0 if self.precision is None else self.precision.allowance
 
     def to_json(self) -> dict[str, Any]:
         return {

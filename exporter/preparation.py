@@ -27,12 +27,23 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
+class Given:
+    """What is to be exported: a model, its inputs, real ones if there are any, and where the model came from."""
+
+    model: nn.Module
+    signature: Signature
+    example: Example | None
+    source: Source | None
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A model in evaluation mode, with what the stages of an export need.
 
     `traced` are the sizes it is captured at, `tensors` the inputs it is captured with, and `example` what the caller
     gave, from which the inputs of the test cases are then cut. `carries_state` says that the model keeps something from
-    call to call, in an attribute or buffer of its own.
+    call to call, in an attribute or buffer of its own. `original` is what was given in float32, where this is that in
+    float16.
     """
 
     model: nn.Module
@@ -44,6 +55,7 @@ class Prepared:
     seed: int
     progress: Progress
     carries_state: bool = False
+    original: Given | None = None
 
     @cached_property
     def weights(self) -> ModelWeights:
@@ -55,15 +67,7 @@ def silent(stage: str, done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
-def prepare(
-    model: nn.Module,
-    signature: Signature,
-    *,
-    example: Example | None,
-    source: Source | None,
-    seed: int,
-    progress: Progress,
-) -> Prepared:
+def prepare(given: Given, *, seed: int, progress: Progress, original: Given | None = None) -> Prepared:
     """Run the model, in evaluation mode, once on what it will be captured with, and name its outputs.
 
     Raises:
@@ -72,7 +76,8 @@ def prepare(
         CaptureError: the model returns something else than tensors.
     """
     progress("check", 0, 1)
-    arrays = None if example is None else _arrays(signature, example)
+    model, signature = given.model, given.signature
+    arrays = None if given.example is None else _arrays(signature, given.example)
     small = traced_sizes(signature, arrays)
     try:
         traced, tensors, (output, carries_state) = _run_at(model, signature, small, arrays, seed)
@@ -86,7 +91,7 @@ def prepare(
         except LoadError:
             raise refused from refused.__cause__
     named = name_outputs(model, output, signature)
-    return Prepared(model, named, traced, tensors, arrays, source, seed, progress, carries_state)
+    return Prepared(model, named, traced, tensors, arrays, given.source, seed, progress, carries_state, original)
 
 
 def _run_at(

@@ -68,18 +68,16 @@ _LSTM_CPU = Entry("native", "35 32 100 256 4: LSTM 42.7 ms, Scan 45.7 ms; 1000 1
 # Every form is proved in ONNX Runtime on the CPU, whatever its target.
 _FLOAT64 = Entry("scan", "ONNX Runtime has no float64 kernel of RNN, and those of GRU and LSTM raise")
 
-# A GPU runs one kernel per node and step of a Scan, whose loop stays on the CPU.
-_CUDA = Entry(
-    "native",
-    "Not run. cuDNN takes all steps in one call; a Scan on CUDA drives its body from the CPU at each step",
-)
+# NVIDIA H200, ONNX Runtime 1.31.1, float32, inputs and outputs in its memory. A GPU runs one kernel per node and step
+# of a Scan, whose loop stays on the CPU.
+_RNN_CUDA = Entry("native", "35 32 100 256 4: RNN 2.4 ms, Scan 3.7 ms; 1000 1 64 128 1: 10.7 ms, 20.4 ms")
 _RELU_CUDA = Entry(
-    "scan", "Not run. ONNX Runtime leaves an RNN with Relu to the CPU; MatMul, Gemm and Relu have CUDA kernels"
-)
-_LENGTHS_CUDA = Entry(
     "scan",
-    "Not run. The RNN kernel gives cuDNN no lengths, so a reverse direction would start in the padding",
+    "35 32 100 256 4: Scan 4.6 ms, RNN with Relu, which stays on the CPU, 8.8 ms; but 1000 1 64 128 1: 28 ms, 1.8 ms",
 )
+_RNN_CUDA_STEPS = Entry("scan", "1 1 100 256 4: Scan 0.155 ms, RNN 0.177 ms; 1 1 100 1024 2: 0.094 ms, 0.108 ms")
+_GRU_CUDA = Entry("native", "35 32 100 256 4: GRU 2.3 ms, Scan 9.8 ms; 1000 1 64 128 1: 10.9 ms, 68 ms")
+_LSTM_CUDA = Entry("native", "35 32 100 256 4: LSTM 2.3 ms, Scan 10.1 ms; 1000 1 64 128 1: 11.2 ms, 69 ms")
 
 _RNN_WEBGPU = Entry(
     "scan",
@@ -114,12 +112,11 @@ TABLE: Mapping[Target, Mapping[str, Entry]] = MappingProxyType(
     {
         "cpu": {"rnn_tanh": _RNN_CPU, "rnn_relu": _RNN_CPU, "gru": _GRU_CPU, "lstm": _LSTM_CPU, "float64": _FLOAT64},
         "cuda": {
-            "rnn_tanh": _CUDA,
+            "rnn_tanh": _RNN_CUDA,
             "rnn_relu": _RELU_CUDA,
-            "gru": _CUDA,
-            "lstm": _CUDA,
+            "gru": _GRU_CUDA,
+            "lstm": _LSTM_CUDA,
             "float64": _FLOAT64,
-            "lengths": _LENGTHS_CUDA,
         },
         "webgpu": {
             "rnn_tanh": _RNN_WEBGPU,
@@ -152,6 +149,7 @@ TABLE: Mapping[Target, Mapping[str, Entry]] = MappingProxyType(
 STEPPED: Mapping[Target, Mapping[str, Entry]] = MappingProxyType(
     {
         "cpu": {"rnn_tanh": _RNN_CPU_STEPS, "rnn_relu": _RNN_CPU_STEPS},
+        "cuda": {"rnn_tanh": _RNN_CUDA_STEPS},
         "web": {"rnn_tanh": _RNN_WEB_STEPS, "rnn_relu": _RNN_WEB_STEPS},
     }
 )

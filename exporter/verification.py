@@ -19,6 +19,7 @@ from .checkpoint import load_weights, read_weights
 from .errors import BundleError, InputError, first_line
 from .evaluation import evaluating
 from .failing_case import FailingCase, read_failing_case
+from .float16 import in_float16
 from .isolating import Drawing, find_layers, isolate, run_again
 from .loading import load_with, may_be_named
 from .locating import LayerValue, describe_first
@@ -258,9 +259,10 @@ def rebuild(folder: Path, manifest: Manifest, model: str | None) -> tuple[nn.Mod
         outputs=signature.outputs,
         seed=source["seed"],
     )
-    load_weights(loaded.model, folder / WEIGHTS)
+    built = in_float16(loaded.model) if source.get("precision") == "float16" else loaded.model
+    load_weights(built, folder / WEIGHTS)
     example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
-    return loaded.model, example
+    return built, example
 
 
 def _first_run(expected: Sequence[Expected]) -> Expected:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..targets import LOWERINGS, TARGETS, Lowering, Target
-from .options import bundle_folder, choice, model_options, output_options, parse_sizes
+from .options import bundle_folder, choice, model_options, output_options, parse_sizes, precision_options
 from .show import finish_export, progress
 
 
@@ -21,12 +21,7 @@ from .show import finish_export, progress
     help="Make the hidden states of recurrent layers inputs and outputs, so that a stream can be fed in chunks.",
 )
 @click.option("--quantize", type=click.Choice(["int8"]), help="Store weights as int8, with a scale per channel.")
-@click.option(
-    "--max-error",
-    type=float,
-    metavar="E",
-    help="The largest error that --quantize may cause, relative to each output's scale.  [default: 0.09]",
-)
+@precision_options
 @click.option(
     "--lowering",
     type=click.Choice(LOWERINGS),
@@ -54,6 +49,7 @@ def onnx(
     opset: int,
     stateful: bool,
     quantize: str | None,
+    precision: str | None,
     max_error: float | None,
     lowering: Lowering,
     target: Target,
@@ -77,6 +73,7 @@ def onnx(
             opset=opset,
             stateful=stateful,
             quantize=quantize,
+            precision=precision,
             max_error=max_error,
             lowering=lowering,
             target=target,

@@ -96,6 +96,13 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def precision_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What weights are turned into, and what that may cost."""
+    for option in reversed(_PRECISION_OPTIONS):
+        command = option(command)
+    return command
+
+
 _MODEL_OPTIONS: Sequence[Decorator] = (
     click.option(
         "--model",
@@ -154,3 +161,19 @@ def choice(arguments: dict[str, Any]) -> ModelChoice:
     """Take the options of `model_options` that build a model out of a command's arguments."""
     names = ("model", "settings", "weights", "weights_key", "inputs", "outputs", "states", "seed")
     return ModelChoice(**{name: arguments.pop(name) for name in names})
+
+
+_PRECISION_OPTIONS: Sequence[Decorator] = (
+    click.option(
+        "--precision",
+        type=click.Choice(["float16", "bfloat16"]),
+        help="Export the model in float16, with float16 in and out. (bfloat16 is refused, with the reason.)",
+    ),
+    click.option(
+        "--max-error",
+        type=float,
+        metavar="E",
+        help="The largest error that smaller weights may cause, relative to each output's scale.  "
+        "[default: 0.09 for int8, 0.02 for float16]",
+    ),
+)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import bundle_folder, choice, model_options, output_options
+from .options import bundle_folder, choice, model_options, output_options, precision_options
 from .show import finish_export, progress
 
 if TYPE_CHECKING:
@@ -23,9 +23,18 @@ if TYPE_CHECKING:
     show_default=True,
     help="auto scripts, and traces what TorchScript cannot compile.",
 )
+@precision_options
 @output_options
 def torchscript(
-    out: Path | None, no_verify: bool, method: Method, as_json: bool, quiet: bool, debug: bool, **arguments: Any
+    out: Path | None,
+    no_verify: bool,
+    method: Method,
+    precision: str | None,
+    max_error: float | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+    **arguments: Any,
 ) -> None:
     """Export a model to frozen TorchScript, and prove it.
 
@@ -42,6 +51,8 @@ def torchscript(
             bundle_folder(out, loaded.source),
             verify=not no_verify,
             method=method,
+            precision=precision,
+            max_error=max_error,
             seed=model.seed,
             source=loaded.source,
             progress=advance,

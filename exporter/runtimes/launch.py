@@ -20,5 +20,10 @@ class Launch:
     strict: bool = False
 
     @property
+    def tf32(self) -> bool:
+        """Whether CUDA's products of float32 may be computed in TensorFloat-32; only if it is asked for."""
+        return self.options.get("use_tf32") == "1"
+
+    @property
     def plain(self) -> bool:
         return self == Launch()

@@ -24,7 +24,7 @@ from rnn_export.finishing import finish
 from rnn_export.lowering import translate
 from rnn_export.onnx_file import write_onnx
 from rnn_export.parity import Case, Expected, check, expect
-from rnn_export.preparation import prepare, silent
+from rnn_export.preparation import Given, prepare, silent
 from rnn_export.runtimes import open_session
 from rnn_export.targets import FORMS, Form, forms_for
 from torch import Tensor, nn
@@ -89,7 +89,7 @@ def cases(packed: bool) -> list[Case]:
 def right_in(forms: Sequence[Form], model: nn.Module, signature: Signature, tried: list[Case], out: Path) -> list[Any]:
     """The graphs of a model in these forms, captured once and each proved at few and small sizes."""
     with evaluating(model):
-        prepared = prepare(model, signature, example=None, source=None, seed=0, progress=silent)
+        prepared = prepare(Given(model, signature, None, None), seed=0, progress=silent)
         translated = translate(capture(model, prepared.signature, prepared.tensors), prepared.signature)
         expected = expect(model, prepared.signature, tried)
     return [_right_in(form, translated, prepared.signature, expected, out / f"{form}.onnx") for form in forms]

@@ -16,7 +16,7 @@ import pytest
 import torch
 from rnn_export import Signature, export_onnx, load, verify
 from rnn_export.models import VARIANTS
-from rnn_export.parity.compare import FACTOR, FLOOR
+from rnn_export.parity.compare import FACTOR, FLOOR, TF32_BOUND
 from rnn_export.runtimes import Launch, open_session
 from rnn_export.runtimes.devices import nvidia_device
 from rnn_export.runtimes.placement import Ran
@@ -41,6 +41,25 @@ ALL = pytest.mark.parametrize(("kind", "layers", "bidirectional"), LAYERS)
 @ALL
 def test_float32(kind: str, layers: int, bidirectional: bool, tmp_path: Path, record_property: Record) -> None:
     report = verified(RUNTIME, "cuda", (kind, layers, bidirectional), tmp_path / "out", record_property)
+    assert report.passed, report.failure
+    assert heavy_elsewhere(report) == []
+
+
+@ALL
+def test_with_tf32(kind: str, layers: int, bidirectional: bool, tmp_path: Path, record_property: Record) -> None:
+    launch = Launch({"use_tf32": "1"})
+    architecture = (kind, layers, bidirectional)
+    report = verified(RUNTIME, "cuda", architecture, tmp_path / "out", record_property, launch=launch)
+    assert report.passed, report.failure
+    assert report.bound == TF32_BOUND
+
+
+@pytest.mark.parametrize("name", ["hetero", "scratch", "single", "classifier", "tagger", "initial_state"])
+def test_float16(name: str, tmp_path: Path) -> None:
+    loaded = load(name, seed=0)
+    out = tmp_path / "out"
+    export_onnx(loaded.model, loaded.signature, out, target="cuda", source=loaded.source, precision="float16")
+    (report,) = verify(out, seed=0, runtime=RUNTIME).reports
     assert report.passed, report.failure
     assert heavy_elsewhere(report) == []
 

@@ -16,7 +16,7 @@ from rnn_export.errors import first_line
 from rnn_export.evaluation import evaluating
 from rnn_export.onnx_file import read_onnx
 from rnn_export.parity import Report, check, expect, make_cases
-from rnn_export.preparation import Prepared, prepare, silent
+from rnn_export.preparation import Given, Prepared, prepare, silent
 from rnn_export.quiet import quiet
 from rnn_export.runtimes import open_session
 from torch import nn
@@ -71,14 +71,8 @@ WAYS: Mapping[str, Way] = MappingProxyType({"ours": ours, "dynamo": dynamo, "dep
 def _stock(module: nn.Module, model: Model, path: Path, export: Callable[[Prepared, Path], object]) -> Result:
     with evaluating(module):
         try:
-            prepared = prepare(
-                module,
-                Signature(model.inputs),
-                example=model.make_example(),
-                source=None,
-                seed=SEED,
-                progress=silent,
-            )
+            given = Given(module, Signature(model.inputs), model.make_example(), None)
+            prepared = prepare(given, seed=SEED, progress=silent)
         except (CaptureError, RnnExportError) as error:
             return Result("refused", f"not tried: {first_line(error)}")
         try:

@@ -15,7 +15,7 @@ from rnn_export import Signature, load
 from rnn_export.capture import capture
 from rnn_export.lowering import lower, translate
 from rnn_export.passes.simplify import simplify
-from rnn_export.preparation import prepare, silent
+from rnn_export.preparation import Given, prepare, silent
 from rnn_export.targets import forms_for
 from torch import Tensor, nn
 
@@ -129,7 +129,7 @@ CASES = {
 
 def _plain(model: nn.Module, signature: Signature) -> tuple[ir.Model, Signature]:
     """The graph before hoisting."""
-    prepared = prepare(model, signature, example=None, source=None, seed=0, progress=silent)
+    prepared = prepare(Given(model, signature, None, None), seed=0, progress=silent)
     translated = translate(capture(model, prepared.signature, prepared.tensors), prepared.signature)
     graph = lower(translated, forms_for("scan", "cpu", stateful=False)).model
     simplify(graph)
