@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-cuda lint types wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-cuda test-packages lint types wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -36,6 +36,17 @@ test-openvino-ep: build/onnxruntime-openvino/.ready
 test-cuda: RUNTIME := PYTHONPATH=tests:build/onnxruntime-gpu
 test-cuda: $(READY) $(if $(shell command -v nvidia-smi),build/onnxruntime-gpu/.ready)
 	$(TEST_ENV) $(RUNTIME) $(BIN)/python -m pytest -rs tests/providers/test_cuda.py $(PYTEST_ARGS)
+
+# Recurrent layers in the runtimes of other packages; OpenVINO, which is large, lies apart from .venv.
+test-packages: RUNTIME := PYTHONPATH=tests:build/openvino
+test-packages: build/openvino/.ready
+	$(RUNTIME) $(BIN)/rnn-export doctor onnx.reference openvino tract
+	$(TEST_ENV) $(RUNTIME) $(BIN)/python -m pytest -n 2 tests/runtimes/test_programs.py tests/providers/test_packages.py $(PYTEST_ARGS)
+
+build/openvino/.ready: $(READY) constraints.txt
+	rm -rf $(@D)
+	$(PIP) install --no-deps --target $(@D) -c constraints.txt openvino
+	touch $@
 
 build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	rm -rf $(@D)
