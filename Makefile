@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-cuda cuda-forms lint types wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-cuda cuda-forms lint types wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -41,6 +41,17 @@ test-cuda: $(READY) $(if $(shell command -v nvidia-smi),build/onnxruntime-gpu/.r
 cuda-forms: RUNTIME := PYTHONPATH=build/onnxruntime-gpu
 cuda-forms: build/onnxruntime-gpu/.ready
 	$(RUNTIME) $(BIN)/python benchmarks/cuda_forms.py
+
+# Recurrent layers in the runtimes of other packages; OpenVINO, which is large, lies apart from .venv.
+test-packages: RUNTIME := PYTHONPATH=tests:build/openvino
+test-packages: build/openvino/.ready
+	$(RUNTIME) $(BIN)/rnn-export doctor onnx.reference openvino tract
+	$(TEST_ENV) $(RUNTIME) $(BIN)/python -m pytest -n 2 tests/runtimes/test_programs.py tests/providers/test_packages.py $(PYTEST_ARGS)
+
+build/openvino/.ready: $(READY) constraints.txt
+	rm -rf $(@D)
+	$(PIP) install --no-deps --target $(@D) -c constraints.txt openvino
+	touch $@
 
 build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	rm -rf $(@D)

@@ -17,6 +17,7 @@ from typing import Any
 from .errors import first_line
 from .runtimes import RUNTIMES
 from .runtimes.devices import nvidia_device
+from .runtimes.programs import PACKAGES
 from .runtimes.providers import PROVIDERS, short_name
 
 _SECONDS = 60
@@ -81,6 +82,9 @@ def _diagnose(runtime: str, library: Path | None, version: str, installed: Seque
     get = provider.get if provider else ""
     if kind == "torchscript" and not find_spec("torch"):
         return Diagnosis(runtime, False, why="PyTorch is not installed.", get="pip install torch")
+    if runtime in PACKAGES and not PACKAGES[runtime].version:
+        package = PACKAGES[runtime]
+        return Diagnosis(runtime, False, why=f"{package.name} is not installed.", get=package.get)
     if kind == "onnxruntime" and not find_spec("onnxruntime"):
         return Diagnosis(runtime, False, why="ONNX Runtime is not installed.", get=get)
     if provider and version and library is None and runtime not in installed:

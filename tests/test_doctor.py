@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import onnx
 import onnxruntime
 import pytest
 from rnn_export import doctor
 from rnn_export.doctor import diagnose
 from rnn_export.runtimes import RUNTIMES
+from rnn_export.runtimes.programs import PACKAGES, Package
 
 
 def test_what_is_there_has_run() -> None:
@@ -42,6 +44,15 @@ def test_packages_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (cpu.there, cpu.why, cpu.get) == (False, "ONNX Runtime is not installed.", "pip install onnxruntime")
     assert cuda.why == "ONNX Runtime is not installed."
     assert (torchscript.why, torchscript.get) == ("PyTorch is not installed.", "pip install torch")
+
+
+def test_runtimes_that_are_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    tract, reference = diagnose(["tract", "onnx.reference"])
+    assert (tract.there, tract.version, tract.why) == (True, PACKAGES["tract"].version, "")
+    assert (reference.there, reference.version, bool(reference.device)) == (True, onnx.__version__, True)
+    monkeypatch.setattr(Package, "version", "")
+    (tract,) = diagnose(["tract"])
+    assert (tract.there, tract.why, tract.get) == (False, "tract is not installed.", "pip install tract")
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ _LONG = (1_000, 10_000)
 @click.option(
     "--runtime",
     metavar="RUNTIME",
-    help="Where to run it: onnxruntime:cpu, onnxruntime:cuda or another execution provider, or torchscript; "
+    help="Where to run it: onnxruntime:cpu, onnxruntime:cuda or another execution provider, torchscript, "
+    "openvino, tract or onnx.reference; "
     "`rnn-export doctor` lists them.  [default: where the export proved it]",
 )
 @click.option("--allow-fallback", is_flag=True, help="Accept nodes on another execution provider than the runtime's.")

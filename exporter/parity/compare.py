@@ -112,7 +112,7 @@ def judge(
     untouched = np.where(touched.where, eager, got)
     reference = None if exact is None else np.where(touched.where, eager, exact)
     rest = _judge_all(output, untouched, eager, reference, own, typical, bound)
-    excused = f"ONNX Runtime's {touched.kernel} kernel treats NaN otherwise than PyTorch; check inputs for it first"
+    excused = f"The runtime's {touched.kernel} kernel treats NaN otherwise than PyTorch; check inputs for it first"
     return replace(rest, excused=excused) if rest.passed else result
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import InputError, UnavailableError, did_you_mean
 from .launch import Launch
 from .placement import Placement
+from .programs import PACKAGES
 from .providers import PROVIDERS
 from .session import Session
 
@@ -14,7 +15,7 @@ __all__ = ["RUNTIMES", "Launch", "Placement", "Session", "open_session", "runs"]
 
 _ONNX_RUNTIME = "onnxruntime:"
 
-RUNTIMES: tuple[str, ...] = (*(f"{_ONNX_RUNTIME}{name}" for name in PROVIDERS), "torchscript")
+RUNTIMES: tuple[str, ...] = (*(f"{_ONNX_RUNTIME}{name}" for name in PROVIDERS), "torchscript", *PACKAGES)
 
 
 def open_session(runtime: str, artifact: Path, outputs: tuple[str, ...], launch: Launch | None = None) -> Session:
@@ -43,6 +44,10 @@ def open_session(runtime: str, artifact: Path, outputs: tuple[str, ...], launch:
         )
     if not launch.plain:
         raise InputError(f"{runtime} has no execution providers. Leave out what is said of one.")
+    if runtime in PACKAGES:
+        from .package import open_package
+
+        return open_package(runtime, artifact)
     from .torchscript import open_torchscript
 
     return open_torchscript(artifact, outputs)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import TensorProto
 
 from ..errors import BundleError, InputError, PlacementError, UnavailableError, did_you_mean, first_line
-from ..onnx_file import all_nodes, read_onnx
+from ..onnx_file import read_onnx
 from .launch import Launch
+from .operators import operator_kinds, treats_nan_otherwise
 from .placement import Placement
 from .plugins import devices, load_installed, load_library
 from .profile import Profile
@@ -26,7 +26,6 @@ Array = NDArray[np.generic]
 
 _FATAL = 4
 _PLACE = re.compile(r"^\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
-_WHOLE = (TensorProto.INT32, TensorProto.INT64)
 
 # Kernels of ONNX Runtime's CPU provider that treat NaN otherwise than PyTorch: found by the parity run on 1.32, and
 # kept true by a test. The recurrent ones clamp it to a number inside, the others pass over it. Its RNN with tanh, and
@@ -37,15 +36,13 @@ _HIDES_NAN = ("GRU", "LSTM", "RNN with Relu", "ReduceMax", "ReduceMin", "ArgMax"
 _MAY_HIDE_NAN = {"WebGpuExecutionProvider": "WebGPU"}
 # Kernels of other providers, beside those above, that hide it: found by `make test-openvino-ep`.
 _HIDES_NAN_THERE = {"OpenVINOExecutionProvider": ("Relu",)}
-# These quantize a whole batch by one scale, which a single NaN or infinity spoils.
-_SPREADS_NAN = ("DynamicQuantizeLSTM", "DynamicQuantizeLinear")
 
 
 class OnnxRuntimeSession:
     """A session on an execution provider; its first run is done twice, to see which nodes the second ran where."""
 
     def __init__(self, artifact: Path, provider: Provider, launch: Launch) -> None:
-        kinds = operator_kinds(artifact)
+        kinds = operator_kinds(read_onnx(artifact, weights=False).graph)
         options = _session_options(launch)
         self._profile: Profile | None = Profile(options)
         self._session = _start(artifact, provider, launch, options)
@@ -55,9 +52,8 @@ class OnnxRuntimeSession:
         self._provider = provider
         self._placement = Placement(provider.full_name, ort.__version__)
         self._outputs = [output.name for output in self._session.get_outputs()]
-        hiding = (*_SPREADS_NAN, *_HIDES_NAN, *_HIDES_NAN_THERE.get(provider.full_name, ()))
-        known = next((kind for kind in hiding if kind in kinds), "")
-        self._spreads_nan = not kinds.isdisjoint(_SPREADS_NAN)
+        hiding = (*_HIDES_NAN, *_HIDES_NAN_THERE.get(provider.full_name, ()))
+        known, self._spreads_nan = treats_nan_otherwise(kinds, hiding)
         self._hides_nan = _MAY_HIDE_NAN.get(provider.full_name, known)
 
     @property
@@ -219,27 +215,6 @@ def _reason(message: str) -> str:
     """What went wrong, without the place in ONNX Runtime's source that its own messages begin with."""
     line = first_line(RuntimeError(message)).rpartition(" was false. ")[2]
     return _PLACE.sub("", line).rstrip(". ")
-
-
-def operator_kinds(artifact: Path) -> set[str]:
-    """The operators in a file, those in loop bodies too; "RNN with Relu" and "RNN with Tanh" are told apart.
-
-    What is done to whole numbers, such as the largest of the lengths, is left out where it meets no NaN.
-    """
-    graph = read_onnx(artifact, weights=False).graph
-    whole = {value.name for value in (*graph.input, *graph.value_info) if value.type.tensor_type.elem_type in _WHOLE}
-    kinds = set()
-    for node in all_nodes(graph):
-        if node.op_type in _HIDES_NAN and node.input[0] in whole:
-            continue
-        activations = [
-            text.decode()
-            for attribute in node.attribute
-            if attribute.name == "activations"
-            for text in attribute.strings
-        ]
-        kinds.add(f"RNN with {activations[0] if activations else 'Tanh'}" if node.op_type == "RNN" else node.op_type)
-    return kinds
 
 
 def _no_kernel(artifact: Path, what: str) -> UnavailableError:

@@ -100,6 +100,19 @@ def test_what_cannot_be_asked_for(cli: Cli, bundle: str, arguments: list[str], s
     assert said in result.stderr
 
 
+def test_a_runtime_in_a_process_of_its_own(cli: Cli) -> None:
+    sizes = ["--set=input_size=3", "--set=hidden_size=4"]
+    assert cli("onnx", "--model", "single", *sizes, "--target", "portable", "--quiet").exit_code == 0
+    result = cli("verify", "artifacts/single", "--runtime", "tract")
+    assert result.exit_code == 0, result.output
+    assert "model.onnx on cpu 0." in result.stdout
+    assert "It has no execution providers." in result.stdout
+    assert cli("onnx", "--model", "single", *sizes, "--lowering", "native", "--quiet").exit_code == 0
+    refused = cli("verify", "artifacts/single", "--runtime", "tract")
+    assert refused.exit_code == 2
+    assert "does not load model.onnx: its process ended with SIGABRT" in " ".join(refused.stderr.split())
+
+
 def test_doctor(cli: Cli) -> None:
     result = cli("doctor", "onnxruntime:cpu", "torchscript")
     assert result.exit_code == 0, result.output

@@ -1,0 +1,21 @@
+"""OpenVINO's own Python API as a program, on its CPU device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import openvino
+
+from .contract import Run, main
+
+# float32 as the reference has it: on some processors OpenVINO would take bfloat16.
+_PROPERTIES = {"INFERENCE_PRECISION_HINT": "f32"}
+
+
+def load(model: Path) -> Run:
+    compiled = openvino.Core().compile_model(str(model), "CPU", _PROPERTIES)
+    return lambda arrays: list(compiled(arrays).values())
+
+
+if __name__ == "__main__":
+    main(load)
