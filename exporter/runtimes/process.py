@@ -167,6 +167,7 @@ class _Server:
         timer.start()
         line = self._process.stdout.readline()
         timer.cancel()
+        timer.join()  # its thread would keep this object, and with it the process, alive a little longer
         if line:
             return line.rstrip("\n")
         code = self._process.wait()
