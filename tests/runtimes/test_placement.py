@@ -118,4 +118,3 @@ def test_what_a_session_tells_of_its_first_run(tmp_path: Path) -> None:
     assert {node.provider for node in nodes.values()} == {CPU}
     assert (nodes["Scan"].runs, nodes["Tanh"].runs) == (1, 5)
     assert sum(node.share for node in session.placement().nodes) == pytest.approx(1)
-    assert nodes["Scan"].share < 1 / 2
