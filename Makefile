@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-cuda lint types wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-cuda client-node test-node lint types wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -36,6 +36,22 @@ test-openvino-ep: build/onnxruntime-openvino/.ready
 test-cuda: RUNTIME := PYTHONPATH=tests:build/onnxruntime-gpu
 test-cuda: $(READY) $(if $(shell command -v nvidia-smi),build/onnxruntime-gpu/.ready)
 	$(TEST_ENV) $(RUNTIME) $(BIN)/python -m pytest -rs tests/providers/test_cuda.py $(PYTEST_ARGS)
+
+# What runs a bundle in Node; see clients/README.md.
+client-node: clients/node/dist/.ready
+
+clients/%/node_modules/.ready: clients/%/package.json clients/%/package-lock.json
+	cd clients/$* && npm ci --ignore-scripts || { \
+	    echo "The packages of clients/$* cannot be installed. Make npm and a registry available to it." >&2; exit 2; }
+	touch $@
+
+clients/node/dist/.ready: clients/node/node_modules/.ready $(wildcard clients/node/*.* clients/javascript/*)
+	rm -rf $(@D)
+	cd clients/node && npm run --silent build
+	touch $@
+
+test-node: $(READY) client-node browser
+	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m pytest tests/clients/test_node.py $(PYTEST_ARGS)
 
 build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	rm -rf $(@D)
@@ -104,4 +120,4 @@ $(READY): pyproject.toml constraints.txt tests/integration/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info clients/*/node_modules clients/*/dist clients/*/build
