@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-cuda client-node test-node lint types wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-cuda client-node test-node client-web test-web lint types wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -52,6 +52,24 @@ clients/node/dist/.ready: clients/node/node_modules/.ready $(wildcard clients/no
 
 test-node: $(READY) client-node browser
 	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m pytest tests/clients/test_node.py $(PYTEST_ARGS)
+
+# A page that runs a bundle in the browser, in clients/web/dist; its example is a small model.
+client-web: clients/web/dist/.ready
+
+clients/web/public/example/manifest.json: $(READY)
+	rm -rf build/example && mkdir -p $(@D)
+	$(BIN)/rnn-export onnx --model hetero --set input_size=8 --set hidden_sizes=16,12,24 --out build/example --quiet
+	cp build/example/model.onnx build/example/cases.safetensors build/example/manifest.json $(@D)
+
+clients/web/dist/.ready: clients/web/node_modules/.ready clients/web/public/example/manifest.json \
+    $(wildcard clients/web/*.* clients/web/panels/* clients/javascript/*)
+	cd clients/web && npm run --silent build
+	touch $@
+
+test-web: $(READY) client-web browser
+	rm -rf build/clients
+	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m clients.exported build/clients
+	cd clients/web && BUNDLES=../../build/clients npm test $(NODE_TEST_ARGS)
 
 build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	rm -rf $(@D)
@@ -120,4 +138,4 @@ $(READY): pyproject.toml constraints.txt tests/integration/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info clients/*/node_modules clients/*/dist clients/*/build
+	rm -rf $(VENV) build dist *.egg-info clients/*/node_modules clients/*/dist clients/*/build clients/web/public

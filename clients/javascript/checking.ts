@@ -39,7 +39,8 @@ export interface CaseResult {
  */
 export async function readCases(bundle: Bundle): Promise<Case[]> {
   const tensors = await bundle.readTensors();
-  if (bundle.manifest.cases.length === 0) throw new InputError(`${bundle.source.name} holds no cases. Nothing can be checked.`);
+  if (bundle.manifest.cases.length === 0)
+    throw new InputError(`${bundle.source.name} holds no cases. Nothing can be checked.`);
   return bundle.manifest.cases.map((stored) => readCase(bundle, stored, tensors));
 }
 
@@ -47,7 +48,9 @@ function readCase({ source, manifest, artifact }: Bundle, stored: StoredCase, te
   const part = (kind: "inputs" | "outputs" | "reference", name: string): Tensor => {
     const found = tensors.get(`${stored.name}/${kind}/${name}`);
     if (found) return found;
-    throw new InputError(`${source.name}/${CASES} does not hold ${stored.name}/${kind}/${name}. Export the model again.`);
+    throw new InputError(
+      `${source.name}/${CASES} does not hold ${stored.name}/${kind}/${name}. Export the model again.`,
+    );
   };
   const outputs = [...manifest.outputs.keys()];
   const exact = outputs.every((name) => tensors.has(`${stored.name}/reference/${name}`));

@@ -69,7 +69,8 @@ function judgeValues(output: string, tensor: Tensor, expected: Expected): Output
   }
   const limit = limitOf(expected, Math.max(largest, expected.typical.scale));
   const where = position(at, tensor.shape);
-  const reason = error <= limit ? "" : `is off by ${error.toPrecision(3)} at ${where}, ${times(error / limit)} the limit`;
+  const reason =
+    error <= limit ? "" : `is off by ${error.toPrecision(3)} at ${where}, ${times(error / limit)} the limit`;
   return { output, error, limit, reason };
 }
 

@@ -109,7 +109,9 @@ function input(value: unknown, at: string): Input {
 /** From a description such as `float32[T*N, 3]`. */
 function output(value: unknown, at: string): Spec {
   const [, name, dims] = /^(\w+)\[(.*)\]$/.exec(text(value, at)) ?? [];
-  const shape = dims ? dims.split(", ").map((each) => (each === "?" ? null : /^\d+$/.test(each) ? Number(each) : each)) : [];
+  const shape = dims
+    ? dims.split(", ").map((each) => (each === "?" ? null : /^\d+$/.test(each) ? Number(each) : each))
+    : [];
   return { dtype: dtype(name, at), shape };
 }
 
@@ -169,7 +171,8 @@ function typical(value: unknown, at: string): Typical {
 }
 
 function dim(value: unknown, at: string): number | string {
-  if (typeof value === "string" || (Number.isSafeInteger(value) && (value as number) >= 0)) return value as number | string;
+  if (typeof value === "string" || (Number.isSafeInteger(value) && (value as number) >= 0))
+    return value as number | string;
   throw new Malformed(`${at} is not a size`);
 }
 

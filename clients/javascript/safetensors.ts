@@ -69,8 +69,7 @@ function tensor(name: string, entry: unknown, data: Uint8Array, bad: (reason: st
 export function writeTensors(tensors: ReadonlyMap<string, Tensor>): Uint8Array {
   // Those with large elements first: so each lies at a multiple of its element's size.
   const ordered = [...tensors].sort(
-    ([a, one], [b, other]) =>
-      other.data.BYTES_PER_ELEMENT - one.data.BYTES_PER_ELEMENT || (a < b ? -1 : Number(a > b)),
+    ([a, one], [b, other]) => other.data.BYTES_PER_ELEMENT - one.data.BYTES_PER_ELEMENT || (a < b ? -1 : Number(a > b)),
   );
   const header: Record<string, unknown> = Object.create(null);
   let end = 0;

@@ -20,6 +20,9 @@ interface Declared {
   readonly shape: readonly Dim[];
 }
 
+/** What ONNX Runtime has to say, it also throws. */
+const QUIET = { logSeverityLevel: 4 } as const;
+
 export class Session {
   /** By name. */
   readonly inputs: ReadonlyMap<string, Declared>;
@@ -50,7 +53,7 @@ export class Session {
       const tensor = fitting(name, declared, tensors.get(name));
       feeds[name] = new this.ort.Tensor(tensor.dtype, tensor.data as never, tensor.shape);
     }
-    const results = await this.session.run(feeds);
+    const results = await this.session.run(feeds, QUIET);
     return new Map(this.session.outputNames.map((name) => [name, fromOrt(name, results[name]!)]));
   }
 
@@ -66,7 +69,7 @@ export class Session {
  * @throws Error ONNX Runtime does not open it there at all.
  */
 export async function openSession(ort: OnnxRuntime, model: Model, provider: string, cpu: string): Promise<Session> {
-  const options: InferenceSession.SessionOptions = { executionProviders: [provider], logSeverityLevel: 4 };
+  const options: InferenceSession.SessionOptions = { executionProviders: [provider], ...QUIET };
   if (provider === cpu) return new Session(ort, await create(ort, model, options), true);
   try {
     const strictly = { ...options, extra: { session: { disable_cpu_ep_fallback: "1" } } };
@@ -108,5 +111,7 @@ function viewOf({ buffer, byteOffset, length }: Uint16Array): [ArrayBuffer, numb
 
 /** Why a model cannot be opened on a provider, in one sentence. */
 export function notOpened(file: string, runtime: string, provider: string, error: unknown): InputError {
-  return new InputError(`${file} cannot be opened in ${runtime} on ${provider}: ${firstLine(error).replace(/\.$/, "")}.`);
+  return new InputError(
+    `${file} cannot be opened in ${runtime} on ${provider}: ${firstLine(error).replace(/\.$/, "")}.`,
+  );
 }

@@ -89,9 +89,12 @@ function sizesOf(specs: ReadonlyMap<string, Spec>, inputs: Tensors): Map<string,
     const tensor = inputs.get(name);
     const wanted = describe(dtype, shape);
     if (!tensor) throw new InputError(`Input '${name}' is missing; the model takes ${wanted}.`);
-    const fits = shape.length === tensor.shape.length && shape.every((dim, axis) => agrees(dim, tensor.shape[axis]!, sizes));
+    const fits =
+      shape.length === tensor.shape.length && shape.every((dim, axis) => agrees(dim, tensor.shape[axis]!, sizes));
     if (!fits) {
-      throw new InputError(`Input '${name}' is ${describe(tensor.dtype, tensor.shape)}, and the model takes ${wanted}.`);
+      throw new InputError(
+        `Input '${name}' is ${describe(tensor.dtype, tensor.shape)}, and the model takes ${wanted}.`,
+      );
     }
   }
   return sizes;
@@ -115,7 +118,11 @@ function initialStates(spec: StreamSpec, sizes: Sizes): Map<string, Tensor> {
 
 /** One value for all elements; or the elements of a state whose dynamic sizes are 1, the same for every sequence. */
 function initial(name: string, { dtype, shape, reset }: State, sizes: Sizes): Tensor {
-  let state = fromNumbers(dtype, shape.map((dim) => (typeof dim === "number" ? dim : 1)), reset);
+  let state = fromNumbers(
+    dtype,
+    shape.map((dim) => (typeof dim === "number" ? dim : 1)),
+    reset,
+  );
   shape.forEach((dim, axis) => {
     const size = typeof dim === "string" ? multiply(name, dim, sizes) : 1;
     if (size !== 1) state = join(Array<Tensor>(size).fill(state), axis, product(state.shape.slice(0, axis)));
@@ -128,7 +135,8 @@ function multiply(name: string, dim: string, sizes: Sizes): number {
   return product(
     dim.split("*").map((factor) => {
       const size = /^\d+$/.test(factor) ? Number(factor) : sizes.get(factor);
-      if (size === undefined) throw new InputError(`State '${name}' depends on the size ${factor}, which is not given.`);
+      if (size === undefined)
+        throw new InputError(`State '${name}' depends on the size ${factor}, which is not given.`);
       return size;
     }),
   );

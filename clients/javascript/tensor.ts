@@ -76,7 +76,10 @@ function cutAxis(tensor: Tensor, axis: number, start: number, end: number): Tens
 /** Tensors joined along an axis, of which `outer` blocks each are interleaved: as many as come before the joined size. */
 export function join(parts: readonly Tensor[], axis: number, outer: number): Tensor {
   const first = parts[0]!;
-  const shape = first.shape.with(axis, parts.reduce((sum, part) => sum + part.shape[axis]!, 0));
+  const shape = first.shape.with(
+    axis,
+    parts.reduce((sum, part) => sum + part.shape[axis]!, 0),
+  );
   const data = new ARRAYS[first.dtype](product(shape));
   let to = 0;
   for (let block = 0; block < outer; block++) {

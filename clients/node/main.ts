@@ -101,7 +101,13 @@ function row({ name, error, limit, verdict, reason }: CaseResult, width: number)
   return `${name.padEnd(width)}  ${shown} ${most} ${verdict}${reason && `  ${reason}`}`;
 }
 
-async function runCases(path: string, casesPath: string, out: string, provider: string, chunk: number | null): Promise<void> {
+async function runCases(
+  path: string,
+  casesPath: string,
+  out: string,
+  provider: string,
+  chunk: number | null,
+): Promise<void> {
   const cases = readTensors(await readBytes(casesPath), casesPath);
   const manifest = await manifestBeside(path);
   const session = await openFile(path, provider);

@@ -7,7 +7,6 @@ import { Session, notOpened, openSession } from "../javascript/session.js";
 export const RUNTIME = `onnxruntime-node ${ort.env.versions.node}`;
 export const CPU = "cpu";
 
-// What ONNX Runtime has to say, it also throws.
 ort.env.logLevel = "fatal";
 
 /**
