@@ -20,7 +20,12 @@ export class Stream {
     this.current = initialStates(spec, sizes);
   }
 
-  /** Feed a chunk of any number of time steps; returns the model's outputs, those of states among them. */
+  /**
+   * Feed a chunk of any number of time steps; await it before the next.
+   *
+   * @returns The model's outputs, those of states among them.
+   * @throws InputError A tensor is missing or does not fit; the states are then as they were.
+   */
   async run(inputs: Tensors): Promise<Map<string, Tensor>> {
     const outputs = await this.session.run(new Map([...inputs, ...this.current]));
     this.current = new Map([...this.spec.states].map(([name, { output }]) => [name, outputs.get(output)!]));
@@ -118,11 +123,8 @@ function initialStates(spec: StreamSpec, sizes: Sizes): Map<string, Tensor> {
 
 /** One value for all elements; or the elements of a state whose dynamic sizes are 1, the same for every sequence. */
 function initial(name: string, { dtype, shape, reset }: State, sizes: Sizes): Tensor {
-  let state = fromNumbers(
-    dtype,
-    shape.map((dim) => (typeof dim === "number" ? dim : 1)),
-    reset,
-  );
+  const least = shape.map((dim) => (typeof dim === "number" ? dim : 1));
+  let state = fromNumbers(dtype, least, reset.length === 1 ? Array(product(least)).fill(reset[0]) : reset);
   shape.forEach((dim, axis) => {
     const size = typeof dim === "string" ? multiply(name, dim, sizes) : 1;
     if (size !== 1) state = join(Array<Tensor>(size).fill(state), axis, product(state.shape.slice(0, axis)));
@@ -135,9 +137,8 @@ function multiply(name: string, dim: string, sizes: Sizes): number {
   return product(
     dim.split("*").map((factor) => {
       const size = /^\d+$/.test(factor) ? Number(factor) : sizes.get(factor);
-      if (size === undefined)
-        throw new InputError(`State '${name}' depends on the size ${factor}, which is not given.`);
-      return size;
+      if (size !== undefined) return size;
+      throw new InputError(`State '${name}' depends on the size ${factor}, which is not given.`);
     }),
   );
 }

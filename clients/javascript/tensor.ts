@@ -1,5 +1,7 @@
 /** Tensors as files and runtimes hold them: a dtype, a shape, and a typed array in row-major order. */
 
+import { InputError } from "./errors.js";
+
 export type Dtype = "float16" | "float32" | "float64" | "int32" | "int64" | "bool";
 export type Data = Uint16Array | Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
 type ArrayType = { new (length: number): Data; new (buffer: ArrayBuffer): Data; readonly BYTES_PER_ELEMENT: number };
@@ -46,13 +48,19 @@ export function numbers(tensor: Tensor): Float64Array {
   return Float64Array.from(tensor.data as Exclude<Data, BigInt64Array>);
 }
 
-/** A tensor of a dtype from numbers, each rounded to the nearest. */
+/**
+ * A tensor of a dtype from numbers, each rounded to the nearest.
+ *
+ * @throws InputError There are not as many as the shape has elements.
+ */
 export function fromNumbers(dtype: Dtype, shape: readonly number[], values: readonly number[]): Tensor {
   const data = new ARRAYS[dtype](product(shape));
-  for (let i = 0; i < data.length; i++) {
-    const value = values[i % values.length]!;
-    data[i] = dtype === "int64" ? BigInt(value) : dtype === "float16" ? float16Bits(value) : value;
+  if (values.length !== data.length) {
+    throw new InputError(`${describe(dtype, shape)} has ${data.length} elements, not ${values.length}. Give as many.`);
   }
+  values.forEach((value, i) => {
+    data[i] = dtype === "int64" ? BigInt(value) : dtype === "float16" ? float16Bits(value) : value;
+  });
   return { dtype, shape, data };
 }
 

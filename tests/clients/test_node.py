@@ -215,6 +215,10 @@ def drop_a_case(bundle: Path) -> None:
     renew_hash(bundle, "cases.safetensors")
 
 
+def shorten_reset(bundle: Path) -> None:
+    edit(bundle, lambda data: data["artifacts"]["model.onnx"]["stream"]["states"]["rnn.h0"].update(reset=[0, 1]))
+
+
 def no_cases(bundle: Path) -> None:
     edit(bundle, lambda data: data.update(cases=[]))
 
@@ -272,6 +276,13 @@ def test_bad_arguments(arguments: list[str], message: str, bundle: Path) -> None
     refused(run(*(each.format(bundle=bundle) for each in arguments)), message)
 
 
+def test_a_reset_value_of_another_size(bundles: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(bundles / "learned_stateful", tmp_path / "learned"))
+    shorten_reset(bundle)
+    done = run(bundle / "model.onnx", bundle / "cases.safetensors", tmp_path / "out")
+    refused(done, "Case ordinary-T1-N1: float32[1, 1, 4] has 4 elements, not 2. Give as many.")
+
+
 def refused(done: Run, message: str) -> None:
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stdout == ""
@@ -300,6 +311,29 @@ def test_webgpu(bundles: Path) -> None:
         done = run("--check", bundles / name, "--provider", "webgpu", on=swiftshader)
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.endswith(f" on webgpu, {where}\n")
+
+
+def test_float16_is_that_of_numpy() -> None:
+    """Rounding to even, numbers too small for a power of two, and too large for float16."""
+    exact = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    exact = exact[np.isfinite(exact)].astype(np.float64)
+    halfway = (exact[1:] + exact[:-1]) / 2
+    random = np.random.default_rng(0).standard_normal(1000) * 10.0 ** np.arange(-10, 10).repeat(50)
+    values = np.concatenate([exact, halfway, np.nextafter(halfway, 1), random, [65519.99, 65520.0, -1e9]])
+    program = f"""
+        import {{ fromNumbers, numbers }} from "{NODE}/dist/node/index.js";
+        import {{ readFileSync }} from "node:fs";
+        const values = JSON.parse(readFileSync(0));
+        const tensor = fromNumbers("float16", [values.length], values);
+        console.log(JSON.stringify([[...tensor.data], [...numbers(tensor)].map(String)]));
+    """
+    command = ["node", "--input-type=module", "--eval", program]
+    done = subprocess.run(command, input=json.dumps(values.tolist()), capture_output=True, text=True, check=True)
+    bits, read = json.loads(done.stdout)
+    with np.errstate(over="ignore"):
+        expected = values.astype(np.float16)
+    assert bits == expected.view(np.uint16).tolist()
+    assert [float(number) for number in read] == expected.tolist()
 
 
 def test_the_examples_of_the_readme(bundles: Path, tmp_path: Path) -> None:
