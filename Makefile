@@ -8,13 +8,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-cuda cuda-forms lint types wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-cuda cuda-forms client-node test-node client-web test-web lint types wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
 
 test: $(READY)
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --ignore=tests/clients/test_node.py $(PYTEST_ARGS)
 
 # Debian's Chromium shows the report page in a test, and carries the software Vulkan driver that WebGPU runs on.
 browser:
@@ -52,6 +52,40 @@ build/openvino/.ready: $(READY) constraints.txt
 	rm -rf $(@D)
 	$(PIP) install --no-deps --target $(@D) -c constraints.txt openvino
 	touch $@
+
+# What runs a bundle in Node; see clients/README.md.
+client-node: clients/node/dist/.ready
+
+clients/%/node_modules/.ready: clients/%/package.json clients/%/package-lock.json
+	cd clients/$* && npm ci --ignore-scripts || { \
+	    echo "The packages of clients/$* cannot be installed. Make npm and a registry available to it." >&2; exit 2; }
+	touch $@
+
+clients/node/dist/.ready: clients/node/node_modules/.ready $(wildcard clients/node/*.* clients/javascript/*)
+	rm -rf $(@D)
+	cd clients/node && npm run --silent build
+	touch $@
+
+test-node: $(READY) client-node browser
+	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m pytest tests/clients/test_node.py $(PYTEST_ARGS)
+
+# A page that runs a bundle in the browser, in clients/web/dist; its example is a small model.
+client-web: clients/web/dist/.ready
+
+clients/web/public/example/manifest.json: $(READY)
+	rm -rf build/example && mkdir -p $(@D)
+	$(BIN)/rnn-export onnx --model hetero --set input_size=8 --set hidden_sizes=16,12,24 --out build/example --quiet
+	cp build/example/model.onnx build/example/cases.safetensors build/example/manifest.json $(@D)
+
+clients/web/dist/.ready: clients/web/node_modules/.ready clients/web/public/example/manifest.json \
+    $(wildcard clients/web/*.* clients/web/panels/* clients/javascript/*)
+	cd clients/web && npm run --silent build
+	touch $@
+
+test-web: $(READY) client-web browser
+	rm -rf build/clients
+	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m clients.exported build/clients
+	cd clients/web && BUNDLES=../../build/clients npm test $(NODE_TEST_ARGS)
 
 build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	rm -rf $(@D)
@@ -120,4 +154,4 @@ $(READY): pyproject.toml constraints.txt tests/integration/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info clients/*/node_modules clients/*/dist clients/*/build clients/web/public

@@ -24,6 +24,9 @@ def main(command: list[str]) -> None:
                 "apt-get install -y chromium; or set VK_ICD_FILENAMES to the driver of a GPU."
             )
         environment["VK_ICD_FILENAMES"] = found[0]
+        # Beside the driver lies a Vulkan loader, for systems without one.
+        paths = [os.path.dirname(found[0]), environment.get("LD_LIBRARY_PATH", "")]
+        environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, paths))
     # The Vulkan loader complains on every start where this is not set.
     environment.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
     os.execvpe(command[0], command, environment)

@@ -1,0 +1,101 @@
+/** The stored cases of a bundle: what they hold, and judging what a runtime makes of one. */
+
+import { Bundle, CASES } from "./bundle.js";
+import { Expected, OutputResult, judge, share } from "./compare.js";
+import { InputError, firstLine } from "./errors.js";
+import type { StoredCase } from "./manifest.js";
+import type { Tensor } from "./tensor.js";
+
+type Tensors = ReadonlyMap<string, Tensor>;
+
+const NOTHING_TYPICAL = { scale: 0, error: 0 };
+
+/** A stored case with its inputs and what its outputs should be. */
+export interface Case {
+  readonly name: string;
+  readonly inputs: Tensors;
+  readonly outputs: ReadonlyMap<string, Expected>;
+  /** Whether the bound of int8 weights does not hold for it; an error beyond it is shown and not judged. */
+  readonly unbounded: boolean;
+}
+
+/** KNOWN: right, but for what int8 weights make of saturating values. */
+export type Verdict = "PASS" | "FAIL" | "KNOWN";
+
+/** A case, run. `error` and `limit` are those of the output that is nearest to its limit, or furthest beyond. */
+export interface CaseResult {
+  readonly name: string;
+  readonly verdict: Verdict;
+  readonly error: number;
+  readonly limit: number;
+  readonly reason: string;
+  readonly milliseconds: number;
+}
+
+/**
+ * All stored cases.
+ *
+ * @throws InputError There is none, or the file was changed or does not hold what the manifest says.
+ */
+export async function readCases(bundle: Bundle): Promise<Case[]> {
+  const tensors = await bundle.readTensors();
+  if (bundle.manifest.cases.length === 0)
+    throw new InputError(`${bundle.source.name} holds no cases. Nothing can be checked.`);
+  return bundle.manifest.cases.map((stored) => readCase(bundle, stored, tensors));
+}
+
+function readCase({ source, manifest, artifact }: Bundle, stored: StoredCase, tensors: Tensors): Case {
+  const part = (kind: "inputs" | "outputs" | "reference", name: string): Tensor => {
+    const found = tensors.get(`${stored.name}/${kind}/${name}`);
+    if (found) return found;
+    throw new InputError(
+      `${source.name}/${CASES} does not hold ${stored.name}/${kind}/${name}. Export the model again.`,
+    );
+  };
+  const outputs = [...manifest.outputs.keys()];
+  const exact = outputs.every((name) => tensors.has(`${stored.name}/reference/${name}`));
+  const expected = (name: string): Expected => ({
+    eager: part("outputs", name),
+    exact: exact ? part("reference", name) : null,
+    own: stored.ownError.get(name) ?? 0,
+    typical: manifest.typical.get(name) ?? NOTHING_TYPICAL,
+    bound: artifact.bound,
+  });
+  return {
+    name: stored.name,
+    inputs: new Map([...manifest.inputs.keys()].map((name) => [name, part("inputs", name)])),
+    outputs: new Map(outputs.map((name) => [name, expected(name)])),
+    unbounded: artifact.weights === "int8" && stored.values === "saturating",
+  };
+}
+
+/** Run a case and judge every output; what the runtime raises is a failure of the case. */
+export async function checkCase(item: Case, run: (inputs: Tensors) => Promise<Tensors>): Promise<CaseResult> {
+  const began = performance.now();
+  let got: Tensors;
+  try {
+    got = await run(item.inputs);
+  } catch (error) {
+    const reason = `the runtime raised: ${firstLine(error)}`;
+    return { name: item.name, verdict: "FAIL", error: Infinity, limit: 0, reason, milliseconds: NaN };
+  }
+  const milliseconds = performance.now() - began;
+  const results = [...item.outputs].map(([name, expected]) => judge(name, got.get(name), expected));
+  return { name: item.name, milliseconds, ...verdict(results, item.unbounded) };
+}
+
+function verdict(
+  results: readonly OutputResult[],
+  unbounded: boolean,
+): Pick<CaseResult, "verdict" | "error" | "limit" | "reason"> {
+  const { error, limit } = results.reduce((worst, each) => (share(each) > share(worst) ? each : worst));
+  const failed = results.filter(({ reason }) => reason);
+  const wrong = failed.find((each) => !unbounded || each.limit === 0);
+  const shown = wrong ?? failed[0];
+  return {
+    verdict: wrong ? "FAIL" : shown ? "KNOWN" : "PASS",
+    error,
+    limit,
+    reason: shown ? `${shown.output} ${shown.reason}` : "",
+  };
+}

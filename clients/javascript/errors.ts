@@ -1,0 +1,10 @@
+/** What a caller gave that is wrong or not there: one or two sentences, without a stack trace for the reader. */
+export class InputError extends Error {
+  override readonly name = "InputError";
+}
+
+/** The first line of whatever was thrown, without the place in ONNX Runtime's sources where that begins. */
+export function firstLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return (text.split("\n")[0] ?? "").replace(/^\/\S+:\d+ .* was false\. /, "").trim();
+}

@@ -1,0 +1,201 @@
+/** Feeding a model in chunks: states are carried from one to the next, and outputs are joined along time. */
+
+import { InputError } from "./errors.js";
+import type { Dim, Manifest, Spec, State, StreamSpec } from "./manifest.js";
+import type { Session } from "./session.js";
+import { Tensor, cut, describe, fromNumbers, isFloating, join, numbers, product } from "./tensor.js";
+
+type Tensors = ReadonlyMap<string, Tensor>;
+type Sizes = ReadonlyMap<string, number>;
+
+/** A stream at its beginning, for given sizes of the dynamic dimensions but for the time. */
+export class Stream {
+  private current: Tensors;
+
+  constructor(
+    private readonly session: Session,
+    private readonly spec: StreamSpec,
+    private readonly sizes: Sizes,
+  ) {
+    this.current = initialStates(spec, sizes);
+  }
+
+  /**
+   * Feed a chunk of any number of time steps; await it before the next.
+   *
+   * @returns The model's outputs, those of states among them.
+   * @throws InputError A tensor is missing or does not fit; the states are then as they were.
+   */
+  async run(inputs: Tensors): Promise<Map<string, Tensor>> {
+    const outputs = await this.session.run(new Map([...inputs, ...this.current]));
+    this.current = new Map([...this.spec.states].map(([name, { output }]) => [name, outputs.get(output)!]));
+    return outputs;
+  }
+
+  /** The states by their inputs' names; assign what was read to go back there. */
+  get states(): Tensors {
+    return this.current;
+  }
+
+  set states(values: Tensors) {
+    for (const [name, state] of this.current) {
+      const given = values.get(name);
+      if (given?.dtype !== state.dtype || given.shape.join() !== state.shape.join()) {
+        const is = given ? describe(given.dtype, given.shape) : "missing";
+        throw new InputError(`State '${name}' is ${is}, not ${describe(state.dtype, state.shape)}. Give it so.`);
+      }
+    }
+    this.current = new Map([...this.current.keys()].map((name) => [name, values.get(name)!]));
+  }
+
+  reset(): void {
+    this.current = initialStates(this.spec, this.sizes);
+  }
+}
+
+/**
+ * Run a whole sequence, from the states' reset values or from those among the inputs.
+ *
+ * @param chunk As many time steps are fed at once; null for all.
+ * @throws InputError A tensor is missing or does not fit, or the model has no states to carry.
+ */
+export async function runWhole(
+  session: Session,
+  manifest: Manifest | null,
+  spec: StreamSpec | null,
+  inputs: Tensors,
+  chunk: number | null,
+): Promise<Map<string, Tensor>> {
+  if (!spec || !manifest) {
+    if (chunk === null) return session.run(inputs);
+    throw new InputError("The model has no states to carry, so it cannot be fed in chunks. Export it with --stateful.");
+  }
+  const sizes = sizesOf(manifest.inputs, inputs);
+  const whole = (): Promise<Map<string, Tensor>> => begin(session, spec, sizes, inputs).run(inputs);
+  const T = sizes.get(spec.time) ?? 0;
+  if (chunk === null || chunk >= T) return whole();
+  const stream = begin(session, spec, sizes, inputs);
+  const parts: Map<string, Tensor>[] = [];
+  for (let start = 0; start < T; start += chunk) {
+    parts.push(await stream.run(steps(manifest, spec, inputs, start, start + chunk)));
+  }
+  const joined = new Map<string, Tensor>();
+  for (const name of parts[0]!.keys()) {
+    const pieces = parts.map((part) => part.get(name)!);
+    joined.set(name, await joinAlongTime(name, pieces, manifest.outputs.get(name), spec.time, sizes, whole));
+  }
+  return joined;
+}
+
+/** The sizes of the dynamic dimensions, read from the inputs' shapes. */
+function sizesOf(specs: ReadonlyMap<string, Spec>, inputs: Tensors): Map<string, number> {
+  const sizes = new Map<string, number>();
+  for (const [name, { dtype, shape }] of specs) {
+    const tensor = inputs.get(name);
+    const wanted = describe(dtype, shape);
+    if (!tensor) throw new InputError(`Input '${name}' is missing; the model takes ${wanted}.`);
+    const fits =
+      shape.length === tensor.shape.length && shape.every((dim, axis) => agrees(dim, tensor.shape[axis]!, sizes));
+    if (!fits) {
+      throw new InputError(
+        `Input '${name}' is ${describe(tensor.dtype, tensor.shape)}, and the model takes ${wanted}.`,
+      );
+    }
+  }
+  return sizes;
+}
+
+function agrees(dim: Dim, size: number, sizes: Map<string, number>): boolean {
+  if (typeof dim !== "string") return dim === null || dim === size;
+  if (!sizes.has(dim)) sizes.set(dim, size);
+  return sizes.get(dim) === size;
+}
+
+function begin(session: Session, spec: StreamSpec, sizes: Sizes, inputs: Tensors): Stream {
+  const stream = new Stream(session, spec, sizes);
+  stream.states = new Map([...stream.states].map(([name, state]) => [name, inputs.get(name) ?? state]));
+  return stream;
+}
+
+function initialStates(spec: StreamSpec, sizes: Sizes): Map<string, Tensor> {
+  return new Map([...spec.states].map(([name, state]) => [name, initial(name, state, sizes)]));
+}
+
+/** One value for all elements; or the elements of a state whose dynamic sizes are 1, the same for every sequence. */
+function initial(name: string, { dtype, shape, reset }: State, sizes: Sizes): Tensor {
+  const least = shape.map((dim) => (typeof dim === "number" ? dim : 1));
+  let state = fromNumbers(dtype, least, reset.length === 1 ? Array(product(least)).fill(reset[0]) : reset);
+  shape.forEach((dim, axis) => {
+    const size = typeof dim === "string" ? multiply(name, dim, sizes) : 1;
+    if (size !== 1) state = join(Array<Tensor>(size).fill(state), axis, product(state.shape.slice(0, axis)));
+  });
+  return state;
+}
+
+/** The size that a product such as `6*N` stands for. */
+function multiply(name: string, dim: string, sizes: Sizes): number {
+  return product(
+    dim.split("*").map((factor) => {
+      const size = /^\d+$/.test(factor) ? Number(factor) : sizes.get(factor);
+      if (size !== undefined) return size;
+      throw new InputError(`State '${name}' depends on the size ${factor}, which is not given.`);
+    }),
+  );
+}
+
+function steps(manifest: Manifest, spec: StreamSpec, inputs: Tensors, start: number, end: number): Tensors {
+  const part = new Map<string, Tensor>();
+  for (const [name, { shape }] of manifest.inputs) {
+    const axes = shape.flatMap((dim, axis) => (dim === spec.time ? [axis] : []));
+    if (!spec.states.has(name)) part.set(name, cut(inputs.get(name)!, axes, start, end));
+  }
+  return part;
+}
+
+/**
+ * An output with the time along it is joined; one without is that of the last chunk.
+ *
+ * In `T*N` the steps or the sequences come first, which the shape does not tell: one pass does.
+ */
+async function joinAlongTime(
+  name: string,
+  parts: readonly Tensor[],
+  spec: Spec | undefined,
+  time: string,
+  sizes: Sizes,
+  whole: () => Promise<Tensors>,
+): Promise<Tensor> {
+  const axis = spec ? timeAxis(spec.shape, time) : -1;
+  if (!spec || axis < 0) return parts.at(-1)!;
+  const before = product(parts[0]!.shape.slice(0, axis));
+  const outer = [...outerSizes(spec.shape[axis]!, time, sizes)];
+  const candidates = outer.map((size) => join(parts, axis, before * size));
+  if (candidates.length === 1) return candidates[0]!;
+  const reference = (await whole()).get(name)!;
+  const distances = candidates.map((candidate) => distance(candidate, reference));
+  return candidates[distances.indexOf(Math.min(...distances))]!;
+}
+
+/** The first axis with the time in its size, else the first whose size nothing explains. */
+function timeAxis(shape: readonly Dim[], time: string): number {
+  const known = shape.findIndex((dim) => typeof dim === "string" && dim.split("*").includes(time));
+  return known >= 0 ? known : shape.indexOf(null);
+}
+
+/** How many blocks of steps there may be in a product with the time: the product of some of its other factors. */
+function outerSizes(dim: Dim, time: string, sizes: Sizes): Set<number> {
+  const others = typeof dim === "string" ? dim.split("*").filter((factor) => factor !== time) : [];
+  return others.reduce(
+    (outer, factor) => new Set([...outer].flatMap((size) => [size, size * sizes.get(factor)!])),
+    new Set([1]),
+  );
+}
+
+/** The largest difference of finite elements; integers count by how many differ. */
+function distance(one: Tensor, other: Tensor): number {
+  const [a, b] = [numbers(one), numbers(other)];
+  const differences = a.map((value, i) => Math.abs(value - b[i]!)).filter(Number.isFinite);
+  return isFloating(one.dtype)
+    ? differences.reduce((largest, value) => Math.max(largest, value), 0)
+    : differences.filter((value) => value !== 0).length;
+}

@@ -1,0 +1,165 @@
+/** The command: runs a model on cases, or checks a bundle with the cases in it. */
+
+import { rename, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { MANIFEST } from "../javascript/bundle.js";
+import type { CaseResult } from "../javascript/checking.js";
+import { InputError, firstLine } from "../javascript/errors.js";
+import { Manifest, readManifest } from "../javascript/manifest.js";
+import { readTensors, writeTensors } from "../javascript/safetensors.js";
+import type { Session } from "../javascript/session.js";
+import { runWhole } from "../javascript/stream.js";
+import type { Tensor } from "../javascript/tensor.js";
+import { readBytes } from "./folder.js";
+import { openBundle } from "./index.js";
+import { CPU, RUNTIME, openFile } from "./runtime.js";
+
+const VERSION = "0.1.0";
+const HELP = `Usage: client.mjs MODEL CASES.safetensors OUT.safetensors [OPTIONS]
+       client.mjs --check BUNDLE [OPTIONS]
+
+Runs a model that rnn-export wrote, in ONNX Runtime for Node.
+
+  MODEL CASES OUT    Run the model on tensors <case>/inputs/<input>, and write <case>/outputs/<output>.
+  --check BUNDLE     Replay the bundle's own cases and compare them with what PyTorch computed.
+
+  --provider NAME    cpu (default), webgpu or cuda.
+  --chunk K          Feed K time steps at a time, and carry the states. The model must have been exported --stateful.
+  --version          Show the versions of this program and of ONNX Runtime.
+  --help             Show this text.
+
+Exit codes: 0 right, 1 a case failed, 2 something that was given is wrong or not there.
+`;
+
+/** @returns The exit code. */
+export async function main(commandLine: readonly string[]): Promise<number> {
+  try {
+    return await run(parse(commandLine));
+  } catch (error) {
+    process.stderr.write(`Error: ${firstLine(error)}\n`);
+    return 2;
+  }
+}
+
+const OPTIONS = {
+  check: { type: "string" },
+  provider: { type: "string", default: CPU },
+  chunk: { type: "string" },
+  version: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+type Arguments = ReturnType<typeof parse>;
+
+function parse(args: readonly string[]) {
+  const { values, positionals } = split(args);
+  if (values.chunk !== undefined && !/^[1-9]\d{0,8}$/.test(values.chunk)) {
+    throw new InputError(`--chunk is ${values.chunk}. Give a whole number, 1 or more.`);
+  }
+  return { ...values, chunk: values.chunk === undefined ? null : Number(values.chunk), positionals };
+}
+
+function split(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS });
+  } catch (error) {
+    throw new InputError(`${firstLine(error).split(". ")[0]}. See --help.`);
+  }
+}
+
+async function run({ check, provider, chunk, version, help, positionals }: Arguments): Promise<number> {
+  if (help) process.stdout.write(HELP);
+  else if (version) process.stdout.write(`rnn-export-node ${VERSION}, ${RUNTIME}\n`);
+  else if (check !== undefined && positionals.length === 0) return checkBundle(check, provider, chunk);
+  else if (check === undefined && positionals.length === 3) {
+    const [model, cases, out] = positionals as [string, string, string];
+    await runCases(model, cases, out, provider, chunk);
+  } else throw new InputError("Give MODEL CASES OUT, or --check BUNDLE. See --help.");
+  return 0;
+}
+
+async function checkBundle(path: string, provider: string, chunk: number | null): Promise<number> {
+  const model = await openBundle(path, provider);
+  const width = Math.max(...model.bundle.manifest.cases.map(({ name }) => name.length));
+  let failed = 0;
+  let count = 0;
+  for await (const result of model.check(chunk)) {
+    process.stdout.write(`${row(result, width)}\n`);
+    count += 1;
+    failed += Number(result.verdict === "FAIL");
+  }
+  const where = provider === CPU ? "" : model.strict ? ", every node there" : ", some nodes on the CPU";
+  const verdict = failed ? `FAIL  ${failed} of ${count} cases failed` : `PASS  ${count} cases`;
+  process.stdout.write(`${verdict} in ${RUNTIME} on ${provider}${where}\n`);
+  return failed ? 1 : 0;
+}
+
+function row({ name, error, limit, verdict, reason }: CaseResult, width: number): string {
+  const [shown, most] = [error, limit].map((value) => value.toExponential(2).padEnd(9));
+  return `${name.padEnd(width)}  ${shown} ${most} ${verdict}${reason && `  ${reason}`}`;
+}
+
+async function runCases(
+  path: string,
+  casesPath: string,
+  out: string,
+  provider: string,
+  chunk: number | null,
+): Promise<void> {
+  const cases = readTensors(await readBytes(casesPath), casesPath);
+  const manifest = await manifestBeside(path);
+  const session = await openFile(path, provider);
+  const outputs = new Map<string, Tensor>();
+  for (const [name, inputs] of byCase(cases, casesPath)) {
+    for (const [output, tensor] of await runCase(name, session, manifest, basename(path), inputs, chunk)) {
+      outputs.set(`${name}/outputs/${output}`, tensor);
+    }
+  }
+  await writeWhole(out, writeTensors(outputs));
+}
+
+/** Of a model with states a manifest says how they are carried; a model without a manifest has none. */
+async function manifestBeside(path: string): Promise<Manifest | null> {
+  const beside = join(dirname(path), MANIFEST);
+  return existsSync(beside) ? readManifest(await readBytes(beside), beside) : null;
+}
+
+function byCase(tensors: ReadonlyMap<string, Tensor>, file: string): Map<string, Map<string, Tensor>> {
+  const cases = new Map<string, Map<string, Tensor>>();
+  for (const [key, tensor] of tensors) {
+    const [, name, input] = /^([^/]*)\/inputs\/(.*)$/s.exec(key) ?? [];
+    if (name === undefined || input === undefined) continue;
+    cases.set(name, (cases.get(name) ?? new Map<string, Tensor>()).set(input, tensor));
+  }
+  if (cases.size === 0) throw new InputError(`${file} holds no tensor named <case>/inputs/<input>.`);
+  return cases;
+}
+
+async function runCase(
+  name: string,
+  session: Session,
+  manifest: Manifest | null,
+  file: string,
+  inputs: ReadonlyMap<string, Tensor>,
+  chunk: number | null,
+): Promise<Map<string, Tensor>> {
+  try {
+    return await runWhole(session, manifest, manifest?.artifacts.get(file)?.stream ?? null, inputs, chunk);
+  } catch (error) {
+    throw new InputError(`Case ${name}: ${firstLine(error)}`);
+  }
+}
+
+/** Written beside its place and renamed, so that there is all of it or nothing. */
+async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
+  const partial = `${path}.${process.pid}.partial`;
+  try {
+    await writeFile(partial, bytes);
+    await rename(partial, path);
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw new InputError(`${path} cannot be written (${firstLine(error)}).`);
+  }
+}

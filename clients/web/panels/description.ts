@@ -1,0 +1,57 @@
+/** What is in a bundle: its signature, and how it was proved. */
+
+import type { Bundle } from "../../javascript/bundle.js";
+import type { Artifact, Input, Spec, State } from "../../javascript/manifest.js";
+import { describe } from "../../javascript/tensor.js";
+import { make, section, table } from "../dom.js";
+
+export function description(bundle: Bundle): HTMLElement {
+  const { manifest, artifact } = bundle;
+  const inputs = [...manifest.inputs].map(([name, input]) => [name, "input", spell(input), values(input)]);
+  const outputs = [...manifest.outputs].map(([name, output]) => [name, "output", spell(output), ""]);
+  const parts = [
+    table("Signature", ["Name", "Kind", "Type", "Values"], [...inputs, ...outputs]),
+    ...(artifact.stream ? [states(artifact.stream.states)] : []),
+    facts([...proof(artifact), ...origin(artifact), versions(manifest.versions)]),
+  ];
+  return section("bundle", manifest.name, ...parts);
+}
+
+function states(specs: ReadonlyMap<string, State>): HTMLElement {
+  const rows = [...specs].map(([name, state]) => [name, state.output, spell(state), reset(state)]);
+  return table("States", ["Before a chunk", "After it", "Type", "At first"], rows);
+}
+
+function proof({ proof, weights, bound }: Artifact): string[][] {
+  if (!proof) return [["Proved", "not when it was exported"]];
+  const share = `the largest error was ${(100 * proof.share).toFixed(0)}% of its limit`;
+  const verdict = `${proof.passed ? "PASS" : "FAIL"}, ${proof.cases} cases in ${proof.runtime}; ${share}`;
+  const standard = proof.reference === "float64" ? "PyTorch's own error against float64" : "a fixed tolerance";
+  const smaller = weights ? [["Weights", `${weights}, which may cost ${bound} of an output's scale`]] : [];
+  return [["Proved", verdict], ["Limits", standard], ...smaller];
+}
+
+function origin({ madeBy, opset }: Artifact): string[][] {
+  return [["Exported by", opset === null ? madeBy : `${madeBy}, ONNX opset ${opset}`]];
+}
+
+function versions(found: ReadonlyMap<string, string>): string[] {
+  return ["Versions", [...found].map(([name, version]) => `${name} ${version}`).join(", ")];
+}
+
+function facts(rows: readonly (readonly string[])[]): HTMLElement {
+  const pairs = rows.map(([term = "", value = ""]) => make("div", {}, make("dt", {}, term), make("dd", {}, value)));
+  return make("dl", {}, ...pairs);
+}
+
+function spell({ dtype, shape }: Spec): string {
+  return describe(dtype, shape);
+}
+
+function values({ range }: Input): string {
+  return range ? range.join(" to ") : "any";
+}
+
+function reset({ reset: values }: State): string {
+  return values.length === 1 ? String(values[0]) : `${values.length} learned numbers`;
+}

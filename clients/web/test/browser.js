@@ -1,0 +1,26 @@
+/** The built page in Debian's chromium, with WebGPU in software. */
+
+import { chromium } from "playwright-core";
+import { preview } from "vite";
+
+const WEBGPU = [
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--enable-features=Vulkan",
+  "--use-vulkan=swiftshader",
+];
+
+/**
+ * @param {{ webgpu?: boolean }} [options]
+ * @returns {Promise<{ browser: import("playwright-core").Browser, url: string, close: () => Promise<void> }>}
+ */
+export async function start({ webgpu = true } = {}) {
+  const server = await preview({ logLevel: "silent", preview: { port: 0, host: "127.0.0.1" } });
+  const args = ["--no-sandbox", ...(webgpu ? WEBGPU : [])];
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
+  const close = async () => {
+    await browser.close();
+    await server.close();
+  };
+  return { browser, url: server.resolvedUrls.local[0], close };
+}

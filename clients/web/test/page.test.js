@@ -1,0 +1,329 @@
+/** The page, as a user has it. Bundles lie in the folder that BUNDLES names; `make test-web` writes them. */
+
+import assert from "node:assert/strict";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { after, before, test } from "node:test";
+import { start } from "./browser.js";
+
+const BUNDLES = resolve(process.env.BUNDLES ?? assert.fail("BUNDLES names no folder; run make test-web"));
+// ONNX Runtime for browsers lacks operators in float64, and WebGPU in software lacks float16.
+const RIGHT = readdirSync(BUNDLES).filter((name) => !["wrong", "double", "half"].includes(name));
+const STRICT = "strict: every node runs there";
+const NOT_STRICT = "not strict: some nodes run on the CPU";
+const SHOTS = join(import.meta.dirname, "../build");
+
+/** @type {Awaited<ReturnType<typeof start>>} */
+let site;
+/** @type {string} */
+let folder;
+
+before(async () => {
+  site = await start();
+  folder = mkdtempSync(join(tmpdir(), "bundles-"));
+  mkdirSync(SHOTS, { recursive: true });
+});
+after(async () => {
+  await site.close();
+  rmSync(folder, { recursive: true });
+});
+
+/** A fresh page; anything that it logs as an error or throws fails the test. */
+async function open(t, options = {}) {
+  const page = await site.browser.newPage(options);
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  await page.goto(site.url);
+  t.after(async () => {
+    await page.close();
+    assert.deepEqual(errors, []);
+  });
+  return page;
+}
+
+async function choose(page, path) {
+  await page.setInputFiles("#folder", path);
+}
+
+async function replay(page, chunk = "") {
+  if (chunk) await page.getByLabel("Time steps at once").fill(chunk);
+  await page.getByRole("button", { name: "Replay the cases" }).click();
+  await page.locator("#webgpu:not([aria-busy])").waitFor({ timeout: 120_000 });
+}
+
+/** What a backend's part of the page says: its verdict, where it ran, its cases, and what is said about these. */
+async function results(page, provider) {
+  const card = page.locator(`#${provider}`);
+  const rows = await card.locator("tbody tr:has(th)").all();
+  return {
+    verdict: await card.locator("h3 strong").innerText(),
+    where: await card.locator("> p").innerText(),
+    rows: await Promise.all(rows.map((row) => row.locator("th, td").allInnerTexts())),
+    notes: await card.locator("tr.note").allInnerTexts(),
+  };
+}
+
+function cases(path) {
+  return JSON.parse(readFileSync(join(path, "manifest.json"), "utf8")).cases.map(({ name }) => name);
+}
+
+/** A copy of a bundle, to be spoiled. */
+function copy(name, as) {
+  const path = join(folder, as);
+  cpSync(join(BUNDLES, name), path, { recursive: true });
+  return path;
+}
+
+async function passes(page, path) {
+  for (const provider of ["wasm", "webgpu"]) {
+    const { verdict, rows } = await results(page, provider);
+    assert.equal(verdict, "PASS", provider);
+    assert.deepEqual(
+      rows.map(([name]) => name),
+      cases(path),
+    );
+    for (const [, error, limit, time, judged] of rows) {
+      assert.match(error, /^\d\.\de[+-]\d+$/);
+      assert.match(time, /^[\d.]+ ms$/);
+      assert.ok(judged === "PASS" ? Number(error) <= Number(limit) : judged === "KNOWN");
+    }
+  }
+}
+
+test("the example is opened, described and replayed", async (t) => {
+  const page = await open(t);
+  await page.getByRole("button", { name: "Open the example" }).click();
+  const description = page.getByRole("region", { name: "hetero", exact: true });
+  await description.waitFor();
+  const text = await description.innerText();
+  for (const part of [
+    "float32[T, N, ",
+    "logits",
+    "PASS, 20 cases in onnxruntime:cpu",
+    "PyTorch's own error against float64",
+  ]) {
+    assert.ok(text.includes(part), part);
+  }
+  await replay(page);
+  await passes(page, join(import.meta.dirname, "../public/example"));
+  assert.match(
+    (await results(page, "wasm")).where,
+    /^onnxruntime-web \S+ on the CPU, one thread, strict: every node runs there\./,
+  );
+  assert.ok((await results(page, "webgpu")).where.includes(NOT_STRICT));
+  assert.match(
+    await page.locator("#sizes").innerText(),
+    /^This page's own code is \d+ kB; ONNX Runtime's, .* \d+\.\d MB\.$/,
+  );
+});
+
+for (const name of RIGHT) {
+  test(`${name} passes on both backends`, async (t) => {
+    const page = await open(t);
+    await choose(page, join(BUNDLES, name));
+    await page.locator("#replay").waitFor();
+    await replay(page);
+    await passes(page, join(BUNDLES, name));
+    const { where } = await results(page, "webgpu");
+    assert.match(where, /swiftshader/i);
+    if (name === "lstm") assert.ok(where.includes(STRICT), where);
+  });
+}
+
+for (const name of RIGHT.filter((each) => each.endsWith("_stateful"))) {
+  test(`${name} passes one step at a time`, async (t) => {
+    const page = await open(t);
+    await choose(page, join(BUNDLES, name));
+    await page.getByRole("region", { name: "States" }).waitFor();
+    await replay(page, "1");
+    await passes(page, join(BUNDLES, name));
+  });
+}
+
+test("a bundle that is opened during a replay is replayed after it", async (t) => {
+  const page = await open(t);
+  await choose(page, join(BUNDLES, "hetero"));
+  await page.getByRole("button", { name: "Replay the cases" }).click();
+  await page.locator("#wasm").waitFor();
+  await choose(page, join(BUNDLES, "lstm"));
+  await page.getByRole("heading", { name: "single" }).waitFor();
+  await replay(page);
+  await passes(page, join(BUNDLES, "lstm"));
+});
+
+test("a planted fault is shown", async (t) => {
+  const page = await open(t);
+  await choose(page, join(BUNDLES, "wrong"));
+  await page.locator("#replay").waitFor();
+  await replay(page);
+  for (const provider of ["wasm", "webgpu"]) {
+    const { verdict, rows, notes } = await results(page, provider);
+    assert.equal(verdict, "FAIL");
+    assert.equal(notes.length, rows.length);
+    for (const note of notes) assert.match(note, /^logits is off by 0\.1/);
+  }
+});
+
+test("float16 passes on WebAssembly; what WebGPU raises is shown", async (t) => {
+  const page = await open(t);
+  await choose(page, join(BUNDLES, "half"));
+  await page.locator("#replay").waitFor();
+  await replay(page);
+  const [wasm, webgpu] = [await results(page, "wasm"), await results(page, "webgpu")];
+  assert.equal(wasm.verdict, "PASS");
+  assert.equal(webgpu.verdict, "FAIL");
+  for (const note of webgpu.notes) assert.match(note, /^the runtime raised: .* requires f16 but the device does not/);
+});
+
+test("a model that ONNX Runtime does not open is one sentence", async (t) => {
+  const page = await open(t);
+  await choose(page, join(BUNDLES, "double"));
+  await page.locator("#replay").waitFor();
+  await replay(page);
+  for (const provider of ["wasm", "webgpu"]) {
+    const { verdict, where } = await results(page, provider);
+    assert.equal(verdict, "NOT RUN");
+    assert.match(where, /^double\/model\.onnx cannot be opened in onnxruntime-web \S+ on \w+: .*\.$/);
+  }
+});
+
+test("a folder can be dropped", async (t) => {
+  const page = await open(t);
+  const session = await page.context().newCDPSession(page);
+  const data = { items: [], files: [join(BUNDLES, "lstm")], dragOperationsMask: 1 };
+  for (const type of ["dragEnter", "dragOver", "drop"]) {
+    await session.send("Input.dispatchDragEvent", { type, x: 200, y: 400, data });
+  }
+  await page.getByRole("heading", { name: "single" }).waitFor();
+  assert.equal(await page.locator("#error").innerText(), "");
+});
+
+const BAD = {
+  "a folder without a manifest": [
+    "model.onnx",
+    null,
+    "manifest.json",
+    /^'bad\d+' is not a bundle: it has no manifest\.json\./,
+  ],
+  "a manifest that is no JSON": [
+    "manifest.json",
+    "{",
+    null,
+    /bad\d+\/manifest\.json is not a manifest \(it is not JSON\)/,
+  ],
+  "a manifest of another format": [
+    "manifest.json",
+    '{"format": 9}',
+    null,
+    /is not a manifest \(it is not of format 1\)/,
+  ],
+  "a changed model": ["model.onnx", "changed", null, /^bad\d+\/model\.onnx was changed after it was written/],
+  "no model": [null, null, "model.onnx", /^bad\d+\/model\.onnx is not there\.$/],
+};
+
+Object.entries(BAD).forEach(([what, [file, content, missing, message]], index) => {
+  test(`${what} is one sentence`, async (t) => {
+    const path = copy("lstm", `bad${index}`);
+    if (file && content !== null) writeFileSync(join(path, file), content);
+    if (missing) rmSync(join(path, missing));
+    const page = await open(t);
+    await page.getByRole("button", { name: "Open the example" }).click();
+    await page.locator("#replay").waitFor();
+    await choose(page, path);
+    await page.getByRole("alert").filter({ hasText: /./ }).waitFor();
+    assert.match(await page.getByRole("alert").innerText(), message);
+    assert.equal(await page.locator("#panels").innerText(), "");
+    await choose(page, join(BUNDLES, "lstm"));
+    await page.locator("#replay").waitFor();
+    assert.equal(await page.getByRole("alert").innerText(), "");
+  });
+});
+
+test("changed cases stop the replay with a sentence", async (t) => {
+  const path = copy("lstm", "cases");
+  writeFileSync(join(path, "cases.safetensors"), "changed");
+  const page = await open(t);
+  await choose(page, path);
+  await page.locator("#replay").waitFor();
+  await replay(page);
+  for (const provider of ["wasm", "webgpu"]) {
+    const { verdict, where } = await results(page, provider);
+    assert.equal(verdict, "NOT RUN");
+    assert.match(where, /^cases\/cases\.safetensors was changed after it was written\./);
+  }
+});
+
+test("the keyboard is enough, and what happens is announced", async (t) => {
+  const page = await open(t);
+  const focused = () => page.evaluate(() => document.activeElement?.textContent?.trim());
+  await page.keyboard.press("Tab");
+  assert.equal(await focused(), "Open the example");
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement?.id), "folder");
+  await page.keyboard.press("Shift+Tab");
+  await page.keyboard.press("Enter");
+  await page.locator("#replay").waitFor();
+  assert.equal(await focused(), "hetero");
+  assert.equal(await page.getByRole("status").innerText(), "hetero is open.");
+  for (let i = 0; (await focused()) !== "Replay the cases"; i++) {
+    assert.ok(i < 10);
+    await page.keyboard.press("Tab");
+  }
+  await page.keyboard.press("Enter");
+  await page.locator("#webgpu:not([aria-busy])").waitFor({ timeout: 120_000 });
+  assert.equal(await page.getByRole("status").innerText(), "WebGPU: PASS.");
+  await page.waitForFunction(() => document.activeElement?.textContent === "Replay the cases");
+});
+
+test("what a screen reader is told", async (t) => {
+  const page = await open(t);
+  await choose(page, join(BUNDLES, "tagger_stateful"));
+  await page.locator("#replay").waitFor();
+  const told = await page.locator("body").ariaSnapshot();
+  for (const part of [
+    'heading "rnn-export bundle" [level=1]',
+    'region "Open a bundle"',
+    'button "Choose a folder"',
+    'table "Signature"',
+    'rowheader "rnn.0.h0"',
+    'spinbutton "Time steps at once"',
+  ]) {
+    assert.ok(told.includes(part), `${part}\n${told}`);
+  }
+});
+
+for (const [width, colorScheme] of [
+  [400, "light"],
+  [400, "dark"],
+  [1200, "light"],
+  [1200, "dark"],
+]) {
+  test(`it fits ${width} pixels and is ${colorScheme}`, async (t) => {
+    const page = await open(t, { viewport: { width, height: 900 }, colorScheme });
+    await choose(page, join(BUNDLES, "tagger_stateful"));
+    await page.locator("#replay").waitFor();
+    await replay(page);
+    await page.screenshot({ path: join(SHOTS, `${width}-${colorScheme}.png`), fullPage: true });
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+    const [text, back] = await page.evaluate(() => {
+      const { color, backgroundColor } = getComputedStyle(document.body);
+      return [color, backgroundColor].map((value) => Number(/\d+/.exec(value)?.[0]));
+    });
+    assert.equal(text < back, colorScheme === "light");
+  });
+}
+
+test("without WebGPU the page says so", async (t) => {
+  const plain = await start({ webgpu: false });
+  t.after(plain.close);
+  const page = await plain.browser.newPage();
+  await page.goto(plain.url);
+  await choose(page, join(BUNDLES, "lstm"));
+  await page.locator("#replay").waitFor();
+  await replay(page);
+  assert.equal((await results(page, "wasm")).verdict, "PASS");
+  const { verdict, where } = await results(page, "webgpu");
+  assert.deepEqual([verdict, where], ["NOT RUN", "This browser has no WebGPU, or no device for it."]);
+});
