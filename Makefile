@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-cuda lint types wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-cuda clients test-clients lint types wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -42,6 +42,15 @@ build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	$(PIP) install --no-deps --target $(@D) -c tests/providers/constraints.txt onnxruntime-$* || { \
 	    echo "onnxruntime-$* cannot be installed. Make a package index available to pip, such as PyPI." >&2; exit 2; }
 	touch $@
+
+# Programs in C++ that run a bundle. What is missing is named, with the command that installs it; the others are built.
+CLIENTS ?= onnxruntime libtorch openvino
+
+clients: $(READY)
+	clients/build.sh $(BIN)/python $(CLIENTS)
+
+test-clients: clients
+	$(TEST_ENV) $(BIN)/python -m pytest tests/clients $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
