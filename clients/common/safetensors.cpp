@@ -135,6 +135,8 @@ Tensors read_safetensors(const fs::path& file) {
   const auto length = length_of(content);
   if (length > content.size() - kLength) refuse(file, "its header would be longer than the file");
   const char* elements = content.data() + kLength + length;
+  // The parser takes a NUL for the end.
+  if (std::find(content.data() + kLength, elements, '\0') != elements) refuse(file, "its header is not JSON");
   const auto header = Json::parse(content.data() + kLength, elements, nullptr, false);
   if (!header.is_object()) refuse(file, "its header is not a JSON object");
   Tensors tensors;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
+#include <limits>
 #include <set>
 
 #include "error.h"
@@ -11,6 +11,8 @@
 
 namespace rnn {
 namespace {
+
+constexpr std::size_t kLargestState = std::size_t{1} << 28;
 
 // A tensor as rows of bytes: so many before an axis, and so many bytes for one element of it.
 struct Layout {
@@ -120,6 +122,7 @@ Tensor reset(const State& state, const Sizes& sizes) {
     if (!size) throw InputError("has no input with the dimension " + dim + " of state '" + state.spec.name + "'");
     shape.push_back(*size);
   }
+  if (count(shape) > kLargestState) throw InputError("has a state '" + state.spec.name + "' that is too large");
   // The index among the reset values of each element: dynamic dimensions have one, and repeat it.
   std::vector<std::size_t> from{0};
   for (std::size_t axis = 0; axis < shape.size(); ++axis) {
@@ -139,6 +142,16 @@ Tensor reset(const State& state, const Sizes& sizes) {
     values.push_back(state.reset.at(state.reset.size() > 1 ? index : 0));
   }
   return from_doubles(state.spec.dtype, shape, values);
+}
+
+// What the given tensors must fit: the model's own inputs, and states that are given besides.
+std::vector<Spec> given_specs(const Stream& stream, std::vector<Spec> inputs, const Tensors& given) {
+  for (const auto& state : stream.states) {
+    const bool own =
+        std::any_of(inputs.begin(), inputs.end(), [&](auto& spec) { return spec.name == state.spec.name; });
+    if (!own && given.count(state.spec.name)) inputs.push_back(state.spec);
+  }
+  return inputs;
 }
 
 struct Feeder {
@@ -180,7 +193,7 @@ std::vector<Tensor> all(const std::vector<Tensors>& parts, const std::string& na
 
 Tensors feed(const Session& session, const Stream& stream, const std::vector<Spec>& inputs,
              const std::vector<Output>& outputs, const Tensors& given, std::int64_t chunk) {
-  const auto sizes = sizes_of(inputs, given);
+  const auto sizes = sizes_of(given_specs(stream, inputs, given), given);
   const auto time = sizes.find(stream.time);
   if (time == sizes.end()) throw InputError("has no input with the dimension " + stream.time + " to cut along");
   const auto steps = time->second;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <cstring>
+#include <openvino/frontend/manager.hpp>
 
 namespace rnn {
 namespace {
@@ -38,11 +39,27 @@ std::string device_named(ov::Core& core, std::string name) {
   return name;
 }
 
+// The reason stands in the last line of OpenVINO's messages.
+std::string reason(const ov::Exception& error) {
+  const std::string text = error.what();
+  const auto end = text.find_last_not_of(" \n");
+  const auto begin = text.rfind('\n', end);
+  return text.substr(begin == std::string::npos ? 0 : begin + 1, end - begin);
+}
+
 ov::CompiledModel compile(ov::Core& core, const std::filesystem::path& file, const std::string& device) {
-  // Without these OpenVINO computes float32 models in bfloat16 where the processor has it.
-  return core.compile_model(core.read_model(file.string()), device_named(core, device),
-                            ov::hint::execution_mode(ov::hint::ExecutionMode::ACCURACY),
-                            ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY));
+  const auto name = device_named(core, device);
+  try {
+    // Core::read_model does the same, but where a file is no ONNX model it asks all other frontends, which log.
+    ov::frontend::FrontEndManager frontends;
+    const auto onnx = frontends.load_by_framework("onnx");
+    // Without these OpenVINO computes float32 models in bfloat16 where the processor has it.
+    return core.compile_model(onnx->convert(onnx->load(file.string())), name,
+                              ov::hint::execution_mode(ov::hint::ExecutionMode::ACCURACY),
+                              ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY));
+  } catch (const ov::Exception& error) {
+    throw std::runtime_error(reason(error));
+  }
 }
 
 Spec spec_of(const ov::Output<const ov::Node>& input) {
@@ -73,8 +90,12 @@ Model::Model(const std::filesystem::path& file, const std::string& device)
 }
 
 Tensors Model::run(const Tensors& inputs) {
-  for (const auto& [name, tensor] : inputs) request_.set_tensor(name, view(tensor));
-  request_.infer();
+  try {
+    for (const auto& [name, tensor] : inputs) request_.set_tensor(name, view(tensor));
+    request_.infer();
+  } catch (const ov::Exception& error) {
+    throw std::runtime_error(reason(error));
+  }
   Tensors outputs;
   for (const auto& output : compiled_.outputs()) {
     const auto tensor = copy(request_.get_tensor(output));

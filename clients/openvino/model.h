@@ -12,7 +12,7 @@ namespace rnn {
 class Model {
  public:
   // A device is "cpu", "gpu" or what else this OpenVINO finds.
-  // Raises ov::Exception where the file is no model, or the device is not there.
+  // Raises std::exception where the file is no model, or the device is not there.
   explicit Model(const std::filesystem::path& file, const std::string& device = "cpu");
 
   const std::vector<Spec>& inputs() const { return inputs_; }
