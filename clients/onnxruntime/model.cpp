@@ -58,16 +58,6 @@ void append(Ort::SessionOptions& options, const std::string& provider) {
   }
 }
 
-Ort::SessionOptions options_for(const std::string& provider) {
-  Ort::SessionOptions options;
-  // Handing a part of one step to another thread takes longer than computing it; docs/streaming.md has measurements.
-  options.SetIntraOpNumThreads(1);
-  options.AddConfigEntry("session.intra_op.allow_spinning", "0");
-  options.DisableCpuMemArena();
-  append(options, provider);
-  return options;
-}
-
 std::vector<std::string> dims_of(const Ort::ConstTensorTypeAndShapeInfo& info) {
   const auto shape = info.GetShape();
   std::vector<const char*> names(shape.size());
@@ -104,8 +94,18 @@ Tensor keep(Ort::Value value, const std::string& name) {
 
 }  // namespace
 
-Model::Model(const std::filesystem::path& file, const std::string& provider)
-    : env_(ORT_LOGGING_LEVEL_FATAL, "rnn-export"), session_(env_, file.c_str(), options_for(provider)) {
+Ort::SessionOptions session_options(const std::string& provider) {
+  Ort::SessionOptions options;
+  // Handing a part of one step to another thread takes longer than computing it; docs/streaming.md has measurements.
+  options.SetIntraOpNumThreads(1);
+  options.AddConfigEntry("session.intra_op.allow_spinning", "0");
+  options.DisableCpuMemArena();
+  append(options, provider);
+  return options;
+}
+
+Model::Model(const std::filesystem::path& file, const Ort::SessionOptions& options)
+    : env_(ORT_LOGGING_LEVEL_FATAL, "rnn-export"), session_(env_, file.c_str(), options) {
   Ort::AllocatorWithDefaultOptions allocator;
   for (std::size_t i = 0; i < session_.GetInputCount(); ++i) inputs_.push_back(spec_of(session_, i));
   for (std::size_t i = 0; i < session_.GetOutputCount(); ++i) {

@@ -9,12 +9,15 @@
 
 namespace rnn {
 
+// Settings for small models, on one thread. A provider is "cpu", "cuda", "webgpu" or what else this ONNX Runtime was
+// built with. Raises Ort::Exception where it is not there.
+Ort::SessionOptions session_options(const std::string& provider = "cpu");
+
 // Safe to run from several threads at once.
 class Model {
  public:
-  // A provider is "cpu", "cuda", "webgpu" or what else this ONNX Runtime was built with.
-  // Raises Ort::Exception where the file is no model, or the provider is not there or does not start.
-  explicit Model(const std::filesystem::path& file, const std::string& provider = "cpu");
+  // Raises Ort::Exception where the file is no model, or the provider does not start.
+  explicit Model(const std::filesystem::path& file, const Ort::SessionOptions& options = session_options());
 
   const std::vector<Spec>& inputs() const { return inputs_; }
 

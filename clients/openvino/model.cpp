@@ -53,9 +53,11 @@ ov::CompiledModel compile(ov::Core& core, const std::filesystem::path& file, con
     // Core::read_model does the same, but where a file is no ONNX model it asks all other frontends, which log.
     ov::frontend::FrontEndManager frontends;
     const auto onnx = frontends.load_by_framework("onnx");
+    const auto model = onnx->convert(onnx->load(file.string()));
+    // An empty file is an ONNX model without anything in it.
+    if (model->outputs().empty()) throw std::runtime_error("it has no outputs");
     // Without these OpenVINO computes float32 models in bfloat16 where the processor has it.
-    return core.compile_model(onnx->convert(onnx->load(file.string())), name,
-                              ov::hint::execution_mode(ov::hint::ExecutionMode::ACCURACY),
+    return core.compile_model(model, name, ov::hint::execution_mode(ov::hint::ExecutionMode::ACCURACY),
                               ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY));
   } catch (const ov::Exception& error) {
     throw std::runtime_error(reason(error));

@@ -107,9 +107,9 @@ def test_runtime_that_refuses(index_client: str, bundles: Bundles, cases: Cases,
 def test_stream_that_does_not_fit(onnx_client: str, bundles: Bundles, cases: Cases, tmp_path: Path) -> None:
     bundle = bundles("tagger", "stateful")
     (state,) = [name for name in Stream(bundle).states if name.startswith("rnn.0")]
-    given = cases(x=X, **{state: np.zeros((1, 3, 4), np.float32)})
+    given = cases(x=X, **{state: np.zeros((3, 4), np.float32)})
     message = refused(onnx_client, bundle / "model.onnx", given, tmp_path / "out")
-    assert f"Case 'one' has an input '{state}' that is float32[1, 3, 4], not float32[1, N, 4]" in message
+    assert f"Case 'one' has an input '{state}' that is float32[3, 4], not float32[N, 4]" in message
 
 
 def test_what_is_not_there(client: str, bundles: Bundles, tmp_path: Path) -> None:
