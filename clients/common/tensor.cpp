@@ -1,5 +1,6 @@
 #include "tensor.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>

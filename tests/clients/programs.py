@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +30,11 @@ def program(name: str) -> Path:
     return ROOT / "build" / "clients" / name / f"rnn-export-{name}"
 
 
-def execute(file: Path, *arguments: str | Path) -> Ended:
+def execute(file: Path, *arguments: str | Path, **environment: str) -> Ended:
+    """Run a program, with these environment variables besides."""
+    environment = {**os.environ, **environment}
     done = subprocess.run(
-        [file, *arguments], capture_output=True, text=True, errors="replace", timeout=120, check=False
+        [file, *arguments], capture_output=True, text=True, errors="replace", timeout=120, check=False, env=environment
     )
     return Ended(done.returncode, done.stdout, done.stderr)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 from collections.abc import Callable, Iterator
@@ -32,9 +31,8 @@ def echo() -> Run:
     out = ROOT / "build" / "clients" / "echo"
     for command in (["cmake", "-S", Path(__file__).parent / "echo", "-B", out], ["cmake", "--build", out]):
         subprocess.run(command, check=True, capture_output=True)
-    os.environ["ASAN_OPTIONS"] = "exitcode=99:allocator_may_return_null=1"
-    os.environ["UBSAN_OPTIONS"] = "exitcode=99"
-    return lambda *arguments: execute(out / "echo", *arguments)
+    found = {"ASAN_OPTIONS": "exitcode=99:allocator_may_return_null=1", "UBSAN_OPTIONS": "exitcode=99"}
+    return lambda *arguments: execute(out / "echo", *arguments, **found)
 
 
 def write_bundle(folder: Path, dtype: str, dims: list[str], cases: dict[str, dict[str, Array]], **more: Any) -> Path:
