@@ -8,13 +8,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-cuda cuda-forms client-node test-node client-web test-web lint types wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients lint types wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
 
 test: $(READY)
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --ignore=tests/clients/test_node.py $(PYTEST_ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 # Debian's Chromium shows the report page in a test, and carries the software Vulkan driver that WebGPU runs on.
 browser:
@@ -92,6 +92,19 @@ build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	$(PIP) install --no-deps --target $(@D) -c tests/providers/constraints.txt onnxruntime-$* || { \
 	    echo "onnxruntime-$* cannot be installed. Make a package index available to pip, such as PyPI." >&2; exit 2; }
 	touch $@
+
+# Programs in C++ that run a bundle. What is missing is named, with the command that installs it; the others are built.
+CLIENTS ?= onnxruntime libtorch openvino
+
+clients: $(READY) build/openvino/.ready
+	OpenVINO_DIR=$${OpenVINO_DIR:-$(CURDIR)/build/openvino/openvino/cmake} clients/build.sh $(BIN)/python $(CLIENTS)
+
+toolchain:
+	dpkg -s g++ cmake make nlohmann-json3-dev libssl-dev >/dev/null || { apt-get update && \
+	    apt-get install -y --no-install-recommends g++ cmake make nlohmann-json3-dev libssl-dev; }
+
+test-clients: clients
+	$(TEST_ENV) $(BIN)/python -m pytest tests/clients --ignore=tests/clients/test_node.py $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

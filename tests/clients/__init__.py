@@ -1,1 +1,1 @@
-"""Programs that run a bundle without Python: see the targets `test-node` and `test-web` of the Makefile."""
+"""Programs in other languages that run a bundle: see the targets `test-clients`, `test-node` and `test-web` of the Makefile."""

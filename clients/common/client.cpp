@@ -1,0 +1,262 @@
+#include "client.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <iostream>
+#include <new>
+
+#include "error.h"
+#include "files.h"
+#include "judging.h"
+#include "safetensors.h"
+#include "sizes.h"
+#include "streaming.h"
+
+namespace rnn {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kCases = "cases.safetensors";
+
+struct Options {
+  bool check = false;
+  std::vector<std::string> paths;
+  std::string provider = "cpu";
+  std::int64_t chunk = 0;
+};
+
+// A model file, loaded, with what the manifest says of it, if there is one.
+struct Model {
+  Session session;
+  std::vector<Spec> inputs;
+  std::vector<Output> outputs;
+  std::optional<Stream> stream;
+};
+
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
+
+void help(const Client& client) {
+  std::cout << client.name << " MODEL CASES.safetensors OUT.safetensors [--provider NAME] [--chunk K]\n"
+            << client.name << " --check BUNDLE [--provider NAME] [--chunk K]\n\n"
+            << "Run every case of a file and write the outputs; or replay the cases of a bundle and judge them.\n"
+            << "MODEL is a " << client.extension << " file, CASES holds tensors <case>/inputs/<input>.\n\n"
+            << "  --provider NAME  where to run it; cpu if not given\n"
+            << "  --chunk K        feed K steps at a time (bundles exported with --stateful)\n"
+            << "  --version        print the versions of this program and of the runtime\n\n"
+            << "Exit codes: 0 all is right, 1 a case fails, 2 bad input.\n";
+}
+
+std::int64_t positive(const std::string& text) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < 1) {
+    throw InputError("--chunk is '" + text + "'. Give a number of steps, 1 or more.");
+  }
+  return number;
+}
+
+Options parse(const std::vector<std::string>& arguments) {
+  Options options;
+  for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
+    if (*argument == "--check") {
+      options.check = true;
+    } else if (*argument == "--provider" || *argument == "--chunk") {
+      const auto name = *argument;
+      if (++argument == arguments.end()) throw InputError(name + " needs a value.");
+      if (name == "--chunk") options.chunk = positive(*argument);
+      if (name == "--provider") options.provider = *argument;
+    } else if (argument->rfind("--", 0) == 0) {
+      throw InputError("There is no option " + *argument + ". --help lists them.");
+    } else {
+      options.paths.push_back(*argument);
+    }
+  }
+  if (options.paths.size() != (options.check ? 1 : 3)) {
+    throw InputError(options.check ? "--check takes one bundle." : "Give a model, cases and a file for the outputs.");
+  }
+  return options;
+}
+
+const Artifact* find(const Manifest& manifest, const std::string& file) {
+  const auto found = std::find_if(manifest.artifacts.begin(), manifest.artifacts.end(),
+                                  [&](const Artifact& artifact) { return artifact.file == file; });
+  return found == manifest.artifacts.end() ? nullptr : &*found;
+}
+
+Model open(const Client& client, const fs::path& file, const Manifest* manifest, const Options& options) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(file, ignored)) throw InputError("There is no model file " + file.string() + ".");
+  const auto* artifact = manifest ? find(*manifest, file.filename().string()) : nullptr;
+  if (options.chunk && (!artifact || !artifact->stream)) {
+    throw InputError(file.string() + " has no states to carry. Leave out --chunk, or export it with --stateful.");
+  }
+  Model model;
+  try {
+    model.session = client.open(file, options.provider, artifact ? manifest : nullptr);
+  } catch (const InputError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw InputError(file.string() + " cannot be loaded (" + first_line(error.what()) + ").");
+  }
+  model.inputs = artifact ? manifest->inputs : model.session.inputs;
+  if (artifact) model.outputs = manifest->outputs;
+  if (artifact) model.stream = artifact->stream;
+  return model;
+}
+
+Tensors run_case(const Model& model, const std::string& name, const Tensors& inputs, std::int64_t chunk) {
+  try {
+    if (model.stream) return feed(model.session, *model.stream, model.inputs, model.outputs, inputs, chunk);
+    sizes_of(model.inputs, inputs);
+    Tensors feeds;
+    for (const auto& spec : model.inputs) feeds[spec.name] = inputs.at(spec.name);
+    return model.session.run(feeds);
+  } catch (const std::out_of_range&) {
+    throw InputError("Case '" + name + "' has not the outputs that the manifest says.");
+  } catch (const std::exception& error) {
+    const auto why = first_line(error.what());
+    const bool own = dynamic_cast<const InputError*>(&error) != nullptr;
+    throw InputError("Case '" + name + "' " + (own ? why : "cannot be run (" + why + ")") + ".");
+  }
+}
+
+// The tensors `<case>/<part>/<name>`, by case and name.
+std::map<std::string, Tensors> by_case(const Tensors& tensors, const std::string& part) {
+  std::map<std::string, Tensors> found;
+  for (const auto& [key, tensor] : tensors) {
+    const auto slash = key.find('/');
+    if (slash != std::string::npos && key.compare(slash + 1, part.size() + 1, part + "/") == 0) {
+      found[key.substr(0, slash)][key.substr(slash + part.size() + 2)] = tensor;
+    }
+  }
+  return found;
+}
+
+int run_cases(const Client& client, const Options& options) {
+  const fs::path file = options.paths[0];
+  const auto cases = by_case(read_safetensors(options.paths[1]), "inputs");
+  if (cases.empty()) throw InputError(options.paths[1] + " holds no tensors that are named <case>/inputs/<input>.");
+  std::optional<Manifest> manifest;
+  const auto folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+  if (fs::exists(folder / kManifest)) manifest = read_manifest(folder);
+  const auto model = open(client, file, manifest ? &*manifest : nullptr, options);
+  Tensors outputs;
+  for (const auto& [name, inputs] : cases) {
+    for (auto& [output, tensor] : run_case(model, name, inputs, options.chunk)) {
+      outputs[name + "/outputs/" + output] = std::move(tensor);
+    }
+  }
+  write_safetensors(options.paths[2], outputs);
+  return 0;
+}
+
+// A file, and what lies beside it for weights that are too large for it.
+void check_hash(const fs::path& folder, const Manifest& manifest, const std::string& name) {
+  if (!manifest.sha256.count(name)) throw InputError("The manifest of " + folder.string() + " lacks " + name + ".");
+  for (const auto& [file, hash] : manifest.sha256) {
+    if (file != name && file.rfind(name + ".", 0) != 0) continue;
+    if (sha256_of(folder / file) != hash) {
+      throw InputError((folder / file).string() + " is not as it was exported. Export the model again.");
+    }
+  }
+}
+
+const Artifact& artifact_for(const Client& client, const fs::path& folder, const Manifest& manifest) {
+  for (const auto& artifact : manifest.artifacts) {
+    if (fs::path(artifact.file).extension() == client.extension) return artifact;
+  }
+  throw InputError(folder.string() + " holds no " + client.extension + " file. Export the model in that format too.");
+}
+
+const Tensor& stored(const Tensors& tensors, const std::string& name) {
+  const auto found = tensors.find(name);
+  if (found == tensors.end()) throw InputError(std::string(kCases) + " has no '" + name + "'. Export the model again.");
+  return found->second;
+}
+
+// The verdict on the output that comes nearest to its limit, or beyond it.
+Verdict worst_of(const Tensors& got, const Tensors& tensors, const Case& each, const Manifest& manifest, double bound) {
+  const auto reference = [&](const Output& output) { return each.name + "/reference/" + output.name; };
+  const bool exact = std::all_of(manifest.outputs.begin(), manifest.outputs.end(),
+                                 [&](const Output& output) { return tensors.count(reference(output)); });
+  Verdict worst;
+  double largest = -1;
+  for (const auto& output : manifest.outputs) {
+    if (!got.count(output.name)) throw InputError("The model has no output '" + output.name + "'.");
+    Expected expected{stored(tensors, each.name + "/outputs/" + output.name), std::nullopt, 0};
+    if (exact) expected.reference = stored(tensors, reference(output));
+    if (const auto own = each.own_error.find(output.name); own != each.own_error.end())
+      expected.own_error = own->second;
+    auto verdict = judge(got.at(output.name), expected, output, bound);
+    // A wrong shape or place is worse than any size of error.
+    const double share = verdict.reason.empty() || verdict.values_off ? verdict.error / std::max(verdict.limit, 1e-300)
+                                                                      : std::numeric_limits<double>::infinity();
+    if (share <= largest) continue;
+    largest = share;
+    worst = verdict;
+    if (!worst.reason.empty()) worst.reason = "'" + output.name + "' " + worst.reason;
+  }
+  return worst;
+}
+
+int check(const Client& client, const Options& options) {
+  const fs::path folder = options.paths[0];
+  const auto manifest = read_manifest(folder);
+  const auto& artifact = artifact_for(client, folder, manifest);
+  check_hash(folder, manifest, kCases);
+  check_hash(folder, manifest, artifact.file);
+  const auto tensors = read_safetensors(folder / kCases);
+  const auto inputs = by_case(tensors, "inputs");
+  const auto model = open(client, folder / artifact.file, &manifest, options);
+  if (manifest.cases.empty()) throw InputError(folder.string() + " holds no cases to replay. Export the model again.");
+  std::size_t failed = 0;
+  for (const auto& each : manifest.cases) {
+    if (!inputs.count(each.name)) throw InputError(std::string(kCases) + " has no case '" + each.name + "'.");
+    const auto got = run_case(model, each.name, inputs.at(each.name), options.chunk);
+    const auto verdict = worst_of(got, tensors, each, manifest, artifact.bound);
+    // Smaller weights are not bounded on inputs beyond the ordinary.
+    const bool known = artifact.bound > 0 && each.values == "saturating" && verdict.values_off;
+    const char* word = verdict.reason.empty() ? "PASS" : known ? "KNOWN" : "FAIL";
+    std::printf("%-24s error %-9.3g limit %-9.3g %s%s%s\n", each.name.c_str(), verdict.error, verdict.limit, word,
+                verdict.reason.empty() ? "" : "  ", verdict.reason.c_str());
+    failed += !verdict.reason.empty() && !known;
+  }
+  std::printf("%s on %s: %zu of %zu cases pass\n", client.runtime.c_str(), options.provider.c_str(),
+              manifest.cases.size() - failed, manifest.cases.size());
+  return failed ? 1 : 0;
+}
+
+int run(const Client& client, const std::vector<std::string>& arguments) {
+  const auto given = [&](const char* option) {
+    return std::find(arguments.begin(), arguments.end(), option) != arguments.end();
+  };
+  if (given("--help") || given("-h")) {
+    help(client);
+    return 0;
+  }
+  if (given("--version")) {
+    std::cout << client.name << " " RNN_EXPORT_VERSION ", " << client.runtime << "\n";
+    return 0;
+  }
+  const auto options = parse(arguments);
+  return options.check ? check(client, options) : run_cases(client, options);
+}
+
+}  // namespace
+
+int run(const Client& client, int argc, char** argv) {
+  try {
+    return run(client, std::vector<std::string>(argv + 1, argv + argc));
+  } catch (const std::bad_alloc&) {
+    std::cerr << client.name << ": There is not enough memory.\n";
+  } catch (const std::exception& error) {
+    std::cerr << client.name << ": " << error.what() << "\n";
+  }
+  return 2;
+}
+
+}  // namespace rnn

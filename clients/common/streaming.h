@@ -1,0 +1,17 @@
+// A sequence fed in chunks, with the states carried from one to the next.
+#pragma once
+
+#include "manifest.h"
+#include "session.h"
+
+namespace rnn {
+
+// The outputs of whole sequences, joined along time, and the states after the last step under their outputs' names.
+//
+// A state begins with its reset value, or with the input of its name where one is given. `inputs` are the model's own,
+// without states; `outputs` says which dimensions the model's outputs have. A chunk of 0 steps means all in one pass.
+// Raises InputError where an input or an output does not fit, and what the session raises.
+Tensors feed(const Session& session, const Stream& stream, const std::vector<Spec>& inputs,
+             const std::vector<Output>& outputs, const Tensors& given, std::int64_t chunk);
+
+}  // namespace rnn

@@ -1,0 +1,13 @@
+// Runs an exported model in OpenVINO.
+#include "client.h"
+#include "model.h"
+
+int main(int argc, char** argv) {
+  const auto open = [](const std::filesystem::path& file, const std::string& provider, const rnn::Manifest*) {
+    auto model = std::make_shared<rnn::Model>(file, provider);
+    return rnn::Session{model->inputs(), [model](const rnn::Tensors& inputs) { return model->run(inputs); }};
+  };
+  return rnn::run(
+      {"rnn-export-openvino", std::string("OpenVINO ") + ov::get_openvino_version().buildNumber, ".onnx", open}, argc,
+      argv);
+}

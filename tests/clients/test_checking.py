@@ -1,0 +1,105 @@
+"""Every client finds right bundles right, in one pass and in chunks, and changed ones wrong."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import onnx
+import pytest
+import rnn_export
+from conftest import SMALL
+from mutation.streams import carried_state_stuck
+from planting import plant, renew_hash, wrong_bias
+from rnn_export import export_torchscript, load
+
+from clients.conftest import Bundles
+from clients.programs import run
+
+MODELS = [*SMALL, "classes", "learned", "bidirectional", "float16"]
+STREAMS = ["single", "tagger", "classifier", "initial_state", "scratch", "classes", "learned"]
+LINE = re.compile(r"\S+ +error \S+ +limit \S+ +PASS")
+
+
+def stored(client: str) -> tuple[str, ...]:
+    return ("torchscript",) if client == "libtorch" else ()
+
+
+def assert_right(client: str, bundle: Path, *options: str) -> None:
+    ended = run(client, "--check", bundle, *options)
+    assert (ended.code, ended.stderr) == (0, ""), ended
+    *cases, summary = ended.stdout.splitlines()
+    assert cases
+    assert all(LINE.fullmatch(line) for line in cases), ended.stdout
+    assert f" on cpu: {len(cases)} of {len(cases)} cases pass" in summary
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_right(client: str, model: str, bundles: Bundles) -> None:
+    assert_right(client, bundles(model, *stored(client)))
+
+
+@pytest.mark.parametrize("chunk", ["", "1", "7"])
+@pytest.mark.parametrize("model", STREAMS)
+def test_stream(onnx_client: str, model: str, chunk: str, bundles: Bundles) -> None:
+    assert_right(onnx_client, bundles(model, "stateful"), *(["--chunk", chunk] if chunk else []))
+
+
+def test_float64(float64_client: str, bundles: Bundles) -> None:
+    """OpenVINO computes these in float32, and so fails them."""
+    assert_right(float64_client, bundles("float64", *stored(float64_client)))
+
+
+def test_int8(int8_client: str, bundles: Bundles) -> None:
+    assert_right(int8_client, bundles("deep", "int8"))
+    assert_right(int8_client, bundles("deep", "stateful", "int8"), "--chunk", "1")
+
+
+def test_wrong_weights(client: str, copied: Bundles, tmp_path: Path) -> None:
+    bundle = copied("single", *stored(client))
+    if client == "libtorch":
+        other = load("single", **SMALL["single"], seed=4)
+        export_torchscript(other.model, other.signature, tmp_path / "other", verify=False)
+        (bundle / "model.pt").write_bytes((tmp_path / "other" / "model.pt").read_bytes())
+        renew_hash(bundle, "model.pt")
+    else:
+        plant(bundle, wrong_bias)
+    ended = run(client, "--check", bundle)
+    assert ended.code == 1, ended
+    assert re.search(r" FAIL  '\w+' \[\d, \d, \d\] is off by \d", ended.stdout), ended.stdout
+    assert "0 of 2 cases pass" in ended.stdout
+
+
+def test_lost_state(onnx_client: str, copied: Bundles) -> None:
+    bundle = copied("tagger", "stateful")
+    plant(bundle, _stuck)
+    assert run(onnx_client, "--check", bundle).code == 0
+    ended = run(onnx_client, "--check", bundle, "--chunk", "1")
+    assert ended.code == 1, ended
+    assert "ordinary-T7-N5           error" in ended.stdout
+    assert "1 of 2 cases pass" in ended.stdout
+
+
+def _stuck(model: onnx.ModelProto) -> None:
+    changed = carried_state_stuck(model)
+    assert changed is not None
+    model.CopyFrom(changed)
+
+
+def test_int8_beyond_its_bound_is_known(int8_client: str, copied: Bundles) -> None:
+    bundle = copied("deep", "int8")
+    text = (bundle / "manifest.json").read_text()
+    limited = re.sub(r'"bound": [\d.]+', '"bound": 1e-9', text)
+    (bundle / "manifest.json").write_text(limited)
+    assert run(int8_client, "--check", bundle).code == 1
+    (bundle / "manifest.json").write_text(limited.replace('"values": "ordinary"', '"values": "saturating"'))
+    ended = run(int8_client, "--check", bundle)
+    assert ended.code == 0, ended
+    assert "KNOWN" in ended.stdout
+
+
+def test_version(client: str) -> None:
+    ended = run(client, "--version")
+    assert re.fullmatch(rf"rnn-export-{client} {re.escape(rnn_export.__version__)}, \w.* \d+\.\d+\S*\n", ended.stdout)
+    assert "--provider" in run(client, "--help").stdout
+    assert max(map(len, run(client, "--help").stdout.splitlines())) <= 120
