@@ -41,8 +41,10 @@ std::string first_line(const std::string& text) {
 
 void help(const Client& client) {
   std::cout << client.name << " MODEL CASES.safetensors OUT.safetensors [--provider NAME] [--chunk K]\n"
+            << client.name << " MODEL [--provider NAME] [--chunk K]\n"
             << client.name << " --check BUNDLE [--provider NAME] [--chunk K]\n\n"
-            << "Run every case of a file and write the outputs; or replay the cases of a bundle and judge them.\n"
+            << "Run every case of a file and write the outputs; or do so for each line CASES<tab>OUT on stdin; or replay\n"
+            << "the cases of a bundle and judge them.\n"
             << "MODEL is a " << client.extension << " file, CASES holds tensors <case>/inputs/<input>.\n\n"
             << "  --provider NAME  where to run it; cpu if not given\n"
             << "  --chunk K        feed K steps at a time (bundles exported with --stateful)\n"
@@ -75,7 +77,7 @@ Options parse(const std::vector<std::string>& arguments) {
       options.paths.push_back(*argument);
     }
   }
-  if (options.paths.size() != (options.check ? 1 : 3)) {
+  if (options.paths.size() != 1 && (options.check || options.paths.size() != 3)) {
     throw InputError(options.check ? "--check takes one bundle." : "Give a model, cases and a file for the outputs.");
   }
   return options;
@@ -136,22 +138,40 @@ std::map<std::string, Tensors> by_case(const Tensors& tensors, const std::string
   return found;
 }
 
-int run_cases(const Client& client, const Options& options) {
+Model open_alone(const Client& client, const Options& options) {
   const fs::path file = options.paths[0];
-  const auto cases = by_case(read_safetensors(options.paths[1]), "inputs");
-  if (cases.empty()) throw InputError(options.paths[1] + " holds no tensors that are named <case>/inputs/<input>.");
   std::optional<Manifest> manifest;
   const auto folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
   if (fs::exists(folder / kManifest)) manifest = read_manifest(folder);
-  const auto model = open(client, file, manifest ? &*manifest : nullptr, options);
+  return open(client, file, manifest ? &*manifest : nullptr, options);
+}
+
+void run_cases(const Model& model, const std::string& file, const std::string& out, std::int64_t chunk) {
+  const auto cases = by_case(read_safetensors(file), "inputs");
+  if (cases.empty()) throw InputError(file + " holds no tensors that are named <case>/inputs/<input>.");
   Tensors outputs;
   for (const auto& [name, inputs] : cases) {
-    for (auto& [output, tensor] : run_case(model, name, inputs, options.chunk)) {
+    for (auto& [output, tensor] : run_case(model, name, inputs, chunk)) {
       outputs[name + "/outputs/" + output] = std::move(tensor);
     }
   }
-  write_safetensors(options.paths[2], outputs);
-  return 0;
+  write_safetensors(out, outputs);
+}
+
+// Answers each line `CASES<tab>OUT` with an empty line, or with what is wrong.
+void serve(const Model& model, std::int64_t chunk) {
+  std::cout << "ready" << std::endl;
+  for (std::string line; std::getline(std::cin, line);) {
+    const auto tab = line.find('\t');
+    std::string answer;
+    try {
+      if (tab == std::string::npos) throw InputError("Give CASES, a tab, and OUT.");
+      run_cases(model, line.substr(0, tab), line.substr(tab + 1), chunk);
+    } catch (const std::exception& error) {
+      answer = first_line(error.what());
+    }
+    std::cout << answer << std::endl;
+  }
 }
 
 // A file, and what lies beside it for weights that are too large for it.
@@ -239,11 +259,18 @@ int run(const Client& client, const std::vector<std::string>& arguments) {
     return 0;
   }
   if (given("--version")) {
-    std::cout << client.name << " " RNN_EXPORT_VERSION ", " << client.runtime << "\n";
+    std::cout << client.name << " " RNN_EXPORT_VERSION ", " << client.runtime << ", takes " << client.extension << "\n";
     return 0;
   }
   const auto options = parse(arguments);
-  return options.check ? check(client, options) : run_cases(client, options);
+  if (options.check) return check(client, options);
+  const auto model = open_alone(client, options);
+  if (options.paths.size() == 1) {
+    serve(model, options.chunk);
+  } else {
+    run_cases(model, options.paths[1], options.paths[2], options.chunk);
+  }
+  return 0;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 import { rename, rm, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { MANIFEST } from "../javascript/bundle.js";
 import type { CaseResult } from "../javascript/checking.js";
@@ -18,11 +19,13 @@ import { CPU, RUNTIME, openFile } from "./runtime.js";
 
 const VERSION = "0.1.0";
 const HELP = `Usage: client.mjs MODEL CASES.safetensors OUT.safetensors [OPTIONS]
+       client.mjs MODEL [OPTIONS]
        client.mjs --check BUNDLE [OPTIONS]
 
 Runs a model that rnn-export wrote, in ONNX Runtime for Node.
 
   MODEL CASES OUT    Run the model on tensors <case>/inputs/<input>, and write <case>/outputs/<output>.
+  MODEL              Do so for each line CASES<tab>OUT on stdin, and answer with an empty line or with what is wrong.
   --check BUNDLE     Replay the bundle's own cases and compare them with what PyTorch computed.
 
   --provider NAME    cpu (default), webgpu or cuda.
@@ -71,11 +74,13 @@ function split(args: readonly string[]) {
 
 async function run({ check, provider, chunk, version, help, positionals }: Arguments): Promise<number> {
   if (help) process.stdout.write(HELP);
-  else if (version) process.stdout.write(`rnn-export-node ${VERSION}, ${RUNTIME}\n`);
+  else if (version) process.stdout.write(`rnn-export-node ${VERSION}, ${RUNTIME}, takes .onnx\n`);
   else if (check !== undefined && positionals.length === 0) return checkBundle(check, provider, chunk);
   else if (check === undefined && positionals.length === 3) {
-    const [model, cases, out] = positionals as [string, string, string];
-    await runCases(model, cases, out, provider, chunk);
+    const [path, cases, out] = positionals as [string, string, string];
+    await runCases(await openModel(path, provider), cases, out, chunk);
+  } else if (check === undefined && positionals.length === 1) {
+    await serve(await openModel(positionals[0] as string, provider), chunk);
   } else throw new InputError("Give MODEL CASES OUT, or --check BUNDLE. See --help.");
   return 0;
 }
@@ -101,19 +106,40 @@ function row({ name, error, limit, verdict, reason }: CaseResult, width: number)
   return `${name.padEnd(width)}  ${shown} ${most} ${verdict}${reason && `  ${reason}`}`;
 }
 
-async function runCases(
-  path: string,
-  casesPath: string,
-  out: string,
-  provider: string,
-  chunk: number | null,
-): Promise<void> {
-  const cases = readTensors(await readBytes(casesPath), casesPath);
+/** A model file, loaded, and what the manifest beside it says. */
+interface Model {
+  readonly file: string;
+  readonly session: Session;
+  readonly manifest: Manifest | null;
+}
+
+async function openModel(path: string, provider: string): Promise<Model> {
   const manifest = await manifestBeside(path);
-  const session = await openFile(path, provider);
+  return { file: basename(path), session: await openFile(path, provider), manifest };
+}
+
+/** Answers each line `CASES<tab>OUT` with an empty line, or with what is wrong. */
+async function serve(model: Model, chunk: number | null): Promise<void> {
+  process.stdout.write("ready\n");
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [cases, out] = line.split("\t");
+    let answer = "";
+    try {
+      if (cases === undefined || out === undefined) throw new InputError("Give CASES, a tab, and OUT.");
+      await runCases(model, cases, out, chunk);
+    } catch (error) {
+      answer = firstLine(error);
+    }
+    process.stdout.write(`${answer}\n`);
+  }
+}
+
+async function runCases(model: Model, casesPath: string, out: string, chunk: number | null): Promise<void> {
+  const cases = readTensors(await readBytes(casesPath), casesPath);
+  const { session, manifest, file } = model;
   const outputs = new Map<string, Tensor>();
   for (const [name, inputs] of byCase(cases, casesPath)) {
-    for (const [output, tensor] of await runCase(name, session, manifest, basename(path), inputs, chunk)) {
+    for (const [output, tensor] of await runCase(name, session, manifest, file, inputs, chunk)) {
       outputs.set(`${name}/outputs/${output}`, tensor);
     }
   }

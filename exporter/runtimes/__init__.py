@@ -14,6 +14,7 @@ from .session import Session
 __all__ = ["RUNTIMES", "Launch", "Placement", "Session", "open_session", "runs"]
 
 _ONNX_RUNTIME = "onnxruntime:"
+_PROGRAM = "program:"
 
 RUNTIMES: tuple[str, ...] = (*(f"{_ONNX_RUNTIME}{name}" for name in PROVIDERS), "torchscript", *PACKAGES)
 
@@ -22,7 +23,8 @@ def open_session(runtime: str, artifact: Path, outputs: tuple[str, ...], launch:
     """Load a model file in a runtime; no runtime's package is imported before.
 
     Args:
-        runtime: a name in `RUNTIMES`, or `onnxruntime:` and the name of another execution provider.
+        runtime: a name in `RUNTIMES`, `onnxruntime:` and the name of another execution provider, or `program:` and the
+            path of a program that is called as `clients/README.md` says.
         artifact: the model file.
         outputs: the outputs' names, for artifacts that hold none.
         launch: how ONNX Runtime's provider is started.
@@ -38,12 +40,16 @@ def open_session(runtime: str, artifact: Path, outputs: tuple[str, ...], launch:
         from .onnxruntime import open_onnxruntime
 
         return open_onnxruntime(runtime.removeprefix(_ONNX_RUNTIME), artifact, launch)
-    if runtime not in RUNTIMES:
+    if runtime not in RUNTIMES and not runtime.startswith(_PROGRAM):
         raise UnavailableError(
-            f"There is no runtime '{runtime}'.{did_you_mean(runtime, RUNTIMES)} Choose from {', '.join(RUNTIMES)}."
+            f"There is no runtime '{runtime}'.{did_you_mean(runtime, RUNTIMES)} Choose from {', '.join(RUNTIMES)}, program:PATH."
         )
     if not launch.plain:
         raise InputError(f"{runtime} has no execution providers. Leave out what is said of one.")
+    if runtime.startswith(_PROGRAM):
+        from .program import open_program
+
+        return open_program(runtime.removeprefix(_PROGRAM), artifact, outputs)
     if runtime in PACKAGES:
         from .package import open_package
 
@@ -54,5 +60,9 @@ def open_session(runtime: str, artifact: Path, outputs: tuple[str, ...], launch:
 
 
 def runs(runtime: str, file: str) -> bool:
-    """Whether a runtime takes a file of that name: TorchScript its own, every other one ONNX."""
+    """Whether a runtime takes a file of that name: TorchScript its own, a program what it says, every other one ONNX."""
+    if runtime.startswith(_PROGRAM):
+        from .program import about
+
+        return file.endswith(about(runtime.removeprefix(_PROGRAM)).takes)
     return file.endswith(".onnx") != (runtime == "torchscript")

@@ -30,7 +30,7 @@ _PLACE = re.compile(r"^\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
 # Kernels of ONNX Runtime's CPU provider that treat NaN otherwise than PyTorch: found by the parity run on 1.32, and
 # kept true by a test. The recurrent ones clamp it to a number inside, the others pass over it. Its RNN with tanh, and
 # what Scan and Loop bodies are made of, pass NaN on.
-_HIDES_NAN = ("GRU", "LSTM", "RNN with Relu", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "MaxPool")
+HIDES_NAN = ("GRU", "LSTM", "RNN with Relu", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "MaxPool")
 # WGSL lets a driver assume that there is neither NaN nor infinity (W3C, WebGPU Shading Language, floating point
 # evaluation). On SwiftShader Relu, Sigmoid, Exp, Clip, Softmax, TopK and the above hide NaN; on a GPU it may be others.
 _MAY_HIDE_NAN = {"WebGpuExecutionProvider": "WebGPU"}
@@ -52,7 +52,7 @@ class OnnxRuntimeSession:
         self._provider = provider
         self._placement = Placement(provider.full_name, ort.__version__)
         self._outputs = [output.name for output in self._session.get_outputs()]
-        hiding = (*_HIDES_NAN, *_HIDES_NAN_THERE.get(provider.full_name, ()))
+        hiding = (*HIDES_NAN, *_HIDES_NAN_THERE.get(provider.full_name, ()))
         known, self._spreads_nan = treats_nan_otherwise(kinds, hiding)
         self._hides_nan = _MAY_HIDE_NAN.get(provider.full_name, known)
 

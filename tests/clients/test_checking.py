@@ -100,6 +100,8 @@ def test_int8_beyond_its_bound_is_known(int8_client: str, copied: Bundles) -> No
 
 def test_version(client: str) -> None:
     ended = run(client, "--version")
-    assert re.fullmatch(rf"rnn-export-{client} {re.escape(rnn_export.__version__)}, \w.* \d+\.\d+\S*\n", ended.stdout)
+    assert re.fullmatch(
+        rf"rnn-export-{client} {re.escape(rnn_export.__version__)}, \w.* \d+\.\d+\S*, takes \.\w+\n", ended.stdout
+    )
     assert "--provider" in run(client, "--help").stdout
     assert max(map(len, run(client, "--help").stdout.splitlines())) <= 120

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from planting import renew_hash
+from planting import renew_hash, write_bundle
+from rnn_export import verify
 from rnn_export.bundle import hash_file
 from rnn_export.manifest import read_manifest
 from rnn_export.parity.compare import Typical, judge
@@ -301,7 +302,7 @@ def test_a_state_without_its_manifest_is_missing(bundles: Path, tmp_path: Path) 
 
 def test_help_and_version() -> None:
     assert len(run("--help").stdout.splitlines()) < 24
-    assert re.fullmatch(r"rnn-export-node \S+, onnxruntime-node \S+\n", run("--version").stdout)
+    assert re.fullmatch(r"rnn-export-node \S+, onnxruntime-node \S+, takes \.onnx\n", run("--version").stdout)
 
 
 def test_webgpu(bundles: Path) -> None:
@@ -359,3 +360,9 @@ def test_the_examples_of_the_readme(bundles: Path, tmp_path: Path) -> None:
         program = source.with_suffix(".js")
         done = subprocess.run(["node", str(program)], cwd=bundles, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_it_is_a_runtime_of_verify(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b", "deep", stateful=True)
+    (report,) = verify(bundle, seed=0, runtime=f"program:{CLIENT}").reports
+    assert report.passed, report.failure
