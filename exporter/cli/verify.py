@@ -45,8 +45,8 @@ _LONG = (1_000, 10_000)
     "--runtime",
     metavar="RUNTIME",
     help="Where to run it: onnxruntime:cpu, onnxruntime:cuda or another execution provider, torchscript, "
-    "openvino, tract or onnx.reference; "
-    "`rnn-export doctor` lists them.  [default: where the export proved it]",
+    "openvino, tract or onnx.reference, which `rnn-export doctor` lists, or program:PATH (see clients/README.md).  "
+    "[default: where the export proved it]",
 )
 @click.option("--allow-fallback", is_flag=True, help="Accept nodes on another execution provider than the runtime's.")
 @click.option("--strict", is_flag=True, help="Have ONNX Runtime refuse to put any node at all on the CPU.")

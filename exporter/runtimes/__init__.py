@@ -42,7 +42,8 @@ def open_session(runtime: str, artifact: Path, outputs: tuple[str, ...], launch:
         return open_onnxruntime(runtime.removeprefix(_ONNX_RUNTIME), artifact, launch)
     if runtime not in RUNTIMES and not runtime.startswith(_PROGRAM):
         raise UnavailableError(
-            f"There is no runtime '{runtime}'.{did_you_mean(runtime, RUNTIMES)} Choose from {', '.join(RUNTIMES)}, program:PATH."
+            f"There is no runtime '{runtime}'.{did_you_mean(runtime, RUNTIMES)} "
+            f"Choose from {', '.join(RUNTIMES)}, program:PATH."
         )
     if not launch.plain:
         raise InputError(f"{runtime} has no execution providers. Leave out what is said of one.")
@@ -60,7 +61,7 @@ def open_session(runtime: str, artifact: Path, outputs: tuple[str, ...], launch:
 
 
 def runs(runtime: str, file: str) -> bool:
-    """Whether a runtime takes a file of that name: TorchScript its own, a program what it says, every other one ONNX."""
+    """Whether a runtime takes a file of that name: TorchScript its own, a program what it says, others ONNX."""
     if runtime.startswith(_PROGRAM):
         from .program import about
 

@@ -53,7 +53,8 @@ def about(path: str) -> About:
     _, *parts = ended.stdout.strip().split(", ")
     if ended.returncode or len(parts) != 2 or not parts[1].startswith("takes ."):
         raise UnavailableError(
-            f"{path} --version does not say what it is and takes. Give a program that is called as clients/README.md says."
+            f"{path} --version does not say what it is and takes. "
+            "Give a program that is called as clients/README.md says."
         )
     return About(parts[0], parts[1].removeprefix("takes "))
 

@@ -1,1 +1,1 @@
-"""Programs in other languages that run a bundle: see the targets `test-clients`, `test-node` and `test-web` of the Makefile."""
+"""Programs in other languages that run a bundle: `make test-clients`, `make test-node`, `make test-web`."""
