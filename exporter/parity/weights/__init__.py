@@ -59,7 +59,7 @@ def compare_weights(
     owned = own(model)
     left = _without_equal(stored, owned)
     summed = sums(owned)
-    left = _without_equal(left, summed)
+    left = _without_equal(left, [*owned, *summed])
     mark_parts(owned, summed)
     results = own(_without_equal(computed, own(model)))
     rounded = [name for name, array in left.items() if _is_rounded(array, results)]
