@@ -65,8 +65,8 @@ def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> We
         return Weights(why="the bundle does not hold the model's")
     if artifact.precision is not None:
         return Weights(why=f"those in the file are {artifact.precision.weights}, and were compared when it was written")
-    found = compare_weights(stored_weights(file), weights.own, weights.computed or {})
-    return found if weights.computed is not None else found.without(_computed_then(artifact))
+    found = compare_weights(stored_weights(file), weights.own, weights.computed)
+    return replace(found.without(_computed_then(artifact)), unseen=weights.unseen) if weights.unseen else found
 
 
 def _computed_then(artifact: Artifact) -> Sequence[str]:
