@@ -17,6 +17,7 @@ from .errors import LoadError
 from .evaluation import check_deterministic
 from .loading import Source
 from .parity import Case, make_inputs, traced_sizes
+from .parity.cases import check_ranges
 from .parity.weights.computed import weights_of
 from .parity.weights.tensors import ModelWeights
 from .signature import Signature
@@ -67,13 +68,15 @@ def prepare(
     """Run the model, in evaluation mode, once on what it will be captured with, and name its outputs.
 
     Raises:
-        SignatureError: the example does not fit the signature, or the output names do not fit the outputs.
+        SignatureError: the example does not fit the signature or its ranges, or the output names do not fit.
         LoadError: the model's forward raises, or answers at random.
         CaptureError: the model returns something else than tensors.
     """
     progress("check", 0, 1)
     arrays = None if example is None else _arrays(signature, example)
     small = traced_sizes(signature, arrays)
+    if arrays is not None:
+        check_ranges(signature, arrays)
     try:
         traced, tensors, (output, carries_state) = _run_at(model, signature, small, arrays, seed)
     except LoadError as refused:
