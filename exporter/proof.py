@@ -12,7 +12,7 @@ from .parity import Bounds, Case, Expected, Report, check, make_cases
 from .parity.chunks import check_stream, drift_cases, in_one_pass
 from .parity.compare import Typical
 from .parity.weights import Weights, compare_weights
-from .parity.weights.stored import stored_weights
+from .parity.weights.stored import stored_int8, stored_weights
 from .parity.weights.tensors import ModelWeights
 from .runtimes import Launch, Session, open_session
 from .signature import Signature
@@ -63,9 +63,8 @@ def prove(
 def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> Weights:
     if weights is None:
         return Weights(why="the bundle does not hold the model's")
-    if artifact.precision is not None:
-        return Weights(why=f"those in the file are {artifact.precision.weights}, and were compared when it was written")
-    found = compare_weights(stored_weights(file), weights.own, weights.computed)
+    int8 = {} if artifact.precision is None else stored_int8(file)
+    found = compare_weights(stored_weights(file), weights.own, weights.computed, int8)
     return replace(found.without(_computed_then(artifact)), unseen=weights.unseen) if weights.unseen else found
 
 
