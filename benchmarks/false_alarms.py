@@ -8,20 +8,22 @@ quotes.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
-from rnn_export import ParityError, Report, RnnExportError, export_onnx, export_torchscript
+from rnn_export import CaptureError, ParityError, Report, export_onnx, export_torchscript
 from rnn_export.parity.compare import FACTOR
 
 from .random_models import Subject, random_subject
@@ -48,36 +50,46 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What came out: exports and pairs of an export and a case by family, alarms, refusals, and every output."""
+class Tried:
+    """What came of the export of one seed: its verdicts by kind, its outputs, and the failure or refusal if any."""
 
-    exports: Counter[str] = field(default_factory=Counter)
-    pairs: Counter[str] = field(default_factory=Counter)
-    verdicts: Counter[str] = field(default_factory=Counter)
-    alarms: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    outputs: list[Measured] = field(default_factory=list)
+    seed: int
+    family: str
+    seconds: float
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    outputs: Sequence[Measured] = ()
+    alarm: str = ""
+    refused: str = ""
 
-    def add(self, seed: int) -> None:
-        """Export the model of a seed and keep what its report says."""
-        subject = random_subject(seed)
-        try:
-            report, failure = _judged(subject, seed), ""
-        except ParityError as error:
-            report, failure = error.report, str(error)
-        except RnnExportError as error:
-            # A stream that is refused because it differs in chunks is a false alarm too.
-            (self.alarms if "is right in one pass" in str(error) else self.refused).append(f"seed {seed}: {error}")
-            return
-        except Exception as error:  # a fault of the exporter, which must not end what has run for so long
-            self.refused.append(f"seed {seed}: {type(error).__name__}, {error}")
-            return
-        self.exports[subject.family] += 1
-        self.pairs[subject.family] += sum(case.verdict != "REFUSED" for case in report.cases)
-        self.verdicts.update(case.verdict for case in report.cases)
-        self.outputs.extend(_measured(subject, report))
-        if failure:
-            self.alarms.append(f"seed {seed}, {subject.family}, gain {subject.gain:g}: {failure}")
+    @property
+    def pairs(self) -> int:
+        """How many cases were compared."""
+        return sum(count for verdict, count in self.verdicts.items() if verdict != "REFUSED")
+
+    @classmethod
+    def from_json(cls, line: str) -> Tried:
+        data = json.loads(line)
+        return cls(**{**data, "outputs": [Measured(**output) for output in data["outputs"]]})
+
+
+def attempt(seed: int) -> Tried:
+    """Export the model of a seed, and keep what its report says."""
+    begun, subject = time.monotonic(), random_subject(seed)
+
+    def found(**more: Any) -> Tried:
+        return Tried(seed, subject.family, time.monotonic() - begun, **more)
+
+    try:
+        report, alarm = _judged(subject, seed), ""
+    except ParityError as error:
+        report, alarm = error.report, str(error)
+    except CaptureError as error:
+        # A stream that is refused because it differs in chunks is a false alarm too.
+        return found(**{"alarm" if "is right in one pass" in str(error) else "refused": str(error)})
+    except Exception as error:  # what is not the verdict of a comparison must not end what has run for so long
+        return found(refused=f"{type(error).__name__}: {error}")
+    verdicts = dict(Counter(case.verdict for case in report.cases))
+    return found(verdicts=verdicts, outputs=[*_measured(subject, report)], alarm=alarm)
 
 
 def _judged(subject: Subject, seed: int) -> Report:
@@ -88,18 +100,12 @@ def _judged(subject: Subject, seed: int) -> Report:
     return exported.report
 
 
-def _measured(subject: Subject, report: Report) -> Iterable[Measured]:
+def _measured(subject: Subject, report: Report) -> Iterator[Measured]:
     for case in report.cases:
         for output in case.outputs:
             if output.limit and isfinite(output.error):  # integers have no limit, and shapes no error
-                yield Measured(
-                    subject.family,
-                    case.case.values,
-                    subject.dtype,
-                    output.error,
-                    output.limit / FACTOR,
-                    output.scale,
-                )
+                limit = output.limit / FACTOR
+                yield Measured(subject.family, case.case.values, subject.dtype, output.error, limit, output.scale)
 
 
 def _quantiles(numbers: Sequence[float]) -> list[str]:
@@ -118,20 +124,27 @@ def _by(key: Callable[[Measured], str], outputs: Iterable[Measured]) -> dict[str
     return groups
 
 
-def summarize(found: Found) -> str:
+def summarize(tried: Sequence[Tried]) -> str:
     """The tables of docs/parity.md."""
+    everything = [output for each in tried for output in each.outputs]
     # A float64 model is its own reference: its floor of 1,024 ulps is another measure.
-    outputs = [output for output in found.outputs if output.dtype != "float64"]
-    families = _by(lambda output: output.family, found.outputs)
+    outputs = [output for output in everything if output.dtype != "float64"]
+    families = _by(lambda output: output.family, everything)
+    exports = Counter(each.family for each in tried)
     kinds = _by(lambda output: output.values, outputs)
-    dtypes = _by(lambda output: output.dtype, [output for output in found.outputs if output.scale])
+    dtypes = _by(lambda output: output.dtype, [output for output in everything if output.scale])
     headings = ["median", "99%", "99.9%", "largest"]
     return "\n\n".join(
         [
             _table(
                 ["exports of", "exports", "pairs", *headings],
                 (
-                    [name, found.exports[name], f"{found.pairs[name]:,}", *_quantiles([each.ratio for each in group])]
+                    [
+                        name,
+                        exports[name],
+                        f"{sum(each.pairs for each in tried if each.family == name):,}",
+                        *_quantiles([each.ratio for each in group]),
+                    ]
                     for name, group in sorted(families.items())
                 ),
             ),
@@ -171,30 +184,42 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # PyTorch warns of dropout, deprecated calls and the like in what is drawn
-    found, begun, seed = Found(), time.monotonic(), options.seed
-    end = options.seed + options.exports if options.exports else 2**32
-    while seed < end and time.monotonic() - begun < 60 * options.minutes:
-        known = len(found.alarms), len(found.refused)
-        found.add(seed)
+    record: Path | None = options.record
+    lines = record.read_text().splitlines() if record and record.exists() else []
+    tried, begun = [Tried.from_json(line) for line in lines], time.monotonic()
+    seed = max((each.seed + 1 for each in tried), default=options.seed)
+    while time.monotonic() - begun < 60 * options.minutes:
+        tried.append(attempt(seed))
+        _tell(tried[-1])
+        if record:
+            with record.open("a") as file:
+                file.write(json.dumps(asdict(tried[-1])) + "\n")
         seed += 1
-        for kind, told in (("FALSE ALARM", found.alarms[known[0] :]), ("REFUSED", found.refused[known[1] :])):
-            print("\n".join(f"{kind} {each}" for each in told), end="\n" if told else "", flush=True)
-    seconds, pairs = time.monotonic() - begun, found.pairs.total()
+    pairs, seconds = sum(each.pairs for each in tried), sum(each.seconds for each in tried)
+    verdicts = sum((Counter(each.verdicts) for each in tried), Counter())
+    alarms, refused = (sum(bool(getattr(each, what)) for each in tried) for what in ("alarm", "refused"))
     print(
-        f"Seeds {options.seed} to {seed - 1}, torch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}: "
-        f"{found.exports.total()} exports, {pairs:,} pairs of an export and a case ({dict(found.verdicts)}), "
-        f"{len(found.outputs):,} outputs; {seconds:.0f} s, {1000 * seconds / max(pairs, 1):.0f} s for 1,000 pairs.\n"
-        f"{len(found.alarms)} false alarms; {len(found.refused)} exports refused. FACTOR is {FACTOR:g}.\n"
+        f"Seeds {tried[0].seed} to {seed - 1}, torch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}: "
+        f"{len(tried)} exports, {pairs:,} pairs of an export and a case ({dict(verdicts)}), "
+        f"{sum(len(each.outputs) for each in tried):,} outputs; {seconds:.0f} s, "
+        f"{1000 * seconds / max(pairs, 1):.0f} s for 1,000 pairs.\n"
+        f"{alarms} false alarms; {refused} exports refused. FACTOR is {FACTOR:g}.\n"
     )
-    print(summarize(found))
-    return int(bool(found.alarms or found.refused))
+    print(summarize(tried))
+    return int(bool(alarms or refused))
+
+
+def _tell(tried: Tried) -> None:
+    for kind, what in (("FALSE ALARM", tried.alarm), ("REFUSED", tried.refused)):
+        if what:
+            print(f"{kind}, seed {tried.seed}, {tried.family}: {what}", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.false_alarms", description=main.__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="No export begins later than this.")
     parser.add_argument("--seed", type=int, default=0, help="Of the first export; each further one has the next.")
-    parser.add_argument("--exports", type=int, help="So many at most.")
+    parser.add_argument("--record", type=Path, help="A file to keep what was found in, and to go on from.")
     return parser
 
 

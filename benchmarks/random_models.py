@@ -202,7 +202,7 @@ class Loop(nn.Module):
         if self.way == "recur":
             return recur(self.cells[0], x, states[0])
         outs = []
-        for step in {"forth": lambda: x, "back": lambda: reversed(x.unbind(0))}[self.way]():
+        for step in x.unbind(0) if self.way == "forth" else reversed(x.unbind(0)):
             y = step
             for k, cell in enumerate(self.cells):
                 states[k] = cell(y, states[k])
@@ -258,7 +258,9 @@ def _stream(chosen: Random) -> Subject:
         model = Loop([cell(size, hidden)], "forth", False, hidden)
         return Subject("streams", model, Signature({"x": f"float32[T, N, {size}]"}), {"stateful": True}, gain=gain)
     name = "tagger" if kind == "tagger" else "mgu"
-    settings = {"cell": chosen.choice(CELLS), "num_layers": chosen.choice((1, 2, 3))} if name == "tagger" else {}
+    settings: dict[str, Any] = {}
+    if name == "tagger":
+        settings = {"cell": chosen.choice(CELLS), "num_layers": chosen.choice((1, 2, 3))}
     loaded = load(
         name, input_size=chosen.choice(SIZES), hidden_size=chosen.choice(SIZES), seed=chosen.randrange(99), **settings
     )

@@ -215,7 +215,8 @@ def check_ranges(signature: Signature, example: Mapping[str, Array]) -> None:
             continue
         low, end = spec.range
         high = end if isinstance(end, int) else max(low, sizes[end])
-        outside = example[name][(example[name] < low) | (example[name] > high)]
+        values = example[name].astype(np.int64)
+        outside = values[(values < low) | (values > high)]
         if outside.size:
             ends = f"{low}..{end}" + ("" if isinstance(end, int) else f", where {end} is {sizes[end]}")
             raise SignatureError(
