@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .likeness import EQUAL, LOWER, NEAR, Likeness
 from .owned import Owned, mark_parts, own, sums
 from .places import find_block
-from .rounded import rounded
+from .rounded import Marks, rounded_ends, rounded_whole
 from .tensors import bits_of, coarse_bits, matrices
 from .verdict import Fault, Weights
 
@@ -33,6 +33,9 @@ _ROUNDING = 1e-5
 
 # Gates times directions, and twice as many for the two biases of each.
 _CUTS = (1, 2, 3, 4, 6, 8, 12, 16)
+
+# The whole channels first, for there are fewer.
+_ROUNDED = (rounded_whole, rounded_ends)
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,9 @@ def _compare_int8(
     left = {
         name: array
         for name, array in int8.items()
-        if _without_equal({name: array}, [*rounded(owned, marks, array.shape[1])])
+        if all(_without_equal({name: array}, part(owned, marks, array.shape[1])) for part in _ROUNDED)
     }
-    near = {name: _nearly(array, [*rounded(owned, marks, array.shape[1])]) for name, array in left.items()}
+    near = {name: _nearly_rounded(array, owned, marks) for name, array in left.items()}
     alone = tuple(each.name for each in owned if marks[each.name].all() and not each.found.all())
     for each in owned:
         each.found[...] |= marks[each.name]
@@ -108,7 +111,11 @@ def _compare_int8(
 def _rounding_of(array: Array, results: Sequence[Owned]) -> bool:
     """Whether int8 weights are near to what rounding makes of something that forward computes."""
     marks = {each.name: np.zeros(each.array.shape, np.bool_) for each in results}
-    return bool(_nearly(array, [*rounded(results, marks, array.shape[1])]))
+    return bool(_nearly_rounded(array, results, marks))
+
+
+def _nearly_rounded(array: Array, owned: Sequence[Owned], marks: Marks) -> list[_Match]:
+    return _nearly(array, [each for part in _ROUNDED for each in part(owned, marks, array.shape[1])])
 
 
 def _without_equal(stored: Mapping[str, Array], owned: Sequence[Owned]) -> dict[str, Array]:

@@ -17,6 +17,7 @@ from ...passes.quantization import Quantized, quantize_channels
 from .owned import Owned
 
 Array = NDArray[Any]
+Marks = Mapping[str, NDArray[np.bool_]]
 
 
 def scaled(quantized: Quantized) -> Array:
@@ -25,19 +26,31 @@ def scaled(quantized: Quantized) -> Array:
     return np.ascontiguousarray(np.swapaxes(values, -1, -2).reshape(-1, values.shape[-2]))
 
 
-def rounded(owned: Sequence[Owned], marks: Mapping[str, NDArray[np.bool_]], width: int) -> Iterator[Owned]:
-    """What the matrices of a model become, the rows or the columns as channels, that have so many weights.
+def rounded_whole(owned: Sequence[Owned], marks: Marks, width: int) -> list[Owned]:
+    """What the matrices of a model become whose rows, or whose columns, are channels of so many weights.
 
-    Of longer channels the first and the last so many are taken. What is found is marked in `marks`, by tensor.
+    What is found is marked in `marks`, by tensor.
     """
+    whole = ((each, matrix, found) for each, matrix, found in _matrices(owned, marks) if matrix.shape[1] == width)
+    return [Owned(each.parts, _round(matrix), found) for each, matrix, found in whole]
+
+
+def rounded_ends(owned: Sequence[Owned], marks: Marks, width: int) -> list[Owned]:
+    """The same of longer channels, of which only the first or the last so many weights are taken."""
+    longer = ((each, matrix, found) for each, matrix, found in _matrices(owned, marks) if matrix.shape[1] > width)
+    return [
+        Owned(each.parts, _round(matrix[:, end]), found[:, end])
+        for each, matrix, found in longer
+        for end in (slice(width), slice(-width, None))
+    ]
+
+
+def _matrices(owned: Sequence[Owned], marks: Marks) -> Iterator[tuple[Owned, Array, NDArray[np.bool_]]]:
     for each in owned:
         if each.array.ndim == 2 and each.array.dtype == np.float32:
-            for matrix, found in ((each.array, marks[each.name]), (each.array.T, marks[each.name].T)):
-                for columns in _columns(matrix.shape[1], width):
-                    yield Owned(each.parts, scaled(quantize_channels(matrix[:, columns].T)), found[:, columns])
+            yield each, each.array, marks[each.name]
+            yield each, each.array.T, marks[each.name].T
 
 
-def _columns(have: int, width: int) -> list[slice]:
-    if have < width:
-        return []
-    return [slice(None)] if have == width else [slice(width), slice(have - width, None)]
+def _round(channels: Array) -> Array:
+    return scaled(quantize_channels(channels.T))
