@@ -15,8 +15,11 @@ import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from math import isfinite
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +93,15 @@ def attempt(seed: int) -> Tried:
         return found(refused=f"{type(error).__name__}: {error}")
     verdicts = dict(Counter(case.verdict for case in report.cases))
     return found(verdicts=verdicts, outputs=[*_measured(subject, report)], alarm=alarm)
+
+
+def attempt_apart(seed: int) -> Tried:
+    """The same in a process of its own, for a runtime may take the process with it."""
+    with ProcessPoolExecutor(1, get_context("fork")) as pool:
+        try:
+            return pool.submit(attempt, seed).result()
+        except BrokenProcessPool:
+            return Tried(seed, random_subject(seed).family, 0.0, refused="The process that exports it died.")
 
 
 def _judged(subject: Subject, seed: int) -> Report:
@@ -189,7 +201,7 @@ def main(arguments: Sequence[str]) -> int:
     tried, begun = [Tried.from_json(line) for line in lines], time.monotonic()
     seed = max((each.seed + 1 for each in tried), default=options.seed)
     while time.monotonic() - begun < 60 * options.minutes:
-        tried.append(attempt(seed))
+        tried.append(attempt_apart(seed))
         _tell(tried[-1])
         if record:
             with record.open("a") as file:
