@@ -31,7 +31,7 @@ __all__ = [
 
 
 def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
-    """Fold constants, empty loops, read states from layers, move transposes, drop what is unused, convert, name; in place.
+    """Fold constants, empty loops, read states from layers, move transposes, drop the unused, convert, name; in place.
 
     Raises:
         CaptureError: the model cannot be written at `opset`.

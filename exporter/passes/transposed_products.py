@@ -1,7 +1,7 @@
-"""A float16 product of transposed rows is transposed afterwards: MatMul(Transpose(x), W) becomes Transpose(MatMul(x, W)).
+"""A float16 product of transposed rows is transposed afterwards: MatMul(Transpose(x), W) to Transpose(MatMul(x, W)).
 
-Works in place. Every row is multiplied as it was. ONNX Runtime (1.24.4 and 1.25.1 by microsoft/onnxruntime#28392, 1.32.0
-here) ends the process with a segmentation fault when it loads the first form, for which `batch_first` is enough.
+Works in place. Every row is multiplied as it was. ONNX Runtime (1.24.4 and 1.25.1 by microsoft/onnxruntime#28392, and
+1.32.0) ends the process with a segmentation fault when it loads the first form, for which `batch_first` is enough.
 """
 
 from __future__ import annotations
