@@ -147,9 +147,10 @@ $(VENV)/.bench: $(READY)
 	$(PIP) install -c constraints.txt -e '.[bench]'
 	touch $@
 
-# How far correct exports come to their limit; docs/parity.md quotes it.
+# Random correct exports, none of which may fail, and how far they come to their limits; docs/parity.md quotes it.
+# CALIBRATE_ARGS="--minutes 60 --record build/calibrate.jsonl" goes on from what the file holds.
 calibrate: $(READY)
-	$(TEST_ENV) $(BIN)/python benchmarks/parity_factor.py
+	$(TEST_ENV) $(BIN)/python -m benchmarks.false_alarms $(CALIBRATE_ARGS)
 
 # Faults planted in exported models, every one of which `verify` must find; docs/parity.md quotes the table.
 mutation: $(READY)

@@ -89,6 +89,9 @@ def read_failing_case(path: Path) -> FailingCase:
     Raises:
         BundleError: it is not such a file.
     """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise BundleError(f"The case {path} {what}. Give the file that verify named when it failed.")
     try:
         with safetensors.safe_open(path, "numpy") as file:
             about = json.loads((file.metadata() or {})[_KEY])

@@ -78,7 +78,7 @@ def measure_latency(
 
     Args:
         sizes: as for `Stream`.
-        progress: called with "measure", and how many steps are done out of how many.
+        progress: called with "steps", and how many steps are done out of how many.
 
     Raises:
         BundleError, InputError: as for `Stream`; also where `steps` is below 1.
@@ -99,7 +99,7 @@ def _time_steps(stream: Stream, steps: int, progress: Callable[[str, int, int], 
     times = []
     for k in range(-_WARM_UP, steps):
         if k % _TOLD == 0:
-            progress("measure", max(k, 0), steps)
+            progress("steps", max(k, 0), steps)
         x = given[k % _VALUES]
         begin = time.perf_counter_ns()
         stream.step(**x)

@@ -17,6 +17,7 @@ from .errors import LoadError
 from .evaluation import check_deterministic
 from .loading import Source
 from .parity import Case, make_inputs, traced_sizes
+from .parity.cases import check_ranges
 from .parity.weights.computed import weights_of
 from .parity.weights.tensors import ModelWeights
 from .signature import Signature
@@ -71,7 +72,7 @@ def prepare(given: Given, *, seed: int, progress: Progress, original: Given | No
     """Run the model, in evaluation mode, once on what it will be captured with, and name its outputs.
 
     Raises:
-        SignatureError: the example does not fit the signature, or the output names do not fit the outputs.
+        SignatureError: the example does not fit the signature or its ranges, or the output names do not fit.
         LoadError: the model's forward raises, or answers at random.
         CaptureError: the model returns something else than tensors.
     """
@@ -79,6 +80,8 @@ def prepare(given: Given, *, seed: int, progress: Progress, original: Given | No
     model, signature = given.model, given.signature
     arrays = None if given.example is None else _arrays(signature, given.example)
     small = traced_sizes(signature, arrays)
+    if arrays is not None:
+        check_ranges(signature, arrays)
     try:
         traced, tensors, (output, carries_state) = _run_at(model, signature, small, arrays, seed)
     except LoadError as refused:

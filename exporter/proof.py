@@ -12,7 +12,7 @@ from .parity import Bounds, Case, Expected, Report, check, make_cases
 from .parity.chunks import check_stream, drift_cases, in_one_pass
 from .parity.compare import TF32_BOUND, Typical
 from .parity.weights import Weights, compare_weights
-from .parity.weights.stored import stored_weights
+from .parity.weights.stored import stored_int8, stored_weights
 from .parity.weights.tensors import ModelWeights
 from .runtimes import Launch, Session, open_session
 from .signature import Signature
@@ -68,10 +68,9 @@ def bound_of(artifact: Artifact, launch: Launch | None) -> float:
 def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> Weights:
     if weights is None:
         return Weights(why="the bundle does not hold the model's")
-    if artifact.bound:
-        return Weights(why="those in the file are int8, and were compared when it was written")
-    found = compare_weights(stored_weights(file), weights.own, weights.computed or {})
-    return found if weights.computed is not None else found.without(_computed_then(artifact))
+    int8 = stored_int8(file) if artifact.bound else {}
+    found = compare_weights(stored_weights(file), weights.own, weights.computed, int8)
+    return replace(found.without(_computed_then(artifact)), unseen=weights.unseen) if weights.unseen else found
 
 
 def _computed_then(artifact: Artifact) -> Sequence[str]:

@@ -33,8 +33,13 @@ def check_tuning(signature: Signature, tune: Sequence[Sizes], lowering: Lowering
     """Refuse sizes that do not say how large every dynamic dimension is, and a form that is given besides.
 
     Raises:
-        InputError: a dimension is missing, unknown, or not a positive whole number, or there is nothing to choose.
+        InputError: they are not a list of sizes, a dimension is missing, unknown, or below 1, or there is nothing to
+            choose.
     """
+    if not _is_list_of_sizes(tune):
+        raise InputError(
+            f"tune is {tune!r}, and not a list of sizes. Give it as [{{'T': 1, 'N': 1}}], in whole numbers."
+        )
     if tune and lowering != "auto":
         raise InputError(f"Tuning chooses between forms, and the form is given as {lowering}. Leave one of them out.")
     for sizes in tune:
@@ -50,6 +55,12 @@ def check_tuning(signature: Signature, tune: Sequence[Sizes], lowering: Lowering
             raise InputError(f"The size of {missing[0]} is missing. Give every dynamic dimension, such as '{given}'.")
 
 
+def _is_list_of_sizes(tune: Any) -> bool:
+    return isinstance(tune, (list, tuple)) and all(
+        isinstance(sizes, Mapping) and all(type(each) is int for each in sizes.values()) for sizes in tune
+    )
+
+
 def fastest(
     build: Callable[[Forms], Finished], forms: Forms, prepared: Prepared, tune: Sequence[Sizes], *, int8: bool
 ) -> tuple[Finished, list[Timing]]:
@@ -57,6 +68,9 @@ def fastest(
 
     Every combination of forms is tried for the kinds of layers that the model has. The fastest is the one with the
     smallest product of times, so that each size counts the same. Sessions have ONNX Runtime's own number of threads.
+
+    Raises:
+        InputError: a size is too large for this machine's memory.
     """
     graphs = list(_candidates(build, forms, int8))
     timings: list[Timing] = []
@@ -93,7 +107,11 @@ def _open(graph: Finished, file: Path, prepared: Prepared) -> Session:
 
 
 def _run(graph: Finished, session: Session, prepared: Prepared, sizes: Sizes) -> Callable[[], Any]:
-    inputs = make_inputs(prepared.signature, Case(dict(sizes), "ordinary", prepared.seed), prepared.example)
+    try:
+        inputs = make_inputs(prepared.signature, Case(dict(sizes), "ordinary", prepared.seed), prepared.example)
+    except (MemoryError, ValueError, OverflowError) as error:  # numpy's for a shape beyond memory, or beyond addresses
+        given = ",".join(f"{name}={size}" for name, size in sizes.items())
+        raise InputError(f"There is not enough memory for {given}. Give smaller sizes to --tune.") from error
     states = {} if graph.stream is None else {state.name: state.initial(sizes) for state in graph.stream.states}
     return partial(session.run, {**states, **inputs})
 

@@ -121,7 +121,7 @@ def verify(
     if why:
         expected = read_cases(folder / CASES, manifest)
         typical = {output: Typical(**values) for output, values in manifest.typical.items()}
-        stored = ModelWeights(as_arrays(read_weights(folder / WEIGHTS)), None) if WEIGHTS in manifest.files else None
+        stored = _stored(folder) if WEIGHTS in manifest.files else None
         reports = _check_all(folder, manifest, expected, 0, stored, typical, launch, allow_fallback, progress)
         faults = _faults(folder, manifest, reports, expected, typical, None, launch, progress)
         return Verification(reports, "replayed", 0, why, faults)
@@ -158,6 +158,11 @@ def replay(
     if runtime is not None:
         manifest = _in_runtime(runtime, launch, folder, manifest)
     return failing, replace(run_again(folder, manifest, failing, launch), allow_fallback=True)
+
+
+def _stored(folder: Path) -> ModelWeights:
+    """The weights in a bundle whose model is not built again."""
+    return ModelWeights(as_arrays(read_weights(folder / WEIGHTS)), {}, "the model was not built again")
 
 
 def _in_runtime(runtime: str, launch: Launch | None, folder: Path, manifest: Manifest) -> Manifest:

@@ -12,6 +12,7 @@ from rnn_export import doctor
 from rnn_export.doctor import diagnose
 from rnn_export.runtimes import RUNTIMES
 from rnn_export.runtimes.programs import PACKAGES, Package
+from rnn_export.runtimes.providers import PROVIDERS
 
 
 def test_what_is_there_has_run() -> None:
@@ -29,6 +30,34 @@ def test_all_that_are_known_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dml.why == f"Not in ONNX Runtime {onnxruntime.__version__} here; needs Windows with DirectX 12."
     assert dml.get == "pip uninstall -y onnxruntime && pip install onnxruntime-directml"
     assert found["onnxruntime:cpu"].why == "untried"
+
+
+@pytest.mark.parametrize(
+    ("packages", "command"),
+    [
+        (["onnxruntime-gpu"], "pip uninstall -y onnxruntime-gpu && pip install onnxruntime-directml"),
+        (
+            ["onnxruntime", "ort-nightly"],
+            "pip uninstall -y onnxruntime ort-nightly && pip install onnxruntime-directml",
+        ),
+        (["onnxruntime-directml"], "pip install onnxruntime-directml"),
+        ([], "pip install onnxruntime-directml"),
+    ],
+)
+def test_the_packages_that_are_installed_give_way(
+    packages: list[str], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, module in {
+        **dict.fromkeys(packages, "onnxruntime"),
+        "onnxruntime-ep-webgpu": "onnxruntime_ep_webgpu",
+    }.items():
+        folder = tmp_path / f"{name}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (folder / "top_level.txt").write_text(f"{module}\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert PROVIDERS["dml"].get == command
+    assert PROVIDERS["qnn"].get == "pip install onnxruntime-qnn"
 
 
 def test_an_unknown_runtime() -> None:

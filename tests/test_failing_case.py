@@ -108,7 +108,7 @@ def test_what_is_refused(cli: Cli, tmp_path: Path) -> None:
     refused = {
         ("other", "--case", file): "is a case of another model.onnx than other holds",
         ("out", "--case", "broken"): "broken is not a case that verify wrote",
-        ("out", "--case", "absent"): "absent is not a case that verify wrote",
+        ("out", "--case", "absent"): "The case absent does not exist. Give the file that verify named",
         ("out", "--case", "out/cases.safetensors"): "is not a case that verify wrote",
         ("out", "--case", file, "--seed", "1"): "Leave out --model, --seed, --long and --bisect",
     }

@@ -11,7 +11,9 @@ import torch
 from click.testing import Result
 from conftest import SMALL
 from rnn_export import InputError, Signature, export_onnx, load
+from rnn_export.cli.show import _STAGES
 from rnn_export.latency import Latency, measure_latency, read_rate, weight_bytes
+from rnn_export.reporting import write_report
 from torch import Tensor, nn
 
 Cli = Callable[..., Result]
@@ -34,6 +36,18 @@ def test_weights_are_counted_without_tables(tmp_path: Path) -> None:
     assert recurrent <= weight_bytes(tmp_path / "out" / "model.onnx") < recurrent + 100
     found = measure_latency(tmp_path / "out", sizes={"N": 2}, steps=30)
     assert (found.steps, found.sizes) == (30, {"N": 2})
+
+
+def test_single_steps_and_a_report_have_words_of_their_own(tmp_path: Path) -> None:
+    loaded = load("single", **SMALL["single"])
+    export_onnx(loaded.model, loaded.signature, tmp_path / "out", stateful=True, source=loaded.source)
+    steps: set[str] = set()
+    page: set[str] = set()
+    measure_latency(tmp_path / "out", steps=3, progress=lambda stage, done, total: steps.add(stage))
+    write_report(tmp_path / "out", None, progress=lambda stage, done, total: page.add(stage))
+    assert [_STAGES[stage] for stage in steps] == ["Timing single steps"]
+    assert "Timing single steps" not in {_STAGES[stage] for stage in page}
+    assert "Measuring errors and time" in {_STAGES[stage] for stage in page}
 
 
 def test_weights_inside_a_loop_are_counted(tmp_path: Path) -> None:

@@ -69,6 +69,15 @@ def test_sizes_that_do_not_fit(sizes: Mapping[str, int], message: str, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "tune", [{"T": 1, "N": 1}, "T=1", 3, [("T", 1)], [{"T": "1", "N": 1}], [{"T": 1.0, "N": True}]]
+)
+def test_what_is_no_list_of_sizes(tune: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a list of sizes. Give it as .*'T': 1, 'N': 1.*, in whole numbers"):
+        export_onnx(TwoKinds(), SIGNATURE, tmp_path / "out", tune=tune)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_form_that_is_given_is_not_timed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the form is given as scan"):
         export_onnx(TwoKinds(), SIGNATURE, tmp_path / "out", tune=[{"T": 1, "N": 1}], lowering="scan")

@@ -68,6 +68,8 @@ def parse_sizes(text: str) -> dict[str, int]:
         name, equals, size = (piece.strip() for piece in part.partition("="))
         if not equals or not name or not size.isdecimal():
             raise InputError(f"'{text}' gives no sizes. Write a number for each dimension, such as 'T=1,N=1'.")
+        if name in sizes:
+            raise InputError(f"'{text}' gives {name} twice. Give every dimension one size.")
         sizes[name] = int(size)
     return sizes
 

@@ -50,7 +50,8 @@ _STAGES = {
     "reference": "Computing the reference",
     "verify": "Comparing with PyTorch",
     "shrink": "Finding the smallest case",
-    "measure": "Timing single steps",
+    "steps": "Timing single steps",
+    "measure": "Measuring errors and time",
     "probe": "Trying runtimes",
 }
 

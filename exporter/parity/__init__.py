@@ -212,10 +212,27 @@ def _beyond_bound(output: OutputResult, bound: float) -> OutputResult:
 
 
 def _reach(session: Session, item: Expected, output: str) -> Touched | None:
-    if item.touched is None:
+    touched = item.touched or _overflowed(item)
+    if not touched:
         return None
-    where = item.touched[output]
+    where = touched[output]
     return Touched(np.ones_like(where) if session.spreads_nan else where, session.hides_nan)
+
+
+def _overflowed(item: Expected) -> dict[str, NDArray[np.bool_]]:
+    """Where PyTorch's own outputs are NaN and float64 ones are not, for the model's values grow beyond its dtype.
+
+    Integers may come from such values everywhere. Empty where no output has one.
+    """
+    reference = item.reference
+    if reference is None or reference.exact is None:
+        return {}
+    exact = reference.exact
+    floats = {name for name, array in reference.eager.items() if array.dtype.kind == "f"}
+    where = {name: np.isnan(reference.eager[name]) & ~np.isnan(exact[name]) for name in floats}
+    if not any(nan.any() for nan in where.values()):
+        return {}
+    return {name: where[name] if name in floats else np.ones(a.shape, bool) for name, a in reference.eager.items()}
 
 
 def first_wrong_step(dims: Mapping[str, Sequence[Dim]], results: Sequence[CaseResult], time: str) -> int | None:

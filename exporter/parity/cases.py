@@ -201,3 +201,24 @@ def sizes_of(signature: Signature, example: Mapping[str, Array]) -> dict[str, in
             given = f"{example[name].dtype}{list(shape)}"
             raise SignatureError(f"The example's '{name}' is {given}, not {spec}. Give an array that fits.")
     return sizes
+
+
+def check_ranges(signature: Signature, example: Mapping[str, Array]) -> None:
+    """Refuse integers of an example, whose arrays fit the signature, that lie outside of what it says of them.
+
+    Raises:
+        SignatureError: one does.
+    """
+    sizes = sizes_of(signature, example)
+    for name, spec in signature.inputs.items():
+        if spec.range is None:
+            continue
+        low, end = spec.range
+        high = end if isinstance(end, int) else max(low, sizes[end])
+        values = example[name].astype(np.int64)
+        outside = values[(values < low) | (values > high)]
+        if outside.size:
+            ends = f"{low}..{end}" + ("" if isinstance(end, int) else f", where {end} is {sizes[end]}")
+            raise SignatureError(
+                f"The example's '{name}' holds {outside[0]}, which is not in {ends}. Give one that fits."
+            )

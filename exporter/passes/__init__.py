@@ -16,6 +16,7 @@ from .select_state import select_state
 from .simplify import simplify
 from .single_step import add_single_step
 from .stateful import expose_states
+from .transposed_products import move_transposes
 
 __all__ = [
     "NEWEST",
@@ -30,7 +31,7 @@ __all__ = [
 
 
 def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
-    """Fold constants, empty loops, read states from layers, drop what is unused, convert, name everything; in place.
+    """Fold constants, empty loops, read states from layers, move transposes, drop the unused, convert, name; in place.
 
     Raises:
         CaptureError: the model cannot be written at `opset`.
@@ -39,6 +40,7 @@ def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
         simplify(model)
     hoist_loops(model, signature)
     select_state(model)
+    move_transposes(model)
     convert_opset(model, opset)
     RemoveUnusedNodesPass()(model)
     name_after(model, signature)

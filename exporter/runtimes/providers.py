@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -13,22 +14,36 @@ _SUFFIX = "ExecutionProvider"
 class Provider:
     """An execution provider.
 
-    `get` is the command that installs it, `start` one that gets what it needs to start. `device` is what ONNX Runtime
-    calls the memory that inputs and outputs are bound in; empty for the CPU's. `options` are given to it unless the
-    user says otherwise.
+    `package` is what pip installs it from, and `beside` whether that is not an ONNX Runtime of its own, but goes with
+    any. `start` is a command that gets what it needs to start. `device` is what ONNX Runtime calls the memory that
+    inputs and outputs are bound in; empty for the CPU's. `options` are given to it unless the user says otherwise.
     """
 
     full_name: str
-    get: str = ""
+    package: str = ""
     needs: str = ""
     device: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     start: str = ""
+    beside: bool = False
+
+    @property
+    def get(self) -> str:
+        """The command that installs it; empty where none is known.
+
+        The packages of ONNX Runtime hold the same module, so that one takes the place of another.
+        """
+        if not self.package:
+            return ""
+        others = [] if self.beside else [name for name in _installed() if name != self.package]
+        uninstall = f"pip uninstall -y {' '.join(others)} && " if others else ""
+        return f"{uninstall}pip install {self.package}"
 
 
-def _instead(package: str) -> str:
-    """The packages of ONNX Runtime hold the same module, so that one takes the place of another."""
-    return f"pip uninstall -y onnxruntime && pip install {package}"
+def _installed() -> list[str]:
+    """The installed packages that hold ONNX Runtime, whatever they are called."""
+    found = importlib.metadata.distributions()
+    return sorted({each.name for each in found if "onnxruntime" in (each.read_text("top_level.txt") or "").split()})
 
 
 _GPU = "'onnxruntime-gpu[cuda,cudnn]'"
@@ -36,27 +51,25 @@ _NVIDIA = "an NVIDIA GPU with CUDA and cuDNN"
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {
-        "cpu": Provider("CPUExecutionProvider", "pip install onnxruntime"),
+        "cpu": Provider("CPUExecutionProvider", "onnxruntime"),
         # float32 as the reference has it: TensorFloat-32, which cuDNN may use, has the precision of float16.
-        "cuda": Provider("CUDAExecutionProvider", _instead(_GPU), _NVIDIA, "cuda", {"use_tf32": "0"}),
-        "tensorrt": Provider(
-            "TensorrtExecutionProvider", _instead(f"{_GPU} tensorrt"), f"{_NVIDIA}, and TensorRT", "cuda"
-        ),
+        "cuda": Provider("CUDAExecutionProvider", _GPU, _NVIDIA, "cuda", {"use_tf32": "0"}),
+        "tensorrt": Provider("TensorrtExecutionProvider", f"{_GPU} tensorrt", f"{_NVIDIA}, and TensorRT", "cuda"),
         "nvtensorrtrtx": Provider(
-            "NvTensorRTRTXExecutionProvider", "pip install onnxruntime-ep-nv-tensorrt-rtx", "an NVIDIA RTX GPU"
+            "NvTensorRTRTXExecutionProvider", "onnxruntime-ep-nv-tensorrt-rtx", "an NVIDIA RTX GPU", beside=True
         ),
         "webgpu": Provider(
             "WebGpuExecutionProvider",
-            _instead("onnxruntime-webgpu"),
+            "onnxruntime-webgpu",
             "a GPU with a Vulkan, Metal or DirectX 12 driver, or SwiftShader (see docs/providers.md)",
             start="apt-get install -y chromium && export VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json",
         ),
-        "openvino": Provider("OpenVINOExecutionProvider", _instead("onnxruntime-openvino"), "an Intel or AMD CPU"),
-        "coreml": Provider("CoreMLExecutionProvider", "pip install onnxruntime", "macOS"),
-        "dml": Provider("DmlExecutionProvider", _instead("onnxruntime-directml"), "Windows with DirectX 12"),
-        "qnn": Provider("QNNExecutionProvider", "pip install onnxruntime-qnn", "a Qualcomm NPU"),
-        "migraphx": Provider("MIGraphXExecutionProvider", _instead("onnxruntime-migraphx"), "an AMD GPU with ROCm"),
-        "cann": Provider("CANNExecutionProvider", _instead("onnxruntime-cann"), "a Huawei Ascend NPU"),
+        "openvino": Provider("OpenVINOExecutionProvider", "onnxruntime-openvino", "an Intel or AMD CPU"),
+        "coreml": Provider("CoreMLExecutionProvider", "onnxruntime", "macOS"),
+        "dml": Provider("DmlExecutionProvider", "onnxruntime-directml", "Windows with DirectX 12"),
+        "qnn": Provider("QNNExecutionProvider", "onnxruntime-qnn", "a Qualcomm NPU", beside=True),
+        "migraphx": Provider("MIGraphXExecutionProvider", "onnxruntime-migraphx", "an AMD GPU with ROCm"),
+        "cann": Provider("CANNExecutionProvider", "onnxruntime-cann", "a Huawei Ascend NPU"),
     }
 )
 

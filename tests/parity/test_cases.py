@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from rnn_export import Signature, SignatureError
 from rnn_export.parity import Case, make_cases, make_inputs, traced_sizes
+from rnn_export.parity.cases import check_ranges
 
 SIGNATURE = Signature({"x": "float32[T, N, 7]", "tokens": "int64[N, T] in 2..5"})
 
@@ -119,6 +120,23 @@ def test_lengths_of_an_example_are_cut_to_the_size_of_their_dimension() -> None:
     assert inputs["lengths"].tolist() == [5, 4, 5]
     assert inputs["ordered"].tolist() == [5, 5, 3]
     assert make_inputs(LENGTHS, Case({"T": 5, "N": 2}, "longest", 0), example)["lengths"].tolist() == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [([10, 4], "holds 10, which is not in 1..T, where T is 9"), ([9, 0], "holds 0, which is not in 1")],
+)
+def test_lengths_of_an_example_that_are_outside_of_their_range(lengths: list[int], said: str) -> None:
+    example = {"x": np.ones((9, 2, 7), np.float32), "lengths": np.array(lengths), "ordered": np.array([7, 3], np.int32)}
+    with pytest.raises(SignatureError, match=f"The example's 'lengths' {said}"):
+        check_ranges(LENGTHS, example)
+
+
+def test_tokens_of_an_example_that_are_outside_of_their_range() -> None:
+    signature = Signature({"tokens": "int64[T, N] in 0..27"})
+    check_ranges(signature, {"tokens": np.array([[0, 27]])})
+    with pytest.raises(SignatureError, match=r"'tokens' holds 28, which is not in 0..27. Give one that fits"):
+        check_ranges(signature, {"tokens": np.array([[0, 28]])})
 
 
 def test_a_size_of_one_in_an_example_is_not_traced() -> None:

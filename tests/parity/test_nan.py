@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from rnn_export import ParityError, Signature, export_onnx
+from numpy.typing import NDArray
+from rnn_export import ParityError, Signature, export_onnx, verify
+from rnn_export.parity import Case, Expected, check_case
+from rnn_export.parity.compare import Typical
+from rnn_export.parity.reference import Reference
 from torch import Tensor, nn
 
 X = Signature({"x": "float32[T, N, 3]"})
@@ -65,6 +71,50 @@ class Cells(nn.Module):
 def test_nan_of_the_models_own_is_not_excused(tmp_path: Path) -> None:
     with pytest.raises(ParityError, match="where PyTorch has nan"):
         export_onnx(OwnNan(), X, tmp_path / "out")
+
+
+class Growing(nn.Module):
+    """Its values grow beyond float32 in the longest case, and not beyond float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.RNN(3, 6, nonlinearity="relu")
+        self.fc = nn.Linear(6, 4)
+        with torch.no_grad():
+            self.rnn.weight_hh_l0.mul_(4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        scores = self.fc(self.rnn(x)[0])
+        return scores, scores.argmax(-1)
+
+
+def test_nan_of_values_beyond_the_dtype_is_known_where_a_kernel_hides_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    report = export_onnx(Growing(), X, tmp_path / "out", lowering="native").report
+    assert report.passed
+    known = {result.case.sizes["T"] for result in report.cases if result.verdict == "KNOWN"}
+    assert 257 in known
+    assert verify(tmp_path / "out").passed
+
+
+def test_beside_such_values_all_others_must_be_right() -> None:
+    eager, exact = np.array([1.0, np.nan, 2.0], np.float32), np.array([1.0, 1e40, 2.0])
+    item = Expected(Case({}, "ordinary", 0), {}, Reference({"y": eager}, {"y": exact}, {"y": 1e-7}))
+    got = np.array([1.0, 3.4e38, 2.0], np.float32)
+
+    @dataclass(frozen=True)
+    class Given:
+        y: NDArray[np.generic]
+        hides_nan: str
+        spreads_nan: bool = False
+
+        def run(self, inputs: object) -> dict[str, NDArray[np.generic]]:
+            return {"y": self.y}
+
+    typical = {"y": Typical(2.0, 1e-7)}
+    assert check_case(Given(got, "RNN with Relu"), item, typical).verdict == "KNOWN"
+    assert check_case(Given(got, ""), item, typical).verdict == "FAIL"
+    assert check_case(Given(got + np.float32([0.1, 0, 0]), "RNN with Relu"), item, typical).verdict == "FAIL"
 
 
 @pytest.mark.parametrize("model", [Threshold, Arguments, Maximum])

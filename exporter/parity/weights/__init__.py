@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from .likeness import EQUAL, LOWER, NEAR, Likeness
 from .owned import Owned, mark_parts, own, sums
 from .places import find_block
+from .rounded import Marks, rounded_ends, rounded_whole
 from .tensors import bits_of, coarse_bits, matrices
 from .verdict import Fault, Weights
 
@@ -32,6 +33,9 @@ _ROUNDING = 1e-5
 
 # Gates times directions, and twice as many for the two biases of each.
 _CUTS = (1, 2, 3, 4, 6, 8, 12, 16)
+
+# The whole channels first, for there are fewer.
+_ROUNDED = (rounded_whole, rounded_ends)
 
 
 @dataclass(frozen=True)
@@ -49,35 +53,69 @@ class _Match:
 
 
 def compare_weights(
-    stored: Mapping[str, Array], model: Mapping[str, Array], computed: Mapping[str, Array] = MappingProxyType({})
+    stored: Mapping[str, Array],
+    model: Mapping[str, Array],
+    computed: Mapping[str, Array] = MappingProxyType({}),
+    int8: Mapping[str, Array] = MappingProxyType({}),
 ) -> Weights:
     """Compare the floating-point tensors of a file with those of the model that it was made from, each by name.
 
     `computed` are tensors that the model's forward computes of its own alone. A tensor of the file that is one of these
-    but for rounding, for it may have been computed by another library, is none of unknown origin.
+    but for rounding, for it may have been computed by another library, is none of unknown origin. `int8` are what the
+    int8 tensors of the file stand for, float32 [channels, K]: they must be what rounding makes of the model's.
     """
     owned = own(model)
     left = _without_equal(stored, owned)
+    left8, near8, as_int8 = _compare_int8(int8, owned)
     summed = sums(owned)
-    left = _without_equal(left, summed)
+    left = _without_equal(left, [*owned, *summed])
     mark_parts(owned, summed)
     results = own(_without_equal(computed, own(model)))
-    rounded = [name for name, array in left.items() if _is_rounded(array, results)]
-    left = {name: array for name, array in left.items() if name not in rounded}
+    remade = [name for name, array in left.items() if _is_rounded(array, results)]
+    left = {name: array for name, array in left.items() if name not in remade}
     near = {name: matches for name, array in left.items() if (matches := _nearly(array, [*owned, *summed]))}
+    near |= {name: matches for name, matches in near8.items() if not _rounding_of(left8[name], results)}
     touched = {part for matches in near.values() for match in matches for part in match.owned.parts}
     unseen = [each for each in owned if not each.found.any() and each.name not in touched]
     faults = [_fault(name, matches) for name, matches in near.items() if not _is_computed(matches, unseen)]
     faulty = {fault.tensor for fault in faults}
     return Weights(
         compared=len(owned),
-        equal=sum(bool(each.found.all()) for each in owned),
+        equal=sum(bool(each.found.all()) for each in owned) - len(as_int8),
         partly=tuple(each.name for each in owned if each.found.any() and not each.found.all()),
         absent=tuple(each.name for each in unseen),
-        unknown=tuple(name for name, array in left.items() if array.size > 1 and name not in faulty),
+        unknown=tuple(name for name, array in {**left, **left8}.items() if array.size > 1 and name not in faulty),
         faults=tuple(faults),
-        computed=tuple(rounded),
+        computed=tuple(remade),
+        int8=as_int8,
     )
+
+
+def _compare_int8(
+    int8: Mapping[str, Array], owned: Sequence[Owned]
+) -> tuple[dict[str, Array], dict[str, list[_Match]], tuple[str, ...]]:
+    """The int8 tensors that are not the model's rounded, what they are like, and the model's found so alone."""
+    marks = {each.name: np.zeros(each.array.shape, np.bool_) for each in owned}
+    left = {
+        name: array
+        for name, array in int8.items()
+        if all(_without_equal({name: array}, part(owned, marks, array.shape[1])) for part in _ROUNDED)
+    }
+    near = {name: _nearly_rounded(array, owned, marks) for name, array in left.items()}
+    alone = tuple(each.name for each in owned if marks[each.name].all() and not each.found.all())
+    for each in owned:
+        each.found[...] |= marks[each.name]
+    return left, {name: matches for name, matches in near.items() if matches}, alone
+
+
+def _rounding_of(array: Array, results: Sequence[Owned]) -> bool:
+    """Whether int8 weights are near to what rounding makes of something that forward computes."""
+    marks = {each.name: np.zeros(each.array.shape, np.bool_) for each in results}
+    return bool(_nearly_rounded(array, results, marks))
+
+
+def _nearly_rounded(array: Array, owned: Sequence[Owned], marks: Marks) -> list[_Match]:
+    return _nearly(array, [each for part in _ROUNDED for each in part(owned, marks, array.shape[1])])
 
 
 def _without_equal(stored: Mapping[str, Array], owned: Sequence[Owned]) -> dict[str, Array]:

@@ -12,31 +12,39 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from ...errors import first_line
 from ..running import run_eager
 from .tensors import ModelWeights, as_array, model_weights
 
 Array = NDArray[Any]
 
 
-def computed_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Array] | None:
+def weights_of(model: nn.Module, tensors: Mapping[str, Tensor]) -> ModelWeights:
+    """A model's tensors, and what its forward computes of them alone for these inputs.
+
+    That is not known where the model does not run while it is watched, as one that looks at the type of its tensors
+    may not.
+    """
+    try:
+        computed, unseen = computed_weights(model, tensors), ""
+    except Exception as error:  # whatever the model's forward raises, which it does not when it is not watched
+        computed, unseen = (
+            {},
+            f"the model does not run while it is watched ({type(error).__name__}: {first_line(error)})",
+        )
+    return ModelWeights(model_weights(model), computed, unseen)
+
+
+def computed_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
     """The floating-point results, for these inputs, of operations that read none of them; each once.
 
-    What merely shows a part of a parameter, or shows it otherwise, is left out. None where the model does not run while
-    it is watched, as one that looks at the type of its tensors may not.
+    What merely shows a part of a parameter, or shows it otherwise, is left out.
     """
     own = {each.untyped_storage().data_ptr() for each in (*model.parameters(), *model.buffers())}
     watching = _Watching(own, list(tensors.values()))
-    try:
-        with torch.no_grad(), watching:
-            run_eager(model, tensors)
-    except Exception:  # whatever the model's forward raises, which it does not when it is not watched
-        return None
+    with torch.no_grad(), watching:
+        run_eager(model, tensors)
     return {f"computed {k}": array for k, array in enumerate(watching.found.values())}
-
-
-def weights_of(model: nn.Module, tensors: Mapping[str, Tensor]) -> ModelWeights:
-    """A model's tensors, and what its forward computes of them alone for these inputs."""
-    return ModelWeights(model_weights(model), computed_weights(model, tensors))
 
 
 class _Watching(TorchDispatchMode):

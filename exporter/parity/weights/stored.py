@@ -1,4 +1,4 @@
-"""The floating-point tensors that a model file holds, by name: initializers and constants, also those inside loops."""
+"""The tensors of weights that a model file holds, by name: initializers and constants, also those inside loops."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from ...onnx_file import all_graphs, read_onnx
+from ...passes.quantization import Quantized
 from ...runtimes.torchscript import read_torchscript
+from .rounded import scaled
 from .tensors import as_array, is_float
 
 Array = NDArray[Any]
 
 
 def stored_weights(file: Path) -> dict[str, Array]:
-    """The tensors of an ONNX file, or of a TorchScript archive.
+    """The floating-point tensors of an ONNX file, without the scales of int8 weights, or of a TorchScript archive.
 
     Raises:
         BundleError: it is neither.
@@ -31,12 +33,45 @@ def stored_weights(file: Path) -> dict[str, Array]:
 
 
 def _onnx(file: Path) -> Iterator[tuple[str, Array]]:
-    for graph in all_graphs(read_onnx(file).graph):
+    model = read_onnx(file)
+    scales = {scale for _, scale in _scaled(model.graph)}
+    for graph in all_graphs(model.graph):
         for tensor in graph.initializer:
-            yield tensor.name, numpy_helper.to_array(tensor)
+            if tensor.name not in scales:
+                yield tensor.name, numpy_helper.to_array(tensor)
         for node in graph.node:
             if node.op_type == "Constant":
                 yield from ((node.output[0], array) for array in map(_constant, node.attribute) if array is not None)
+
+
+def stored_int8(file: Path) -> dict[str, Array]:
+    """What the int8 weights of an ONNX file stand for, each times its scales, as float32 [channels, K].
+
+    Raises:
+        BundleError: it is no ONNX file.
+    """
+    graph = read_onnx(file).graph
+    tensors = {tensor.name: tensor for inner in all_graphs(graph) for tensor in inner.initializer}
+    return {
+        name: scaled(Quantized(numpy_helper.to_array(tensors[name]), numpy_helper.to_array(tensors[scale])))
+        for name, scale in _scaled(graph)
+        if name in tensors and scale in tensors
+    }
+
+
+def _scaled(graph: onnx.GraphProto) -> Iterator[tuple[str, str]]:
+    """The int8 weights of products and the scales that their results are multiplied by, as the graph has them."""
+    for inner in all_graphs(graph):
+        makers = {name: node for node in inner.node for name in node.output}
+        for node in inner.node:
+            if node.op_type == "DynamicQuantizeLSTM":
+                yield from ((node.input[k], node.input[scale]) for k, scale in ((1, 8), (2, 10)))
+            made = [makers[name] for name in node.input if name in makers]
+            if node.op_type == "Mul" and [each.op_type for each in made] == ["Cast", "Mul"]:
+                cast, scale = made
+                product = makers.get(cast.input[0])
+                if product is not None and product.op_type == "MatMulInteger":
+                    yield product.input[1], scale.input[1]
 
 
 def _constant(attribute: onnx.AttributeProto) -> Array | None:

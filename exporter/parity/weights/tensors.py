@@ -22,10 +22,11 @@ _DIGITS = 5
 
 @dataclass(frozen=True)
 class ModelWeights:
-    """The tensors of a model by name, and what its forward computes of them alone; None where it was not run."""
+    """The tensors of a model by name, and what its forward computes of them alone, or why that is not known."""
 
     own: Mapping[str, Array]
-    computed: Mapping[str, Array] | None
+    computed: Mapping[str, Array]
+    unseen: str = ""
 
 
 def model_weights(model: nn.Module) -> dict[str, Array]:

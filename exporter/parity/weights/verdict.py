@@ -32,7 +32,8 @@ class Weights:
 
     `partly` and `absent` are tensors of the model that the file holds a part of, or nothing. `unknown` are tensors of
     the file that are not the model's, so that outputs alone speak for them. `why` says why nothing was compared.
-    `computed` are tensors of the file that the model's forward computes of its own, but for rounding.
+    `computed` are tensors of the file that the model's forward computes of its own, but for rounding; `unseen` says why
+    it is not known what it computes. `int8` are tensors of the model that the file holds rounded, as they must be.
     """
 
     compared: int = 0
@@ -43,6 +44,8 @@ class Weights:
     faults: tuple[Fault, ...] = ()
     why: str = ""
     computed: tuple[str, ...] = ()
+    unseen: str = ""
+    int8: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -59,9 +62,12 @@ class Weights:
         if self.why:
             return f"Weights: not compared, for {self.why}."
         said = [f"{self.equal} of {self.compared} tensors equal the model's bit for bit"]
+        said += [f"{len(self.int8)} are int8, each rounded as it must be"] if self.int8 else []
         said += [f"in part {_listed(self.partly)}"] if self.partly else []
         said += [f"not in the file as they are {_listed(self.absent)}"] if self.absent else []
         said += [f"of unknown origin in the file {_listed(self.unknown)}"] if self.unknown else []
+        if self.unseen and (self.unknown or self.faults):
+            said += [f"what forward computes was not seen: {self.unseen}"]
         return f"Weights: {'; '.join([*map(str, self.faults), *said])}."
 
     def to_json(self) -> dict[str, Any]:
