@@ -37,10 +37,11 @@ test-cuda: RUNTIME := PYTHONPATH=tests:build/onnxruntime-gpu
 test-cuda: $(READY) $(if $(shell command -v nvidia-smi),build/onnxruntime-gpu/.ready)
 	$(TEST_ENV) $(RUNTIME) $(BIN)/python -m pytest -rs tests/providers/test_cuda.py $(PYTEST_ARGS)
 
-# What the forms of recurrent layers take on an NVIDIA GPU; docs/lowering.md quotes it.
+# What the forms of recurrent layers take on an NVIDIA GPU, and how exact they are; docs/lowering.md and docs/parity.md quote it.
 cuda-forms: RUNTIME := PYTHONPATH=build/onnxruntime-gpu
 cuda-forms: build/onnxruntime-gpu/.ready
 	$(RUNTIME) $(BIN)/python benchmarks/cuda_forms.py
+	$(RUNTIME) $(BIN)/python benchmarks/cuda_precision.py
 
 # Recurrent layers in the runtimes of other packages; OpenVINO, which is large, lies apart from .venv.
 test-packages: RUNTIME := PYTHONPATH=tests:build/openvino

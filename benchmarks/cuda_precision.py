@@ -1,12 +1,13 @@
 """How far arithmetic on an NVIDIA GPU is from float64: PyTorch's and ONNX Runtime's, in float32, TF32 and float16.
 
-Run as `make cuda-forms`, on layers that `make calibrate` draws. Errors are in units of eps times the largest
+Run as `make cuda-forms`, on random layers. Errors are in units of eps times the largest
 magnitude of an output, eps being that of the arithmetic (of TensorFloat-32 2^-10); docs/parity.md quotes the quantiles.
 """
 
 from __future__ import annotations
 
 import copy
+import random
 import sys
 import tempfile
 from collections import defaultdict
@@ -19,8 +20,8 @@ from rnn_export import Signature, export_onnx
 from rnn_export.runtimes import Launch, open_session
 from torch import nn
 
-from benchmarks.parity_factor import random_layer
 
+WIDTHS = (1, 2, 3, 5, 8, 16, 64, 128)
 EPS = {"float32": 2.0**-23, "TF32": 2.0**-10, "float16": 2.0**-10}
 SIZES = ((7, 5), (1, 1), (64, 32), (257, 2))
 
@@ -40,11 +41,10 @@ def main() -> None:
 
 def errors(seed: int, arithmetic: str) -> Iterator[tuple[str, float]]:
     """Who computed, and the error, for each output at each size."""
-    layer, signature = random_layer(seed)
+    layer, width = random_layer(seed)
     dtype = torch.float16 if arithmetic == "float16" else torch.float32
     allow_tf32(arithmetic == "TF32")
     model = layer.to(dtype).eval()
-    width = signature.inputs["x"].shape[-1]
     short = str(dtype).removeprefix("torch.")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
@@ -52,7 +52,7 @@ def errors(seed: int, arithmetic: str) -> Iterator[tuple[str, float]]:
         launch = Launch({"use_tf32": str(int(arithmetic == "TF32"))})
         session = open_session("onnxruntime:cuda", out / "model.onnx", (), launch)
         for T, N in SIZES:
-            x = torch.randn(T, N, int(width), generator=torch.Generator().manual_seed(seed)).to(dtype)
+            x = torch.randn(T, N, width, generator=torch.Generator().manual_seed(seed)).to(dtype)
             exact = outputs(copy.deepcopy(model).double(), x.double(), "cpu")
             scales = [float(np.abs(array).max()) * EPS[arithmetic] for array in exact]
             got = {
@@ -63,6 +63,18 @@ def errors(seed: int, arithmetic: str) -> Iterator[tuple[str, float]]:
             for who, arrays in got.items():
                 for array, reference, scale in zip(arrays, exact, scales, strict=True):
                     yield who, float(np.abs(array.astype(np.float64) - reference).max()) / scale
+
+
+def random_layer(seed: int) -> tuple[nn.RNNBase, int]:
+    """A layer of random kind, sizes, depth, direction and bias, and its input size."""
+    torch.manual_seed(seed)
+    chosen = random.Random(seed)
+    kind = chosen.choice(["tanh", "relu", "gru", "lstm"])
+    sizes = chosen.choice(WIDTHS), chosen.choice(WIDTHS), chosen.choice((1, 2, 3))
+    options: dict[str, bool] = {"bidirectional": chosen.random() < 0.5, "bias": chosen.random() < 0.5}
+    if kind in ("tanh", "relu"):
+        return nn.RNN(*sizes, nonlinearity=kind, **options), sizes[0]
+    return {"gru": nn.GRU, "lstm": nn.LSTM}[kind](*sizes, **options), sizes[0]
 
 
 def allow_tf32(allowed: bool) -> None:

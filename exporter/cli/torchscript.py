@@ -40,6 +40,10 @@ def torchscript(
 
     States are those that the model itself takes and returns; hidden ones can be made inputs and outputs in ONNX alone.
     """
+    if max_error is not None and precision is None:
+        raise click.UsageError(
+            "--max-error bounds what smaller weights cost, and there are none. Give --precision float16 too."
+        )
     model = choice(arguments)
     with progress(quiet or as_json) as advance:
         from ..export import export_torchscript
