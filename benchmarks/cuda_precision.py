@@ -20,7 +20,6 @@ from rnn_export import Signature, export_onnx
 from rnn_export.runtimes import Launch, open_session
 from torch import nn
 
-
 WIDTHS = (1, 2, 3, 5, 8, 16, 64, 128)
 EPS = {"float32": 2.0**-23, "TF32": 2.0**-10, "float16": 2.0**-10}
 SIZES = ((7, 5), (1, 1), (64, 32), (257, 2))

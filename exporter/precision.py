@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # a stream reads manifests without torch
     from .parity.report import Report
 
 # The error that each kind of weights may cause, relative to an output's scale (see docs/precision.md).
-BOUNDS: Mapping[str, float] = {"int8": 0.09, "float16": 0.02}
+BOUNDS: Mapping[str, float] = {"int8": 0.09, "float16": 0.004}
 
 
 @dataclass(frozen=True)

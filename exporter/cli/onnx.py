@@ -62,7 +62,8 @@ def onnx(
     """Export a model to ONNX, and prove it in ONNX Runtime on the CPU."""
     if max_error is not None and quantize is None and precision is None:
         raise click.UsageError(
-            "--max-error bounds what smaller weights cost, and there are none. Give --quantize int8 or --precision float16 too."
+            "--max-error bounds what smaller weights cost, and there are none. "
+            "Give --quantize int8 or --precision float16 too."
         )
     model = choice(arguments)
     with progress(quiet or as_json) as advance:

@@ -176,6 +176,6 @@ _PRECISION_OPTIONS: Sequence[Decorator] = (
         type=float,
         metavar="E",
         help="The largest error that smaller weights may cause, relative to each output's scale.  "
-        "[default: 0.09 for int8, 0.02 for float16]",
+        "[default: 0.09 for int8, 0.004 for float16]",
     ),
 )
