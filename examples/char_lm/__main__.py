@@ -19,6 +19,8 @@ from .training import train_epoch
 from .writing import streamed, write
 
 LENGTH = 300
+# The rate of the last epoch, relative to that of the first.
+LAST_RATE = 0.1
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,6 +30,9 @@ def main(arguments: Sequence[str]) -> int:
     except RnnExportError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # the checkpoint's; the bundle's are errors of the package
+        print(f"Error: {error.filename} cannot be written ({error.strerror}). Choose another --out.", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -67,11 +72,13 @@ def train(loaded: Loaded, batches: Batches, options: argparse.Namespace) -> None
     checkpoint = options.out.with_suffix(".safetensors")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     optimizer = torch.optim.Adam(loaded.model.parameters(), lr=options.rate)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, LAST_RATE, total_iters=options.epochs - 1)
     began = time.perf_counter()
     for epoch in range(1, options.epochs + 1):
         perplexity = train_epoch(
             loaded.model, loaded.signature, batches, optimizer, clip=options.clip, progress=_progress(epoch)
         )
+        schedule.step()
         save(loaded.model, checkpoint)
         print(f"epoch {epoch}  perplexity {perplexity:.2f}  {time.perf_counter() - began:.0f} s", flush=True)
 
@@ -107,11 +114,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--text", type=Path, help="a text file in UTF-8; without one, this Python's documentation")
     parser.add_argument("--cell", choices=["scratch", "gru", "lstm"], default="scratch", help="which model")
     parser.add_argument("--hidden", type=_count, default=256, metavar="H", help="hidden units")
-    parser.add_argument("--epochs", type=_count, default=8, metavar="K", help="passes over the text")
-    parser.add_argument("--batch-size", type=_count, default=32, metavar="N", help="sequences at once")
+    parser.add_argument("--epochs", type=_count, default=6, metavar="K", help="passes over the text")
+    parser.add_argument("--batch-size", type=_count, default=16, metavar="N", help="sequences at once")
     parser.add_argument("--steps", type=_count, default=35, metavar="T", help="steps that gradients go back")
-    parser.add_argument("--rate", type=float, default=3e-3, help="Adam's learning rate")
-    parser.add_argument("--clip", type=float, default=1.0, help="the most that the norm of the gradients may be")
+    parser.add_argument("--rate", type=float, default=2e-3, help="Adam's learning rate at first")
+    parser.add_argument("--clip", type=float, default=0.2, help="the most that the norm of the gradients may be")
     parser.add_argument("--seed", type=int, default=0, help="of the weights and of the sample")
     parser.add_argument("--prompt", default="The ", help="what the sample begins with")
     parser.add_argument("--temperature", type=float, default=0.5, help="of the sample; 0 is greedy")

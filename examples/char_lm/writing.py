@@ -66,7 +66,8 @@ def streamed(stream: Stream) -> Feed:
 
     def feed(tokens: NDArray[np.int64]) -> Logits:
         outputs = stream.run(tokens[None])
-        logits: Logits = outputs if isinstance(outputs, np.ndarray) else outputs["logits"]
-        return logits[-1]
+        logits = outputs if isinstance(outputs, np.ndarray) else outputs["logits"]
+        last: Logits = logits[-1]
+        return last
 
     return feed

@@ -109,6 +109,7 @@ def test_the_program(passage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--text", "none.txt"], "none.txt cannot be read as a text"),
         (["--text", "{passage}", "--batch-size", "1000"], "The text has 212 characters. Give one of 5001 or more."),
+        (["--text", "{passage}", "--out", "{passage}/bundle"], "{passage} cannot be written (File exists)."),
         (["--text", "{passage}", "--prompt", "#"], "The model does not know the character '#'. Leave it out."),
     ],
 )
@@ -117,5 +118,5 @@ def test_what_is_wrong_is_one_sentence(
 ) -> None:
     out = passage.with_name("bundle")
     assert main([*TINY, "--out", str(out), *(option.format(passage=passage) for option in options)]) == 2
-    assert capsys.readouterr().err.startswith(f"Error: {message}")
+    assert capsys.readouterr().err.startswith("Error: " + message.format(passage=passage))
     assert not out.exists()
