@@ -8,10 +8,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients lint types wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients char-lm lint types wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
+
+# Trains a character model and exports it; examples/char_lm says more. CHAR_LM_ARGS=--help shows its options.
+char-lm: $(READY)
+	$(BIN)/python -m examples.char_lm $(CHAR_LM_ARGS)
 
 test: $(READY)
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
@@ -116,7 +120,7 @@ types: $(READY)
 	rm -rf build/types
 	$(PIP) install --no-deps --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p rnn_export
-	MYPYPATH=build/types $(BIN)/mypy -p benchmarks
+	MYPYPATH=build/types $(BIN)/mypy -p benchmarks -p examples
 
 # Installs the wheel in an environment of its own and exports from there, outside the checkout.
 wheel: $(READY)

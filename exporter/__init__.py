@@ -33,6 +33,7 @@ _HOMES = {
     "UnavailableError": "errors",
     "Verification": "verification",
     "WeightsError": "errors",
+    "add_file": "bundle",
     "export_onnx": "export",
     "export_torchscript": "export",
     "load": "loading",
@@ -45,6 +46,7 @@ __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  ruff does not see that the 
 
 if TYPE_CHECKING:
     from .assembly import Exported as Exported
+    from .bundle import add_file as add_file
     from .bundle import read_bundle as read_bundle
     from .errors import BundleError as BundleError
     from .errors import CaptureError as CaptureError

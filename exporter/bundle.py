@@ -7,21 +7,25 @@ import glob
 import hashlib
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from .errors import BundleError
-from .manifest import MANIFEST, FileEntry, Manifest, read_manifest
+from .manifest import MANIFEST, FileEntry, Manifest, read_manifest, write_manifest
 
 # renameat2(2): swap two paths in one step.
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 
 _PARTIAL = ".partial"
+# What the manifest's schema takes.
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 def hash_file(path: Path) -> FileEntry:
@@ -52,6 +56,28 @@ def check_file(path: Path, entry: FileEntry) -> None:
         raise BundleError(f"{path} is missing, though {MANIFEST} lists it. Export the model again.")
     if hash_file(path) != entry:
         raise BundleError(f"{path} is not as it was written (its sha256 differs). Export the model again.")
+
+
+def add_file(bundle: str | Path, name: str, content: bytes) -> None:
+    """Put a file of your own into a bundle, such as a vocabulary; its hash is checked like that of every other.
+
+    An export to the same folder makes a new bundle, without that file.
+
+    Raises:
+        BundleError: the folder is not a bundle, is not as it was written, or cannot be written; or it has a file of
+            that name, or the name has other characters than letters, digits, '.', '_' and '-'.
+    """
+    out = Path(bundle)
+    manifest = read_bundle(out)
+    if name == MANIFEST or name in manifest.files:
+        raise BundleError(f"{out} has a {name}, which is left alone. Choose another name, or export the model again.")
+    if not _FILE_NAME.fullmatch(name):
+        raise BundleError(f"'{name}' is no name for a file in a bundle. Use letters, digits, '.', '_' and '-'.")
+    with replacing(out) as folder:
+        for file in manifest.files:
+            shutil.copy2(out / file, folder / file)
+        (folder / name).write_bytes(content)
+        write_manifest(folder, replace(manifest, files={**manifest.files, name: hash_file(folder / name)}))
 
 
 @contextmanager

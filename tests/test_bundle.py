@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import SMALL
-from rnn_export import BundleError, load, read_bundle
+from rnn_export import BundleError, add_file, load, read_bundle, verify
 from rnn_export.bundle import replacing
 from rnn_export.export import export_onnx
 from rnn_export.manifest import MANIFEST, read_manifest, schema
@@ -152,3 +152,35 @@ def test_two_exports_at_once_both_end_in_a_whole_bundle(tmp_path: Path) -> None:
     assert [process.wait() for process in running] == [0, 0]
     assert read_bundle(tmp_path / "artifacts" / "single").name == "single"
     assert os.listdir(tmp_path / "artifacts") == ["single"]
+
+
+def test_a_file_of_ones_own_is_one_of_the_bundle(bundle: Path) -> None:
+    before = contents(bundle)
+    add_file(bundle, "vocabulary.json", b"[]")
+    manifest = read_bundle(bundle)
+    after = contents(bundle)
+    assert after.pop("vocabulary.json") == b"[]"
+    assert {**before, MANIFEST: after[MANIFEST]} == after
+    assert verify(bundle).passed
+    (bundle / "vocabulary.json").write_bytes(b"{}")
+    with pytest.raises(BundleError, match="vocabulary.json is not as it was written"):
+        read_bundle(bundle)
+    assert manifest.files["vocabulary.json"].bytes == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("model.onnx", "has a model.onnx, which is left alone."),
+        ("manifest.json", "has a manifest.json, which is left alone."),
+        ("a/b", "'a/b' is no name for a file in a bundle."),
+        ("../b", "'../b' is no name for a file in a bundle."),
+        ("", "'' is no name for a file in a bundle."),
+    ],
+)
+def test_a_file_of_ones_own_that_is_refused(name: str, said: str, bundle: Path) -> None:
+    before = contents(bundle)
+    with pytest.raises(BundleError, match=said):
+        add_file(bundle, name, b"")
+    assert contents(bundle) == before
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]

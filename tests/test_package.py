@@ -12,7 +12,7 @@ import rnn_export
 PUBLIC = """
 BundleError CaptureError Exported InputError LoadError Loaded Manifest ParityError PlacementError Recurrent Report
 RnnExportError Signature SignatureError Source Stream TensorSpec UnavailableError Verification WeightsError __version__
-export_onnx export_torchscript load read_bundle recur verify
+add_file export_onnx export_torchscript load read_bundle recur verify
 """
 
 

@@ -9,7 +9,8 @@ import pytest
 from rnn_export.cli import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("[a-z]*/README.md")])
+FOLDERS = ("docs/*.md", "[a-z]*/README.md", "clients/*/README.md", "examples/*/README.md")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in ROOT.glob(folder))])
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -4,6 +4,7 @@ import { InputError } from "./errors.js";
 import { Artifact, Manifest, readManifest } from "./manifest.js";
 import { readTensors } from "./safetensors.js";
 import type { Tensor } from "./tensor.js";
+import { VOCABULARY, Vocabulary, readVocabulary } from "./vocabulary.js";
 
 export const MANIFEST = "manifest.json";
 export const CASES = "cases.safetensors";
@@ -54,6 +55,20 @@ export class Bundle {
   async readTensors(): Promise<Map<string, Tensor>> {
     await this.checkHash(CASES);
     return readTensors(await this.source.read(CASES), `${this.source.name}/${CASES}`);
+  }
+
+  /** Whether it is a model of characters, and says which. */
+  get hasVocabulary(): boolean {
+    return this.manifest.hashes.has(VOCABULARY);
+  }
+
+  /** @throws InputError There is none, or it was changed or is malformed. */
+  async readVocabulary(): Promise<Vocabulary> {
+    if (!this.hasVocabulary) {
+      throw new InputError(`${this.source.name} has no ${VOCABULARY}, so no text can be written with it.`);
+    }
+    await this.checkHash(VOCABULARY);
+    return readVocabulary(await this.source.read(VOCABULARY), `${this.source.name}/${VOCABULARY}`);
   }
 
   private async checkHash(file: string): Promise<void> {

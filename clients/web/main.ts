@@ -4,12 +4,13 @@ import { Bundle, Source } from "../javascript/bundle.js";
 import { byId } from "./dom.js";
 import { description } from "./panels/description.js";
 import { replay } from "./panels/replay.js";
+import { writing } from "./panels/writing.js";
 import { readSizes } from "./sizes.js";
 import { dropped, example, fromFiles } from "./sources.js";
 import { announce, clearError, showError } from "./status.js";
 
-/** From top to bottom; each makes its part of the page for a bundle. */
-const PANELS = [description, replay];
+/** From top to bottom; each makes its part of the page for a bundle, or nothing where it is not for that kind. */
+const PANELS = [description, writing, replay];
 
 async function open(source: Promise<Source> | Source): Promise<void> {
   clearError();
@@ -17,7 +18,7 @@ async function open(source: Promise<Source> | Source): Promise<void> {
   announce("Reading the bundle.");
   try {
     const bundle = await Bundle.read(await source);
-    byId("panels").replaceChildren(...PANELS.map((panel) => panel(bundle)));
+    byId("panels").replaceChildren(...PANELS.flatMap((panel) => panel(bundle) ?? []));
     announce(`${bundle.manifest.name} is open.`);
     byId("bundle-title").focus();
   } catch (error) {

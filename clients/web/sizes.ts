@@ -31,5 +31,5 @@ export async function readSizes(): Promise<string> {
   if (!response.ok) return "";
   const { own, runtime } = (await response.json()) as Sizes;
   const [kilobytes, megabytes] = [(own / 1e3).toFixed(0), (runtime / 1e6).toFixed(1)];
-  return `This page's own code is ${kilobytes} kB; ONNX Runtime's, loaded when cases are replayed, ${megabytes} MB.`;
+  return `This page's own code is ${kilobytes} kB; ONNX Runtime's, loaded when a model is first run, ${megabytes} MB.`;
 }

@@ -7,11 +7,9 @@ import type { Model } from "../../javascript/model.js";
 import { addNote, addRow, make, section, table } from "../dom.js";
 import { BACKENDS, Backend, openModel } from "../runtime.js";
 import { announce } from "../status.js";
+import { inTurn } from "../turns.js";
 
 const COLUMNS = ["Case", "Error", "Limit", "Time", "Verdict"];
-
-/** ONNX Runtime runs one model at a time, also when another bundle is opened meanwhile. */
-let last = Promise.resolve();
 
 export function replay(bundle: Bundle): HTMLElement {
   const button = make("button", { type: "submit" }, "Replay the cases");
@@ -29,7 +27,7 @@ export function replay(bundle: Bundle): HTMLElement {
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    last = last.then(run);
+    inTurn(run);
   });
   const note = "Each stored case is run twice. The time is that of the second run: the first one prepares the device.";
   return section("replay", "Replay", make("p", {}, note), form, results);

@@ -142,6 +142,151 @@ for (const name of RIGHT.filter((each) => each.endsWith("_stateful"))) {
   });
 }
 
+/** Fills the form; `Write` is still to be pressed. */
+async function fill(page, { prompt, temperature, length }) {
+  await page.getByLabel("Prompt").fill(prompt);
+  await page.getByLabel("Temperature").fill(String(temperature));
+  await page.getByLabel("Characters").fill(String(length));
+}
+
+function written(page) {
+  return page.getByRole("region", { name: "What was written" }).evaluate((text) => text.textContent);
+}
+
+async function untilWritten(page) {
+  await page.getByRole("status").filter({ hasText: /^Wrote / }).waitFor({ timeout: 60_000 });
+}
+
+async function openWriter(page) {
+  await choose(page, join(BUNDLES, "characters_stateful"));
+  await page.locator("#writing").waitFor();
+}
+
+test("greedy text is that of PyTorch", async (t) => {
+  const page = await open(t);
+  await openWriter(page);
+  const greedy = JSON.parse(readFileSync(join(BUNDLES, "characters_stateful/greedy.json"), "utf8"));
+  await fill(page, { prompt: greedy.prompt, temperature: 0, length: 200 });
+  assert.equal(await page.locator("#temperature").innerText(), "0, the likeliest");
+  await page.getByRole("button", { name: "Write" }).click();
+  await untilWritten(page);
+  assert.equal(await written(page), greedy.prompt + greedy.written);
+  assert.equal(await page.getByRole("status").innerText(), "Wrote 200 characters.");
+  assert.match(await page.locator("#rate").innerText(), /^200 characters, \d+ a second; onnxruntime-web \S+\.$/);
+});
+
+test("a temperature draws other characters", async (t) => {
+  const page = await open(t);
+  await openWriter(page);
+  await fill(page, { prompt: "A", temperature: 1.5, length: 300 });
+  const texts = [];
+  for (let i = 0; i < 2; i++) {
+    await page.getByRole("button", { name: "Write" }).click();
+    await untilWritten(page);
+    texts.push(await written(page));
+  }
+  assert.equal([...texts[0]].length, 301);
+  assert.notEqual(texts[0], texts[1]);
+});
+
+test("writing is begun and stopped by keyboard", async (t) => {
+  const page = await open(t);
+  await openWriter(page);
+  const focused = () => page.evaluate(() => document.activeElement?.textContent?.trim());
+  await fill(page, { prompt: "A", temperature: 0.5, length: 100_000 });
+  await page.getByLabel("Temperature").focus();
+  await page.keyboard.press("Home");
+  assert.equal(await page.locator("#temperature").innerText(), "0, the likeliest");
+  await page.keyboard.press("ArrowRight");
+  assert.equal(await page.locator("#temperature").innerText(), "0.05");
+  for (const name of ["Characters", "Write"]) {
+    await page.keyboard.press("Tab");
+    if (name === "Write") assert.equal(await focused(), name);
+  }
+  await page.keyboard.press("Enter");
+  assert.equal(await focused(), "Stop");
+  await page.locator("#rate", { hasText: "a second" }).waitFor();
+  await page.keyboard.press("Enter");
+  await untilWritten(page);
+  assert.equal(await focused(), "Write");
+  const count = [...(await written(page))].length - 1;
+  assert.ok(count > 0 && count < 100_000, String(count));
+  assert.equal(await page.getByRole("status").innerText(), `Wrote ${count} characters.`);
+});
+
+test("a bundle that is opened during writing ends it", async (t) => {
+  const page = await open(t);
+  await openWriter(page);
+  await fill(page, { prompt: "A", temperature: 0, length: 100_000 });
+  await page.getByRole("button", { name: "Write" }).click();
+  await page.locator("#rate", { hasText: "a second" }).waitFor();
+  await choose(page, join(BUNDLES, "lstm"));
+  await page.getByRole("heading", { name: "single" }).waitFor();
+  assert.equal(await page.locator("#writing").count(), 0);
+  await replay(page);
+  await passes(page, join(BUNDLES, "lstm"));
+});
+
+test("a prompt with an unknown character is one sentence, and another prompt is written", async (t) => {
+  const page = await open(t);
+  await openWriter(page);
+  await fill(page, { prompt: "A#", temperature: 0, length: 5 });
+  await page.getByRole("button", { name: "Write" }).click();
+  const sentence = 'The model does not know the character "#". Leave it out.';
+  await page.getByRole("status").filter({ hasText: sentence }).waitFor();
+  assert.equal(await page.locator("#rate").innerText(), sentence);
+  await fill(page, { prompt: "A", temperature: 0, length: 5 });
+  await page.getByRole("button", { name: "Write" }).click();
+  await untilWritten(page);
+  assert.equal([...(await written(page))].length, 6);
+});
+
+test("a changed vocabulary is one sentence", async (t) => {
+  const path = copy("characters_stateful", "vocabulary");
+  writeFileSync(join(path, "vocabulary.json"), "{}");
+  const page = await open(t);
+  await choose(page, path);
+  await page.getByRole("button", { name: "Write" }).click();
+  await page
+    .getByRole("status")
+    .filter({ hasText: /^vocabulary\/vocabulary\.json was changed after it was written\./ })
+    .waitFor();
+});
+
+test("what a screen reader is told of writing", async (t) => {
+  const page = await open(t);
+  await openWriter(page);
+  const told = await page.locator("#writing").ariaSnapshot();
+  for (const part of [
+    'region "Write"',
+    'textbox "Prompt"',
+    'slider "Temperature"',
+    'spinbutton "Characters"',
+    'button "Write"',
+    'button "Stop" [disabled]',
+    'region "What was written"',
+  ]) {
+    assert.ok(told.includes(part), `${part}\n${told}`);
+  }
+});
+
+for (const [width, colorScheme] of [
+  [400, "light"],
+  [400, "dark"],
+  [1200, "light"],
+  [1200, "dark"],
+]) {
+  test(`writing fits ${width} pixels and is ${colorScheme}`, async (t) => {
+    const page = await open(t, { viewport: { width, height: 900 }, colorScheme });
+    await openWriter(page);
+    await fill(page, { prompt: "A recurrent model", temperature: 0.5, length: 900 });
+    await page.getByRole("button", { name: "Write" }).click();
+    await untilWritten(page);
+    await page.locator("#writing").screenshot({ path: join(SHOTS, `writing-${width}-${colorScheme}.png`) });
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+  });
+}
+
 test("a bundle that is opened during a replay is replayed after it", async (t) => {
   const page = await open(t);
   await choose(page, join(BUNDLES, "hetero"));

@@ -1,0 +1,77 @@
+/** The command that writes text with a model of characters. */
+
+import { parseArgs } from "node:util";
+import { InputError, firstLine } from "../javascript/errors.js";
+import { write } from "../javascript/writing.js";
+import { openBundle } from "./index.js";
+
+const HELP = `Usage: generate.mjs BUNDLE --prompt TEXT [OPTIONS]
+
+Writes text with a model of characters that rnn-export wrote, one character at a time.
+
+  --prompt TEXT      What the text begins with.
+  --temperature X    0 takes the likeliest character (default 0.5); the larger, the more surprising.
+  --length K         How many characters to write (default 200).
+  --help             Show this text.
+
+How many characters were written per second is said on stderr. Exit codes: 0, or 2 if something that was given is wrong.
+`;
+
+const OPTIONS = {
+  prompt: { type: "string" },
+  temperature: { type: "string", default: "0.5" },
+  length: { type: "string", default: "200" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+/** @returns The exit code. */
+export async function main(commandLine: readonly string[]): Promise<number> {
+  try {
+    await run(parse(commandLine));
+    return 0;
+  } catch (error) {
+    process.stderr.write(`Error: ${firstLine(error)}\n`);
+    return 2;
+  }
+}
+
+type Arguments = ReturnType<typeof parse>;
+
+function parse(args: readonly string[]) {
+  const { values, positionals } = split(args);
+  if (!/^\d+(\.\d+)?$/.test(values.temperature)) {
+    throw new InputError(`--temperature is ${values.temperature}. Give a number, 0 or more.`);
+  }
+  if (!/^[1-9]\d{0,8}$/.test(values.length)) {
+    throw new InputError(`--length is ${values.length}. Give a whole number, 1 or more.`);
+  }
+  return { ...values, temperature: Number(values.temperature), length: Number(values.length), positionals };
+}
+
+function split(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS });
+  } catch (error) {
+    throw new InputError(`${firstLine(error).split(". ")[0]}. See --help.`);
+  }
+}
+
+async function run({ prompt, temperature, length, help, positionals: [path, ...more] }: Arguments): Promise<void> {
+  if (help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  if (path === undefined || more.length > 0 || prompt === undefined) {
+    throw new InputError("Give BUNDLE and --prompt TEXT. See --help.");
+  }
+  const model = await openBundle(path);
+  const characters = write(model, await model.bundle.readVocabulary(), prompt, temperature);
+  const first = await characters.next();
+  process.stdout.write(prompt + first.value);
+  const began = performance.now();
+  for (let written = 1; written < length; written++) process.stdout.write((await characters.next()).value);
+  const seconds = (performance.now() - began) / 1000;
+  const rate = length > 1 ? `, ${((length - 1) / seconds).toFixed(0)} a second` : "";
+  process.stdout.write("\n");
+  process.stderr.write(`${length} characters${rate}\n`);
+}
