@@ -12,10 +12,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from .bundle_readme import write_readme
 from .errors import BundleError
-from .manifest import MANIFEST, FileEntry, Manifest, read_manifest
+from .manifest import MANIFEST, FileEntry, Manifest, read_manifest, write_manifest
 
 # renameat2(2): swap two paths in one step.
 _RENAME_EXCHANGE = 2
@@ -40,6 +42,13 @@ def read_bundle(folder: Path) -> Manifest:
     for name, entry in manifest.files.items():
         check_file(folder / name, entry)
     return manifest
+
+
+def complete(folder: Path, manifest: Manifest) -> None:
+    """Write the page about a bundle whose other files are in the folder, and the manifest with every file's hash."""
+    write_readme(folder, manifest)
+    listed = {path.name: hash_file(path) for path in sorted(folder.iterdir())}
+    write_manifest(folder, replace(manifest, files=listed))
 
 
 def check_file(path: Path, entry: FileEntry) -> None:

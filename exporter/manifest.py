@@ -18,6 +18,8 @@ from .states import Stream
 from .targets import Choice
 
 MANIFEST = "manifest.json"
+CASES = "cases.safetensors"
+WEIGHTS = "weights.safetensors"
 FORMAT = 1
 
 

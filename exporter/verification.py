@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from .assembly import WEIGHTS
 from .bundle import read_bundle
 from .checkpoint import load_weights, read_weights
 from .errors import BundleError, InputError, first_line
@@ -23,7 +22,7 @@ from .float16 import in_float16
 from .isolating import Drawing, find_layers, isolate, run_again
 from .loading import load_with, may_be_named
 from .locating import LayerValue, describe_first
-from .manifest import Manifest
+from .manifest import CASES, WEIGHTS, Manifest
 from .parity import Expected, Report, expect, traced_sizes, typical_errors
 from .parity.cases import long_cases
 from .parity.compare import Typical
@@ -34,7 +33,6 @@ from .preparation import Progress, silent
 from .proof import cases_for, prove
 from .runtimes import Launch, open_session, runs
 from .signature import Signature
-from .stored_cases import FILE as CASES
 from .stored_cases import read_cases
 from .targets import unrolls
 
