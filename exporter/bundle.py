@@ -47,6 +47,8 @@ def read_bundle(folder: Path) -> Manifest:
 def complete(folder: Path, manifest: Manifest) -> None:
     """Write the page about a bundle whose other files are in the folder, and the manifest with every file's hash."""
     write_readme(folder, manifest)
+    for path in folder.iterdir():
+        path.chmod(0o644)  # safetensors lets nobody else read what it writes
     listed = {path.name: hash_file(path) for path in sorted(folder.iterdir())}
     write_manifest(folder, replace(manifest, files=listed))
 

@@ -109,7 +109,12 @@ def _snippet(name: str, artifact: Artifact, manifest: Manifest) -> str:
     }
     if not name.endswith(".onnx"):
         given = "".join(f"    torch.from_numpy({array}),\n" for array in inputs.values())
-        return f'import numpy as np\nimport torch\n\nmodel = torch.jit.load("{name}")\nprint(model(\n{given}))\n'
+        return (
+            "import numpy as np\nimport torch\n\n"
+            f'model = torch.jit.load("{name}")\n'
+            f"outputs = model(\n{given})\n"
+            "print(outputs)\n"
+        )
     carried = artifact.stream.states if artifact.stream is not None else ()
     states = {state.name: _initial(state, sizes) for state in carried}
     given = "".join(f'    "{key}": {array},\n' for key, array in {**inputs, **states}.items())
