@@ -152,9 +152,8 @@ def _carry_over(
             dropped.append(f"{name} was of another model and is no longer in {out}.")
             continue
         kept[name] = artifact
-        for file in older.files:
-            if file == name or file.startswith(f"{name}."):
-                shutil.copy2(out / file, folder / file)
+        for file in older.files_of(name):
+            shutil.copy2(out / file, folder / file)
     return kept, dropped
 
 

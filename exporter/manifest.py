@@ -100,6 +100,10 @@ class Manifest:
     typical: Mapping[str, Mapping[str, float]]
     versions: Mapping[str, str]
 
+    def files_of(self, artifact: str) -> list[str]:
+        """A model file and what belongs to it, such as weights in a file beside it."""
+        return [name for name in self.files if name == artifact or name.startswith(f"{artifact}.")]
+
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {
             "format": FORMAT,

@@ -117,7 +117,7 @@ def verify(
         manifest = _in_runtime(runtime, launch, folder, manifest)
     why = _not_rebuildable(folder, manifest, model)
     if why:
-        expected = read_cases(folder / CASES, manifest)
+        expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
         typical = {output: Typical(**values) for output, values in manifest.typical.items()}
         stored = ModelWeights(as_arrays(read_weights(folder / WEIGHTS)), None) if WEIGHTS in manifest.files else None
         reports = _check_all(folder, manifest, expected, 0, stored, typical, launch, allow_fallback, progress)
@@ -175,9 +175,12 @@ def _in_runtime(runtime: str, launch: Launch | None, folder: Path, manifest: Man
 
 def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str:
     """Why fresh cases cannot be made; empty where they can."""
-    if WEIGHTS not in manifest.files:
-        return "the model was given as an object, and the bundle does not say how to build it"
     source = manifest.source
+    if WEIGHTS not in manifest.files:
+        given = "the model was given as an object, and the bundle does not say how to build it"
+        return given if source is None else "the bundle does not hold the model's weights"
+    if manifest.from_example and CASES not in manifest.files:
+        return "the bundle does not hold the example that cases are cut from"
     if model is not None:
         return ""
     if source is None:
@@ -280,7 +283,7 @@ def _check_all(
     progress: Progress,
 ) -> list[Report]:
     if not expected:
-        raise BundleError(f"{folder} holds no cases to replay. Export the model again.")
+        raise BundleError(f"{folder} holds no cases to replay. Verify the bundle that it was made from.")
     reports = []
     for name, artifact in manifest.artifacts.items():
         report = prove(

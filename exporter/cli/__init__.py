@@ -11,6 +11,7 @@ import click
 
 from .. import __version__
 from ..errors import RnnExportError
+from .bundle import bundle
 from .doctor import doctor
 from .inspect import inspect
 from .latency import latency
@@ -84,3 +85,4 @@ main.add_command(doctor)
 main.add_command(report)
 main.add_command(inspect)
 main.add_command(latency)
+main.add_command(bundle)
