@@ -20,6 +20,7 @@ from .onnx import onnx
 from .report import report
 from .show import print_error
 from .torchscript import torchscript
+from .triton import triton
 from .verify import verify
 
 # As shells report a program that a SIGINT ended.
@@ -86,3 +87,4 @@ main.add_command(report)
 main.add_command(inspect)
 main.add_command(latency)
 main.add_command(bundle)
+main.add_command(triton)

@@ -168,7 +168,7 @@ def test_a_package_class_is_built_again(cli: Cli) -> None:
     assert "Built the model again" in cli("verify", "artifacts/GRU").stdout
 
 
-@pytest.mark.parametrize("command", ["onnx", "torchscript", "verify", "inspect", "models", "bundle"])
+@pytest.mark.parametrize("command", ["onnx", "torchscript", "verify", "inspect", "models", "bundle", "triton"])
 def test_every_command_explains_itself(cli: Cli, command: str) -> None:
     result = cli(command, "--help")
     assert result.exit_code == 0
