@@ -90,7 +90,7 @@ def write_triton(
             if entry.file:
                 (temporary / _INITIAL).mkdir(exist_ok=True)
                 (temporary / _INITIAL / entry.file).write_bytes(_begin(state).tobytes())
-    return Written(place, sizes_of(place), tuple(_notes(layout, why, max_batch, instances)))
+    return Written(place, sizes_of(place), tuple(_notes(layout, why, max_batch, instances, artifact)))
 
 
 @dataclass(frozen=True)
@@ -212,9 +212,14 @@ def _parsed(described: str) -> tuple[str, Dims]:
     return dtype, [int(dim) if dim.isdecimal() else dim for dim in dims]
 
 
-def _notes(layout: _Layout, why: str, max_batch: int, instances: int) -> list[str]:
+def _notes(layout: _Layout, why: str, max_batch: int, instances: int, artifact: Artifact) -> list[str]:
     if not why:
-        return [f"Batched along {layout.batch}, up to {max_batch}: sequences alone gave what a batch gives."]
+        said = [f"Batched along {layout.batch}, up to {max_batch}: sequences alone gave what a batch gives."]
+        shared = (
+            "int8 activations have one scale for the batch: what a request gets depends on the others, within "
+            f"a bound of {artifact.bound:g}, and a NaN in one reaches all. --max-batch 0 keeps them apart."
+        )
+        return [*said, shared] if artifact.bound else said
     if not layout.states:
         return [f"Not batched: {why}. A request is a batch of its own (max_batch_size is 0)."]
     many = f"{instances} sequences are" if instances > 1 else "one sequence is"

@@ -127,6 +127,13 @@ def test_batch_first_is_batched(tmp_path: Path) -> None:
     assert notes == ("Batched along N, up to 32: sequences alone gave what a batch gives.",)
 
 
+def test_int8_is_batched_with_a_warning(tmp_path: Path) -> None:
+    inputs = {"x": "float32[N, T, 3]"}
+    config, notes = write(tmp_path, Tagger(), inputs, ["y"], quantize="int8")
+    assert config.max_batch_size == 32
+    assert notes[1].startswith("int8 activations have one scale for the batch")
+
+
 def test_time_first_is_not_batched(tmp_path: Path) -> None:
     written = write_triton(write_bundle(tmp_path / "b", "tagger"), tmp_path, name="m", instances=3, device="gpu")
     config = read_config(written.folder)
