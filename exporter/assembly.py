@@ -18,21 +18,18 @@ import torch
 from torch import Tensor
 
 from . import __version__
-from .bundle import hash_file, read_bundle
+from .bundle import complete, hash_file, read_bundle
 from .capture.output_dims import spell
 from .errors import BundleError, ParityError
 from .float16 import check_cost
 from .loading import Source
-from .manifest import MANIFEST, Artifact, Manifest, write_manifest
+from .manifest import CASES, MANIFEST, WEIGHTS, Artifact, Manifest
 from .parity import Expected, Report, expect, output_dims, typical_errors
 from .preparation import Prepared
 from .proof import cases_for, open_whole, prove
 from .signature import Signature
 from .states import cannot_stream
-from .stored_cases import FILE as CASES
 from .stored_cases import write_cases
-
-WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -83,10 +80,8 @@ def assemble(
         versions=package_versions(),
     )
     kept, dropped = _carry_over(prepared, folder, out, manifest, expected)
-    listed = {path.name: hash_file(path) for path in sorted(folder.iterdir())}
-    artifacts = dict(sorted({**manifest.artifacts, **kept}.items()))
-    write_manifest(folder, replace(manifest, artifacts=artifacts, files=listed))
-    sizes = {**{file: entry.bytes for file, entry in listed.items()}, MANIFEST: (folder / MANIFEST).stat().st_size}
+    complete(folder, replace(manifest, artifacts=dict(sorted({**manifest.artifacts, **kept}.items()))))
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     said = (*notes, *_precision_notes(proved), *_range_notes(prepared.signature), *dropped)
     return Exported(out, dict(sorted(sizes.items())), report, said)
 
@@ -157,9 +152,8 @@ def _carry_over(
             dropped.append(f"{name} was of another model and is no longer in {out}.")
             continue
         kept[name] = artifact
-        for file in older.files:
-            if file == name or file.startswith(f"{name}."):
-                shutil.copy2(out / file, folder / file)
+        for file in older.files_of(name):
+            shutil.copy2(out / file, folder / file)
     return kept, dropped
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from .bundle_readme import write_readme
 from .errors import BundleError
 from .manifest import MANIFEST, FileEntry, Manifest, read_manifest, write_manifest
 
@@ -44,6 +45,15 @@ def read_bundle(folder: Path) -> Manifest:
     for name, entry in manifest.files.items():
         check_file(folder / name, entry)
     return manifest
+
+
+def complete(folder: Path, manifest: Manifest) -> None:
+    """Write the page about a bundle whose other files are in the folder, and the manifest with every file's hash."""
+    write_readme(folder, manifest)
+    for path in folder.iterdir():
+        path.chmod(0o644)  # safetensors lets nobody else read what it writes
+    listed = {path.name: hash_file(path) for path in sorted(folder.iterdir())}
+    write_manifest(folder, replace(manifest, files=listed))
 
 
 def check_file(path: Path, entry: FileEntry) -> None:
@@ -81,18 +91,22 @@ def add_file(bundle: str | Path, name: str, content: bytes) -> None:
 
 
 @contextmanager
-def replacing(out: Path) -> Iterator[Path]:
+def replacing(out: Path, *, what: str = "bundle", mark: str = MANIFEST) -> Iterator[Path]:
     """A temporary folder beside `out` that takes its place in one step when the block ends without an error.
 
     Until then, and on an error or a kill, what is at `out` stays as it is. Folders left by killed runs are removed.
 
+    Args:
+        what: the folder is called, and
+        mark: the file by which another of its kind is known, which alone may be replaced.
+
     Raises:
-        BundleError: `out` holds something that is not a bundle, or cannot be written.
+        BundleError: `out` holds something of another kind, or cannot be written.
     """
     from safetensors import SafetensorError  # reading a bundle needs none
 
     out = out.resolve()
-    _check_replaceable(out)
+    _check_replaceable(out, what, mark)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(out)
@@ -111,13 +125,13 @@ def replacing(out: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_replaceable(out: Path) -> None:
+def _check_replaceable(out: Path, what: str, mark: str) -> None:
     if out == Path.cwd():
         raise BundleError(f"{out} is the working folder, which would be replaced. Name a folder inside it with --out.")
     if out.exists() and not out.is_dir():
         raise BundleError(f"{out} is a file. Choose a folder with --out.")
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise BundleError(f"{out} holds something other than a bundle, which is left alone. Choose another --out.")
+    if out.is_dir() and any(out.iterdir()) and not (out / mark).is_file():
+        raise BundleError(f"{out} holds something other than a {what}, which is left alone. Choose another --out.")
 
 
 def _prefix(out: Path) -> str:

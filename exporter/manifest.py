@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from . import __version__
 from .errors import BundleError
 from .precision import Precision
 from .signature import Signature, TensorSpec
@@ -18,6 +19,9 @@ from .states import Stream
 from .targets import Choice
 
 MANIFEST = "manifest.json"
+CASES = "cases.safetensors"
+WEIGHTS = "weights.safetensors"
+# One more whenever a program that reads manifests has to know what has changed.
 FORMAT = 1
 
 
@@ -96,6 +100,10 @@ class Manifest:
     typical: Mapping[str, Mapping[str, float]]
     versions: Mapping[str, str]
 
+    def files_of(self, artifact: str) -> list[str]:
+        """A model file and what belongs to it, such as weights in a file beside it."""
+        return [name for name in self.files if name == artifact or name.startswith(f"{artifact}.")]
+
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {
             "format": FORMAT,
@@ -132,7 +140,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and validate `manifest.json`.
 
     Raises:
-        BundleError: there is none, it is malformed, or it was changed after it was written.
+        BundleError: there is none, it is malformed, of a newer format, or it was changed after it was written.
     """
     import jsonschema  # takes as long to import as all else that a stream needs
 
@@ -161,9 +169,24 @@ def _read(folder: Path) -> Any:
     if not path.is_file():
         raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}. Give a folder that an export wrote.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise _malformed(folder, str(error)) from error
+    _check_format(path, data)
+    return data
+
+
+def _check_format(path: Path, data: Any) -> None:
+    """Refuse a newer format before the schema does, which would not say what is to be done about it."""
+    found = data.get("format") if isinstance(data, dict) else None
+    if not isinstance(found, int) or found <= FORMAT:
+        return
+    versions = data.get("versions")
+    writer = versions.get("rnn-export") if isinstance(versions, dict) else None
+    needed = f"rnn-export {writer}, which wrote it, or a newer one" if isinstance(writer, str) else "a newer one"
+    raise BundleError(
+        f"{path} is of format {found}, and rnn-export {__version__} reads up to {FORMAT}. Install {needed}."
+    )
 
 
 def _malformed(folder: Path, reason: str) -> BundleError:

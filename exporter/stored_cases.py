@@ -21,7 +21,6 @@ from .manifest import Manifest
 from .parity import Case, Expected
 from .parity.reference import Reference
 
-FILE = "cases.safetensors"
 _LARGEST = 4_000_000
 
 Array = NDArray[np.generic]

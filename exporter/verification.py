@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from .assembly import WEIGHTS
 from .bundle import read_bundle
 from .checkpoint import load_weights, read_weights
 from .errors import BundleError, InputError, first_line
@@ -23,7 +22,7 @@ from .float16 import in_float16
 from .isolating import Drawing, find_layers, isolate, run_again
 from .loading import load_with, may_be_named
 from .locating import LayerValue, describe_first
-from .manifest import Manifest
+from .manifest import CASES, WEIGHTS, Manifest
 from .parity import Expected, Report, expect, traced_sizes, typical_errors
 from .parity.cases import long_cases
 from .parity.compare import Typical
@@ -34,7 +33,6 @@ from .preparation import Progress, silent
 from .proof import cases_for, prove
 from .runtimes import Launch, open_session, runs
 from .signature import Signature
-from .stored_cases import FILE as CASES
 from .stored_cases import read_cases
 from .targets import unrolls
 
@@ -119,7 +117,7 @@ def verify(
         manifest = _in_runtime(runtime, launch, folder, manifest)
     why = _not_rebuildable(folder, manifest, model)
     if why:
-        expected = read_cases(folder / CASES, manifest)
+        expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
         typical = {output: Typical(**values) for output, values in manifest.typical.items()}
         stored = _stored(folder) if WEIGHTS in manifest.files else None
         reports = _check_all(folder, manifest, expected, 0, stored, typical, launch, allow_fallback, progress)
@@ -182,9 +180,12 @@ def _in_runtime(runtime: str, launch: Launch | None, folder: Path, manifest: Man
 
 def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str:
     """Why fresh cases cannot be made; empty where they can."""
-    if WEIGHTS not in manifest.files:
-        return "the model was given as an object, and the bundle does not say how to build it"
     source = manifest.source
+    if WEIGHTS not in manifest.files:
+        given = "the model was given as an object, and the bundle does not say how to build it"
+        return given if source is None else "the bundle does not hold the model's weights"
+    if manifest.from_example and CASES not in manifest.files:
+        return "the bundle does not hold the example that cases are cut from"
     if model is not None:
         return ""
     if source is None:
@@ -287,7 +288,7 @@ def _check_all(
     progress: Progress,
 ) -> list[Report]:
     if not expected:
-        raise BundleError(f"{folder} holds no cases to replay. Export the model again.")
+        raise BundleError(f"{folder} holds no cases to replay. Verify the bundle that it was made from.")
     reports = []
     for name, artifact in manifest.artifacts.items():
         report = prove(

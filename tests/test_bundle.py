@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from conftest import SMALL
-from rnn_export import BundleError, add_file, load, read_bundle, verify
+from rnn_export import BundleError, __version__, add_file, load, read_bundle, verify
 from rnn_export.bundle import replacing
 from rnn_export.export import export_onnx
-from rnn_export.manifest import MANIFEST, read_manifest, schema
+from rnn_export.manifest import MANIFEST, Manifest, read_manifest, read_sealed, schema
 
 
 @pytest.fixture
@@ -67,6 +67,28 @@ def test_a_damaged_bundle_is_refused(bundle: Path, spoil: Callable[[Path], None]
     with pytest.raises(BundleError) as error:
         read_bundle(bundle)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("read", [read_manifest, read_sealed])
+@pytest.mark.parametrize(
+    ("versions", "needed"),
+    [
+        ({"rnn-export": "0.9.1"}, "rnn-export 0.9.1, which wrote it, or a newer one."),
+        ({}, "a newer one."),
+    ],
+)
+def test_a_newer_format_says_which_version_reads_it(
+    bundle: Path, read: Callable[[Path], Manifest], versions: dict[str, str], needed: str
+) -> None:
+    edit(bundle, lambda data: data.update(format=2, versions=versions, news={"from": "the future"}))
+    with pytest.raises(BundleError) as error:
+        read(bundle)
+    path = bundle / MANIFEST
+    assert str(error.value) == f"{path} is of format 2, and rnn-export {__version__} reads up to 1. Install {needed}"
+
+
+def test_everyone_may_read_a_bundle(bundle: Path) -> None:
+    assert {path.stat().st_mode & 0o777 for path in bundle.iterdir()} == {0o644}
 
 
 def edit(folder: Path, change: Callable[[dict[str, object]], None]) -> None:

@@ -11,6 +11,7 @@ import click
 
 from .. import __version__
 from ..errors import RnnExportError
+from .bundle import bundle
 from .doctor import doctor
 from .inspect import inspect
 from .latency import latency
@@ -19,6 +20,7 @@ from .onnx import onnx
 from .report import report
 from .show import print_error
 from .torchscript import torchscript
+from .triton import triton
 from .verify import verify
 
 # As shells report a program that a SIGINT ended.
@@ -84,3 +86,5 @@ main.add_command(doctor)
 main.add_command(report)
 main.add_command(inspect)
 main.add_command(latency)
+main.add_command(bundle)
+main.add_command(triton)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..parity import Report
     from ..parity.report import CaseResult
     from ..runtimes.placement import Placement, Ran
+    from ..shipping import Written
     from ..verification import Fault
 
 _PLAIN_WIDTH = 160
@@ -113,7 +114,17 @@ def finish_export(exported: Exported, as_json: bool, quiet: bool) -> None:
         if exported.report:
             print_report(exported.report)
         print_notes(exported.notes if exported.report else [*exported.notes, "Not verified."])
-        _print_files(exported)
+        _print_files(exported.folder, exported.files)
+
+
+def print_written(written: Sequence[Written], as_json: bool, quiet: bool) -> None:
+    """Print what was made of a bundle."""
+    if as_json:
+        print_json([{"folder": str(each.folder), "files": each.files, "notes": list(each.notes)} for each in written])
+    elif not quiet:
+        for each in written:
+            print_notes(each.notes)
+            _print_files(each.folder, each.files)
 
 
 def print_report(report: Report) -> None:
@@ -279,10 +290,10 @@ def _state_row(before: str, state: Mapping[str, Any]) -> str:
     return f"{state['output']} becomes {before}, which begins as {reset}"
 
 
-def _print_files(exported: Exported) -> None:
+def _print_files(folder: Path, files: Mapping[str, int]) -> None:
     table = _table("File", "Size", right=[1])
-    for name, size in exported.files.items():
-        table.add_row(str(exported.folder / name), _size(size))
+    for name, size in files.items():
+        table.add_row(str(folder / name), _size(size))
     _console().print()
     _console().print(table)
 

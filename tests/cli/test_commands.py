@@ -46,7 +46,7 @@ def test_onnx_prints_every_case_and_every_file(cli: Cli) -> None:
     assert result.stdout.count("PASS") == 22
     assert "FAIL" not in result.stdout
     assert "20 PASS of 20 cases" in result.stdout
-    for name in ("cases.safetensors", "manifest.json", "model.onnx", "weights.safetensors"):
+    for name in ("README.md", "cases.safetensors", "manifest.json", "model.onnx", "weights.safetensors"):
         assert f"artifacts/hetero/{name}" in result.stdout
         assert Path("artifacts/hetero", name).is_file()
     assert "\x1b" not in result.stdout
@@ -59,7 +59,13 @@ def test_json_is_one_object(cli: Cli) -> None:
     assert data["folder"] == "here"
     assert data["report"]["passed"]
     assert len(data["report"]["cases"]) == 20
-    assert set(data["files"]) == {"cases.safetensors", "manifest.json", "model.onnx", "weights.safetensors"}
+    assert set(data["files"]) == {
+        "README.md",
+        "cases.safetensors",
+        "manifest.json",
+        "model.onnx",
+        "weights.safetensors",
+    }
 
 
 def test_quiet_prints_nothing(cli: Cli) -> None:
@@ -168,7 +174,7 @@ def test_a_package_class_is_built_again(cli: Cli) -> None:
     assert "Built the model again" in cli("verify", "artifacts/GRU").stdout
 
 
-@pytest.mark.parametrize("command", ["onnx", "torchscript", "verify", "inspect", "models"])
+@pytest.mark.parametrize("command", ["onnx", "torchscript", "verify", "inspect", "models", "bundle", "triton"])
 def test_every_command_explains_itself(cli: Cli, command: str) -> None:
     result = cli(command, "--help")
     assert result.exit_code == 0
