@@ -15,8 +15,8 @@ from planting import plant, write_bundle, wrong_bias
 from rnn_export import Signature, add_file, export_onnx, load
 from torch import Tensor, nn
 
-from examples.char_lm.__main__ import build, export
-from examples.char_lm.text import Batches, Vocabulary
+from examples.char_lm.__main__ import build
+from examples.char_lm.text import VOCABULARY, Batches, Vocabulary
 from examples.char_lm.training import train_epoch
 from examples.char_lm.writing import Feed, eager, write
 
@@ -112,7 +112,8 @@ def write_characters_stateful(folder: Path) -> None:
     vocabulary = Vocabulary.of(PASSAGE)
     loaded = build("scratch", len(vocabulary), 48, seed=0)
     learn(loaded.model, loaded.signature, Batches(vocabulary.encode(4 * PASSAGE), N=4, T=len(PASSAGE) // 4))
-    export(loaded, vocabulary, folder)
+    export_onnx(loaded.model, loaded.signature, folder, stateful=True, verify=False)
+    add_file(folder, VOCABULARY, vocabulary.to_json().encode())
     prompt = PASSAGE[:10]
     written = go_on(eager(loaded.model.eval(), loaded.signature), vocabulary, prompt)
     add_file(folder, GREEDY, json.dumps({"prompt": prompt, "written": written}).encode())
