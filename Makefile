@@ -72,7 +72,7 @@ clients/node/dist/.ready: clients/node/node_modules/.ready $(wildcard clients/no
 	touch $@
 
 test-node: $(READY) client-node browser
-	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m pytest tests/clients/test_node.py $(PYTEST_ARGS)
+	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m pytest -n 2 tests/clients/test_node.py $(PYTEST_ARGS)
 
 # A page that runs a bundle in the browser, in clients/web/dist; its example is a small model.
 client-web: clients/web/dist/.ready
@@ -109,7 +109,7 @@ toolchain:
 	    apt-get install -y --no-install-recommends g++ cmake make nlohmann-json3-dev libssl-dev; }
 
 test-clients: clients
-	$(TEST_ENV) $(BIN)/python -m pytest tests/clients --ignore=tests/clients/test_node.py $(PYTEST_ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 tests/clients --ignore=tests/clients/test_node.py $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

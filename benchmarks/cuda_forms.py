@@ -17,7 +17,7 @@ import onnxruntime as ort
 import torch
 from rnn_export import Signature, export_onnx
 from rnn_export.runtimes.devices import nvidia_device
-from rnn_export.targets import FORMS, Form
+from rnn_export.targets import Lowering
 from torch import Tensor, nn
 
 LAYERS: Mapping[str, Callable[..., nn.RNNBase]] = {
@@ -27,6 +27,7 @@ LAYERS: Mapping[str, Callable[..., nn.RNNBase]] = {
     "LSTM": nn.LSTM,
 }
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
+FORMS: tuple[Lowering, ...] = ("native", "scan")
 ROUNDS, LEAST = 15, 0.02
 
 
@@ -85,7 +86,7 @@ def row(kind: str, build: Callable[..., nn.RNNBase], dtype: str, shape: Shape, f
     model = Outputs(build(shape.I, shape.H, shape.L)).to(DTYPES[dtype]).eval()
     folder = folder / f"{kind} {dtype} {shape.I} {shape.H} {shape.L}"
     x = torch.randn(shape.T, shape.N, shape.I).to(DTYPES[dtype])
-    runs = {form: on_cuda(exported(model, dtype, shape, form, folder), x) for form in FORMS}
+    runs = {str(form): on_cuda(exported(model, dtype, shape, form, folder), x) for form in FORMS}
     runs["eager"] = eager(model.cuda(), x.cuda())
     ms = medians(runs)
     return (
@@ -94,7 +95,7 @@ def row(kind: str, build: Callable[..., nn.RNNBase], dtype: str, shape: Shape, f
     )
 
 
-def exported(model: nn.Module, dtype: str, shape: Shape, form: Form, folder: Path) -> Path:
+def exported(model: nn.Module, dtype: str, shape: Shape, form: Lowering, folder: Path) -> Path:
     file = folder / form / "model.onnx"
     if not file.exists():
         signature = Signature({"x": f"{dtype}[T, N, {shape.I}]"}, ["output"])
