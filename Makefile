@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients char-lm lint types wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm lint types wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -97,6 +97,10 @@ build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	$(PIP) install --no-deps --target $(@D) -c tests/providers/constraints.txt onnxruntime-$* || { \
 	    echo "onnxruntime-$* cannot be installed. Make a package index available to pip, such as PyPI." >&2; exit 2; }
 	touch $@
+
+# Every runtime beside the others; writes docs/runtimes.md. On a quiet machine.
+runtimes: $(READY) clients client-node
+	$(TEST_ENV) $(BIN)/python -m benchmarks.runtimes
 
 # Programs in C++ that run a bundle. What is missing is named, with the command that installs it; the others are built.
 CLIENTS ?= onnxruntime libtorch openvino

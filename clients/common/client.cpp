@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <new>
@@ -22,6 +23,7 @@ constexpr const char* kCases = "cases.safetensors";
 
 struct Options {
   bool check = false;
+  bool time = false;
   std::vector<std::string> paths;
   std::string provider = "cpu";
   std::int64_t chunk = 0;
@@ -42,9 +44,10 @@ std::string first_line(const std::string& text) {
 void help(const Client& client) {
   std::cout << client.name << " MODEL CASES.safetensors OUT.safetensors [--provider NAME] [--chunk K]\n"
             << client.name << " MODEL [--provider NAME] [--chunk K]\n"
+            << client.name << " --time MODEL CASES.safetensors [--provider NAME] [--chunk K]\n"
             << client.name << " --check BUNDLE [--provider NAME] [--chunk K]\n\n"
-            << "Run every case of a file and write the outputs; or do so for each line CASES<tab>OUT on stdin; or replay\n"
-            << "the cases of a bundle and judge them.\n"
+            << "Run every case of a file and write the outputs; or do so for each line CASES<tab>OUT on stdin; or print\n"
+            << "the microseconds that each case takes; or replay the cases of a bundle and judge them.\n"
             << "MODEL is a " << client.extension << " file, CASES holds tensors <case>/inputs/<input>.\n\n"
             << "  --provider NAME  where to run it; cpu if not given\n"
             << "  --chunk K        feed K steps at a time (bundles exported with --stateful)\n"
@@ -66,6 +69,8 @@ Options parse(const std::vector<std::string>& arguments) {
   for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
     if (*argument == "--check") {
       options.check = true;
+    } else if (*argument == "--time") {
+      options.time = true;
     } else if (*argument == "--provider" || *argument == "--chunk") {
       const auto name = *argument;
       if (++argument == arguments.end()) throw InputError(name + " needs a value.");
@@ -77,8 +82,11 @@ Options parse(const std::vector<std::string>& arguments) {
       options.paths.push_back(*argument);
     }
   }
-  if (options.paths.size() != 1 && (options.check || options.paths.size() != 3)) {
-    throw InputError(options.check ? "--check takes one bundle." : "Give a model, cases and a file for the outputs.");
+  const auto count = options.paths.size();
+  if (options.check && (options.time || count != 1)) throw InputError("--check takes one bundle.");
+  if (options.time && count != 2) throw InputError("--time takes a model and cases.");
+  if (!options.check && !options.time && count != 1 && count != 3) {
+    throw InputError("Give a model, cases and a file for the outputs.");
   }
   return options;
 }
@@ -146,11 +154,33 @@ Model open_alone(const Client& client, const Options& options) {
   return open(client, file, manifest ? &*manifest : nullptr, options);
 }
 
-void run_cases(const Model& model, const std::string& file, const std::string& out, std::int64_t chunk) {
+std::map<std::string, Tensors> read_cases(const std::string& file) {
   const auto cases = by_case(read_safetensors(file), "inputs");
   if (cases.empty()) throw InputError(file + " holds no tensors that are named <case>/inputs/<input>.");
+  return cases;
+}
+
+// Prints the median of each case's runs: so many as fit in half a second, after a tenth of it to warm up.
+void time_cases(const Model& model, const std::string& file, std::int64_t chunk) {
+  using Clock = std::chrono::steady_clock;
+  using Seconds = std::chrono::duration<double>;
+  for (const auto& [name, inputs] : read_cases(file)) {
+    std::vector<double> taken;
+    const auto begin = Clock::now();
+    for (auto now = begin; taken.empty() || now - begin < Seconds(0.6);) {
+      run_case(model, name, inputs, chunk);
+      const auto end = Clock::now();
+      if (end - begin > Seconds(0.1)) taken.push_back(Seconds(end - now).count() * 1e6);
+      now = end;
+    }
+    std::nth_element(taken.begin(), taken.begin() + taken.size() / 2, taken.end());
+    std::printf("%s %.1f\n", name.c_str(), taken[taken.size() / 2]);
+  }
+}
+
+void run_cases(const Model& model, const std::string& file, const std::string& out, std::int64_t chunk) {
   Tensors outputs;
-  for (const auto& [name, inputs] : cases) {
+  for (const auto& [name, inputs] : read_cases(file)) {
     for (auto& [output, tensor] : run_case(model, name, inputs, chunk)) {
       outputs[name + "/outputs/" + output] = std::move(tensor);
     }
@@ -265,7 +295,9 @@ int run(const Client& client, const std::vector<std::string>& arguments) {
   const auto options = parse(arguments);
   if (options.check) return check(client, options);
   const auto model = open_alone(client, options);
-  if (options.paths.size() == 1) {
+  if (options.time) {
+    time_cases(model, options.paths[1], options.chunk);
+  } else if (options.paths.size() == 1) {
     serve(model, options.chunk);
   } else {
     run_cases(model, options.paths[1], options.paths[2], options.chunk);

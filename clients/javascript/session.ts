@@ -69,7 +69,8 @@ export class Session {
  * @throws Error ONNX Runtime does not open it there at all.
  */
 export async function openSession(ort: OnnxRuntime, model: Model, provider: string, cpu: string): Promise<Session> {
-  const options: InferenceSession.SessionOptions = { executionProviders: [provider], ...QUIET };
+  // To hand a part of one step to another thread takes longer than to compute it.
+  const options: InferenceSession.SessionOptions = { executionProviders: [provider], intraOpNumThreads: 1, ...QUIET };
   if (provider === cpu) return new Session(ort, await create(ort, model, options), true);
   try {
     const strictly = { ...options, extra: { session: { disable_cpu_ep_fallback: "1" } } };

@@ -20,12 +20,14 @@ import { CPU, RUNTIME, openFile } from "./runtime.js";
 const VERSION = "0.1.0";
 const HELP = `Usage: client.mjs MODEL CASES.safetensors OUT.safetensors [OPTIONS]
        client.mjs MODEL [OPTIONS]
+       client.mjs --time MODEL CASES.safetensors [OPTIONS]
        client.mjs --check BUNDLE [OPTIONS]
 
 Runs a model that rnn-export wrote, in ONNX Runtime for Node.
 
   MODEL CASES OUT    Run the model on tensors <case>/inputs/<input>, and write <case>/outputs/<output>.
   MODEL              Do so for each line CASES<tab>OUT on stdin, and answer with an empty line or with what is wrong.
+  --time MODEL CASES Print the microseconds that each case takes.
   --check BUNDLE     Replay the bundle's own cases and compare them with what PyTorch computed.
 
   --provider NAME    cpu (default), webgpu or cuda.
@@ -50,6 +52,7 @@ const OPTIONS = {
   check: { type: "string" },
   provider: { type: "string", default: CPU },
   chunk: { type: "string" },
+  time: { type: "boolean" },
   version: { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
@@ -72,14 +75,16 @@ function split(args: readonly string[]) {
   }
 }
 
-async function run({ check, provider, chunk, version, help, positionals }: Arguments): Promise<number> {
+async function run({ check, time, provider, chunk, version, help, positionals }: Arguments): Promise<number> {
   if (help) process.stdout.write(HELP);
   else if (version) process.stdout.write(`rnn-export-node ${VERSION}, ${RUNTIME}, takes .onnx\n`);
-  else if (check !== undefined && positionals.length === 0) return checkBundle(check, provider, chunk);
-  else if (check === undefined && positionals.length === 3) {
+  else if (!time && check !== undefined && positionals.length === 0) return checkBundle(check, provider, chunk);
+  else if (time && check === undefined && positionals.length === 2) {
+    await timeCases(await openModel(positionals[0] as string, provider), positionals[1] as string, chunk);
+  } else if (!time && check === undefined && positionals.length === 3) {
     const [path, cases, out] = positionals as [string, string, string];
     await runCases(await openModel(path, provider), cases, out, chunk);
-  } else if (check === undefined && positionals.length === 1) {
+  } else if (!time && check === undefined && positionals.length === 1) {
     await serve(await openModel(positionals[0] as string, provider), chunk);
   } else throw new InputError("Give MODEL CASES OUT, or --check BUNDLE. See --help.");
   return 0;
@@ -131,6 +136,23 @@ async function serve(model: Model, chunk: number | null): Promise<void> {
       answer = firstLine(error);
     }
     process.stdout.write(`${answer}\n`);
+  }
+}
+
+/** Prints the median of each case's runs: so many as fit in half a second, after a tenth of it to warm up. */
+async function timeCases({ session, manifest, file }: Model, casesPath: string, chunk: number | null): Promise<void> {
+  const cases = readTensors(await readBytes(casesPath), casesPath);
+  for (const [name, inputs] of byCase(cases, casesPath)) {
+    const taken: number[] = [];
+    const begin = performance.now();
+    for (let now = begin; taken.length === 0 || now - begin < 600; ) {
+      await runCase(name, session, manifest, file, inputs, chunk);
+      const end = performance.now();
+      if (end - begin > 100) taken.push((end - now) * 1e3);
+      now = end;
+    }
+    taken.sort((one, other) => one - other);
+    process.stdout.write(`${name} ${taken[taken.length >> 1]!.toFixed(1)}\n`);
   }
 }
 

@@ -56,9 +56,11 @@ ov::CompiledModel compile(ov::Core& core, const std::filesystem::path& file, con
     const auto model = onnx->convert(onnx->load(file.string()));
     // An empty file is an ONNX model without anything in it.
     if (model->outputs().empty()) throw std::runtime_error("it has no outputs");
-    // Without these OpenVINO computes float32 models in bfloat16 where the processor has it.
+    // Without the accuracy mode OpenVINO computes float32 models in bfloat16 where the processor has it. And to hand a
+    // part of one step to another thread takes longer than to compute it.
     return core.compile_model(model, name, ov::hint::execution_mode(ov::hint::ExecutionMode::ACCURACY),
-                              ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY));
+                              ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
+                              ov::inference_num_threads(1));
   } catch (const ov::Exception& error) {
     throw std::runtime_error(reason(error));
   }

@@ -447,3 +447,13 @@ def test_it_is_a_runtime_of_verify(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", "deep", stateful=True)
     (report,) = verify(bundle, seed=0, runtime=f"program:{CLIENT}").reports
     assert report.passed, report.failure
+
+
+def test_times(bundles: Path) -> None:
+    folder = bundles / "hetero"
+    told = run("--time", folder / "model.onnx", folder / "cases.safetensors")
+    assert told.returncode == 0, told.stderr
+    lines = [line.rpartition(" ") for line in told.stdout.splitlines()]
+    assert {name for name, _, _ in lines} == {case["name"] for case in read_manifest(folder).cases}
+    assert all(float(number) > 0 for _, _, number in lines)
+    assert run("--time", folder / "model.onnx").returncode == 2

@@ -11,6 +11,7 @@ import pytest
 import safetensors.numpy
 from numpy.typing import NDArray
 from rnn_export import Stream
+from rnn_export.manifest import read_manifest
 
 from clients.conftest import Bundles
 from clients.programs import run
@@ -160,3 +161,15 @@ def test_changed_cases(client: str, copied: Bundles) -> None:
         file.seek(-1, 2)
         file.write(b"\x7f")
     assert "cases.safetensors is not as it was exported" in refused(client, "--check", bundle)
+
+
+def test_times(client: str, bundles: Bundles, tmp_path: Path) -> None:
+    folder = bundles("hetero", *stored(client))
+    model, stored_cases = folder / FILE[client], folder / "cases.safetensors"
+    ended = run(client, "--time", model, stored_cases)
+    assert ended.code == 0, ended
+    names = [line.rpartition(" ")[0] for line in ended.stdout.splitlines()]
+    assert names == sorted(case["name"] for case in read_manifest(folder).cases)
+    assert all(float(line.rpartition(" ")[2]) > 0 for line in ended.stdout.splitlines())
+    assert run(client, "--time", model).refused
+    assert run(client, "--time", "--check", folder).refused

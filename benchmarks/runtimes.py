@@ -1,0 +1,208 @@
+"""What runs a bundle, and what it takes: writes docs/runtimes.md. Run as `make runtimes`, on a quiet machine.
+
+One LSTM layer is exported for each runtime, verified in it, and timed at one step and at a batch; by the program itself
+where it is one, so that no process or file is counted. One thread each.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import onnxruntime as ort
+import safetensors.numpy
+import torch
+from numpy.typing import NDArray
+from rnn_export import Report, export_onnx, export_torchscript, verify
+from rnn_export.loading import load_with
+from rnn_export.runtimes import open_session, runs
+from rnn_export.runtimes.program import about
+from rnn_export.targets import Target
+
+Array = NDArray[np.generic]
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "runtimes.md"
+I, H = 100, 256  # noqa: E741  the field's names
+SIZES = {"one step": (1, 1), "T=35 N=32": (35, 32)}
+OUTPUTS = ("output", "h_n", "c_n")
+SECONDS, WARM = 0.6, 0.1
+
+REMARKS = """
+* Errors are the largest over ordinary inputs, against the model in float64; limits are those of [parity.md](parity.md).
+* Times are medians of a run, taken by the program itself; those of tract and onnx.reference, which run in a process of
+  their own, are of the whole exchange, files included.
+* The size is the Python package's folder, or the program with the libraries that it is linked with; for Node, which is
+  not counted, the client and ONNX Runtime's library. The page in [clients/web](../clients/web/README.md) says its own.
+"""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime of `verify`, the language that it is used from, what it was exported for, and what is to be shipped."""
+
+    name: str
+    language: str
+    target: Target
+    ships: Callable[[], int]
+
+    @property
+    def program(self) -> str:
+        return self.name.partition("program:")[2]
+
+
+@dataclass(frozen=True)
+class Row:
+    runtime: str
+    language: str
+    artifact: str
+    report: Report
+    microseconds: Mapping[str, float]
+    bytes: int
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        cases = Path(folder) / "cases.safetensors"
+        safetensors.numpy.save_file({f"{name}/inputs/x": array for name, array in inputs().items()}, cases)
+        rows = []
+        for runtime in found():
+            print(f"{runtime.language}: {runtime.name}", flush=True)
+            rows.append(measure(runtime, exported(Path(folder), runtime.target), cases))
+    PAGE.write_text(page(rows), encoding="utf-8")
+    print(f"Wrote {PAGE.relative_to(ROOT)}")
+
+
+def found() -> Iterator[Runtime]:
+    clients = ROOT / "build" / "clients"
+    yield Runtime("onnxruntime:cpu", "Python", "cpu", lambda: folder_of("onnxruntime"))
+    yield Runtime("torchscript", "Python", "cpu", lambda: folder_of("torch"))
+    yield Runtime("tract", "Python", "portable", lambda: folder_of("tract"))
+    yield Runtime("onnx.reference", "Python", "portable", lambda: folder_of("onnx"))
+    for name, target in (("onnxruntime", "cpu"), ("openvino", "openvino"), ("libtorch", "cpu")):
+        file = clients / name / f"rnn-export-{name}"
+        yield Runtime(f"program:{file}", "C++", target, lambda file=file: linked(file))  # type: ignore[misc, arg-type]
+    node = ROOT / "clients" / "node"
+    yield Runtime(f"program:{node / 'client.mjs'}", "Node", "cpu", lambda: node_modules(node))
+
+
+def inputs() -> dict[str, Array]:
+    draw = np.random.default_rng(0)
+    return {name: draw.standard_normal((T, N, I), np.float32) for name, (T, N) in SIZES.items()}
+
+
+def exported(folder: Path, target: Target) -> Path:
+    out = folder / target
+    if not out.exists():
+        loaded = load_with(
+            "torch.nn:LSTM",
+            {"input_size": I, "hidden_size": H},
+            inputs={"x": f"float32[T, N, {I}]"},
+            outputs=OUTPUTS,
+            seed=0,
+        )
+        export_torchscript(loaded.model, loaded.signature, out, source=loaded.source, verify=False)
+        export_onnx(loaded.model, loaded.signature, out, source=loaded.source, target=target, verify=False)
+    return out
+
+
+def measure(runtime: Runtime, bundle: Path, cases: Path) -> Row:
+    (report,) = verify(bundle, seed=0, runtime=runtime.name).reports
+    file = next(name for name in ("model.onnx", "model.pt") if runs(runtime.name, name))
+    if runtime.program:
+        told = subprocess.run(
+            [runtime.program, "--time", bundle / file, cases], capture_output=True, text=True, check=True
+        ).stdout
+        lines = [line.rpartition(" ") for line in told.splitlines()]
+        taken = {name: float(number) for name, _, number in lines}
+        name = about(runtime.program).runtime
+    else:
+        taken = timed(runtime, bundle / file)
+        name = f"{runtime.name} {report.placement.version}"
+    return Row(name, runtime.language, file, report, taken, runtime.ships())
+
+
+def timed(runtime: Runtime, file: Path) -> dict[str, float]:
+    """Microseconds of a run in this process; of a package in one of its own, with what it costs to hand over."""
+    run = one_thread(file) if runtime.name.startswith("onnxruntime") else open_session(runtime.name, file, OUTPUTS).run
+    return {name: microseconds(partial(run, {"x": x})) for name, x in inputs().items()}
+
+
+def one_thread(file: Path) -> Callable[[Mapping[str, Array]], object]:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return partial(ort.InferenceSession(file, options, providers=["CPUExecutionProvider"]).run, None)
+
+
+def microseconds(run: Callable[[], object]) -> float:
+    taken: list[float] = []
+    begin = now = time.perf_counter()
+    while not taken or now - begin < SECONDS:
+        run()
+        end = time.perf_counter()
+        if end - begin > WARM:
+            taken.append((end - now) * 1e6)
+        now = end
+    return median(taken)
+
+
+def folder_of(package: str) -> int:
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return size(Path(spec.origin).parent.rglob("*"))
+
+
+def linked(program: Path) -> int:
+    """The program, and the libraries that it is linked with and that are not the system's."""
+    told = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    libraries = [Path(line.split("=>")[1].split()[0]) for line in told.splitlines() if "=> /" in line]
+    return size([program, *(file for file in libraries if not str(file).startswith(("/lib", "/usr/lib")))])
+
+
+def node_modules(client: Path) -> int:
+    """The client's own code and the runtime's library for this machine; Node itself is not counted."""
+    own = [*(client / "dist").rglob("*.js"), client / "client.mjs"]
+    return size([*own, *(client / "node_modules" / "onnxruntime-node" / "bin").rglob("linux/x64/*")])
+
+
+def size(files: Sequence[Path] | Iterator[Path]) -> int:
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def page(rows: Sequence[Row]) -> str:
+    lines = [
+        "# Runtimes",
+        "",
+        f"One LSTM layer (I={I}, H={H}), exported and run in each runtime, one thread. Written by `make runtimes`.",
+        "",
+        "| runtime | language | artifact | cases | largest error | of its limit | "
+        f"{' | '.join(SIZES)} | size to ship |",
+        f"| {' | '.join(['---'] * (7 + len(SIZES)))} |",
+        *map(line_of, rows),
+    ]
+    return "\n".join(lines) + "\n" + REMARKS
+
+
+def line_of(row: Row) -> str:
+    ordinary = [case for case in row.report.cases if case.case.values == "ordinary"]
+    error = max(output.error for case in ordinary for output in case.outputs)
+    passed = sum(case.verdict in ("PASS", "KNOWN") for case in row.report.cases)
+    times = " | ".join(f"{row.microseconds[name]:,.0f} µs" for name in SIZES)
+    return (
+        f"| {row.runtime} | {row.language} | `{row.artifact}` | {passed} of {len(row.report.cases)} right | "
+        f"{error:.1e} | {row.report.ratio:.0%} | {times} | {row.bytes / 1e6:,.0f} MB |"
+    )
+
+
+if __name__ == "__main__":
+    main()
