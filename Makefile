@@ -140,7 +140,7 @@ wild: build/wild/.ready
 
 # The same without the stock exporters, and without writing the page: nothing that was right may stop being so.
 wild-check: build/wild/.ready
-	$(TEST_ENV) PYTHONPATH=tests:build/wild $(BIN)/python -W ignore -m wild --check
+	$(TEST_ENV) PYTHONPATH=tests:build/wild $(BIN)/python -W ignore -m wild $(or $(WILD_ARGS),--check)
 
 build/wild/.ready: $(READY) tests/wild/requirements.txt
 	rm -rf build/wild
