@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from .bundle_readme import write_readme
+from .bundle_readme import README, write_readme
 from .errors import BundleError
 from .manifest import MANIFEST, FileEntry, Manifest, read_manifest, write_manifest
 
@@ -39,11 +39,12 @@ def read_bundle(folder: Path) -> Manifest:
     """Read a bundle's manifest and check every file against it.
 
     Raises:
-        BundleError: the folder is not a bundle, or a file is missing or is not as it was written.
+        BundleError: the folder is not a bundle, or a file but its README is missing or is not as it was written.
     """
     manifest = read_manifest(folder)
     for name, entry in manifest.files.items():
-        check_file(folder / name, entry)
+        if name != README:  # which is for people, who may write something into it
+            check_file(folder / name, entry)
     return manifest
 
 

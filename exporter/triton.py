@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import read_bundle, replacing
-from .errors import InputError
+from .errors import BundleError, InputError
 from .manifest import CASES, Artifact, Manifest
 from .onnx_tests import onnx_of
 from .parity import check_case
@@ -57,12 +57,17 @@ def write_triton(
         device: where.
 
     Raises:
-        BundleError: `bundle` is not one or holds no ONNX file, or the model's folder cannot be written.
-        InputError: the name is none for a model, or Triton cannot carry a state.
+        BundleError: `bundle` is not one, holds no ONNX file or one that is wrong, or the folder cannot be written.
+        InputError: the name is none for a model, or Triton cannot carry a state, or int8 weights are to run on a GPU.
     """
     folder = Path(bundle)
     manifest = read_bundle(folder)
     file, artifact = onnx_of(folder, manifest)
+    if artifact.bound and device == "gpu":
+        raise InputError(
+            f"{file} has int8 weights, which ONNX Runtime does not run on CUDA. "
+            "Take --device cpu, or export it without --quantize."
+        )
     called = name or manifest.name
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", called):
         raise InputError(f"'{called}' is not a name for a model. Give one of letters, digits, _, - and . with --name.")
@@ -173,10 +178,17 @@ def _why_not_batched(file: Path, artifact: Artifact, manifest: Manifest, layout:
     if not several:
         return "the bundle has no case of several sequences to try it with"
     typical = {name: Typical(**values) for name, values in manifest.typical.items()}
-    session = _OneByOne(open_whole(file, artifact, manifest.signature, expected), manifest.signature)
-    results = [check_case(session, item, typical, artifact.bound) for item in several]
-    failed = next((result for result in results if result.verdict == "FAIL"), None)
-    return f"a sequence alone gives something else than in a batch, in case {failed.case.name}" if failed else ""
+    session = open_whole(file, artifact, manifest.signature, expected)
+
+    def failed(session: Session) -> str:
+        results = (check_case(session, item, typical, artifact.bound) for item in several)
+        return next((result.case.name for result in results if result.verdict == "FAIL"), "")
+
+    wrong = failed(session)
+    if wrong:
+        raise BundleError(f"{file} does not compute what the bundle stores for case {wrong}. Export the model again.")
+    apart = failed(_OneByOne(session, manifest.signature))
+    return f"a sequence alone gives something else than in a batch, in case {apart}" if apart else ""
 
 
 def _carried(state: State, batch: str, batched: bool) -> CarriedState:

@@ -116,6 +116,8 @@ def verify(
     if runtime is not None:
         manifest = _in_runtime(runtime, launch, folder, manifest)
     why = _not_rebuildable(folder, manifest, model)
+    if why and long:
+        raise InputError(f"Long cases need the model, and {why}. Leave out --long.")
     if why:
         expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
         typical = {output: Typical(**values) for output, values in manifest.typical.items()}
@@ -241,6 +243,8 @@ def _fault(
         return Fault(failing, why="the model was not built again")
     if artifact.opset is None:
         return Fault(failing, why="a TorchScript file is frozen into one graph")
+    if artifact.bound:
+        return Fault(failing, why="int8 weights move every layer a little")
     is_step = artifact.stream is not None and failing.item.case.sizes.get(artifact.stream.time) == 1
     if is_step and artifact.lowering is not None and unrolls(artifact.lowering.forms):
         return Fault(failing, why="the smallest case runs the graph for one step, which has no layers of its own")

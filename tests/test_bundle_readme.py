@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import Result
 from conftest import SMALL
+from planting import write_bundle
 from rnn_export import Signature, load, read_bundle
 from rnn_export.bundle_readme import CLIENTS, README, describe
 from rnn_export.export import export_onnx, export_torchscript
@@ -108,3 +109,12 @@ def test_the_clients_named_are_there() -> None:
         for command in commands.values():
             program = Path(command.split()[0].removeprefix("build/"))
             assert (root / program).is_file() or (root / program.parent / "CMakeLists.txt").is_file()
+
+
+def test_a_page_may_be_written_on_or_taken_away(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "b", "single")
+    page = folder / README
+    page.write_text(page.read_text() + "Mine.\n")
+    assert read_bundle(folder).name == "single"
+    page.unlink()
+    assert read_bundle(folder).name == "single"

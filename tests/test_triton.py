@@ -17,7 +17,7 @@ import pytest
 import torch
 from click.testing import Result
 from google.protobuf import text_format
-from planting import write_bundle
+from planting import plant, write_bundle, wrong_bias
 from rnn_export import BundleError, InputError, Signature, export_onnx
 from rnn_export.shipping import ship
 from rnn_export.triton import CONFIG, write_triton
@@ -247,3 +247,16 @@ def test_weights_beside_the_file_come_along(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("rnn_export.onnx_file.INLINE_LIMIT", 0)
     write(tmp_path, nn.GRU(3, 64), {"x": "float32[T, N, 3]"}, ["output", "h_n"])
     assert (tmp_path / "models" / "model" / "1" / "model.onnx.data").is_file()
+
+
+def test_int8_is_refused_on_a_gpu(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b", "single", quantize="int8")
+    with pytest.raises(InputError, match="int8 weights, which ONNX Runtime does not run on CUDA"):
+        write_triton(bundle, tmp_path / "models", device="gpu")
+
+
+def test_a_file_that_computes_something_else_is_refused(tmp_path: Path) -> None:
+    export_onnx(Tagger(), Signature({"x": "float32[N, T, 3]"}, ["y"]), tmp_path / "b")
+    plant(tmp_path / "b", wrong_bias)
+    with pytest.raises(BundleError, match="does not compute what the bundle stores"):
+        write_triton(tmp_path / "b", tmp_path / "models")

@@ -110,6 +110,12 @@ def test_a_report_can_be_read_by_machines(bundle: Path) -> None:
     assert ParityError("message", verify(bundle).reports[0]).exit_code == 1
 
 
+def test_long_sequences_need_the_model(tmp_path: Path) -> None:
+    export_onnx(nn.GRU(3, 4), Signature({"x": "float32[T, N, 3]"}), tmp_path / "b", verify=False)
+    with pytest.raises(InputError, match="Long cases need the model"):
+        verify(tmp_path / "b", long=(1_000,))
+
+
 def test_long_sequences(bundle: Path) -> None:
     verification = verify(bundle, seed=1, long=(1_000, 10_000))
     assert verification.passed

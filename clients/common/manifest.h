@@ -21,7 +21,7 @@ struct Stream {
   std::vector<State> states;
 };
 
-// A model file. `bound` is what smaller weights may cost, relative to an output's scale; 0 where they are the model's.
+// A model file. `bound` is what int8 weights may cost, relative to an output's scale; 0 where they are the model's.
 struct Artifact {
   std::string file;
   std::optional<Stream> stream;

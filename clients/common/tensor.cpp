@@ -45,6 +45,7 @@ struct Half {
     if (std::isnan(value)) return {static_cast<std::uint16_t>(sign | 0x7e00)};
     // What is no less than this is rounded to infinity.
     const double magnitude = std::fmin(std::fabs(value), 65520.0);
+    if (magnitude == 0) return {static_cast<std::uint16_t>(sign)};  // which has no exponent
     int exponent = 0;
     std::frexp(magnitude, &exponent);
     exponent = std::max(exponent, -13);

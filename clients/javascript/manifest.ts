@@ -37,7 +37,7 @@ export interface Proof {
   readonly share: number;
 }
 
-/** A model file. `bound` is what smaller weights may cost, relative to an output's scale; `weights` is their kind. */
+/** A model file. `bound` is what int8 weights may cost, relative to an output's scale; `weights` is their kind. */
 export interface Artifact {
   readonly madeBy: string;
   readonly opset: number | null;
@@ -123,7 +123,8 @@ function artifact(value: unknown, at: string): Artifact {
     opset: data["opset"] === null ? null : number(data["opset"], `${at}.opset`),
     stream: data["stream"] === null ? null : stream(data["stream"], `${at}.stream`),
     weights: precision && text(precision["weights"], `${at}.precision.weights`),
-    bound: precision ? number(precision["bound"], `${at}.precision.bound`) : 0,
+    // A float16 file is judged as a float16 model, and its bound is for what that costs beside the float32 one.
+    bound: precision?.["weights"] === "int8" ? number(precision["bound"], `${at}.precision.bound`) : 0,
     proof: data["parity"] === null ? null : proof(data["parity"], `${at}.parity`),
   };
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
-from rnn_export import Loaded, RnnExportError, Stream, add_file, export_onnx, load
+from rnn_export import InputError, Loaded, RnnExportError, Stream, add_file, export_onnx, load
 
 from .text import VOCABULARY, Batches, Vocabulary, read_text
 from .training import train_epoch
@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     text = read_text(options.text)
     vocabulary = Vocabulary.of(text)
+    if not options.prompt:
+        raise InputError("The prompt is empty. Give at least one character.")
     vocabulary.encode(options.prompt)  # a wrong one is to be found before a model is trained
     batches = Batches(vocabulary.encode(text), N=options.batch_size, T=options.steps)
     print(f"{len(text)} characters, {len(vocabulary)} different ones", flush=True)
@@ -117,13 +119,32 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=_count, default=6, metavar="K", help="passes over the text")
     parser.add_argument("--batch-size", type=_count, default=16, metavar="N", help="sequences at once")
     parser.add_argument("--steps", type=_count, default=35, metavar="T", help="steps that gradients go back")
-    parser.add_argument("--rate", type=float, default=2e-3, help="Adam's learning rate at first")
-    parser.add_argument("--clip", type=float, default=0.2, help="the most that the norm of the gradients may be")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the sample")
+    parser.add_argument("--rate", type=_positive, default=2e-3, help="Adam's learning rate at first")
+    parser.add_argument("--clip", type=_positive, default=0.2, help="the most that the norm of the gradients may be")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the weights and of the sample")
     parser.add_argument("--prompt", default="The ", help="what the sample begins with")
-    parser.add_argument("--temperature", type=float, default=0.5, help="of the sample; 0 is greedy")
+    parser.add_argument("--temperature", type=_temperature, default=0.5, help="of the sample; 0 is greedy")
     parser.add_argument("--out", type=Path, default=Path("artifacts/char_lm"), help="the bundle's folder")
     return parser
+
+
+def _number(text: str, least: float, most: float) -> float:
+    number = float(text)
+    if not least <= number <= most:  # which NaN is not either
+        raise argparse.ArgumentTypeError(f"{text} is not between {least:g} and {most:g}")
+    return number
+
+
+def _positive(text: str) -> float:
+    return _number(text, 1e-9, 100)
+
+
+def _temperature(text: str) -> float:
+    return _number(text, 0, 100)
+
+
+def _seed(text: str) -> int:
+    return int(_number(text, 0, 2**32 - 1))
 
 
 def _count(text: str) -> int:

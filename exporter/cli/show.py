@@ -152,7 +152,7 @@ def print_placement(report: Report) -> None:
     from rich.text import Text
 
     console, placement = _console(), report.placement
-    console.print(f"\n[bold]{report.artifact}[/bold] on {placement.provider} {placement.version}", highlight=False)
+    console.print(f"\n[bold]{report.artifact}[/bold] on {_place(report)} {placement.version}", highlight=False)
     table = _table("Operator", "Ran on", "Runs", "Time", "", "", right=[2, 3])
     for ran in placement.nodes:
         style, remark = _remark(ran, placement, report.allow_fallback)
@@ -164,6 +164,11 @@ def print_placement(report: Report) -> None:
     console.print(_where_it_ran(placement, report.allow_fallback), highlight=False)
 
 
+def _place(report: Report) -> str:
+    """The execution provider, or where nothing is known of one the runtime."""
+    return report.placement.provider if report.placement.nodes else report.runtime
+
+
 def _remark(ran: Ran, placement: Placement, allowed: bool) -> tuple[str, str]:
     """The style of an operator's row, and what is said of one that ran elsewhere."""
     if ran in placement.fallback:
@@ -173,7 +178,7 @@ def _remark(ran: Ran, placement: Placement, allowed: bool) -> tuple[str, str]:
 
 def _where_it_ran(placement: Placement, allowed: bool) -> str:
     if not placement.nodes:
-        return "[bold green]PASS[/]  It has no execution providers."
+        return "It tells nothing of execution providers."
     if not placement.fallback:
         return f"[bold green]PASS[/]  All that computes ran on {placement.provider}."
     word = "[bold yellow]ALLOWED[/]" if allowed else "[bold red]FAIL[/]"

@@ -47,9 +47,15 @@ def about(path: str) -> About:
     if command is None:
         raise UnavailableError(f"There is no program {path}. Build it (clients/README.md says how), or give its path.")
     try:
-        ended = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UnavailableError(f"{path} does not start ({error}). Run it by itself to see why.") from error
+        ended = subprocess.run(
+            [command, "--version"], capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError(
+            f"{path} --version does not end within {_SECONDS} seconds. Run it to see why."
+        ) from error
+    except OSError as error:
+        raise UnavailableError(f"{path} does not start ({error.strerror}). Run it by itself to see why.") from error
     _, *parts = ended.stdout.strip().split(", ")
     if ended.returncode or len(parts) != 2 or not parts[1].startswith("takes ."):
         raise UnavailableError(

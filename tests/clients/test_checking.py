@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import rnn_export
 from conftest import SMALL
 from mutation.streams import carried_state_stuck
+from onnx import numpy_helper
 from planting import plant, renew_hash, wrong_bias
 from rnn_export import export_torchscript, load
+from rnn_export.manifest import read_manifest, write_manifest
+from rnn_export.precision import Precision
 
 from clients.conftest import Bundles
 from clients.programs import run
@@ -105,3 +110,26 @@ def test_version(client: str) -> None:
     )
     assert "--provider" in run(client, "--help").stdout
     assert max(map(len, run(client, "--help").stdout.splitlines())) <= 120
+
+
+def test_a_float16_stream_begins_with_zeros(onnx_client: str, bundles: Bundles) -> None:
+    for chunk in ("1", "7"):
+        assert_right(onnx_client, bundles("float16", "stateful"), "--chunk", chunk)
+    assert_right(onnx_client, bundles("float16", "stateful"))
+
+
+def test_a_bound_of_float16_excuses_nothing(onnx_client: str, copied: Bundles) -> None:
+    bundle = copied("float16")
+    manifest = read_manifest(bundle)
+    artifact = replace(manifest.artifacts["model.onnx"], precision=Precision("float16", 0.004))
+    cases = [{**case, "values": "saturating"} for case in manifest.cases]
+    write_manifest(bundle, replace(manifest, artifacts={"model.onnx": artifact}, cases=cases))
+    assert run(onnx_client, "--check", bundle).code == 0
+    plant(bundle, half_too_large)
+    assert run(onnx_client, "--check", bundle).code == 1
+
+
+def half_too_large(model: onnx.ModelProto) -> None:
+    """The first bias, of float16, is off by 0.5."""
+    tensor = next(each for each in model.graph.initializer if "bias" in each.name)
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float16(0.5), tensor.name))

@@ -52,10 +52,10 @@ def test_a_program_that_is_not_there(bundle: Path, tmp_path: Path) -> None:
     assert "There is no program" in run.output
 
 
-@pytest.mark.parametrize("said", ["", "client 1.0", "client 1.0, somewhere, takes everything"])
+@pytest.mark.parametrize("said", ["", "\\377", "client 1.0", "client 1.0, somewhere, takes everything"])
 def test_a_program_that_is_no_client(said: str, bundle: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    other.write_text(f"#!/bin/sh\necho '{said}'\n")
+    other.write_text(f"#!/bin/sh\nprintf '{said}\\n'\n")
     other.chmod(0o755)
     with pytest.raises(UnavailableError, match="does not say what it is and takes"):
         verify(bundle, runtime=f"program:{other}")
