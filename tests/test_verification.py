@@ -12,8 +12,19 @@ import pytest
 import torch
 from conftest import SMALL
 from planting import renew_hash
-from rnn_export import BundleError, LoadError, ParityError, WeightsError, export_onnx, load, verify
+from rnn_export import (
+    BundleError,
+    InputError,
+    LoadError,
+    ParityError,
+    Signature,
+    WeightsError,
+    export_onnx,
+    load,
+    verify,
+)
 from rnn_export.manifest import read_manifest, write_manifest
+from torch import nn
 
 PICKY = """
 class Picky(nn.Module):
