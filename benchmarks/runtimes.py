@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -33,6 +33,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "runtimes.md"
 I, H = 100, 256  # noqa: E741  the field's names
 SIZES = {"one step": (1, 1), "T=35 N=32": (35, 32)}
+# What OpenVINO looks for beside itself: the CPU's plug-in, and the reader of ONNX files.
+LOADED = ("libopenvino_intel_cpu_plugin.so", "libopenvino_onnx_frontend.so.*")
 OUTPUTS = ("output", "h_n", "c_n")
 SECONDS, WARM = 0.6, 0.1
 
@@ -163,10 +165,12 @@ def folder_of(package: str) -> int:
 
 
 def linked(program: Path) -> int:
-    """The program, and the libraries that it is linked with and that are not the system's."""
+    """The program, and the libraries that are not the system's: those it is linked with, and what these load."""
     told = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
     libraries = [Path(line.split("=>")[1].split()[0]) for line in told.splitlines() if "=> /" in line]
-    return size([program, *(file for file in libraries if not str(file).startswith(("/lib", "/usr/lib")))])
+    own = [file for file in libraries if not str(file).startswith(("/lib", "/usr/lib"))]
+    loaded = [file for library in own for pattern in LOADED for file in library.resolve().parent.glob(pattern)]
+    return size({file.resolve() for file in (program, *own, *loaded)})
 
 
 def node_modules(client: Path) -> int:
@@ -175,7 +179,7 @@ def node_modules(client: Path) -> int:
     return size([*own, *(client / "node_modules" / "onnxruntime-node" / "bin").rglob("linux/x64/*")])
 
 
-def size(files: Sequence[Path] | Iterator[Path]) -> int:
+def size(files: Iterable[Path]) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
