@@ -52,6 +52,9 @@ void append(Ort::SessionOptions& options, const std::string& provider) {
     Ort::ThrowOnError(Ort::GetApi().CreateCUDAProviderOptions(&cuda));
     const std::unique_ptr<OrtCUDAProviderOptionsV2, decltype(Ort::GetApi().ReleaseCUDAProviderOptions)> owner(
         cuda, Ort::GetApi().ReleaseCUDAProviderOptions);
+    // TensorFloat-32, which ONNX Runtime would allow, has the precision of float16.
+    const std::array<const char*, 1> keys{"use_tf32"}, values{"0"};
+    Ort::ThrowOnError(Ort::GetApi().UpdateCUDAProviderOptions(cuda, keys.data(), values.data(), keys.size()));
     options.AppendExecutionProvider_CUDA_V2(*cuda);
   } else {
     options.AppendExecutionProvider(name);
