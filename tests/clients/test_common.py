@@ -97,7 +97,7 @@ def test_judges_as_python_does(dtype: str, bound: float, exact: bool, echo: Run,
         cases,
         own=own,
         typical={"x": vars(typical)},
-        precision={"bound": bound} if bound else None,
+        precision={"weights": "int8", "bound": bound} if bound else None,
     )
     ended = echo("--check", bundle)
     assert ended.stderr == ""
