@@ -113,7 +113,7 @@ toolchain:
 	    apt-get install -y --no-install-recommends g++ cmake make nlohmann-json3-dev libssl-dev; }
 
 test-clients: clients
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 tests/clients --ignore=tests/clients/test_node.py $(PYTEST_ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/clients --ignore=tests/clients/test_node.py $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
