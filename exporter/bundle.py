@@ -86,7 +86,8 @@ def add_file(bundle: str | Path, name: str, content: bytes) -> None:
         raise BundleError(f"'{name}' is no name for a file in a bundle. Use letters, digits, '.', '_' and '-'.")
     with replacing(out) as folder:
         for file in manifest.files:
-            shutil.copy2(out / file, folder / file)
+            if (out / file).exists():  # all do but the README, which may have been taken away
+                shutil.copy2(out / file, folder / file)
         (folder / name).write_bytes(content)
         write_manifest(folder, replace(manifest, files={**manifest.files, name: hash_file(folder / name)}))
 

@@ -12,7 +12,7 @@ import torch
 from click.testing import Result
 from conftest import SMALL
 from planting import write_bundle
-from rnn_export import Signature, load, read_bundle
+from rnn_export import Signature, add_file, load, read_bundle
 from rnn_export.bundle_readme import CLIENTS, README, describe
 from rnn_export.export import export_onnx, export_torchscript
 from rnn_export.manifest import CASES, WEIGHTS
@@ -118,3 +118,5 @@ def test_a_page_may_be_written_on_or_taken_away(tmp_path: Path) -> None:
     assert read_bundle(folder).name == "single"
     page.unlink()
     assert read_bundle(folder).name == "single"
+    add_file(folder, "mine.json", b"{}")
+    assert "mine.json" in read_bundle(folder).files
