@@ -44,8 +44,8 @@ test-cuda: $(READY) $(if $(shell command -v nvidia-smi),build/onnxruntime-gpu/.r
 # What the forms of recurrent layers take on an NVIDIA GPU, and how exact they are; docs/lowering.md and docs/parity.md quote it.
 cuda-forms: RUNTIME := PYTHONPATH=build/onnxruntime-gpu
 cuda-forms: build/onnxruntime-gpu/.ready
-	$(RUNTIME) $(BIN)/python benchmarks/cuda_forms.py
-	$(RUNTIME) $(BIN)/python benchmarks/cuda_precision.py
+	$(RUNTIME) $(BIN)/python -m benchmarks.cuda_forms
+	$(RUNTIME) $(BIN)/python -m benchmarks.cuda_precision
 
 # Recurrent layers in the runtimes of other packages; OpenVINO, which is large, lies apart from .venv.
 test-packages: RUNTIME := PYTHONPATH=tests:build/openvino

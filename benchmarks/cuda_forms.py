@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple
 from pathlib import Path
 from statistics import median
 
@@ -19,6 +19,9 @@ from rnn_export import Signature, export_onnx
 from rnn_export.runtimes.devices import nvidia_device
 from rnn_export.targets import Lowering
 from torch import Tensor, nn
+
+from .rows import Shape
+from .step_settings import Outputs
 
 LAYERS: Mapping[str, Callable[..., nn.RNNBase]] = {
     "RNN": nn.RNN,
@@ -30,21 +33,6 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16}
 FORMS: tuple[Lowering, ...] = ("native", "scan")
 ROUNDS, LEAST = 15, 0.02
 
-
-@dataclass(frozen=True)
-class Shape:
-    """Steps, batch, input size, hidden size, layers."""
-
-    T: int
-    N: int
-    I: int  # noqa: E741
-    H: int
-    L: int
-
-    def __str__(self) -> str:
-        return f"{self.T} {self.N} {self.I} {self.H} {self.L}"
-
-
 SHAPES = (
     Shape(35, 32, 100, 256, 4),
     Shape(100, 64, 256, 512, 1),
@@ -55,18 +43,6 @@ SHAPES = (
     Shape(1, 1, 10, 20, 1),
     Shape(1, 32, 100, 256, 4),
 )
-
-
-class Outputs(nn.Module):
-    """A layer's output sequence alone."""
-
-    def __init__(self, rnn: nn.Module) -> None:
-        super().__init__()
-        self.rnn = rnn
-
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.rnn(x)[0]
-        return output
 
 
 def main() -> None:
@@ -89,8 +65,9 @@ def row(kind: str, build: Callable[..., nn.RNNBase], dtype: str, shape: Shape, f
     runs = {str(form): on_cuda(exported(model, dtype, shape, form, folder), x) for form in FORMS}
     runs["eager"] = eager(model.cuda(), x.cuda())
     ms = medians(runs)
+    sizes = " ".join(map(str, astuple(shape)))
     return (
-        f"{kind:10}{dtype:9}{shape!s:20}{ms['eager']:9.3f}{ms['native']:9.3f}{ms['scan']:9.3f}"
+        f"{kind:10}{dtype:9}{sizes:20}{ms['eager']:9.3f}{ms['native']:9.3f}{ms['scan']:9.3f}"
         f"{ms['native'] / ms['eager']:14.2f}"
     )
 
