@@ -7,6 +7,14 @@ import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 import { start } from "./browser.js";
 
+/** Widths in pixels, and color schemes, that the page must fit. */
+const SCREENS = [
+  [400, "light"],
+  [400, "dark"],
+  [1200, "light"],
+  [1200, "dark"],
+];
+
 const BUNDLES = resolve(process.env.BUNDLES ?? assert.fail("BUNDLES names no folder; run make test-web"));
 // ONNX Runtime for browsers lacks operators in float64, and WebGPU in software lacks float16.
 const RIGHT = readdirSync(BUNDLES).filter((name) => !["wrong", "double", "half"].includes(name));
@@ -270,12 +278,7 @@ test("what a screen reader is told of writing", async (t) => {
   }
 });
 
-for (const [width, colorScheme] of [
-  [400, "light"],
-  [400, "dark"],
-  [1200, "light"],
-  [1200, "dark"],
-]) {
+for (const [width, colorScheme] of SCREENS) {
   test(`writing fits ${width} pixels and is ${colorScheme}`, async (t) => {
     const page = await open(t, { viewport: { width, height: 900 }, colorScheme });
     await openWriter(page);
@@ -439,12 +442,7 @@ test("what a screen reader is told", async (t) => {
   }
 });
 
-for (const [width, colorScheme] of [
-  [400, "light"],
-  [400, "dark"],
-  [1200, "light"],
-  [1200, "dark"],
-]) {
+for (const [width, colorScheme] of SCREENS) {
   test(`it fits ${width} pixels and is ${colorScheme}`, async (t) => {
     const page = await open(t, { viewport: { width, height: 900 }, colorScheme });
     await choose(page, join(BUNDLES, "tagger_stateful"));
