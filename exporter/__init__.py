@@ -19,7 +19,7 @@ _HOMES = {
     "InputError": "errors",
     "LoadError": "errors",
     "Loaded": "loading",
-    "Manifest": "manifest",
+    "Manifest": "bundle.manifest",
     "ParityError": "errors",
     "PlacementError": "errors",
     "Recurrent": "recurrence",
@@ -28,7 +28,7 @@ _HOMES = {
     "Signature": "signature",
     "SignatureError": "errors",
     "Source": "loading",
-    "Stream": "stream",
+    "Stream": "streaming.stream",
     "TensorSpec": "signature",
     "UnavailableError": "errors",
     "Verification": "verification",
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .assembly import Exported as Exported
     from .bundle import add_file as add_file
     from .bundle import read_bundle as read_bundle
+    from .bundle.manifest import Manifest as Manifest
     from .errors import BundleError as BundleError
     from .errors import CaptureError as CaptureError
     from .errors import InputError as InputError
@@ -63,13 +64,12 @@ if TYPE_CHECKING:
     from .loading import Loaded as Loaded
     from .loading import Source as Source
     from .loading import load as load
-    from .manifest import Manifest as Manifest
     from .parity import Report as Report
     from .recurrence import Recurrent as Recurrent
     from .recurrence import recur as recur
     from .signature import Signature as Signature
     from .signature import TensorSpec as TensorSpec
-    from .stream import Stream as Stream
+    from .streaming.stream import Stream as Stream
     from .verification import Verification as Verification
     from .verification import verify as verify
 

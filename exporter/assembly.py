@@ -19,17 +19,17 @@ from torch import Tensor
 
 from . import __version__
 from .bundle import complete, hash_file, read_bundle
+from .bundle.cases import write_cases
+from .bundle.manifest import CASES, MANIFEST, WEIGHTS, Artifact, Manifest
 from .capture.output_dims import spell
 from .errors import BundleError, ParityError
-from .float16 import check_cost
 from .loading import Source
-from .manifest import CASES, MANIFEST, WEIGHTS, Artifact, Manifest
 from .parity import Expected, Report, expect, output_dims, typical_errors
+from .precision.float16 import check_cost
 from .preparation import Prepared
 from .proof import cases_for, open_whole, prove
 from .signature import Signature
-from .states import cannot_stream
-from .stored_cases import write_cases
+from .streaming.states import cannot_stream
 
 
 @dataclass(frozen=True)

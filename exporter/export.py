@@ -12,17 +12,17 @@ from torch import nn
 
 from .assembly import Exported, assemble
 from .bundle import replacing
+from .bundle.manifest import Artifact
 from .capture import Captured, capture
 from .evaluation import as_python, check_same, evaluating, unwrap
 from .finishing import finish
-from .float16 import lower
-from .int8_weights import check_weights
 from .loading import Source
 from .lowering import OPSET, translate
-from .manifest import Artifact
 from .onnx_file import write_onnx
 from .passes import check_opset
 from .precision import choose_precision
+from .precision.float16 import lower
+from .precision.int8_weights import check_weights
 from .preparation import Example, Given, Prepared, Progress, prepare, silent
 from .signature import Signature
 from .targets import Choice, Lowering, Target, forms_for

@@ -12,7 +12,7 @@ from .lowering import lower
 from .passes import add_single_step, describe, expose_states, optimize, quantize_weights
 from .passes.quantization import Original
 from .signature import Signature
-from .states import Stream
+from .streaming.states import Stream
 from .targets import Forms, forms_of, unrolls
 
 

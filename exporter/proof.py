@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from .manifest import Artifact
+from .bundle.manifest import Artifact
 from .parity import Bounds, Case, Expected, Report, check, make_cases
 from .parity.chunks import check_stream, drift_cases, in_one_pass
 from .parity.compare import TF32_BOUND, Typical
@@ -16,7 +16,7 @@ from .parity.weights.stored import stored_int8, stored_weights
 from .parity.weights.tensors import ModelWeights
 from .runtimes import Launch, Session, open_session
 from .signature import Signature
-from .states import Stream
+from .streaming.states import Stream
 
 
 def prove(

@@ -14,26 +14,26 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .bundle import read_bundle
-from .checkpoint import load_weights, read_weights
+from .bundle.cases import read_cases
+from .bundle.manifest import CASES, WEIGHTS, Manifest
 from .errors import BundleError, InputError, first_line
 from .evaluation import evaluating
-from .failing_case import FailingCase, read_failing_case
-from .float16 import in_float16
-from .isolating import Drawing, find_layers, isolate, run_again
+from .faults.failing_case import FailingCase, read_failing_case
+from .faults.isolating import Drawing, find_layers, isolate, run_again
+from .faults.locating import LayerValue, describe_first
 from .loading import load_with, may_be_named
-from .locating import LayerValue, describe_first
-from .manifest import CASES, WEIGHTS, Manifest
+from .loading.checkpoint import load_weights, read_weights
 from .parity import Expected, Report, expect, traced_sizes, typical_errors
 from .parity.cases import long_cases
 from .parity.compare import Typical
 from .parity.running import as_tensors
 from .parity.weights.computed import weights_of
 from .parity.weights.tensors import ModelWeights, as_arrays
+from .precision.float16 import in_float16
 from .preparation import Progress, silent
 from .proof import cases_for, prove
 from .runtimes import Launch, open_session, runs
 from .signature import Signature
-from .stored_cases import read_cases
 from .targets import unrolls
 
 Array = NDArray[np.generic]

@@ -19,7 +19,7 @@ from click.testing import Result
 from google.protobuf import text_format
 from planting import plant, write_bundle, wrong_bias
 from rnn_export import BundleError, InputError, Signature, export_onnx
-from rnn_export.shipping import ship
+from rnn_export.bundle.shipping import ship
 from rnn_export.triton import CONFIG, write_triton
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence

@@ -23,7 +23,7 @@ from rnn_export import (
     load,
     verify,
 )
-from rnn_export.manifest import read_manifest, write_manifest
+from rnn_export.bundle.manifest import read_manifest, write_manifest
 from torch import nn
 
 PICKY = """

@@ -30,9 +30,9 @@ class ModelChoice:
 
     def load(self) -> Loaded:
         """Build the model."""
-        from ..arguments import parse_settings
         from ..errors import SignatureError
         from ..loading import load_with
+        from ..loading.arguments import parse_settings
         from ..signature import Signature, parse_input, parse_state
 
         parsed = [parse_input(text) for text in self.inputs]

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..assembly import Exported
+    from ..bundle.shipping import Written
     from ..doctor import Diagnosis
-    from ..failing_case import FailingCase
+    from ..faults.failing_case import FailingCase
     from ..inspection import Inspection
-    from ..latency import Latency
     from ..parity import Report
     from ..parity.report import CaseResult
     from ..runtimes.placement import Placement, Ran
-    from ..shipping import Written
+    from ..streaming.latency import Latency
     from ..verification import Fault
 
 _PLAIN_WIDTH = 160

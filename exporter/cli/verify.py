@@ -191,7 +191,7 @@ def _verify(
 
 def _write_junit(path: Path | None, reports: Sequence[Report]) -> None:
     from ..errors import InputError
-    from ..junit import write_junit
+    from ..reporting.junit import write_junit
 
     if path is not None:
         try:
@@ -221,8 +221,8 @@ def _exit_unless_passed(reports: Sequence[Report]) -> None:
 
 def _write(fault: Fault, bundle: Path, bisect: bool) -> list[Path]:
     """The smallest case, and with `bisect` the layers, beside the bundle, which must stay as it was written."""
-    from ..failing_case import write_failing_case
-    from ..locating import write_layers
+    from ..faults.failing_case import write_failing_case
+    from ..faults.locating import write_layers
 
     beside = bundle.resolve().parent / f"{bundle.resolve().name}.{fault.failing.artifact}"
     files = [beside.with_name(f"{beside.name}.case.safetensors")]

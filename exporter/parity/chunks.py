@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..capture.output_dims import Dim
 from ..runtimes import Placement, Session
 from ..signature import Signature
-from ..states import Stream
+from ..streaming.states import Stream
 from . import Expected, check, check_case, first_wrong_step, output_dims, typical_errors
 from .cases import Case, sizes_of
 from .compare import Typical, largest

@@ -11,7 +11,7 @@ import onnxruntime as ort
 from ..capture.output_dims import infer_dims
 from ..errors import CaptureError
 from ..signature import Signature
-from ..states import Reset, cannot_stream, reset_of
+from ..streaming.states import Reset, cannot_stream, reset_of
 from .places import Place, captured
 
 Shape = tuple[str | int, ...]

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from .. import __version__
 from ..onnx_file import METADATA_PREFIX
 from ..signature import Signature
-from ..states import Stream, declared_states, states_json
+from ..streaming.states import Stream, declared_states, states_json
 
 
 def describe(model: ir.Model, signature: Signature, stream: Stream | None) -> None:

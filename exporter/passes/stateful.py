@@ -15,7 +15,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..errors import CaptureError
 from ..signature import Signature
-from ..states import STATELESS, Reset, State, Stream, after_name, cannot_stream, declared_states
+from ..streaming.states import STATELESS, Reset, State, Stream, after_name, cannot_stream, declared_states
 from .initial_states import Shape, dtype_of, inputs_behind, reset_value
 from .places import NATIVE, Place, find_places, is_graph, layer_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..bundle.manifest import read_manifest
 from ..errors import InputError
-from ..manifest import read_manifest
 from ..preparation import Progress, silent
 from ..verification import rebuild, verify
 from .measure import Measured, measure

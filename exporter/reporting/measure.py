@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..bundle.manifest import Artifact, Manifest
 from ..calling import arrange
 from ..evaluation import evaluating
-from ..isolating import Drawing
-from ..manifest import Artifact, Manifest
+from ..faults.isolating import Drawing
 from ..parity import Case, Expected, check_case, make_inputs, output_dims, typical_errors
 from ..parity.report import CaseResult
 from ..parity.running import as_tensors

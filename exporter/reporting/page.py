@@ -14,7 +14,7 @@ import jinja2
 from rich.filesize import decimal
 
 from ..assembly import package_versions
-from ..manifest import Artifact, Manifest
+from ..bundle.manifest import Artifact, Manifest
 from ..onnx_file import all_nodes, read_onnx
 from ..parity import Report
 from ..verification import Fault, Verification

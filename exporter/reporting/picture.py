@@ -9,8 +9,8 @@ from pathlib import Path
 import networkx as nx
 from onnx import GraphProto
 
-from ..any_length import for_any_length
 from ..onnx_file import read_onnx
+from ..onnx_file.any_length import for_any_length
 
 _HEAVY = ("RNN", "GRU", "LSTM", "Scan", "Loop", "If", "DynamicQuantizeLSTM")
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "MatMulInteger", "Einsum")

@@ -15,7 +15,7 @@ from mutation.streams import carried_state_stuck
 from onnx import numpy_helper
 from planting import plant, renew_hash, wrong_bias
 from rnn_export import export_torchscript, load
-from rnn_export.manifest import read_manifest, write_manifest
+from rnn_export.bundle.manifest import read_manifest, write_manifest
 from rnn_export.precision import Precision
 
 from clients.conftest import Bundles

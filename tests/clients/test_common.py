@@ -15,7 +15,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from rnn_export.bundle import hash_file
 from rnn_export.parity.compare import Typical, judge
-from rnn_export.states import State
+from rnn_export.streaming.states import State
 from safetensors import SafetensorError
 
 from clients.programs import ROOT, Ended, execute

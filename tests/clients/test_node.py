@@ -17,9 +17,9 @@ import safetensors.numpy
 from planting import renew_hash, write_bundle
 from rnn_export import add_file, verify
 from rnn_export.bundle import hash_file
-from rnn_export.manifest import read_manifest
+from rnn_export.bundle.cases import read_cases
+from rnn_export.bundle.manifest import read_manifest
 from rnn_export.parity.compare import Typical, judge
-from rnn_export.stored_cases import read_cases
 
 from clients.exported import GREEDY, RIGHT, STATEFUL, write_all
 

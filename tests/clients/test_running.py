@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 from numpy.typing import NDArray
 from rnn_export import Stream
-from rnn_export.manifest import read_manifest
+from rnn_export.bundle.manifest import read_manifest
 
 from clients.conftest import Bundles
 from clients.programs import run

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from rnn_export import CaptureError, ParityError, Signature, export_onnx, verify
+from rnn_export.bundle.manifest import read_manifest
 from rnn_export.cli import main
 from rnn_export.errors import InputError
 from rnn_export.inspection import inspect
 from rnn_export.loading import load
 from rnn_export.lowering.steps import STEPS
-from rnn_export.manifest import read_manifest
 from rnn_export.passes import quantization
 from rnn_export.passes.quantization import Quantized, quantize_channels
 from rnn_export.precision import BOUNDS

@@ -17,7 +17,7 @@ import torch
 from conftest import LOOPS, SMALL
 from rnn_export import CaptureError, Signature, export_onnx, load, read_bundle, recur
 from rnn_export.passes import expose_states
-from rnn_export.states import Stream
+from rnn_export.streaming.states import Stream
 from torch import Tensor, nn
 
 X = "float32[T, N, 3]"

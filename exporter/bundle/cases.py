@@ -1,0 +1,89 @@
+"""`cases.safetensors`: a few cases that travel in the bundle, with what PyTorch computes for them.
+
+Tensors are named `<case>/inputs/<input>`, `<case>/outputs/<output>` (in the model's precision) and
+`<case>/reference/<output>` (in float64, where the model has that form), so that any program can replay them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from ..errors import BundleError, first_line
+from ..parity import Case, Expected
+from ..parity.reference import Reference
+from .manifest import Manifest
+
+_LARGEST = 4_000_000
+
+Array = NDArray[np.generic]
+
+
+def write_cases(path: Path, expected: Sequence[Expected]) -> list[dict[str, Any]]:
+    """Store a few of the cases; returns their descriptions for the manifest."""
+    chosen = _choose([item for item in expected if item.reference is not None and _size(item) <= _LARGEST])
+    tensors = {key: np.ascontiguousarray(array) for item in chosen for key, array in _named(item)}
+    safetensors.numpy.save_file(tensors, path)
+    return [
+        {
+            "name": item.case.name,
+            "sizes": dict(item.case.sizes),
+            "values": item.case.values,
+            "seed": item.case.seed,
+            "own_error": dict(item.reference.own),
+        }
+        for item in chosen
+        if item.reference is not None
+    ]
+
+
+def read_cases(path: Path, manifest: Manifest) -> list[Expected]:
+    """The stored cases, as `parity.check` takes them.
+
+    Raises:
+        BundleError: the file does not hold what the manifest says.
+    """
+    try:
+        tensors = safetensors.numpy.load_file(path)
+        return [_expected(entry, tensors, manifest) for entry in manifest.cases]
+    except (safetensors.SafetensorError, KeyError) as error:
+        raise BundleError(f"{path} does not hold the cases ({first_line(error)}). Export the model again.") from error
+
+
+def _choose(expected: Sequence[Expected]) -> list[Expected]:
+    """The captured sizes, the smallest, the longest at its narrowest, and one of each other kind of value."""
+    ordinary = [item for item in expected if item.case.values == "ordinary"]
+    if not ordinary:
+        return []
+    smallest = min(ordinary, key=lambda item: prod(item.case.sizes.values()))
+    longest = max(ordinary, key=lambda item: (max(item.case.sizes.values(), default=0), -_size(item)))
+    others = [item for item in expected if item.case.values in ("zero", "saturating")]
+    return list({item.case.name: item for item in (ordinary[0], smallest, longest, *others)}.values())
+
+
+def _size(item: Expected) -> int:
+    return sum(array.nbytes for _, array in _named(item))
+
+
+def _named(item: Expected) -> Iterator[tuple[str, Array]]:
+    assert item.reference is not None
+    parts = {"inputs": item.inputs, "outputs": item.reference.eager, "reference": item.reference.exact or {}}
+    for part, arrays in parts.items():
+        for name, array in arrays.items():
+            yield f"{item.case.name}/{part}/{name}", array
+
+
+def _expected(entry: Mapping[str, Any], tensors: Mapping[str, Array], manifest: Manifest) -> Expected:
+    case = Case(entry["sizes"], entry["values"], entry["seed"])
+    inputs = {name: tensors[f"{case.name}/inputs/{name}"] for name in manifest.signature.inputs}
+    eager = {name: tensors[f"{case.name}/outputs/{name}"] for name in manifest.signature.outputs}
+    has_exact = all(f"{case.name}/reference/{name}" in tensors for name in eager)
+    exact = {name: tensors[f"{case.name}/reference/{name}"] for name in eager} if has_exact else None
+    return Expected(case, inputs, Reference(eager, exact, entry["own_error"]))

@@ -1,0 +1,208 @@
+"""Bundles: replaced in one step or left alone, also when killed; read only if untouched."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import SMALL
+from rnn_export import BundleError, __version__, add_file, load, read_bundle, verify
+from rnn_export.bundle import replacing
+from rnn_export.bundle.manifest import MANIFEST, Manifest, read_manifest, read_sealed, schema
+from rnn_export.export import export_onnx
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    loaded = load("single", **SMALL["single"])
+    return export_onnx(loaded.model, loaded.signature, tmp_path / "bundle", source=loaded.source).folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_bundle_lists_every_file(bundle: Path) -> None:
+    manifest = read_bundle(bundle)
+    assert {*manifest.files, MANIFEST} == {path.name for path in bundle.iterdir()}
+    assert manifest.signature.outputs == ("output", "h_n")
+    assert manifest.outputs == {"output": "float32[T, N, 4]", "h_n": "float32[1, N, 4]"}
+
+
+def test_a_manifest_and_its_json_are_the_same(bundle: Path) -> None:
+    manifest = read_manifest(bundle)
+    assert manifest.to_json() == json.loads((bundle / MANIFEST).read_text())
+    assert schema()["title"] == "rnn-export bundle manifest"
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda folder: flip(folder / "model.onnx"), "model.onnx is not as it was written (its sha256 differs)"),
+        (lambda folder: (folder / "model.onnx").unlink(), "model.onnx is missing, though manifest.json lists it"),
+        (lambda folder: (folder / MANIFEST).unlink(), "is not a bundle: it has no manifest.json"),
+        (lambda folder: (folder / MANIFEST).write_text("{"), "is not a manifest"),
+        (lambda folder: (folder / MANIFEST).write_text("{}"), "is not a manifest ('format' is a required property)"),
+        (lambda folder: edit(folder, lambda data: data["states"].update(x="y")), "was changed after it was written"),
+        (
+            lambda folder: edit(folder, lambda data: data["files"].update({"../x": data["files"]["model.onnx"]})),
+            "is not a manifest",
+        ),
+    ],
+)
+def test_a_damaged_bundle_is_refused(bundle: Path, spoil: Callable[[Path], None], said: str) -> None:
+    spoil(bundle)
+    with pytest.raises(BundleError) as error:
+        read_bundle(bundle)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("read", [read_manifest, read_sealed])
+@pytest.mark.parametrize(
+    ("versions", "needed"),
+    [
+        ({"rnn-export": "0.9.1"}, "rnn-export 0.9.1, which wrote it, or a newer one."),
+        ({}, "a newer one."),
+    ],
+)
+def test_a_newer_format_says_which_version_reads_it(
+    bundle: Path, read: Callable[[Path], Manifest], versions: dict[str, str], needed: str
+) -> None:
+    edit(bundle, lambda data: data.update(format=2, versions=versions, news={"from": "the future"}))
+    with pytest.raises(BundleError) as error:
+        read(bundle)
+    path = bundle / MANIFEST
+    assert str(error.value) == f"{path} is of format 2, and rnn-export {__version__} reads up to 1. Install {needed}"
+
+
+def test_everyone_may_read_a_bundle(bundle: Path) -> None:
+    assert {path.stat().st_mode & 0o777 for path in bundle.iterdir()} == {0o644}
+
+
+def edit(folder: Path, change: Callable[[dict[str, object]], None]) -> None:
+    data = json.loads((folder / MANIFEST).read_text())
+    change(data)
+    (folder / MANIFEST).write_text(json.dumps(data))
+
+
+def test_an_error_leaves_the_old_bundle_and_no_litter(bundle: Path) -> None:
+    before = contents(bundle)
+    with pytest.raises(KeyError), replacing(bundle) as folder:  # noqa: PT012  what fails is in the block
+        (folder / "half").write_text("written")
+        {}["an error"]
+    assert contents(bundle) == before
+    assert os.listdir(bundle.parent) == ["bundle"]
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from rnn_export.bundle import replacing
+with replacing(Path(sys.argv[1])) as folder:
+    (folder / "model.onnx").write_text("half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_export_leaves_the_old_bundle(bundle: Path) -> None:
+    before = contents(bundle)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(bundle)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert contents(bundle) == before
+    assert len(os.listdir(bundle.parent)) == 2
+    with replacing(bundle) as folder:
+        (folder / MANIFEST).write_text("new")
+    assert contents(bundle) == {MANIFEST: b"new"}
+    assert os.listdir(bundle.parent) == ["bundle"]
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_text("cat")
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(BundleError, match="holds something other than a bundle, which is left alone"):
+        replacing(tmp_path / "photos").__enter__()
+    with pytest.raises(BundleError, match="is a file. Choose a folder"):
+        replacing(tmp_path / "file").__enter__()
+    with pytest.raises(BundleError, match="cannot be written"):
+        replacing(tmp_path / "file" / "below").__enter__()
+
+
+def test_a_link_to_a_bundle_stays_a_link(bundle: Path) -> None:
+    link = bundle.parent / "link"
+    link.symlink_to(bundle.name)
+    with replacing(link) as folder:
+        (folder / MANIFEST).write_text("new")
+    assert link.is_symlink()
+    assert contents(bundle) == {MANIFEST: b"new"}
+    assert sorted(os.listdir(bundle.parent)) == ["bundle", "link"]
+
+
+def test_the_working_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match="is the working folder, which would be replaced"):
+        replacing(Path()).__enter__()
+
+
+def test_one_process_may_write_two_bundles_at_once(bundle: Path) -> None:
+    with replacing(bundle) as one, replacing(bundle) as other:
+        (one / MANIFEST).write_text("one")
+        (other / MANIFEST).write_text("other")
+    assert contents(bundle) == {MANIFEST: b"one"}
+
+
+def test_two_exports_at_once_both_end_in_a_whole_bundle(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rnn_export", "onnx", "--model", "single", "--quiet"]
+    running = [subprocess.Popen(command, cwd=tmp_path) for _ in range(2)]
+    assert [process.wait() for process in running] == [0, 0]
+    assert read_bundle(tmp_path / "artifacts" / "single").name == "single"
+    assert os.listdir(tmp_path / "artifacts") == ["single"]
+
+
+def test_a_file_of_ones_own_is_one_of_the_bundle(bundle: Path) -> None:
+    before = contents(bundle)
+    add_file(bundle, "vocabulary.json", b"[]")
+    manifest = read_bundle(bundle)
+    after = contents(bundle)
+    assert after.pop("vocabulary.json") == b"[]"
+    assert {**before, MANIFEST: after[MANIFEST]} == after
+    assert verify(bundle).passed
+    (bundle / "vocabulary.json").write_bytes(b"{}")
+    with pytest.raises(BundleError, match="vocabulary.json is not as it was written"):
+        read_bundle(bundle)
+    assert manifest.files["vocabulary.json"].bytes == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("model.onnx", "has a model.onnx, which is left alone."),
+        ("manifest.json", "has a manifest.json, which is left alone."),
+        ("a/b", "'a/b' is no name for a file in a bundle."),
+        ("../b", "'../b' is no name for a file in a bundle."),
+        ("", "'' is no name for a file in a bundle."),
+    ],
+)
+def test_a_file_of_ones_own_that_is_refused(name: str, said: str, bundle: Path) -> None:
+    before = contents(bundle)
+    with pytest.raises(BundleError, match=said):
+        add_file(bundle, name, b"")
+    assert contents(bundle) == before
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]

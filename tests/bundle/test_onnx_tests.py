@@ -1,0 +1,124 @@
+"""Cases as the ONNX project has its tests: its own runner reads them, and they fail where the file is wrong."""
+
+from __future__ import annotations
+
+import json
+import unittest
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import numpy_helper
+from onnx.backend.base import Backend, BackendRep
+from onnx.backend.test import BackendTest, runner
+from onnx.backend.test.loader import load_model_tests
+from onnx.reference import ReferenceEvaluator
+from planting import write_bundle
+from rnn_export import BundleError, InputError
+from rnn_export.bundle.onnx_tests import write_onnx_tests
+from rnn_export.bundle.shipping import ship
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+class Rep(BackendRep):
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.session = onnxruntime.InferenceSession(model.SerializeToString())
+
+    def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
+        names = [value.name for value in self.session.get_inputs()]
+        return tuple(self.session.run(None, dict(zip(names, inputs, strict=True))))
+
+
+class OnnxRuntime(Backend):
+    @classmethod
+    def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> Rep:
+        return Rep(model)
+
+    @classmethod
+    def supports_device(cls, device: str) -> bool:
+        return device == "CPU"
+
+
+@pytest.fixture
+def run_tests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], unittest.TestResult]:
+    """Run the tests in `simple/` with the ONNX project's own loader and runner, in place of those that it brings."""
+
+    def load_ours(kind: str) -> list[Any]:
+        return load_model_tests(str(tmp_path), kind) if kind == "simple" else []
+
+    def run_tests() -> unittest.TestResult:
+        monkeypatch.setattr(runner, "load_model_tests", load_ours)
+        result = unittest.TestResult()
+        BackendTest(OnnxRuntime, __name__).test_suite.run(result)
+        return result
+
+    return run_tests
+
+
+def write(tmp_path: Path, name: str = "single", **options: Any) -> Path:
+    bundle = write_bundle(tmp_path / name, name, **options)
+    return write_onnx_tests(bundle, tmp_path / "simple" / f"test_{name}").folder
+
+
+@pytest.mark.parametrize("name", ["single", "initial_state", "tagger"])
+def test_the_onnx_project_runs_them(name: str, tmp_path: Path, run_tests: Callable[[], unittest.TestResult]) -> None:
+    write(tmp_path, name)
+    result = run_tests()
+    assert result.testsRun - len(result.skipped) == 1
+    assert result.wasSuccessful(), result.failures + result.errors
+
+
+def test_int8_has_a_tolerance_of_its_own(tmp_path: Path, run_tests: Callable[[], unittest.TestResult]) -> None:
+    coarse = write(tmp_path, quantize="int8")
+    fine = write(tmp_path, "deep")
+    tolerances = [json.loads((folder / "data.json").read_text()) for folder in (coarse, fine)]
+    assert [entry["rtol"] for entry in tolerances] == [0, 0]
+    assert tolerances[0]["atol"] > 1e-2
+    assert 0 < tolerances[1]["atol"] < 1e-4
+    assert run_tests().wasSuccessful()
+
+
+def test_a_wrong_file_fails(tmp_path: Path, run_tests: Callable[[], unittest.TestResult]) -> None:
+    folder = write(tmp_path)
+    model = onnx.load(folder / "model.onnx")
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "rnn.weight_hh_l0")
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.01), weight.name))
+    onnx.save(model, folder / "model.onnx")
+    assert len(run_tests().failures) == 1
+
+
+def test_the_reference_evaluator_gives_the_same(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    evaluator = ReferenceEvaluator(str(folder / "model.onnx"))
+    atol = json.loads((folder / "data.json").read_text())["atol"]
+    for data_set in folder.glob("test_data_set_*"):
+        tensors = {path.stem: onnx.load_tensor(path) for path in data_set.iterdir()}
+        inputs = {t.name: numpy_helper.to_array(t) for stem, t in tensors.items() if stem.startswith("input")}
+        outputs = {t.name: numpy_helper.to_array(t) for stem, t in tensors.items() if stem.startswith("output")}
+        got = evaluator.run(list(outputs), inputs)
+        for array, expected in zip(got, outputs.values(), strict=True):
+            np.testing.assert_allclose(array, expected, rtol=0, atol=atol)
+
+
+def test_what_cannot_be_tests_is_refused(tmp_path: Path) -> None:
+    stream = write_bundle(tmp_path / "stream", "single", stateful=True)
+    with pytest.raises(InputError, match="takes and returns the states of a stream"):
+        write_onnx_tests(stream, tmp_path / "tests")
+    bare = ship(write_bundle(tmp_path / "single", "single"), tmp_path / "bare", without=["cases"])
+    with pytest.raises(InputError, match="holds no cases to make tests of"):
+        write_onnx_tests(bare.folder, tmp_path / "tests")
+    with pytest.raises(BundleError, match="holds no ONNX file, but model.pt. Export it with rnn-export onnx."):
+        write_onnx_tests(GOLDEN / "torchscript", tmp_path / "tests")
+    assert not (tmp_path / "tests").exists()
+
+
+def test_tests_take_the_place_of_tests_alone(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    assert write_onnx_tests(tmp_path / "single", folder).folder == folder
+    with pytest.raises(BundleError, match="holds something other than a test, which is left alone"):
+        write_onnx_tests(tmp_path / "single", tmp_path)
