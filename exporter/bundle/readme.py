@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..streaming.states import State
 from .manifest import CASES, MANIFEST, WEIGHTS, Artifact, Manifest
+from .snippets import snippets_of
 
 README = "README.md"
 
@@ -71,7 +71,9 @@ def _artifact(name: str, artifact: Artifact, manifest: Manifest) -> Iterator[str
         )
         states = [_state_row(state) for state in artifact.stream.states]
         yield _table(["state", "returned as", "tensor", "reset"], states)
-    yield f"```python\n{_snippet(name, artifact, manifest)}```"
+    for snippet in snippets_of(name, artifact, manifest):
+        yield f"### {snippet.title}"
+        yield f"```{snippet.language}\n{snippet.program}```"
 
 
 def _proof(artifact: Artifact) -> str:
@@ -105,50 +107,6 @@ def _state_row(state: State) -> list[str]:
     reset = state.reset_text if not isinstance(state.reset, tuple) else f"{len(state.reset)} numbers, in the manifest"
     tensor = f"{state.dtype}[{', '.join(map(str, state.shape))}]"
     return [f"`{state.name}`", f"`{state.output}`", f"`{tensor}`", reset]
-
-
-def _snippet(name: str, artifact: Artifact, manifest: Manifest) -> str:
-    """A program that runs the file once, at sizes at which it is known to run."""
-    sizes = manifest.cases[0]["sizes"] if manifest.cases else dict.fromkeys(manifest.signature.symbols, 1)
-    inputs = {
-        key: _full(spec.sized(sizes), spec.range[0] if spec.range else 0, spec.dtype)
-        for key, spec in manifest.signature.inputs.items()
-    }
-    if not name.endswith(".onnx"):
-        given = "".join(f"    torch.from_numpy({array}),\n" for array in inputs.values())
-        return (
-            "import numpy as np\nimport torch\n\n"
-            f'model = torch.jit.load("{name}")\n'
-            f"outputs = model(\n{given})\n"
-            "print(outputs)\n"
-        )
-    carried = artifact.stream.states if artifact.stream is not None else ()
-    states = {state.name: _initial(state, sizes) for state in carried}
-    given = "".join(f'    "{key}": {array},\n' for key, array in {**inputs, **states}.items())
-    return (
-        "import numpy as np\nimport onnxruntime\n\n"
-        f'session = onnxruntime.InferenceSession("{name}")\n'
-        f"inputs = {{\n{given}}}\n"
-        "for output, array in zip(session.get_outputs(), session.run(None, inputs)):\n"
-        "    print(output.name, array.dtype, array.shape)\n"
-    )
-
-
-def _full(shape: Sequence[int], value: float, dtype: str) -> str:
-    """An expression for an array with one value."""
-    number = repr(value) if math.isfinite(value) else f'float("{value}")'
-    dims = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
-    return f'np.zeros({dims}, "{dtype}")' if number == "0" else f'np.full({dims}, {number}, "{dtype}")'
-
-
-def _initial(state: State, sizes: Mapping[str, int]) -> str:
-    """An expression for a state's reset value."""
-    whole = state.initial(sizes)
-    if not isinstance(state.reset, tuple):
-        return _full(whole.shape, int(state.reset) if state.reset == 0 else state.reset, state.dtype)
-    one = state.initial(dict.fromkeys(sizes, 1))
-    repeats = tuple(many // single for many, single in zip(whole.shape, one.shape, strict=True))
-    return f'np.tile(np.array({one.tolist()}, "{state.dtype}"), {repeats})'
 
 
 def _again(manifest: Manifest, files: set[str]) -> Iterator[str]:

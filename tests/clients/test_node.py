@@ -22,6 +22,7 @@ from rnn_export.bundle.manifest import read_manifest
 from rnn_export.parity.compare import Typical, judge
 
 from clients.exported import GREEDY, RIGHT, STATEFUL, write_all
+from clients.readme_programs import assert_same, expected, numbers_of, printed_by, program_in
 
 NODE = Path(__file__).parents[2] / "clients" / "node"
 CLIENT = NODE / "client.mjs"
@@ -59,6 +60,24 @@ def test_the_stored_cases_pass(name: str, bundles: Path) -> None:
     assert [row.split()[0] for row in rows] == [case["name"] for case in cases]
     assert {row.split()[3] for row in rows} <= ({"PASS", "KNOWN"} if name == "int8" else {"PASS"})
     assert re.fullmatch(rf"PASS  {len(cases)} cases in onnxruntime-node \S+ on cpu", summary)
+
+
+def programs_lines(folder: Path, scratch: Path) -> list[str]:
+    """What the JavaScript program in a bundle's README prints."""
+    (scratch / "node_modules").symlink_to(NODE / "node_modules")
+    program = scratch / "program.mjs"
+    program.write_text(program_in(folder, "JavaScript, ONNX Runtime"))
+    return printed_by("node", program, folder=folder)
+
+
+@pytest.mark.parametrize("name", [name for name in RIGHT if name != "half"])
+def test_the_program_in_a_readme_prints_what_the_one_in_python_does(name: str, bundles: Path, tmp_path: Path) -> None:
+    assert_same(numbers_of(programs_lines(bundles / name, tmp_path)), expected(bundles / name))
+
+
+def test_the_program_of_a_float16_model_prints_shapes(bundles: Path, tmp_path: Path) -> None:
+    lines = programs_lines(bundles / "half", tmp_path)
+    assert lines == ["output [ 7, 5, 4 ]", "h_n [ 1, 5, 4 ]"]
 
 
 @pytest.mark.parametrize("chunk", [1, 3])
