@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from . import __version__
-from .bundle import complete, hash_file, read_bundle
+from .bundle import added_files, complete, hash_file, read_bundle
 from .bundle.cases import write_cases
 from .bundle.manifest import CASES, MANIFEST, WEIGHTS, Artifact, Manifest
 from .capture.output_dims import spell
@@ -136,25 +136,25 @@ def _prove(prepared: Prepared, folder: Path, name: str, artifact: Artifact, expe
 def _carry_over(
     prepared: Prepared, folder: Path, out: Path, newer: Manifest, expected: Sequence[Expected]
 ) -> tuple[dict[str, Artifact], list[str]]:
-    """Keep the other model files of an older bundle of the same model, each proved again; say which are dropped."""
+    """Keep what else an older bundle of the same model holds, model files proved again; say what is dropped."""
     if not (out / MANIFEST).is_file():
         return {}, []
     try:
         older = read_bundle(out)
     except BundleError as error:
         return {}, [f"The older bundle was damaged and has been replaced. {error}"]
-    kept: dict[str, Artifact] = {}
-    dropped = []
-    for name, artifact in older.artifacts.items():
-        if name in newer.artifacts:
-            continue
-        if not _is_same_model(older, newer) or not _prove(prepared, out, name, artifact, expected).passed:
-            dropped.append(f"{name} was of another model and is no longer in {out}.")
-            continue
-        kept[name] = artifact
-        for file in older.files_of(name):
-            shutil.copy2(out / file, folder / file)
-    return kept, dropped
+    others = {name: artifact for name, artifact in older.artifacts.items() if name not in newer.artifacts}
+    same = _is_same_model(older, newer)
+    kept = {
+        name: artifact
+        for name, artifact in others.items()
+        if same and _prove(prepared, out, name, artifact, expected).passed
+    }
+    added = added_files(older)
+    for file in [*(file for name in kept for file in older.files_of(name)), *(added if same else [])]:
+        shutil.copy2(out / file, folder / file)
+    gone = [*(name for name in others if name not in kept), *([] if same else added)]
+    return kept, [f"{name} was of another model and is no longer in {out}." for name in gone]
 
 
 def _is_same_model(older: Manifest, newer: Manifest) -> bool:

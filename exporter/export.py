@@ -97,7 +97,7 @@ def export_onnx(
         prepared = prepare(replace(asked, model=model), seed=seed, progress=progress, original=original)
         if model is not given:
             check_same(given, model, prepared.tensors)
-        notes.extend(_state_notes(prepared))
+        notes.extend(_model_notes(prepared))
         captured = _capture(prepared, notes)
         progress("lower", 0, 1)
         translated = translate(captured, prepared.signature)
@@ -147,7 +147,7 @@ def export_torchscript(
     model = asked.model
     with replacing(Path(out)) as folder, evaluating(model) as notes:
         prepared = prepare(asked, seed=seed, progress=progress, original=original)
-        notes.extend(_state_notes(prepared))
+        notes.extend(_model_notes(prepared))
         progress("compile", 0, 1)
         compiled = compile_torchscript(model, prepared.tensors, method)
         (folder / TORCHSCRIPT).write_bytes(compiled.archive)
@@ -178,10 +178,17 @@ def _capture(prepared: Prepared, notes: list[str]) -> Captured:
     return captured
 
 
-def _state_notes(prepared: Prepared) -> list[str]:
-    if not prepared.carries_state:
-        return []
-    return [
-        "The model keeps a state from call to call, which an exported one does not: each of its calls starts from the "
-        "model as it is now. Take the state as an input and return it."
-    ]
+def _model_notes(prepared: Prepared) -> list[str]:
+    notes = []
+    broken = [name for name, weight in prepared.model.named_parameters() if not weight.isfinite().all()]
+    if broken:
+        notes.append(
+            f"{', '.join(broken)} of the model {'holds' if len(broken) == 1 else 'hold'} NaN or infinity, and so does "
+            "what was exported. Was the training broken off?"
+        )
+    if prepared.carries_state:
+        notes.append(
+            "The model keeps a state from call to call, which an exported one does not: each of its calls starts from "
+            "the model as it is now. Take the state as an input and return it."
+        )
+    return notes

@@ -385,3 +385,11 @@ def test_a_failing_loop_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixt
     with pytest.raises(CaptureError, match="no ONNX form at .*test_export.py.*bessel_j0"):
         export_onnx(Bessel(), X, tmp_path / "out")
     assert capfd.readouterr().out == ""
+
+
+def test_weights_that_are_not_numbers_are_said_to_be_so(tmp_path: Path) -> None:
+    loaded = load("single", **SMALL["single"])
+    with torch.no_grad():
+        next(loaded.model.parameters())[0, 0] = float("nan")
+    exported = export_onnx(loaded.model, loaded.signature, tmp_path / "b", verify=False)
+    assert any(note.startswith("rnn.weight_ih_l0 of the model holds NaN or infinity") for note in exported.notes)

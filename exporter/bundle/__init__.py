@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import BundleError
-from .manifest import MANIFEST, Artifact, FileEntry, Manifest, read_manifest, write_manifest
+from ..errors import BundleError, InputError
+from .manifest import CASES, MANIFEST, WEIGHTS, Artifact, FileEntry, Manifest, read_manifest, write_manifest
 from .readme import README, write_readme
 
 # renameat2(2): swap two paths in one step.
@@ -48,6 +48,16 @@ def read_bundle(folder: Path) -> Manifest:
     return manifest
 
 
+def check_outside(out: Path, bundle: Path) -> None:
+    """Keep what is made of a bundle out of its folder, which the next export replaces.
+
+    Raises:
+        InputError: it lies in there, or is the bundle itself.
+    """
+    if out.resolve().is_relative_to(bundle.resolve()):
+        raise InputError(f"{out} lies in the bundle {bundle}, which stays as it is. Choose another folder.")
+
+
 def onnx_of(folder: Path, manifest: Manifest) -> tuple[str, Artifact]:
     """The ONNX file of a bundle, and what is said of it.
 
@@ -60,6 +70,12 @@ def onnx_of(folder: Path, manifest: Manifest) -> tuple[str, Artifact]:
             f"{folder} holds no ONNX file, but {', '.join(manifest.artifacts)}. Export it with rnn-export onnx."
         )
     return found
+
+
+def added_files(manifest: Manifest) -> list[str]:
+    """The files that `add_file` put into a bundle."""
+    own = {README, CASES, WEIGHTS, *(file for name in manifest.artifacts for file in manifest.files_of(name))}
+    return [name for name in manifest.files if name not in own]
 
 
 def complete(folder: Path, manifest: Manifest) -> None:
@@ -86,14 +102,16 @@ def check_file(path: Path, entry: FileEntry) -> None:
 def add_file(bundle: str | Path, name: str, content: bytes) -> None:
     """Put a file of your own into a bundle, such as a vocabulary; its hash is checked like that of every other.
 
-    An export to the same folder makes a new bundle, without that file.
+    An export of the same model to the same folder keeps it, one of another model says that it is gone.
 
     Raises:
-        BundleError: the folder is not a bundle, is not as it was written, or cannot be written; or it has a file of
-            that name, or the name has other characters than letters, digits, '.', '_' and '-'.
+        BundleError: the folder is not a bundle, is not as it was written, or cannot be written; or it has another file
+            of that name, or the name has other characters than letters, digits, '.', '_' and '-'.
     """
     out = Path(bundle)
     manifest = read_bundle(out)
+    if name in added_files(manifest) and (out / name).read_bytes() == content:
+        return
     if name == MANIFEST or name in manifest.files:
         raise BundleError(f"{out} has a {name}, which is left alone. Choose another name, or export the model again.")
     if not _FILE_NAME.fullmatch(name):
@@ -107,7 +125,7 @@ def add_file(bundle: str | Path, name: str, content: bytes) -> None:
 
 
 @contextmanager
-def replacing(out: Path, *, what: str = "bundle", mark: str = MANIFEST) -> Iterator[Path]:
+def replacing(out: Path, *, what: str = "bundle", mark: str = MANIFEST, option: str = "--out") -> Iterator[Path]:
     """A temporary folder beside `out` that takes its place in one step when the block ends without an error.
 
     Until then, and on an error or a kill, what is at `out` stays as it is. Folders left by killed runs are removed.
@@ -115,6 +133,7 @@ def replacing(out: Path, *, what: str = "bundle", mark: str = MANIFEST) -> Itera
     Args:
         what: the folder is called, and
         mark: the file by which another of its kind is known, which alone may be replaced.
+        option: what it was named with on the command line, for messages.
 
     Raises:
         BundleError: `out` holds something of another kind, or cannot be written.
@@ -122,32 +141,34 @@ def replacing(out: Path, *, what: str = "bundle", mark: str = MANIFEST) -> Itera
     from safetensors import SafetensorError  # reading a bundle needs none
 
     out = out.resolve()
-    _check_replaceable(out, what, mark)
+    _check_replaceable(out, what, mark, option)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(out)
         temporary = Path(tempfile.mkdtemp(prefix=_prefix(out) + f"{os.getpid()}.", suffix=_PARTIAL, dir=out.parent))
         temporary.chmod(0o755)
     except OSError as error:
-        raise BundleError(f"{out} cannot be written ({error.strerror}). Choose another folder with --out.") from error
+        raise BundleError(f"{out} cannot be written ({error.strerror}). Choose another {option}.") from error
     try:
         yield temporary
         _swap_in(temporary, out)
     except OSError as error:
-        raise BundleError(f"{out} cannot be written ({error.strerror}). Free some space, or use --out.") from error
+        raise BundleError(
+            f"{out} cannot be written ({error.strerror}). Free some space, or change {option}."
+        ) from error
     except SafetensorError as error:
-        raise BundleError(f"{out} cannot be written ({error}). Free some space, or use --out.") from error
+        raise BundleError(f"{out} cannot be written ({error}). Free some space, or change {option}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_replaceable(out: Path, what: str, mark: str) -> None:
+def _check_replaceable(out: Path, what: str, mark: str, option: str) -> None:
     if out == Path.cwd():
-        raise BundleError(f"{out} is the working folder, which would be replaced. Name a folder inside it with --out.")
+        raise BundleError(f"{out} is the working folder, which would be replaced. Name one inside it with {option}.")
     if out.exists() and not out.is_dir():
-        raise BundleError(f"{out} is a file. Choose a folder with --out.")
+        raise BundleError(f"{out} is a file. Choose a folder with {option}.")
     if out.is_dir() and any(out.iterdir()) and not (out / mark).is_file():
-        raise BundleError(f"{out} holds something other than a {what}, which is left alone. Choose another --out.")
+        raise BundleError(f"{out} holds something other than a {what}, which is left alone. Choose another {option}.")
 
 
 def _prefix(out: Path) -> str:

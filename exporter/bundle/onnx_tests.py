@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..onnx_file import read_onnx
 from ..parity import Expected
 from ..parity.compare import Typical, judge
-from . import onnx_of, read_bundle, replacing
+from . import check_outside, onnx_of, read_bundle, replacing
 from .cases import read_cases
 from .manifest import CASES, Manifest
 from .shipping import Written, sizes_of
@@ -40,10 +40,12 @@ def write_onnx_tests(bundle: str | Path, out: str | Path) -> Written:
 
     Raises:
         BundleError: `bundle` is not one, or `out` cannot be written.
-        InputError: it holds no ONNX file or no cases, or the file returns states, for which there are no values.
+        InputError: it holds no ONNX file or no cases, or the file returns states, for which there are no values;
+            or `out` lies in the bundle.
     """
     folder, out = Path(bundle), Path(out)
     manifest = read_bundle(folder)
+    check_outside(out, folder)
     name, artifact = onnx_of(folder, manifest)
     if CASES not in manifest.files:
         raise InputError(f"{folder} holds no cases to make tests of. Take the bundle that it was made from.")
@@ -56,7 +58,7 @@ def write_onnx_tests(bundle: str | Path, out: str | Path) -> Written:
     graph = read_onnx(folder / name, weights=False).graph
     stored = {tensor.name for tensor in graph.initializer}
     inputs = [value.name for value in graph.input if value.name not in stored]
-    with replacing(out, what="test", mark=_TOLERANCES) as temporary:
+    with replacing(out, what="test", mark=_TOLERANCES, option="--onnx-tests") as temporary:
         for file in manifest.files_of(name):
             shutil.copy2(folder / file, temporary / file)
         for i, item in enumerate(expected):

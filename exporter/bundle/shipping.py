@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError, did_you_mean
-from . import complete, read_bundle, replacing
+from . import added_files, check_outside, complete, read_bundle, replacing
 from .manifest import CASES, WEIGHTS, Manifest
+from .readme import README
 
 # What can be left out besides model files.
 _PARTS = {"weights": WEIGHTS, "cases": CASES}
@@ -30,21 +31,21 @@ def ship(bundle: str | Path, out: str | Path, *, without: Sequence[str] = ()) ->
     Args:
         bundle: the folder.
         out: the new bundle, which takes the place of a bundle there.
-        without: "weights", "cases", or the name of a model file such as "model.pt".
+        without: "weights", "cases", the name of a model file such as "model.pt", or of a file that was added.
 
     Raises:
         BundleError: `bundle` is not one, or `out` cannot be written.
-        InputError: there is no such part, no model file would be left, or `out` is the bundle itself.
+        InputError: there is no such part, no model file would be left, or `out` lies in the bundle.
     """
     folder, out = Path(bundle), Path(out)
     manifest = read_bundle(folder)
-    if folder.resolve() == out.resolve():
-        raise InputError(f"{out} is the bundle itself, which stays as it is. Choose another folder with --out.")
+    check_outside(out, folder)
     for part in without:
         manifest = _without(manifest, part)
     with replacing(out) as temporary:
         for name in manifest.files:
-            shutil.copy2(folder / name, temporary / name)
+            if name != README:  # which is written anew, and may have been taken away
+                shutil.copy2(folder / name, temporary / name)
         complete(temporary, manifest)
     return Written(out, sizes_of(out), tuple(_notes(manifest)))
 
@@ -56,7 +57,9 @@ def sizes_of(folder: Path) -> dict[str, int]:
 
 
 def _without(manifest: Manifest, part: str) -> Manifest:
-    parts = {**{name: [file] for name, file in _PARTS.items()}, **{name: [] for name in manifest.artifacts}}
+    models = {name: manifest.files_of(name) for name in manifest.artifacts}
+    added = {name: [name] for name in added_files(manifest)}
+    parts = {**{name: [file] for name, file in _PARTS.items()}, **models, **added}
     if part not in parts:
         raise InputError(
             f"There is no part '{part}' to leave out.{did_you_mean(part, parts)} Choose from {', '.join(parts)}."
@@ -64,11 +67,10 @@ def _without(manifest: Manifest, part: str) -> Manifest:
     left = {name: artifact for name, artifact in manifest.artifacts.items() if name != part}
     if not left:
         raise InputError(f"Without {part} the bundle would hold no model. Keep a model file.")
-    gone = parts[part] or manifest.files_of(part)
     return replace(
         manifest,
         artifacts=left,
-        files={name: entry for name, entry in manifest.files.items() if name not in gone},
+        files={name: entry for name, entry in manifest.files.items() if name not in parts[part]},
         cases=[] if part == "cases" else manifest.cases,
     )
 

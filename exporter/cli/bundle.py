@@ -17,7 +17,7 @@ from .show import print_written
     "--without",
     multiple=True,
     metavar="PART",
-    help="Leave out 'weights', 'cases', or a model file such as 'model.pt'. Repeatable.",
+    help="Leave out 'weights', 'cases', a model file such as 'model.pt', or a file that was added. Repeatable.",
 )
 @click.option(
     "--onnx-tests",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,4 +88,4 @@ def onnx(
             source=loaded.source,
             progress=advance,
         )
-    finish_export(exported, as_json, quiet)
+    finish_export(replace(exported, notes=(*loaded.notes, *exported.notes)), as_json, quiet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,4 +62,4 @@ def torchscript(
             source=loaded.source,
             progress=advance,
         )
-    finish_export(exported, as_json, quiet)
+    finish_export(replace(exported, notes=(*loaded.notes, *exported.notes)), as_json, quiet)

@@ -44,11 +44,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A built model, its signature, and where it came from."""
+    """A built model, its signature, where it came from, and what is to be said of its weights."""
 
     model: nn.Module
     signature: Signature
     source: Source
+    notes: tuple[str, ...] = ()
 
 
 def load(
@@ -101,10 +102,9 @@ def load_with(
     with _importable(lookup):
         module = _build(model, factory, arguments, seed)
     module = unwrap(module)
-    if weights is not None:
-        load_weights(module, Path(weights), weights_key)
+    notes = () if weights is None else load_weights(module, Path(weights), weights_key)
     signature = _signature(model, module, inputs, outputs)
-    return Loaded(module, signature, Source(kind, model, dict(arguments), seed))
+    return Loaded(module, signature, Source(kind, model, dict(arguments), seed), notes)
 
 
 def may_be_named(model: str) -> bool:

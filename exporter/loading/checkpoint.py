@@ -17,8 +17,10 @@ from ..errors import WeightsError, did_you_mean, first_line
 _SHOWN = 3
 
 
-def load_weights(model: nn.Module, path: Path, key: str | None = None) -> None:
+def load_weights(model: nn.Module, path: Path, key: str | None = None) -> tuple[str, ...]:
     """Load a checkpoint into `model`, every tensor of both matching by name and shape.
+
+    Returns what is to be said of it: tensors that the model has no room for in their precision are rounded.
 
     What DataParallel or torch.compile puts before every name is left out.
 
@@ -31,7 +33,15 @@ def load_weights(model: nn.Module, path: Path, key: str | None = None) -> None:
     """
     tensors = read_weights(path, key)
     _check_fit(model.state_dict(), tensors, path)
+    rounded = [name for name, own in model.state_dict().items() if _loses(tensors[name], own)]
     model.load_state_dict(tensors)
+    if not rounded:
+        return ()
+    first = rounded[0]
+    kinds = f"{tensors[first].dtype} in {path}, and {model.state_dict()[first].dtype} in the model".replace(
+        "torch.", ""
+    )
+    return (f"Weights were rounded: {_some(rounded)}. They are {kinds}.",)
 
 
 def read_weights(path: Path, key: str | None = None) -> dict[str, Tensor]:
@@ -99,6 +109,13 @@ def _check_fit(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], path
             f"{path} does not fit the model: {'; '.join(faults)}. "
             "Build the model with the sizes it was trained with (--set), or give its own checkpoint."
         )
+
+
+def _loses(given: Tensor, own: Tensor) -> bool:
+    """Whether numbers change when they take the other's dtype."""
+    return given.dtype != own.dtype and not torch.equal(
+        given.to(own.dtype).to(given.dtype).nan_to_num(), given.nan_to_num()
+    )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -176,6 +176,11 @@ _REMEDIES = {
         ("Expected hidden size", "Expected hidden[", "incorrect number of RNN parameters"),
         "Describe each state as the layer takes it: layers times directions, N, hidden size.",
     ),
+    **dict.fromkeys(
+        ("must have the same dtype", "not the same dtype", "expected scalar type", "expected m1 and m2"),
+        "Where forward makes a tensor, make it like an input, such as x.new_zeros(...), or describe the inputs in the "
+        "dtype of the weights.",
+    ),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle import onnx_of, read_bundle, replacing
+from ..bundle import check_outside, onnx_of, read_bundle, replacing
 from ..bundle.cases import read_cases
 from ..bundle.manifest import CASES, Artifact, Manifest
 from ..bundle.shipping import Written, sizes_of
@@ -57,7 +57,8 @@ def write_triton(
 
     Raises:
         BundleError: `bundle` is not one, holds no ONNX file or one that is wrong, or the folder cannot be written.
-        InputError: the name is none for a model, or Triton cannot carry a state, or int8 weights are to run on a GPU.
+        InputError: the name is none for a model, `out` lies in the bundle, or Triton cannot carry a state, or
+            int8 weights are to run on a GPU.
     """
     folder = Path(bundle)
     manifest = read_bundle(folder)
@@ -67,7 +68,8 @@ def write_triton(
             f"{file} has int8 weights, which ONNX Runtime does not run on CUDA. "
             "Take --device cpu, or export it without --quantize."
         )
-    called = name or manifest.name
+    check_outside(Path(out), folder)
+    called = manifest.name if name is None else name
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", called):
         raise InputError(f"'{called}' is not a name for a model. Give one of letters, digits, _, - and . with --name.")
     states = artifact.stream.states if artifact.stream is not None else ()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import SMALL
+from planting import write_bundle
 from rnn_export import BundleError, __version__, add_file, load, read_bundle, verify
 from rnn_export.bundle import replacing
 from rnn_export.bundle.manifest import MANIFEST, Manifest, read_manifest, read_sealed, schema
@@ -188,6 +189,20 @@ def test_a_file_of_ones_own_is_one_of_the_bundle(bundle: Path) -> None:
     with pytest.raises(BundleError, match="vocabulary.json is not as it was written"):
         read_bundle(bundle)
     assert manifest.files["vocabulary.json"].bytes == 2
+
+
+def test_a_file_of_ones_own_is_kept_by_an_export_of_the_same_model(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "b", "single")
+    add_file(tmp_path / "b", "mine.json", b"{}")
+    add_file(tmp_path / "b", "mine.json", b"{}")
+    write_bundle(tmp_path / "b", "single", opset=20)
+    assert "mine.json" in read_bundle(tmp_path / "b").files
+    with pytest.raises(BundleError, match="has a mine.json"):
+        add_file(tmp_path / "b", "mine.json", b"[]")
+    other = load("single", **SMALL["single"], seed=4)
+    exported = export_onnx(other.model, other.signature, tmp_path / "b", source=other.source, verify=False)
+    assert f"mine.json was of another model and is no longer in {tmp_path / 'b'}." in exported.notes
+    assert "mine.json" not in read_bundle(tmp_path / "b").files
 
 
 @pytest.mark.parametrize(

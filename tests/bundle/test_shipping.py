@@ -10,9 +10,12 @@ import pytest
 import torch
 from click.testing import Result
 from conftest import SMALL
-from rnn_export import BundleError, InputError, load, read_bundle, verify
+from planting import write_bundle
+from rnn_export import BundleError, InputError, add_file, load, read_bundle, verify
+from rnn_export.bundle.onnx_tests import write_onnx_tests
 from rnn_export.bundle.shipping import ship
 from rnn_export.export import export_onnx, export_torchscript
+from rnn_export.triton import write_triton
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +86,25 @@ def test_wrong_parts_are_refused(both: Path, tmp_path: Path, without: list[str],
 
 
 def test_a_bundle_is_not_shipped_over_itself_nor_over_something_else(both: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is the bundle itself, which stays as it is"):
+    with pytest.raises(InputError, match="lies in the bundle .* which stays as it is"):
         ship(both, both, without=["weights"])
     (tmp_path / "cat.jpg").write_text("cat")
     with pytest.raises(BundleError, match="holds something other than a bundle"):
         ship(both, tmp_path)
+
+
+def test_a_file_of_ones_own_is_shipped_or_left_out(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b", "single")
+    add_file(bundle, "mine.json", b"{}")
+    (bundle / "README.md").unlink()
+    assert "mine.json" in ship(bundle, tmp_path / "with").files
+    assert "mine.json" not in ship(bundle, tmp_path / "without", without=["mine.json"]).files
+
+
+def test_nothing_is_written_into_a_bundle(both: Path, tmp_path: Path) -> None:
+    for write in (ship, write_onnx_tests, write_triton):
+        with pytest.raises(InputError, match="lies in the bundle"):
+            write(both, both / "inside")
 
 
 def test_an_older_bundle_without_a_page_gets_one(tmp_path: Path) -> None:

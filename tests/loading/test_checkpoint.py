@@ -97,3 +97,19 @@ def test_a_misfit_names_the_tensors(model: nn.Module, trained: dict[str, torch.T
 def test_a_missing_file(model: nn.Module) -> None:
     with pytest.raises(WeightsError, match="There is no file nowhere.pt"):
         load_weights(model, Path("nowhere.pt"))
+
+
+def test_what_is_rounded_is_said(model: nn.Module, trained: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "double.safetensors"
+    safetensors.torch.save_file({name: tensor.double() / 3 for name, tensor in trained.items()}, path)
+    (note,) = load_weights(model, path)
+    assert note.startswith("Weights were rounded: ")
+    assert note.endswith(f"They are float64 in {path}, and float32 in the model.")
+
+
+def test_a_wider_dtype_that_holds_the_same_numbers_is_not_remarked_on(
+    model: nn.Module, trained: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    path = tmp_path / "double.safetensors"
+    safetensors.torch.save_file({name: tensor.double() for name, tensor in trained.items()}, path)
+    assert load_weights(model, path) == ()

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 from rnn_export import Signature, export_onnx, export_torchscript, load, read_bundle, verify
 from rnn_export.cli import main
-from rnn_export.errors import InputError, ParityError, RnnExportError
+from rnn_export.errors import InputError, LoadError, ParityError, RnnExportError
 from torch import Tensor, nn
 
 X = Signature({"x": "float32[T, N, 20]"}, ["output", "h_n"])
@@ -126,6 +126,24 @@ class NamesFloat32(nn.Module):
 def test_a_model_that_cannot_be_float16_says_so(tmp_path: Path) -> None:
     with pytest.raises(RnnExportError, match="float16|Half|dtype"):
         export_onnx(NamesFloat32(), Signature({"x": "float32[T, N, 20]"}), tmp_path / "b", precision="float16")
+
+
+class Fresh(nn.Module):
+    """Its first state is float32, whatever the input is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.cell(x, torch.zeros(x.size(0), 4))
+
+
+def test_a_model_that_makes_float32_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        LoadError, match=r"must have the same dtype.*Where forward makes a tensor, make it like an input"
+    ):
+        export_onnx(Fresh(), Signature({"x": "float32[N, 3]"}), tmp_path / "b", precision="float16")
 
 
 def test_the_command_line(tmp_path: Path) -> None:
