@@ -1,6 +1,7 @@
 /** The page, as a user has it. Bundles lie in the folder that BUNDLES names; `make test-web` writes them. */
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -325,7 +326,7 @@ test("float16 passes on WebAssembly; what WebGPU raises is shown", async (t) => 
   for (const note of webgpu.notes) assert.match(note, /^the runtime raised: .* requires f16 but the device does not/);
 });
 
-test("a model that ONNX Runtime does not open is one sentence", async (t) => {
+test("a model in float64 is told why it does not open, and what runs it", async (t) => {
   const page = await open(t);
   await choose(page, join(BUNDLES, "double"));
   await page.locator("#replay").waitFor();
@@ -333,7 +334,27 @@ test("a model that ONNX Runtime does not open is one sentence", async (t) => {
   for (const provider of ["wasm", "webgpu"]) {
     const { verdict, where } = await results(page, provider);
     assert.equal(verdict, "NOT RUN");
-    assert.match(where, /^double\/model\.onnx cannot be opened in onnxruntime-web \S+ on \w+: .*\.$/);
+    assert.match(
+      where,
+      /^double\/model\.onnx is in float64, for which onnxruntime-web \S+ lacks operators\. Run it in another runtime, [^:]*\.$/,
+    );
+  }
+});
+
+test("a model that ONNX Runtime does not open is one sentence", async (t) => {
+  const path = copy("lstm", "no-model");
+  const manifest = JSON.parse(readFileSync(join(path, "manifest.json"), "utf8"));
+  manifest.files["model.onnx"].sha256 = createHash("sha256").update("no model").digest("hex");
+  writeFileSync(join(path, "manifest.json"), JSON.stringify(manifest));
+  writeFileSync(join(path, "model.onnx"), "no model");
+  const page = await open(t);
+  await choose(page, path);
+  await page.locator("#replay").waitFor();
+  await replay(page);
+  for (const provider of ["wasm", "webgpu"]) {
+    const { verdict, where } = await results(page, provider);
+    assert.equal(verdict, "NOT RUN");
+    assert.match(where, /^no-model\/model\.onnx cannot be opened in onnxruntime-web \S+ on \w+: [^:]+\.$/);
   }
 });
 
