@@ -3,7 +3,7 @@ export class InputError extends Error {
   override readonly name = "InputError";
 }
 
-/** The first line of whatever was thrown, without the code and the place in ONNX Runtime's sources where that begins. */
+/** The first line of whatever was thrown, without the code and the place in its sources that ONNX Runtime begins with. */
 export function firstLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   const said = (text.split("\n")[0] ?? "").replace(/^.* ERROR_CODE: \d+, ERROR_MESSAGE: /, "");

@@ -334,10 +334,7 @@ test("a model in float64 is told why it does not open, and what runs it", async 
   for (const provider of ["wasm", "webgpu"]) {
     const { verdict, where } = await results(page, provider);
     assert.equal(verdict, "NOT RUN");
-    assert.match(
-      where,
-      /^double\/model\.onnx is in float64, for which onnxruntime-web \S+ lacks operators\. Run it in another runtime, [^:]*\.$/,
-    );
+    assert.match(where, /^double\/model\.onnx is in float64, for which onnxruntime-web \S+ lacks operators\. Run it in /);
   }
 });
 
