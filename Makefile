@@ -22,7 +22,8 @@ test: $(READY)
 
 # Debian's Chromium shows the report page in a test, and carries the software Vulkan driver that WebGPU runs on.
 browser:
-	command -v chromium || { apt-get update && apt-get install -y --no-install-recommends chromium; }
+	command -v chromium || { apt-get update && apt-get install -y --no-install-recommends chromium; } || { \
+	    echo "chromium cannot be installed. Make Debian's packages available to apt-get." >&2; exit 2; }
 
 # The packages of ONNX Runtime hold the same module: each other one lies apart from .venv, and is found before it.
 # WebGPU runs on the software Vulkan driver of Debian's chromium, or on the driver that VK_ICD_FILENAMES names.
@@ -103,6 +104,7 @@ test-web: $(READY) browser
 	cd clients/web && BUNDLES=../../build/bundles npm run --silent test:example $(NODE_TEST_ARGS)
 	$(MAKE) client-web EXAMPLE=build/example
 	cd clients/web && BUNDLES=../../build/bundles npm test $(NODE_TEST_ARGS)
+	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m pytest tests/clients/test_web.py $(PYTEST_ARGS)
 
 build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	rm -rf $(@D)
@@ -111,7 +113,7 @@ build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	touch $@
 
 # Every runtime beside the others; writes docs/runtimes.md. On a quiet machine.
-runtimes: $(READY) clients client-node
+runtimes: $(READY) clients client-node client-web browser
 	$(TEST_ENV) $(BIN)/python -m benchmarks.runtimes
 
 # Programs in C++ that run a bundle. What is missing is named, with the command that installs it; the others are built.
@@ -125,7 +127,8 @@ toolchain:
 	    apt-get install -y --no-install-recommends g++ cmake make nlohmann-json3-dev libssl-dev; }
 
 test-clients: clients
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/clients --ignore=tests/clients/test_node.py $(PYTEST_ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/clients --ignore=tests/clients/test_node.py \
+	    --ignore=tests/clients/test_web.py $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -6,7 +6,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
-import { start } from "./browser.js";
+import { start } from "../chromium/browser.js";
 
 const BUNDLES = process.env.BUNDLES ?? assert.fail("BUNDLES names no folder; run make test-web");
 const BUNDLE = resolve(BUNDLES, "characters_stateful");
