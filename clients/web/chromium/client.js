@@ -1,7 +1,7 @@
 /** The built page as a client (clients/README.md): chromium opens a model on it, and is handed files of cases. */
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -78,7 +78,7 @@ async function serve(model) {
 
 /** A model, opened on the page. */
 async function open(path, provider) {
-  keepFilesApart();
+  clearAwayAfterwards();
   const { start } = await import("./browser.js");
   const site = await start({ webgpu: provider === "webgpu" });
   try {
@@ -117,7 +117,7 @@ async function serveFolder(page, folder) {
 }
 
 /** Who asks may kill this process, which then can clear nothing away: a shell waits for its end, and does. */
-function keepFilesApart() {
+function clearAwayAfterwards() {
   process.env.TMPDIR = mkdtempSync(join(tmpdir(), "rnn-export-web-"));
   const script = 'cat; sleep 1; rm -rf "$0"';
   spawn("sh", ["-c", script, process.env.TMPDIR], { detached: true, stdio: ["pipe", "ignore", "ignore"] }).unref();
@@ -130,8 +130,14 @@ function read(path) {
 
 /** Written beside its place and renamed, so that there is all of it or nothing. */
 function write(path, bytes) {
-  writeFileSync(`${path}.partial`, bytes);
-  renameSync(`${path}.partial`, path);
+  const partial = `${path}.${process.pid}.partial`;
+  try {
+    writeFileSync(partial, bytes);
+    renameSync(partial, path);
+  } catch (error) {
+    rmSync(partial, { force: true });
+    throw new Error(`${path} cannot be written (${sentence(error)}).`);
+  }
 }
 
 /** What the page threw comes with a stack, and with where it was called. */
