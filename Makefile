@@ -22,7 +22,8 @@ test: $(READY)
 
 # Debian's Chromium shows the report page in a test, and carries the software Vulkan driver that WebGPU runs on.
 browser:
-	command -v chromium || { apt-get update && apt-get install -y --no-install-recommends chromium; }
+	command -v chromium || { apt-get update && apt-get install -y --no-install-recommends chromium; } || { \
+	    echo "chromium cannot be installed. Make Debian's packages available to apt-get." >&2; exit 2; }
 
 # The packages of ONNX Runtime hold the same module: each other one lies apart from .venv, and is found before it.
 # WebGPU runs on the software Vulkan driver of Debian's chromium, or on the driver that VK_ICD_FILENAMES names.
@@ -74,23 +75,36 @@ clients/node/dist/.ready: clients/node/node_modules/.ready $(wildcard clients/no
 test-node: $(READY) client-node browser
 	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m pytest -n 2 tests/clients/test_node.py $(PYTEST_ARGS)
 
-# A page that runs a bundle in the browser, in clients/web/dist; its example is a small model.
+# A page that runs a bundle in the browser, in clients/web/dist. The bundle that EXAMPLE names is its example; without
+# it, a small model.
+EXAMPLE := build/example
+COPIED_EXAMPLE := build/example-of-page/$(subst /,+,$(EXAMPLE))
+
 client-web: clients/web/dist/.ready
 
-clients/web/public/example/manifest.json: $(READY)
-	rm -rf build/example && mkdir -p $(@D)
+build/example/manifest.json: $(READY)
 	$(BIN)/rnn-export onnx --model hetero --set input_size=8 --set hidden_sizes=16,12,24 --out build/example --quiet
-	cp build/example/model.onnx build/example/cases.safetensors build/example/manifest.json $(@D)
 
-clients/web/dist/.ready: clients/web/node_modules/.ready clients/web/public/example/manifest.json \
+# The mark has the bundle's name and no other beside it, so that another EXAMPLE, or one exported again, is copied.
+$(COPIED_EXAMPLE): $(READY) $(wildcard $(EXAMPLE)/manifest.json) $(filter build/example/%,$(EXAMPLE)/manifest.json)
+	rm -rf $(@D) && mkdir -p $(@D) clients/web/public
+	$(BIN)/rnn-export bundle $(EXAMPLE) --out clients/web/public/example --without weights \
+	    $(if $(wildcard $(EXAMPLE)/model.pt),--without model.pt) --quiet
+	touch $@
+
+clients/web/dist/.ready: clients/web/node_modules/.ready $(COPIED_EXAMPLE) \
     $(wildcard clients/web/*.* clients/web/panels/* clients/javascript/*)
 	cd clients/web && npm run --silent build
 	touch $@
 
-test-web: $(READY) client-web browser
-	rm -rf build/clients
-	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m clients.exported build/clients
-	cd clients/web && BUNDLES=../../build/clients npm test $(NODE_TEST_ARGS)
+test-web: $(READY) browser
+	rm -rf build/bundles
+	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m clients.exported build/bundles
+	$(MAKE) client-web EXAMPLE=build/bundles/characters_stateful
+	cd clients/web && BUNDLES=../../build/bundles npm run --silent test:example $(NODE_TEST_ARGS)
+	$(MAKE) client-web EXAMPLE=build/example
+	cd clients/web && BUNDLES=../../build/bundles npm test $(NODE_TEST_ARGS)
+	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m pytest tests/clients/test_web.py $(PYTEST_ARGS)
 
 build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	rm -rf $(@D)
@@ -99,7 +113,7 @@ build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	touch $@
 
 # Every runtime beside the others; writes docs/runtimes.md. On a quiet machine.
-runtimes: $(READY) clients client-node
+runtimes: $(READY) clients client-node client-web browser
 	$(TEST_ENV) $(BIN)/python -m benchmarks.runtimes
 
 # Programs in C++ that run a bundle. What is missing is named, with the command that installs it; the others are built.
@@ -113,7 +127,8 @@ toolchain:
 	    apt-get install -y --no-install-recommends g++ cmake make nlohmann-json3-dev libssl-dev; }
 
 test-clients: clients
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/clients --ignore=tests/clients/test_node.py $(PYTEST_ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/clients --ignore=tests/clients/test_node.py \
+	    --ignore=tests/clients/test_web.py $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -6,6 +6,8 @@ where it is one, so that no process or file is counted. One thread each.
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import tempfile
 import time
@@ -43,7 +45,12 @@ REMARKS = """
 * Times are medians of a run, taken by the program itself; those of tract and onnx.reference, which run in a process of
   their own, are of the whole exchange, files included.
 * The size is the Python package's folder, or the program with the libraries that it is linked with; for Node, which is
-  not counted, the client and ONNX Runtime's library. The page in [clients/web](../clients/web/README.md) says its own.
+  not counted, the client and ONNX Runtime's library; for the browser, which is not counted either, the page's own code
+  and ONNX Runtime's.
+* In the browser, Debian's headless chromium, the built page of [clients/web](../clients/web/README.md) runs the cases.
+  Its clock has steps of 0.1 ms, so that as many runs as take 10 ms are timed as one. WebAssembly has one thread:
+  more of them need headers that a plain server does not send. WebGPU has no GPU here but SwiftShader, a driver in
+  software that uses every core: every node of the model runs on it, and its times say nothing of a GPU.
 """
 
 
@@ -95,6 +102,9 @@ def found() -> Iterator[Runtime]:
         yield Runtime(f"program:{file}", "C++", target, lambda file=file: linked(file))  # type: ignore[misc, arg-type]
     node = ROOT / "clients" / "node"
     yield Runtime(f"program:{node / 'client.mjs'}", "Node", "cpu", lambda: node_modules(node))
+    web = ROOT / "clients" / "web"
+    yield Runtime(f"program:{web / 'chromium' / 'wasm.js'}", "browser", "web", lambda: web_page(web))
+    yield Runtime(f"program:{web / 'chromium' / 'webgpu.js'}", "browser", "webgpu", lambda: web_page(web))
 
 
 def inputs() -> dict[str, Array]:
@@ -126,7 +136,7 @@ def measure(runtime: Runtime, bundle: Path, cases: Path) -> Row:
         ).stdout
         lines = [line.rpartition(" ") for line in told.splitlines()]
         taken = {name: float(number) for name, _, number in lines}
-        name = about(runtime.program).runtime
+        name = re.sub(r"(\d)-\S+$", r"\1", about(runtime.program).runtime)  # OpenVINO's goes on with its commit
     else:
         taken = timed(runtime, bundle / file)
         name = f"{runtime.name} {report.placement.version}"
@@ -177,6 +187,11 @@ def node_modules(client: Path) -> int:
     """The client's own code and the runtime's library for this machine; Node itself is not counted."""
     own = [*(client / "dist").rglob("*.js"), client / "client.mjs"]
     return size([*own, *(client / "node_modules" / "onnxruntime-node" / "bin").rglob("linux/x64/*")])
+
+
+def web_page(client: Path) -> int:
+    """The page's own code and what it loads of ONNX Runtime, as counted when it was built; the browser is not."""
+    return sum(json.loads((client / "dist" / "sizes.json").read_text(encoding="utf-8")).values())
 
 
 def size(files: Iterable[Path]) -> int:

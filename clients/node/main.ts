@@ -6,13 +6,12 @@ import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { MANIFEST } from "../javascript/bundle.js";
+import { Run, runCases, timeCases } from "../javascript/cases.js";
 import type { CaseResult } from "../javascript/checking.js";
 import { InputError, firstLine } from "../javascript/errors.js";
 import { Manifest, readManifest } from "../javascript/manifest.js";
-import { readTensors, writeTensors } from "../javascript/safetensors.js";
 import type { Session } from "../javascript/session.js";
 import { runWhole } from "../javascript/stream.js";
-import type { Tensor } from "../javascript/tensor.js";
 import { readBytes } from "./folder.js";
 import { openBundle } from "./index.js";
 import { CPU, RUNTIME, openFile } from "./runtime.js";
@@ -80,10 +79,10 @@ async function run({ check, time, provider, chunk, version, help, positionals }:
   else if (version) process.stdout.write(`rnn-export-node ${VERSION}, ${RUNTIME}, takes .onnx\n`);
   else if (!time && check !== undefined && positionals.length === 0) return checkBundle(check, provider, chunk);
   else if (time && check === undefined && positionals.length === 2) {
-    await timeCases(await openModel(positionals[0] as string, provider), positionals[1] as string, chunk);
+    await printTimes(await openModel(positionals[0] as string, provider), positionals[1] as string, chunk);
   } else if (!time && check === undefined && positionals.length === 3) {
     const [path, cases, out] = positionals as [string, string, string];
-    await runCases(await openModel(path, provider), cases, out, chunk);
+    await writeOutputs(await openModel(path, provider), cases, out, chunk);
   } else if (!time && check === undefined && positionals.length === 1) {
     await serve(await openModel(positionals[0] as string, provider), chunk);
   } else throw new InputError("Give MODEL CASES OUT, or --check BUNDLE. See --help.");
@@ -131,7 +130,7 @@ async function serve(model: Model, chunk: number | null): Promise<void> {
     let answer = "";
     try {
       if (cases === undefined || out === undefined) throw new InputError("Give CASES, a tab, and OUT.");
-      await runCases(model, cases, out, chunk);
+      await writeOutputs(model, cases, out, chunk);
     } catch (error) {
       answer = firstLine(error);
     }
@@ -139,65 +138,25 @@ async function serve(model: Model, chunk: number | null): Promise<void> {
   }
 }
 
-/** Prints the median of each case's runs: so many as fit in half a second, after a tenth of it to warm up. */
-async function timeCases({ session, manifest, file }: Model, casesPath: string, chunk: number | null): Promise<void> {
-  const cases = readTensors(await readBytes(casesPath), casesPath);
-  for (const [name, inputs] of byCase(cases, casesPath)) {
-    const taken: number[] = [];
-    const begin = performance.now();
-    for (let now = begin; taken.length === 0 || now - begin < 600; ) {
-      await runCase(name, session, manifest, file, inputs, chunk);
-      const end = performance.now();
-      if (end - begin > 100) taken.push((end - now) * 1e3);
-      now = end;
-    }
-    taken.sort((one, other) => one - other);
-    process.stdout.write(`${name} ${taken[taken.length >> 1]!.toFixed(1)}\n`);
+async function printTimes(model: Model, casesPath: string, chunk: number | null): Promise<void> {
+  for await (const [name, time] of timeCases(await readBytes(casesPath), casesPath, runner(model, chunk))) {
+    process.stdout.write(`${name} ${time.toFixed(1)}\n`);
   }
 }
 
-async function runCases(model: Model, casesPath: string, out: string, chunk: number | null): Promise<void> {
-  const cases = readTensors(await readBytes(casesPath), casesPath);
-  const { session, manifest, file } = model;
-  const outputs = new Map<string, Tensor>();
-  for (const [name, inputs] of byCase(cases, casesPath)) {
-    for (const [output, tensor] of await runCase(name, session, manifest, file, inputs, chunk)) {
-      outputs.set(`${name}/outputs/${output}`, tensor);
-    }
-  }
-  await writeWhole(out, writeTensors(outputs));
+async function writeOutputs(model: Model, casesPath: string, out: string, chunk: number | null): Promise<void> {
+  await writeWhole(out, await runCases(await readBytes(casesPath), casesPath, runner(model, chunk)));
+}
+
+function runner({ session, manifest, file }: Model, chunk: number | null): Run {
+  const stream = manifest?.artifacts.get(file)?.stream ?? null;
+  return (inputs) => runWhole(session, manifest, stream, inputs, chunk);
 }
 
 /** Of a model with states a manifest says how they are carried; a model without a manifest has none. */
 async function manifestBeside(path: string): Promise<Manifest | null> {
   const beside = join(dirname(path), MANIFEST);
   return existsSync(beside) ? readManifest(await readBytes(beside), beside) : null;
-}
-
-function byCase(tensors: ReadonlyMap<string, Tensor>, file: string): Map<string, Map<string, Tensor>> {
-  const cases = new Map<string, Map<string, Tensor>>();
-  for (const [key, tensor] of tensors) {
-    const [, name, input] = /^([^/]*)\/inputs\/(.*)$/s.exec(key) ?? [];
-    if (name === undefined || input === undefined) continue;
-    cases.set(name, (cases.get(name) ?? new Map<string, Tensor>()).set(input, tensor));
-  }
-  if (cases.size === 0) throw new InputError(`${file} holds no tensor named <case>/inputs/<input>.`);
-  return cases;
-}
-
-async function runCase(
-  name: string,
-  session: Session,
-  manifest: Manifest | null,
-  file: string,
-  inputs: ReadonlyMap<string, Tensor>,
-  chunk: number | null,
-): Promise<Map<string, Tensor>> {
-  try {
-    return await runWhole(session, manifest, manifest?.artifacts.get(file)?.stream ?? null, inputs, chunk);
-  } catch (error) {
-    throw new InputError(`Case ${name}: ${firstLine(error)}`);
-  }
 }
 
 /** Written beside its place and renamed, so that there is all of it or nothing. */

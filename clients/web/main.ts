@@ -52,4 +52,7 @@ document.addEventListener("drop", (event) => {
   if (event.dataTransfer) void open(dropped(event.dataTransfer).then(fromFiles));
 });
 
+// For programs that drive the browser; the code is loaded when one asks for it.
+Object.assign(window, { driven: () => import("./driven.js") });
+
 byId("sizes").textContent = await readSizes();

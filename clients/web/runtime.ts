@@ -35,8 +35,21 @@ export async function openModel(bundle: Bundle, { provider }: Backend): Promise<
   try {
     return [new Model(bundle, await openSession(ort, model, provider, "wasm")), name];
   } catch (error) {
-    throw notOpened(`${bundle.source.name}/${bundle.file}`, name, provider, error);
+    const file = `${bundle.source.name}/${bundle.file}`;
+    throw isDouble(bundle) ? noDouble(file, name) : notOpened(file, name, provider, error);
   }
+}
+
+function isDouble({ manifest: { inputs, outputs } }: Bundle): boolean {
+  return [...inputs.values(), ...outputs.values()].some(({ dtype }) => dtype === "float64");
+}
+
+/** What ONNX Runtime says of such a model is about one node, or about its own sources. */
+function noDouble(file: string, runtime: string): InputError {
+  return new InputError(
+    `${file} is in float64, for which ${runtime} lacks operators. Run it in another runtime, such as ONNX Runtime in ` +
+      "Node or in Python, or export the model in float32.",
+  );
 }
 
 async function adapter(): Promise<string> {

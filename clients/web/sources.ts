@@ -9,9 +9,14 @@ type Read = (file: string) => Promise<Uint8Array>;
 const EXAMPLE = "example";
 
 export function example(): Source {
-  return source(EXAMPLE, async (file) => {
-    const response = await fetch(`${EXAMPLE}/${file}`);
-    if (!response.ok) throw new InputError(`${EXAMPLE}/${file} is not there.`);
+  return onServer(EXAMPLE);
+}
+
+/** A folder beside the page. */
+export function onServer(folder: string): Source {
+  return source(folder, async (file) => {
+    const response = await fetch(`${folder}/${file}`);
+    if (!response.ok) throw new InputError(`${folder}/${file} is not there.`);
     return new Uint8Array(await response.arrayBuffer());
   });
 }

@@ -46,7 +46,7 @@ async function replayOn(backend: Backend, bundle: Bundle, chunk: number | null, 
     const [model, runtime] = await openModel(bundle, backend);
     const opened = performance.now() - began;
     const placement = model.strict ? "strict: every node runs there" : "not strict: some nodes run on the CPU";
-    where.textContent = `${runtime} on ${device}, ${placement}. Opened in ${milliseconds(opened)}.`;
+    where.textContent = `${runtime} on ${device}, ${placement}. Opened in ${duration(opened)}.`;
     const verdict = await fill(card, backend, model, chunk);
     await model.close();
     title.append(" ", badge(verdict));
@@ -75,7 +75,7 @@ async function fill(card: HTMLElement, backend: Backend, model: Model, chunk: nu
 
 function cells({ name, error, limit, milliseconds: time, verdict }: CaseResult): (Node | string)[] {
   const measured = Number.isFinite(error) ? [error.toExponential(1), limit.toExponential(1)] : ["none", "none"];
-  return [name, ...measured, milliseconds(time), badge(verdict)];
+  return [name, ...measured, duration(time), badge(verdict)];
 }
 
 function badge(verdict: string): HTMLElement {
@@ -86,6 +86,7 @@ function badge(verdict: string): HTMLElement {
   );
 }
 
-function milliseconds(time: number): string {
-  return Number.isNaN(time) ? "none" : `${time < 100 ? time.toFixed(1) : time.toFixed(0)} ms`;
+function duration(time: number): string {
+  if (Number.isNaN(time)) return "none";
+  return time < 10_000 ? `${time.toFixed(time < 100 ? 1 : 0)} ms` : `${(time / 1000).toFixed(1)} s`;
 }

@@ -33,7 +33,7 @@ export function writing(bundle: Bundle): HTMLElement | null {
     "form",
     { id: "write-form" },
     make("label", { class: "wide" }, "Prompt ", prompt),
-    make("label", {}, "Temperature ", temperature, " ", shown),
+    make("label", { class: "wide" }, "Temperature ", temperature, " ", shown),
     make("label", {}, "Characters ", length),
     begin,
     stop,

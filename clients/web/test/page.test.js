@@ -1,11 +1,13 @@
 /** The page, as a user has it. Bundles lie in the folder that BUNDLES names; `make test-web` writes them. */
 
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
-import { start } from "./browser.js";
+import { gzipSync } from "node:zlib";
+import { start } from "../chromium/browser.js";
 
 /** Widths in pixels, and color schemes, that the page must fit. */
 const SCREENS = [
@@ -126,6 +128,31 @@ test("the example is opened, described and replayed", async (t) => {
     /^This page's own code is \d+ kB; ONNX Runtime's, .* \d+\.\d MB\.$/,
   );
 });
+
+test("the README has the sizes of what is built", () => {
+  const dist = join(import.meta.dirname, "../dist");
+  const files = readdirSync(dist, { recursive: true }).filter((file) => !file.startsWith("example"));
+  const built = files.filter((file) => statSync(join(dist, file)).isFile());
+  const readme = readFileSync(join(import.meta.dirname, "../README.md"), "utf8");
+  const rows = [...readme.matchAll(/^\| (.+) \| ([\d.]+) ([kM])B \| ([\d.]+) ([kM])B \|$/gm)];
+  assert.equal(rows.length, 3);
+  for (const [, what, whole, wholeUnit, compressed, compressedUnit] of rows) {
+    const [, runtime] = /^`(ort.+)\.\w+`$/.exec(what) ?? [];
+    const own = built.filter((file) => (runtime ? file.startsWith(`assets/${runtime}`) : !file.startsWith("assets/ort")));
+    const contents = own.map((file) => readFileSync(join(dist, file)));
+    for (const [said, unit, bytes] of [
+      [whole, wholeUnit, sum(contents)],
+      [compressed, compressedUnit, sum(contents.map((content) => gzipSync(content)))],
+    ]) {
+      const stated = Number(said) * { k: 1e3, M: 1e6 }[unit];
+      assert.ok(Math.abs(bytes - stated) < 0.05 * stated, `${what}: ${said} ${unit}B in the README, ${bytes} bytes`);
+    }
+  }
+});
+
+function sum(buffers) {
+  return buffers.reduce((total, { length }) => total + length, 0);
+}
 
 for (const name of RIGHT) {
   test(`${name} passes on both backends`, async (t) => {
@@ -325,7 +352,7 @@ test("float16 passes on WebAssembly; what WebGPU raises is shown", async (t) => 
   for (const note of webgpu.notes) assert.match(note, /^the runtime raised: .* requires f16 but the device does not/);
 });
 
-test("a model that ONNX Runtime does not open is one sentence", async (t) => {
+test("a model in float64 is told why it does not open, and what runs it", async (t) => {
   const page = await open(t);
   await choose(page, join(BUNDLES, "double"));
   await page.locator("#replay").waitFor();
@@ -333,7 +360,24 @@ test("a model that ONNX Runtime does not open is one sentence", async (t) => {
   for (const provider of ["wasm", "webgpu"]) {
     const { verdict, where } = await results(page, provider);
     assert.equal(verdict, "NOT RUN");
-    assert.match(where, /^double\/model\.onnx cannot be opened in onnxruntime-web \S+ on \w+: .*\.$/);
+    assert.match(where, /^double\/model\.onnx is in float64, for which onnxruntime-web \S+ lacks operators\. Run it/);
+  }
+});
+
+test("a model that ONNX Runtime does not open is one sentence", async (t) => {
+  const path = copy("lstm", "no-model");
+  const manifest = JSON.parse(readFileSync(join(path, "manifest.json"), "utf8"));
+  manifest.files["model.onnx"].sha256 = createHash("sha256").update("no model").digest("hex");
+  writeFileSync(join(path, "manifest.json"), JSON.stringify(manifest));
+  writeFileSync(join(path, "model.onnx"), "no model");
+  const page = await open(t);
+  await choose(page, path);
+  await page.locator("#replay").waitFor();
+  await replay(page);
+  for (const provider of ["wasm", "webgpu"]) {
+    const { verdict, where } = await results(page, provider);
+    assert.equal(verdict, "NOT RUN");
+    assert.match(where, /^no-model\/model\.onnx cannot be opened in onnxruntime-web \S+ on \w+: [^:]+\.$/);
   }
 });
 

@@ -1,7 +1,11 @@
 /** The built page in Debian's chromium, with WebGPU in software. */
 
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { preview } from "vite";
+
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 const WEBGPU = [
   "--enable-unsafe-webgpu",
@@ -15,9 +19,13 @@ const WEBGPU = [
  * @returns {Promise<{ browser: import("playwright-core").Browser, url: string, close: () => Promise<void> }>}
  */
 export async function start({ webgpu = true } = {}) {
-  const server = await preview({ logLevel: "silent", preview: { port: 0, host: "127.0.0.1" } });
+  if (!existsSync(CHROMIUM)) {
+    throw new Error(`There is no chromium at ${CHROMIUM}. Install it (make browser), or name one in CHROMIUM.`);
+  }
+  const root = join(import.meta.dirname, "..");
+  const server = await preview({ root, logLevel: "silent", preview: { port: 0, host: "127.0.0.1" } });
   const args = ["--no-sandbox", ...(webgpu ? WEBGPU : [])];
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args });
   const close = async () => {
     await browser.close();
     await server.close();
