@@ -37,11 +37,8 @@ def load_weights(model: nn.Module, path: Path, key: str | None = None) -> tuple[
     model.load_state_dict(tensors)
     if not rounded:
         return ()
-    first = rounded[0]
-    kinds = f"{tensors[first].dtype} in {path}, and {model.state_dict()[first].dtype} in the model".replace(
-        "torch.", ""
-    )
-    return (f"Weights were rounded: {_some(rounded)}. They are {kinds}.",)
+    given, own = (str(each[rounded[0]].dtype).removeprefix("torch.") for each in (tensors, model.state_dict()))
+    return (f"Weights were rounded: {_some(rounded)}. They are {given} in {path}, and {own} in the model.",)
 
 
 def read_weights(path: Path, key: str | None = None) -> dict[str, Tensor]:
@@ -113,9 +110,9 @@ def _check_fit(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], path
 
 def _loses(given: Tensor, own: Tensor) -> bool:
     """Whether numbers change when they take the other's dtype."""
-    return given.dtype != own.dtype and not torch.equal(
-        given.to(own.dtype).to(given.dtype).nan_to_num(), given.nan_to_num()
-    )
+    if given.dtype == own.dtype:
+        return False
+    return not torch.equal(given.to(own.dtype).to(given.dtype).nan_to_num(), given.nan_to_num())
 
 
 def _some(names: Sequence[str]) -> str:
