@@ -7,7 +7,6 @@
 #include <set>
 
 #include "error.h"
-#include "sizes.h"
 
 namespace rnn {
 namespace {
@@ -115,7 +114,54 @@ std::set<std::int64_t> orders(const std::string& dim, const std::string& time, c
   return products;
 }
 
-Tensor reset(const State& state, const Sizes& sizes) {
+// What the given tensors must fit: the model's own inputs, and states that are given besides.
+std::vector<Spec> given_specs(const Stream& stream, std::vector<Spec> inputs, const Tensors& given) {
+  for (const auto& state : stream.states) {
+    const bool own =
+        std::any_of(inputs.begin(), inputs.end(), [&](auto& spec) { return spec.name == state.spec.name; });
+    if (!own && given.count(state.spec.name)) inputs.push_back(state.spec);
+  }
+  return inputs;
+}
+
+struct Feeder {
+  const Session& session;
+  const Stream& stream;
+  const std::vector<Spec>& inputs;
+  const Tensors& given;
+  const Sizes& sizes;
+
+  std::vector<Tensors> parts(std::int64_t steps, std::int64_t chunk) const {
+    Tensors states;
+    for (const auto& state : stream.states) {
+      const auto own = given.find(state.spec.name);
+      states[state.spec.name] = own == given.end() ? initial(state, sizes) : own->second;
+    }
+    std::vector<Tensors> results;
+    std::int64_t start = 0;
+    do {
+      const auto length = std::min(chunk, steps - start);
+      Tensors feeds = states;
+      for (const auto& spec : inputs) {
+        if (!states.count(spec.name)) feeds[spec.name] = cut(given.at(spec.name), spec, stream.time, start, length);
+      }
+      results.push_back(session.run(feeds));
+      for (const auto& state : stream.states) states[state.spec.name] = results.back().at(state.output);
+      start += length;
+    } while (start < steps);
+    return results;
+  }
+};
+
+std::vector<Tensor> all(const std::vector<Tensors>& parts, const std::string& name) {
+  std::vector<Tensor> found;
+  for (const auto& part : parts) found.push_back(part.at(name));
+  return found;
+}
+
+}  // namespace
+
+Tensor initial(const State& state, const Sizes& sizes) {
   Shape shape;
   for (const auto& dim : state.spec.dims) {
     const auto size = size_of(dim, sizes);
@@ -143,53 +189,6 @@ Tensor reset(const State& state, const Sizes& sizes) {
   }
   return from_doubles(state.spec.dtype, shape, values);
 }
-
-// What the given tensors must fit: the model's own inputs, and states that are given besides.
-std::vector<Spec> given_specs(const Stream& stream, std::vector<Spec> inputs, const Tensors& given) {
-  for (const auto& state : stream.states) {
-    const bool own =
-        std::any_of(inputs.begin(), inputs.end(), [&](auto& spec) { return spec.name == state.spec.name; });
-    if (!own && given.count(state.spec.name)) inputs.push_back(state.spec);
-  }
-  return inputs;
-}
-
-struct Feeder {
-  const Session& session;
-  const Stream& stream;
-  const std::vector<Spec>& inputs;
-  const Tensors& given;
-  const Sizes& sizes;
-
-  std::vector<Tensors> parts(std::int64_t steps, std::int64_t chunk) const {
-    Tensors states;
-    for (const auto& state : stream.states) {
-      const auto own = given.find(state.spec.name);
-      states[state.spec.name] = own == given.end() ? reset(state, sizes) : own->second;
-    }
-    std::vector<Tensors> results;
-    std::int64_t start = 0;
-    do {
-      const auto length = std::min(chunk, steps - start);
-      Tensors feeds = states;
-      for (const auto& spec : inputs) {
-        if (!states.count(spec.name)) feeds[spec.name] = cut(given.at(spec.name), spec, stream.time, start, length);
-      }
-      results.push_back(session.run(feeds));
-      for (const auto& state : stream.states) states[state.spec.name] = results.back().at(state.output);
-      start += length;
-    } while (start < steps);
-    return results;
-  }
-};
-
-std::vector<Tensor> all(const std::vector<Tensors>& parts, const std::string& name) {
-  std::vector<Tensor> found;
-  for (const auto& part : parts) found.push_back(part.at(name));
-  return found;
-}
-
-}  // namespace
 
 Tensors feed(const Session& session, const Stream& stream, const std::vector<Spec>& inputs,
              const std::vector<Output>& outputs, const Tensors& given, std::int64_t chunk) {
