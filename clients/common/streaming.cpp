@@ -182,10 +182,10 @@ Tensor initial(const State& state, const Sizes& sizes) {
   }
   std::vector<double> values;
   for (const auto index : from) {
-    if (state.reset.size() > 1 && index >= state.reset.size()) {
+    if (state.reset.size() != 1 && index >= state.reset.size()) {
       throw InputError("cannot begin: state '" + state.spec.name + "' has too few reset values");
     }
-    values.push_back(state.reset.at(state.reset.size() > 1 ? index : 0));
+    values.push_back(state.reset[state.reset.size() == 1 ? 0 : index]);
   }
   return from_doubles(state.spec.dtype, shape, values);
 }

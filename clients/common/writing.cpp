@@ -12,7 +12,9 @@ namespace {
 // The model's input that takes tokens.
 const Spec& input_of(const std::string& name, const Manifest& manifest, const Artifact& artifact,
                      const Vocabulary& vocabulary) {
-  const auto called = [](const std::string& wanted) { return [&](const auto& each) { return each.name == wanted; }; };
+  const auto called = [](const std::string& wanted) {
+    return [wanted](const auto& each) { return each.name == wanted; };
+  };
   const auto& inputs = manifest.inputs;
   const auto& outputs = manifest.outputs;
   const auto input = std::find_if(inputs.begin(), inputs.end(), called(vocabulary.input));
@@ -24,15 +26,13 @@ const Spec& input_of(const std::string& name, const Manifest& manifest, const Ar
   return *input;
 }
 
-// One token of one sequence, where names of sizes stand for 1, and the states before it.
+// One token of one sequence, for which names of sizes stand for 1, and the states before it.
 Tensors begin(const Spec& input, const std::vector<State>& states) {
   Sizes sizes;
-  Shape shape;
   for (const auto& dim : input.dims) {
-    if (!size_of(dim, sizes)) sizes[dim] = 1;
-    shape.push_back(*size_of(dim, sizes));
+    for (const auto& name : factors(dim)) sizes[name] = 1;
   }
-  Tensors feeds{{input.name, from_doubles(input.dtype, shape, std::vector<double>(count(shape)))}};
+  Tensors feeds{{input.name, from_doubles(input.dtype, Shape(input.dims.size(), 1), {0})}};
   for (const auto& state : states) feeds[state.spec.name] = initial(state, sizes);
   return feeds;
 }
@@ -47,7 +47,7 @@ Tensors run(const Session& session, const Tensors& feeds) {
 
 const Tensor& output(const Tensors& outputs, const std::string& name) {
   const auto found = outputs.find(name);
-  if (found == outputs.end()) throw InputError("The model has no output '" + name + "'.");
+  if (found == outputs.end()) throw InputError("The model has no output '" + name + "'. Export it again.");
   return found->second;
 }
 
@@ -101,8 +101,8 @@ std::vector<double> Writer::step(std::int64_t token) {
   auto logits = as_doubles(output(outputs, vocabulary_.output));
   const auto characters = vocabulary_.characters.size();
   if (logits.size() != characters) {
-    throw InputError("The model gives " + std::to_string(logits.size()) + " logits for " +
-                     std::to_string(characters) + " characters. Write vocabulary.json again.");
+    throw InputError("The model gives " + std::to_string(logits.size()) + " logits for " + std::to_string(characters) +
+                     " characters. Write vocabulary.json again.");
   }
   if (!std::all_of(logits.begin(), logits.end(), [](double logit) { return std::isfinite(logit); })) {
     throw InputError("The model gives a logit that is NaN or infinite, so no character can be chosen.");

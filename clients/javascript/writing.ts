@@ -2,6 +2,7 @@
 
 import { InputError } from "./errors.js";
 import type { Model } from "./model.js";
+import { outputNamed } from "./stream.js";
 import { type Tensor, fromNumbers, numbers } from "./tensor.js";
 import { Vocabulary, encode } from "./vocabulary.js";
 
@@ -33,7 +34,7 @@ export async function* write(
   for (let tokens = encode(vocabulary, prompt); ; ) {
     const shape = input.shape.map((dim) => (dim === time ? tokens.length : 1));
     const fed = new Map([[vocabulary.input, fromNumbers(input.dtype, shape, tokens)]]);
-    const logits = lastRow((await stream.run(fed)).get(vocabulary.output)!, vocabulary);
+    const logits = lastRow(await stream.run(fed), vocabulary);
     const token = choose(logits, temperature, random);
     yield vocabulary.characters[token]!;
     tokens = [token];
@@ -41,7 +42,8 @@ export async function* write(
 }
 
 /** What follows the last token. */
-function lastRow(logits: Tensor, { characters }: Vocabulary): Float64Array {
+function lastRow(outputs: ReadonlyMap<string, Tensor>, { characters, output }: Vocabulary): Float64Array {
+  const logits = outputNamed(output, outputs);
   const count = logits.shape.at(-1) ?? 1;
   if (count !== characters.length) {
     const counts = `${count} logits for ${characters.length} characters`;

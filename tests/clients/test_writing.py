@@ -246,6 +246,34 @@ def test_a_changed_file(watched: Run, copied: Path) -> None:
             file.truncate((copied / name).stat().st_size - 1)
 
 
+@pytest.mark.parametrize(
+    ("entry", "changed"),
+    [
+        (["inputs", "tokens", "shape"], ["N*T"]),
+        (["inputs", "tokens", "shape"], ["N", "T", 10**12]),
+        (["inputs", "tokens", "dtype"], "float32"),
+        (["artifacts", "model.onnx", "stream", "states", "h0", "reset"], []),
+        (["artifacts", "model.onnx", "stream", "states", "h0", "reset"], [0.0, 0.0]),
+        (["artifacts", "model.onnx", "stream", "states", "h0", "shape"], ["N", 10**12]),
+        (["artifacts", "model.onnx", "stream", "states", "h0", "shape"], ["M", 48]),
+        (["artifacts", "model.onnx", "stream", "states", "h0", "output"], "h"),
+        (["artifacts", "model.onnx", "stream", "states"], {}),
+    ],
+)
+def test_a_manifest_that_does_not_fit(entry: list[str], changed: object, watched: Run, copied: Path) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    place = manifest
+    for key in entry[:-1]:
+        place = place[key]
+    assert place[entry[-1]] != changed
+    place[entry[-1]] = changed
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    ended = watched(copied, "--prompt", "AA")
+    assert ended.code == 2, ended
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_logits_that_are_no_numbers(value: float, watched: Run, copied: Path) -> None:
     def spoil(model: onnx.ModelProto) -> None:
