@@ -73,7 +73,7 @@ clients/node/dist/.ready: clients/node/node_modules/.ready $(wildcard clients/no
 	touch $@
 
 test-node: $(READY) client-node browser
-	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m pytest -n 2 tests/clients/test_node.py $(PYTEST_ARGS)
+	PYTHONPATH=tests CLIENTS=node $(TEST_ENV) $(BIN)/python -m pytest -n 2 tests/clients/test_node.py tests/clients/test_writing.py $(PYTEST_ARGS)
 
 # A page that runs a bundle in the browser, in clients/web/dist. The bundle that EXAMPLE names is its example; without
 # it, a small model.

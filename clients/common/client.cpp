@@ -7,8 +7,8 @@
 #include <iostream>
 #include <new>
 
+#include "bundle.h"
 #include "error.h"
-#include "files.h"
 #include "judging.h"
 #include "safetensors.h"
 #include "sizes.h"
@@ -36,10 +36,6 @@ struct Model {
   std::vector<Output> outputs;
   std::optional<Stream> stream;
 };
-
-std::string first_line(const std::string& text) {
-  return text.substr(0, text.find('\n'));
-}
 
 void help(const Client& client) {
   std::cout << client.name << " MODEL CASES.safetensors OUT.safetensors [--provider NAME] [--chunk K]\n"
@@ -204,24 +200,6 @@ void serve(const Model& model, std::int64_t chunk) {
   }
 }
 
-// A file, and what lies beside it for weights that are too large for it.
-void check_hash(const fs::path& folder, const Manifest& manifest, const std::string& name) {
-  if (!manifest.sha256.count(name)) throw InputError("The manifest of " + folder.string() + " lacks " + name + ".");
-  for (const auto& [file, hash] : manifest.sha256) {
-    if (file != name && file.rfind(name + ".", 0) != 0) continue;
-    if (sha256_of(folder / file) != hash) {
-      throw InputError((folder / file).string() + " is not as it was exported. Export the model again.");
-    }
-  }
-}
-
-const Artifact& artifact_for(const Client& client, const fs::path& folder, const Manifest& manifest) {
-  for (const auto& artifact : manifest.artifacts) {
-    if (fs::path(artifact.file).extension() == client.extension) return artifact;
-  }
-  throw InputError(folder.string() + " holds no " + client.extension + " file. Export the model in that format too.");
-}
-
 const Tensor& stored(const Tensors& tensors, const std::string& name) {
   const auto found = tensors.find(name);
   if (found == tensors.end()) throw InputError(std::string(kCases) + " has no '" + name + "'. Export the model again.");
@@ -256,7 +234,7 @@ Verdict worst_of(const Tensors& got, const Tensors& tensors, const Case& each, c
 int check(const Client& client, const Options& options) {
   const fs::path folder = options.paths[0];
   const auto manifest = read_manifest(folder);
-  const auto& artifact = artifact_for(client, folder, manifest);
+  const auto& artifact = artifact_for(folder, manifest, client.extension);
   check_hash(folder, manifest, kCases);
   check_hash(folder, manifest, artifact.file);
   const auto tensors = read_safetensors(folder / kCases);

@@ -2,11 +2,17 @@
 #pragma once
 
 #include <stdexcept>
+#include <string>
 
 namespace rnn {
 
 struct InputError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+// Of what a runtime has to say.
+inline std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
 
 }  // namespace rnn

@@ -7,7 +7,6 @@
 #include <set>
 
 #include "error.h"
-#include "sizes.h"
 
 namespace rnn {
 namespace {
@@ -115,35 +114,6 @@ std::set<std::int64_t> orders(const std::string& dim, const std::string& time, c
   return products;
 }
 
-Tensor reset(const State& state, const Sizes& sizes) {
-  Shape shape;
-  for (const auto& dim : state.spec.dims) {
-    const auto size = size_of(dim, sizes);
-    if (!size) throw InputError("has no input with the dimension " + dim + " of state '" + state.spec.name + "'");
-    shape.push_back(*size);
-  }
-  if (count(shape) > kLargestState) throw InputError("has a state '" + state.spec.name + "' that is too large");
-  // The index among the reset values of each element: dynamic dimensions have one, and repeat it.
-  std::vector<std::size_t> from{0};
-  for (std::size_t axis = 0; axis < shape.size(); ++axis) {
-    const auto size = static_cast<std::size_t>(shape[axis]);
-    const bool fixed = size_of(state.spec.dims[axis], {}).has_value();
-    std::vector<std::size_t> next;
-    for (const auto before : from) {
-      for (std::size_t i = 0; i < size; ++i) next.push_back(fixed ? before * size + i : before);
-    }
-    from = std::move(next);
-  }
-  std::vector<double> values;
-  for (const auto index : from) {
-    if (state.reset.size() > 1 && index >= state.reset.size()) {
-      throw InputError("cannot begin: state '" + state.spec.name + "' has too few reset values");
-    }
-    values.push_back(state.reset.at(state.reset.size() > 1 ? index : 0));
-  }
-  return from_doubles(state.spec.dtype, shape, values);
-}
-
 // What the given tensors must fit: the model's own inputs, and states that are given besides.
 std::vector<Spec> given_specs(const Stream& stream, std::vector<Spec> inputs, const Tensors& given) {
   for (const auto& state : stream.states) {
@@ -165,7 +135,7 @@ struct Feeder {
     Tensors states;
     for (const auto& state : stream.states) {
       const auto own = given.find(state.spec.name);
-      states[state.spec.name] = own == given.end() ? reset(state, sizes) : own->second;
+      states[state.spec.name] = own == given.end() ? initial(state, sizes) : own->second;
     }
     std::vector<Tensors> results;
     std::int64_t start = 0;
@@ -190,6 +160,35 @@ std::vector<Tensor> all(const std::vector<Tensors>& parts, const std::string& na
 }
 
 }  // namespace
+
+Tensor initial(const State& state, const Sizes& sizes) {
+  Shape shape;
+  for (const auto& dim : state.spec.dims) {
+    const auto size = size_of(dim, sizes);
+    if (!size) throw InputError("has no input with the dimension " + dim + " of state '" + state.spec.name + "'");
+    shape.push_back(*size);
+  }
+  if (count(shape) > kLargestState) throw InputError("has a state '" + state.spec.name + "' that is too large");
+  // The index among the reset values of each element: dynamic dimensions have one, and repeat it.
+  std::vector<std::size_t> from{0};
+  for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+    const auto size = static_cast<std::size_t>(shape[axis]);
+    const bool fixed = size_of(state.spec.dims[axis], {}).has_value();
+    std::vector<std::size_t> next;
+    for (const auto before : from) {
+      for (std::size_t i = 0; i < size; ++i) next.push_back(fixed ? before * size + i : before);
+    }
+    from = std::move(next);
+  }
+  std::vector<double> values;
+  for (const auto index : from) {
+    if (state.reset.size() != 1 && index >= state.reset.size()) {
+      throw InputError("cannot begin: state '" + state.spec.name + "' has too few reset values");
+    }
+    values.push_back(state.reset[state.reset.size() == 1 ? 0 : index]);
+  }
+  return from_doubles(state.spec.dtype, shape, values);
+}
 
 Tensors feed(const Session& session, const Stream& stream, const std::vector<Spec>& inputs,
              const std::vector<Output>& outputs, const Tensors& given, std::int64_t chunk) {

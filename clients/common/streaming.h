@@ -3,8 +3,12 @@
 
 #include "manifest.h"
 #include "session.h"
+#include "sizes.h"
 
 namespace rnn {
+
+// A state before the first step. Raises InputError where it depends on a size that is not there, or does not fit.
+Tensor initial(const State& state, const Sizes& sizes);
 
 // The outputs of whole sequences, joined along time, and the states after the last step under their outputs' names.
 //

@@ -28,7 +28,7 @@ export class Stream {
    */
   async run(inputs: Tensors): Promise<Map<string, Tensor>> {
     const outputs = await this.session.run(new Map([...inputs, ...this.current]));
-    this.current = new Map([...this.spec.states].map(([name, { output }]) => [name, outputs.get(output)!]));
+    this.current = new Map([...this.spec.states].map(([name, { output }]) => [name, outputNamed(output, outputs)]));
     return outputs;
   }
 
@@ -85,6 +85,13 @@ export async function runWhole(
     joined.set(name, await joinAlongTime(name, pieces, manifest.outputs.get(name), spec.time, sizes, whole));
   }
   return joined;
+}
+
+/** @throws InputError The model gives no such output. */
+export function outputNamed(name: string, outputs: Tensors): Tensor {
+  const tensor = outputs.get(name);
+  if (tensor) return tensor;
+  throw new InputError(`The model has no output '${name}'. Export it again.`);
 }
 
 /** The sizes of the dynamic dimensions, read from the inputs' shapes. */

@@ -2,7 +2,8 @@
 
 import { InputError } from "./errors.js";
 import type { Model } from "./model.js";
-import { fromNumbers, numbers } from "./tensor.js";
+import { outputNamed } from "./stream.js";
+import { type Tensor, fromNumbers, numbers } from "./tensor.js";
 import { Vocabulary, encode } from "./vocabulary.js";
 
 /**
@@ -10,7 +11,8 @@ import { Vocabulary, encode } from "./vocabulary.js";
  *
  * @param temperature What logits are divided by before one is drawn; at 0 the likeliest character is taken.
  * @param random Draws a number from 0 to below 1.
- * @throws InputError The prompt is empty or has an unknown character; or the model is no stream, or takes something else.
+ * @throws InputError The prompt is empty or has an unknown character; or the model is no stream, or takes or
+ *   gives something else.
  */
 export async function* write(
   model: Model,
@@ -32,11 +34,24 @@ export async function* write(
   for (let tokens = encode(vocabulary, prompt); ; ) {
     const shape = input.shape.map((dim) => (dim === time ? tokens.length : 1));
     const fed = new Map([[vocabulary.input, fromNumbers(input.dtype, shape, tokens)]]);
-    const logits = numbers((await stream.run(fed)).get(vocabulary.output)!);
-    const token = choose(logits.subarray(-vocabulary.characters.length), temperature, random);
+    const logits = lastRow(await stream.run(fed), vocabulary);
+    const token = choose(logits, temperature, random);
     yield vocabulary.characters[token]!;
     tokens = [token];
   }
+}
+
+/** What follows the last token. */
+function lastRow(outputs: ReadonlyMap<string, Tensor>, { characters, output }: Vocabulary): Float64Array {
+  const logits = outputNamed(output, outputs);
+  const count = logits.shape.at(-1) ?? 1;
+  if (count !== characters.length) {
+    const counts = `${count} logits for ${characters.length} characters`;
+    throw new InputError(`The model gives ${counts}. Write vocabulary.json again.`);
+  }
+  const row = numbers(logits).subarray(-count);
+  if (row.every(Number.isFinite)) return row;
+  throw new InputError("The model gives a logit that is NaN or infinite, so no character can be chosen.");
 }
 
 /** The likeliest token at temperature 0, else one drawn from softmax(logits / temperature). */

@@ -1,8 +1,8 @@
 /** The command that writes text with a model of characters. */
 
-import { parseArgs } from "node:util";
 import { InputError, firstLine } from "../javascript/errors.js";
 import { write } from "../javascript/writing.js";
+import { parseOptions } from "./arguments.js";
 import { openBundle } from "./index.js";
 
 const HELP = `Usage: generate.mjs BUNDLE --prompt TEXT [OPTIONS]
@@ -38,22 +38,16 @@ export async function main(commandLine: readonly string[]): Promise<number> {
 type Arguments = ReturnType<typeof parse>;
 
 function parse(args: readonly string[]) {
-  const { values, positionals } = split(args);
-  if (!/^\d+(\.\d+)?$/.test(values.temperature)) {
+  const { values, positionals } = parseOptions(args, OPTIONS);
+  const temperature = /^[\d.eE+-]+$/.test(values.temperature) ? Number(values.temperature) : NaN;
+  if (!Number.isFinite(temperature) || temperature < 0) {
     throw new InputError(`--temperature is ${values.temperature}. Give a number, 0 or more.`);
   }
-  if (!/^[1-9]\d{0,8}$/.test(values.length)) {
-    throw new InputError(`--length is ${values.length}. Give a whole number, 1 or more.`);
+  const length = /^\d{1,9}$/.test(values.length) ? Number(values.length) : 0;
+  if (length < 1) {
+    throw new InputError(`--length is ${values.length}. Give a whole number from 1 to 999999999.`);
   }
-  return { ...values, temperature: Number(values.temperature), length: Number(values.length), positionals };
-}
-
-function split(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS });
-  } catch (error) {
-    throw new InputError(`${firstLine(error).split(". ")[0]}. See --help.`);
-  }
+  return { ...values, temperature, length, positionals };
 }
 
 async function run({ prompt, temperature, length, help, positionals: [path, ...more] }: Arguments): Promise<void> {

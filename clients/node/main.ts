@@ -4,7 +4,6 @@ import { rename, rm, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
-import { parseArgs } from "node:util";
 import { MANIFEST } from "../javascript/bundle.js";
 import { Run, runCases, timeCases } from "../javascript/cases.js";
 import type { CaseResult } from "../javascript/checking.js";
@@ -12,6 +11,7 @@ import { InputError, firstLine } from "../javascript/errors.js";
 import { Manifest, readManifest } from "../javascript/manifest.js";
 import type { Session } from "../javascript/session.js";
 import { runWhole } from "../javascript/stream.js";
+import { parseOptions } from "./arguments.js";
 import { readBytes } from "./folder.js";
 import { openBundle } from "./index.js";
 import { CPU, RUNTIME, openFile } from "./runtime.js";
@@ -59,19 +59,11 @@ const OPTIONS = {
 type Arguments = ReturnType<typeof parse>;
 
 function parse(args: readonly string[]) {
-  const { values, positionals } = split(args);
+  const { values, positionals } = parseOptions(args, OPTIONS);
   if (values.chunk !== undefined && !/^[1-9]\d{0,8}$/.test(values.chunk)) {
     throw new InputError(`--chunk is ${values.chunk}. Give a whole number, 1 or more.`);
   }
   return { ...values, chunk: values.chunk === undefined ? null : Number(values.chunk), positionals };
-}
-
-function split(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS });
-  } catch (error) {
-    throw new InputError(`${firstLine(error).split(". ")[0]}. See --help.`);
-  }
 }
 
 async function run({ check, time, provider, chunk, version, help, positionals }: Arguments): Promise<number> {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -19,6 +20,7 @@ from .training import train_epoch
 from .writing import streamed, write
 
 LENGTH = 300
+CHECKPOINT = ".safetensors"
 # The rate of the last epoch, relative to that of the first.
 LAST_RATE = 0.1
 
@@ -46,20 +48,46 @@ def run(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     text = read_text(options.text)
     vocabulary = Vocabulary.of(text)
+    batches = Batches(vocabulary.encode(text), N=options.batch_size, T=options.steps)
+    # What would be found after training is to be found before it.
     if not options.prompt:
         raise InputError("The prompt is empty. Give at least one character.")
-    vocabulary.encode(options.prompt)  # a wrong one is to be found before a model is trained
-    batches = Batches(vocabulary.encode(text), N=options.batch_size, T=options.steps)
+    vocabulary.encode(options.prompt)
+    check_out(options.out)
     print(f"{len(text)} characters, {len(vocabulary)} different ones", flush=True)
     loaded = build(options.cell, len(vocabulary), options.hidden, options.seed)
     train(loaded, batches, options)
     loaded.model.eval()
     bundle = export(loaded, vocabulary, options.out)
-    print(f"{bundle} and {bundle.with_suffix('.safetensors')} are written.\n")
+    print(f"{bundle} and {bundle.with_suffix(CHECKPOINT)} are written.\n")
     random = np.random.default_rng(options.seed)
     feed = streamed(Stream(bundle))
     written = islice(write(feed, vocabulary, options.prompt, temperature=options.temperature, random=random), LENGTH)
     print(options.prompt + "".join(written))
+
+
+def check_out(out: Path) -> None:
+    """Whether a bundle may be written there, with a checkpoint beside it; the folder above is made.
+
+    Raises:
+        InputError: it is the working folder, a file, or holds something else; or the checkpoint's place is a folder.
+        OSError: nothing can be written there.
+    """
+    if out.resolve() == Path.cwd():
+        raise InputError(f"{out} is the working folder, which would be replaced. Name a folder inside it with --out.")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file. Choose a folder with --out.")
+    if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+        raise InputError(f"{out} holds something other than a bundle, which is left alone. Choose another --out.")
+    checkpoint = out.with_suffix(CHECKPOINT)
+    if checkpoint == out or checkpoint.is_dir():
+        raise InputError(f"{checkpoint} is to be the checkpoint, and not a folder. Choose another --out.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(out)) from error
 
 
 def build(cell: str, vocab_size: int, num_hiddens: int, seed: int) -> Loaded:
@@ -71,8 +99,7 @@ def build(cell: str, vocab_size: int, num_hiddens: int, seed: int) -> Loaded:
 
 def train(loaded: Loaded, batches: Batches, options: argparse.Namespace) -> None:
     """Epochs until there are enough, with a line for each; the checkpoint is written after every one."""
-    checkpoint = options.out.with_suffix(".safetensors")
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = options.out.with_suffix(CHECKPOINT)
     optimizer = torch.optim.Adam(loaded.model.parameters(), lr=options.rate)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, LAST_RATE, total_iters=options.epochs - 1)
     began = time.perf_counter()

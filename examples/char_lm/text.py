@@ -75,7 +75,8 @@ class Batches:
     def __post_init__(self) -> None:
         if len(self) < 1:
             least = self.N * self.T + 1
-            raise InputError(f"The text has {len(self.tokens)} characters. Give one of {least} or more.")
+            need = f"the {least} characters that --batch-size {self.N} and --steps {self.T} need"
+            raise InputError(f"The text has {len(self.tokens)} of {need}. Give a longer one.")
 
     def __len__(self) -> int:
         return (len(self.tokens) - 1) // self.N // self.T

@@ -62,10 +62,11 @@ def eager(model: nn.Module, signature: Signature) -> Feed:
 
 
 def streamed(stream: Stream) -> Feed:
-    """A bundle that was exported with its states."""
+    """A bundle that was exported with its states, fed single steps alone, which are faster."""
 
     def feed(tokens: NDArray[np.int64]) -> Logits:
-        outputs = stream.run(tokens[None])
+        for token in tokens:
+            outputs = stream.step(np.array([token]))
         logits = outputs if isinstance(outputs, np.ndarray) else outputs["logits"]
         last: Logits = logits[-1]
         return last

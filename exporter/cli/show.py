@@ -272,13 +272,19 @@ def print_latency(found: Latency) -> None:
     table = _table("", "", right=[1])
     table.show_header = False
     for name, seconds in (("p50", found.p50), ("p99", found.p99), ("p99.9", found.p999), ("limit", found.limit)):
-        table.add_row(name, f"{seconds * 1e6:,.1f} us")
+        table.add_row(name, _microseconds(seconds))
     table.add_row("steps per second", f"{found.steps_per_second:,.0f}")
     table.add_row("weights per step", _size(found.weight_bytes))
     table.add_row("weights per second", f"{found.weight_rate / 1e9:.1f} GB/s")
     table.add_row("this machine reads", f"{found.read_rate / 1e9:.1f} GB/s")
     console.print(f"\n[bold]{found.steps:,} single steps{sizes}[/bold]", highlight=False)
     console.print(table)
+
+
+def _microseconds(seconds: float) -> str:
+    """Two digits at least: small weights are read in a few nanoseconds."""
+    us = seconds * 1e6
+    return f"{us:,.1f} us" if us >= 1 else f"{us:.2g} us"
 
 
 def _percent(share: float) -> str:

@@ -14,7 +14,7 @@ from rnn_export import Signature, export_onnx, export_torchscript, load
 from rnn_export.loading import load_with
 from torch import Tensor, nn
 
-from clients.programs import CLIENTS, ONNX
+from clients.programs import CLIENTS, ONNX, WRITERS
 
 
 class Classes(nn.Module):
@@ -107,11 +107,13 @@ ARGUMENTS = {
     "int8_client": ("onnxruntime",),
     "script_client": ("libtorch",),
     "index_client": ("onnxruntime", "libtorch"),
+    "openvino_client": ("openvino",),
+    "writer": WRITERS,
 }
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The variable CLIENTS leaves some out."""
+    """The variable CLIENTS leaves some out, or asks for the writer in Node."""
     chosen = os.environ.get("CLIENTS", " ".join(CLIENTS)).split()
     for argument in ARGUMENTS.keys() & set(metafunc.fixturenames):
         metafunc.parametrize(argument, [name for name in ARGUMENTS[argument] if name in chosen])

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ONNX = ("onnxruntime", "openvino")
 CLIENTS = ("onnxruntime", "libtorch", "openvino")
+WRITERS = ("onnxruntime", "node")
 
 
 @dataclass(frozen=True)

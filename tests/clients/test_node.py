@@ -15,18 +15,17 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from planting import renew_hash, write_bundle
-from rnn_export import add_file, verify
+from rnn_export import verify
 from rnn_export.bundle import hash_file
 from rnn_export.bundle.cases import read_cases
 from rnn_export.bundle.manifest import read_manifest
 from rnn_export.parity.compare import Typical, judge
 
-from clients.exported import GREEDY, RIGHT, STATEFUL, write_all
+from clients.exported import RIGHT, STATEFUL, write_all
 from clients.readme_programs import assert_same, expected, numbers_of, printed_by, program_in
 
 NODE = Path(__file__).parents[2] / "clients" / "node"
 CLIENT = NODE / "client.mjs"
-WRITER = NODE / "generate.mjs"
 
 pytestmark = pytest.mark.skipif(
     not (NODE / "dist/node/main.js").exists(), reason="the Node client is not built: make test-node"
@@ -35,8 +34,8 @@ pytestmark = pytest.mark.skipif(
 Run = subprocess.CompletedProcess[str]
 
 
-def run(*arguments: str | Path, on: list[str] | None = None, program: Path = CLIENT) -> Run:
-    command = [*(on or []), "node", str(program), *map(str, arguments)]
+def run(*arguments: str | Path, on: list[str] | None = None) -> Run:
+    command = [*(on or []), "node", str(CLIENT), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
@@ -285,6 +284,8 @@ def test_bad_bundles(fault: str, bundle: Path) -> None:
         (["--chek", "b"], "Unknown option '--chek'. See --help."),
         (["--check", "{bundle}", "more"], "Give MODEL CASES OUT, or --check BUNDLE. See --help."),
         (["--check", "{bundle}", "--chunk", "0"], "--chunk is 0. Give a whole number, 1 or more."),
+        (["--check", "{bundle}", "--chunk", "-1"], "--chunk is -1. Give a whole number, 1 or more."),
+        (["--check", "{bundle}", "--chunk"], "--chunk needs a value. See --help."),
         (["--check", "{bundle}", "--chunk", "2"], "lstm has no states to carry. Export it with --stateful."),
         (["--check", "{bundle}", "--provider", "tpu"], "has no provider 'tpu'. Choose from cpu, webgpu"),
         (["--check", "{bundle}", "--provider", "cuda"], "lstm/model.onnx cannot be opened in onnxruntime-node"),
@@ -321,29 +322,8 @@ def test_a_state_without_its_manifest_is_missing(bundles: Path, tmp_path: Path) 
 
 
 def test_help_and_version() -> None:
-    assert len(run("--help", program=WRITER).stdout.splitlines()) < 24
     assert len(run("--help").stdout.splitlines()) < 24
     assert re.fullmatch(r"rnn-export-node \S+, onnxruntime-node \S+, takes \.onnx\n", run("--version").stdout)
-
-
-def test_greedy_text_is_that_of_pytorch(bundles: Path) -> None:
-    folder = bundles / "characters_stateful"
-    expected = json.loads((folder / GREEDY).read_text())
-    done = run(folder, "--prompt", expected["prompt"], "--temperature", "0", "--length", "200", program=WRITER)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{expected['prompt']}{expected['written']}\n"
-    assert re.fullmatch(r"200 characters, \d+ a second\n", done.stderr)
-
-
-def test_a_temperature_draws_other_characters(bundles: Path) -> None:
-    """At 100 all are about as likely: of 200 characters of a small vocabulary half are there."""
-    folder = bundles / "characters_stateful"
-    done = run(folder, "--prompt", "A", "--temperature", "100", program=WRITER)
-    known = json.loads((folder / "vocabulary.json").read_text())["characters"]
-    written = set(done.stdout[1:-1])
-    assert len(done.stdout) == 202
-    assert written <= set(known)
-    assert len(written) > len(known) / 2
 
 
 def test_characters_are_drawn_from_the_softmax() -> None:
@@ -363,46 +343,6 @@ def test_characters_are_drawn_from_the_softmax() -> None:
     for temperature, drawn in zip((0.5, 2), json.loads(done.stdout), strict=True):
         shares = np.exp(np.array(logits) / temperature)
         assert np.abs(np.array(drawn) / count - shares / shares.sum()).max() < 2e-4
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "Give BUNDLE and --prompt TEXT. See --help."),
-        (["{bundles}/characters_stateful"], "Give BUNDLE and --prompt TEXT. See --help."),
-        (["{bundles}/characters_stateful", "--prompt", ""], "The prompt is empty. Give at least one character."),
-        (["{bundles}/characters_stateful", "--prompt", "A\n#"], 'does not know the character "#". Leave it out.'),
-        (["{bundles}/characters_stateful", "--prompt", "🙃"], 'does not know the character "🙃". Leave it out.'),
-        (["{bundles}/characters_stateful", "--prompt", "A", "--temperature", "hot"], "--temperature is hot."),
-        (["{bundles}/characters_stateful", "--prompt", "A", "--length", "0"], "--length is 0. Give a whole number"),
-        (["{bundles}/lstm", "--prompt", "A"], "lstm has no vocabulary.json, so no text can be written with it."),
-        (["none", "--prompt", "A"], "none/manifest.json is not there."),
-    ],
-)
-def test_nothing_is_written(arguments: list[str], message: str, bundles: Path) -> None:
-    refused(run(*(each.format(bundles=bundles) for each in arguments), program=WRITER), message)
-
-
-@pytest.mark.parametrize(
-    ("vocabulary", "message"),
-    [
-        (b"{", "vocabulary.json is not a vocabulary of format 1. Write it again."),
-        (b"null", "vocabulary.json is not a vocabulary of format 1. Write it again."),
-        (b'{"format": 1, "input": "x", "output": "logits", "characters": ["ab"]}', "is not a vocabulary of format 1."),
-        (b'{"format": 1, "input": "y", "output": "output", "characters": ["A"]}', "is no stream from 'y' to 'output'."),
-        (b'{"format": 1, "input": "x", "output": "output", "characters": ["A"]}', "is no stream from 'x' to 'output'."),
-    ],
-)
-def test_a_vocabulary_that_does_not_fit(vocabulary: bytes, message: str, bundle: Path) -> None:
-    """The bundle's model is an LSTM that was exported without its states."""
-    add_file(bundle, "vocabulary.json", vocabulary)
-    refused(run(bundle, "--prompt", "A", program=WRITER), message)
-
-
-def test_a_changed_vocabulary(bundle: Path) -> None:
-    add_file(bundle, "vocabulary.json", b"{}")
-    (bundle / "vocabulary.json").write_bytes(b"[]")
-    refused(run(bundle, "--prompt", "A", program=WRITER), "vocabulary.json was changed after it was written.")
 
 
 def test_webgpu(bundles: Path) -> None:

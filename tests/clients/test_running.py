@@ -145,7 +145,7 @@ def test_model_that_is_none(client: str, copied: Bundles, bundles: Bundles, tmp_
     for content in (b"", b"x" * 100, whole[: len(whole) // 2]):
         model.write_bytes(content)
         assert f"{model} cannot be loaded (" in refused(client, model, given, tmp_path / "out")
-        assert f"{model} is not as it was exported" in refused(client, "--check", bundle)
+        assert f"{model} was changed after it was written" in refused(client, "--check", bundle)
 
 
 def test_torchscript_without_a_manifest(script_client: str, bundles: Bundles, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_changed_cases(client: str, copied: Bundles) -> None:
     with (bundle / "cases.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x7f")
-    assert "cases.safetensors is not as it was exported" in refused(client, "--check", bundle)
+    assert "cases.safetensors was changed after it was written" in refused(client, "--check", bundle)
 
 
 def test_times(client: str, bundles: Bundles, tmp_path: Path) -> None:

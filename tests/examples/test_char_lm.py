@@ -36,7 +36,7 @@ def test_rows_go_on_from_batch_to_batch() -> None:
 
 def test_a_text_that_is_too_short() -> None:
     assert len(Batches(torch.arange(11), N=2, T=5)) == 1
-    with pytest.raises(InputError, match="The text has 10 characters. Give one of 11 or more."):
+    with pytest.raises(InputError, match="has 10 of the 11 characters that --batch-size 2 and --steps 5 need. Give a"):
         Batches(torch.arange(10), N=2, T=5)
 
 
@@ -108,15 +108,31 @@ def test_the_program(passage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ("options", "message"),
     [
         (["--text", "none.txt"], "none.txt cannot be read as a text"),
-        (["--text", "{passage}", "--batch-size", "1000"], "The text has 212 characters. Give one of 5001 or more."),
+        (
+            ["--text", "{passage}", "--batch-size", "1000"],
+            "The text has 212 of the 5001 characters that --batch-size 1000 and --steps 5 need. Give a longer one.",
+        ),
+        (["--text", "{one}"], "The text has 1 of the 11 characters that --batch-size 2 and --steps 5 need."),
         (["--text", "{passage}", "--out", "{passage}/bundle"], "{passage} cannot be written (File exists)."),
+        (["--text", "{passage}", "--out", "{passage}"], "{passage} is a file. Choose a folder with --out."),
+        (["--text", "{passage}", "--out", "{folder}"], "{folder} holds something other than a bundle, which is left"),
+        (["--text", "{passage}", "--out", "{folder}/a.safetensors"], "{folder}/a.safetensors is to be the checkpoint"),
+        (["--text", "{passage}", "--out", "."], ". is the working folder, which would be replaced."),
+        (["--text", "{passage}", "--out", "/proc/x"], "/proc/x cannot be written (No such file or directory)."),
+        (["--text", "{passage}", "--prompt", ""], "The prompt is empty. Give at least one character."),
         (["--text", "{passage}", "--prompt", "#"], "The model does not know the character '#'. Leave it out."),
     ],
 )
 def test_what_is_wrong_is_one_sentence(
     options: list[str], message: str, passage: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Which is said before a model is trained."""
     out = passage.with_name("bundle")
-    assert main([*TINY, "--out", str(out), *(option.format(passage=passage) for option in options)]) == 2
-    assert capsys.readouterr().err.startswith("Error: " + message.format(passage=passage))
+    one = passage.with_name("one.txt")
+    one.write_text("A")
+    places = {"passage": passage, "one": one, "folder": passage.parent}
+    assert main([*TINY, "--prompt", "A", "--out", str(out), *(option.format(**places) for option in options)]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("Error: " + message.format(**places))
+    assert said.out == ""
     assert not out.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from click.testing import Result
 from conftest import SMALL
 from rnn_export import InputError, Signature, export_onnx, load
-from rnn_export.cli.show import _STAGES
+from rnn_export.cli.show import _STAGES, print_latency
 from rnn_export.reporting import write_report
 from rnn_export.streaming.latency import Latency, measure_latency, read_rate, weight_bytes
 from torch import Tensor, nn
@@ -63,6 +64,12 @@ def test_what_follows_from_the_numbers() -> None:
     assert found.steps_per_second == pytest.approx(20_000)
     assert found.weight_rate == pytest.approx(40e9)
     assert found.limit == pytest.approx(25e-6)
+
+
+def test_a_short_time_has_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    print_latency(Latency({}, 10, 1234.56e-6, 2.25e-6, 0.987e-6, 272, 80e9))
+    shown = re.findall(r"^(p\S+|limit) +(\S+) us", capsys.readouterr().out, re.MULTILINE)
+    assert shown == [("p50", "1,234.6"), ("p99", "2.2"), ("p99.9", "0.99"), ("limit", "0.0034")]
 
 
 @pytest.mark.parametrize("size", [0, 1000, 10_000_000])
