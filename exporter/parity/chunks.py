@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..capture.output_dims import Dim
-from ..runtimes import Placement, Session
+from ..runtimes import Session
+from ..runtimes.session import Around
 from ..signature import Signature
 from ..streaming.states import Stream
 from . import Expected, check, check_case, first_wrong_step, output_dims, typical_errors
@@ -33,30 +34,18 @@ _SHOWN = 4
 
 
 @dataclass(frozen=True)
-class Chunked:
+class Chunked(Around):
     """A session that feeds a whole sequence in chunks, of the lengths that `plan` says, from the states' reset values.
 
     `dims` are each output's dimensions; in a product such as `T*N` the steps come first, in `N*T` the sequences. With
     `earlier`, the stream is first fed the sequence from its end, and then reset.
     """
 
-    session: Session
     stream: Stream
     signature: Signature
     dims: Dims
     plan: Plan
     earlier: bool = False
-
-    @property
-    def hides_nan(self) -> str:
-        return self.session.hides_nan
-
-    @property
-    def spreads_nan(self) -> bool:
-        return self.session.spreads_nan
-
-    def placement(self) -> Placement:
-        return self.session.placement()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of the whole sequence; states that the model's own `forward` does not return are left out."""

@@ -28,7 +28,7 @@ def open_package(runtime: str, artifact: Path) -> ProcessSession:
         program = Serving(package.command, artifact)
     except ProgramError as error:
         raise UnavailableError(
-            f"{runtime} {version} does not load {artifact.name}: {error}. "
+            f"{runtime} {version} does not load {artifact.name}: {str(error).rstrip('.')}. "
             "Export it in a form that it takes: see docs/providers.md."
         ) from error
     outputs = [value.name for value in graph.output]

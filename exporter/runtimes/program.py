@@ -83,6 +83,6 @@ def open_program(path: str, artifact: Path, outputs: Sequence[str]) -> ProcessSe
         program = Serving([str(shutil.which(path))], artifact)
     except ProgramError as error:
         raise UnavailableError(
-            f"{path} does not load {artifact.name}: {error}. Export it in a form that it takes."
+            f"{path} does not load {artifact.name}: {str(error).rstrip('.')}. Export it in a form that it takes."
         ) from error
     return ProcessSession(program, outputs, Placement("cpu", told.runtime), *nan)

@@ -1,8 +1,9 @@
-"""The protocol of a loaded artifact."""
+"""The protocol of a loaded artifact, and what sessions around another one share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -29,3 +30,21 @@ class Session(Protocol):
 
     def placement(self) -> Placement:
         """Which provider was asked for, and what ran where in the session's first run."""
+
+
+@dataclass(frozen=True)
+class Around:
+    """Feeds another session in a way of its own; kernels, and where they run, are that one's."""
+
+    session: Session
+
+    @property
+    def hides_nan(self) -> str:
+        return self.session.hides_nan
+
+    @property
+    def spreads_nan(self) -> bool:
+        return self.session.spreads_nan
+
+    def placement(self) -> Placement:
+        return self.session.placement()

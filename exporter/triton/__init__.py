@@ -20,7 +20,8 @@ from ..errors import BundleError, InputError
 from ..parity import check_case
 from ..parity.compare import Typical
 from ..proof import open_whole
-from ..runtimes import Placement, Session
+from ..runtimes import Session
+from ..runtimes.session import Around
 from ..signature import Signature
 from ..streaming.states import State
 from .config import CarriedState, ModelConfig, Tensor
@@ -143,22 +144,10 @@ class _Layout:
 
 
 @dataclass(frozen=True)
-class _OneByOne:
+class _OneByOne(Around):
     """A session that runs every sequence of a batch by itself, and joins what comes out."""
 
-    session: Session
     signature: Signature
-
-    @property
-    def hides_nan(self) -> str:
-        return self.session.hides_nan
-
-    @property
-    def spreads_nan(self) -> bool:
-        return self.session.spreads_nan
-
-    def placement(self) -> Placement:
-        return self.session.placement()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         count = len(next(iter(inputs.values())))
