@@ -253,8 +253,9 @@ int check(const Client& client, const Options& options) {
                 verdict.reason.empty() ? "" : "  ", verdict.reason.c_str());
     failed += !verdict.reason.empty() && !known;
   }
-  std::printf("%s on %s: %zu of %zu cases pass\n", client.runtime.c_str(), options.provider.c_str(),
-              manifest.cases.size() - failed, manifest.cases.size());
+  const auto& placement = model.session.placement;
+  std::printf("%s on %s%s%s: %zu of %zu cases pass\n", client.runtime.c_str(), options.provider.c_str(),
+              placement.empty() ? "" : ", ", placement.c_str(), manifest.cases.size() - failed, manifest.cases.size());
   return failed ? 1 : 0;
 }
 

@@ -19,8 +19,9 @@ constexpr std::array<std::pair<DType, at::ScalarType>, 6> kTypes{{
 }};
 
 // LibTorch's own messages are a page long; the reason stands in the last line.
-std::string reason(const c10::Error& error) {
-  const std::string text = error.what_without_backtrace();
+std::string reason(const std::exception& error) {
+  const auto* own = dynamic_cast<const c10::Error*>(&error);
+  const std::string text = own ? own->what_without_backtrace() : error.what();
   const auto end = text.find_last_not_of(" \n");
   const auto begin = text.rfind('\n', end);
   return text.substr(begin == std::string::npos ? 0 : begin + 1, end - begin);
@@ -30,6 +31,10 @@ torch::Device device_named(const std::string& name) {
   if (name == "cpu") return torch::kCPU;
   if (name != "cuda") throw std::runtime_error("LibTorch runs on cpu or cuda, not on '" + name + "'");
   if (!torch::cuda::is_available()) throw std::runtime_error("LibTorch " TORCH_VERSION " finds no CUDA device here");
+  // cuDNN would use TensorFloat-32, which has the precision of float16, and is inexact in small layers without it too.
+  // The settings are the process's.
+  at::globalContext().setUserEnabledCuDNN(false);
+  at::globalContext().setAllowTF32CuBLAS(false);
   return torch::kCUDA;
 }
 
@@ -91,7 +96,7 @@ Tensors Model::run(const Tensors& inputs) {
   std::vector<at::Tensor> results;
   try {
     flatten(module_.forward(std::move(arguments)), results);
-  } catch (const c10::Error& error) {
+  } catch (const std::exception& error) {
     throw std::runtime_error(reason(error));
   }
   if (results.size() != outputs_.size()) {

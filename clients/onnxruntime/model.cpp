@@ -95,6 +95,13 @@ Tensor keep(Ort::Value value, const std::string& name) {
   return {dtype_of(info.GetElementType(), name), info.GetShape(), {owner, owner->GetTensorRawData()}};
 }
 
+// A provider writes to the environment's log as soon as it is appended. The environment is never released: that would
+// unload CUDA's provider when the program ends, after what it needs, and corrupts the heap.
+const Ort::Env& environment() {
+  static const auto& environment = *new Ort::Env(ORT_LOGGING_LEVEL_FATAL, "rnn-export");
+  return environment;
+}
+
 }  // namespace
 
 Ort::SessionOptions session_options(const std::string& provider) {
@@ -103,12 +110,13 @@ Ort::SessionOptions session_options(const std::string& provider) {
   options.SetIntraOpNumThreads(1);
   options.AddConfigEntry("session.intra_op.allow_spinning", "0");
   options.DisableCpuMemArena();
+  environment();
   append(options, provider);
   return options;
 }
 
 Model::Model(const std::filesystem::path& file, const Ort::SessionOptions& options)
-    : env_(ORT_LOGGING_LEVEL_FATAL, "rnn-export"), session_(env_, file.c_str(), options) {
+    : session_(environment(), file.c_str(), options) {
   Ort::AllocatorWithDefaultOptions allocator;
   for (std::size_t i = 0; i < session_.GetInputCount(); ++i) inputs_.push_back(spec_of(session_, i));
   for (std::size_t i = 0; i < session_.GetOutputCount(); ++i) {

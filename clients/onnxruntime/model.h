@@ -25,7 +25,6 @@ class Model {
   Tensors run(const Tensors& inputs);
 
  private:
-  Ort::Env env_;
   Ort::Session session_;
   std::vector<Spec> inputs_;
   std::vector<std::string> outputs_;

@@ -109,6 +109,7 @@ ARGUMENTS = {
     "index_client": ("onnxruntime", "libtorch"),
     "openvino_client": ("openvino",),
     "writer": WRITERS,
+    "provider_client": ("onnxruntime",),
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import rnn_export
 from conftest import SMALL
@@ -48,6 +49,16 @@ def test_right(client: str, model: str, bundles: Bundles) -> None:
 @pytest.mark.parametrize("model", STREAMS)
 def test_stream(onnx_client: str, model: str, chunk: str, bundles: Bundles) -> None:
     assert_right(onnx_client, bundles(model, "stateful"), *(["--chunk", chunk] if chunk else []))
+
+
+@pytest.mark.skipif(
+    "AzureExecutionProvider" not in onnxruntime.get_available_providers(),
+    reason="this ONNX Runtime has no provider that is there and takes no node",
+)
+def test_nodes_that_run_on_the_cpu(provider_client: str, bundles: Bundles) -> None:
+    ended = run(provider_client, "--check", bundles("hetero"), "--provider", "azure")
+    assert (ended.code, ended.stderr) == (0, "")
+    assert " on azure, some nodes on the CPU: 2 of 2 cases pass" in ended.stdout
 
 
 def test_float64(float64_client: str, bundles: Bundles) -> None:
