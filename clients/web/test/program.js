@@ -10,7 +10,7 @@ const [, program] = readFileSync(join(folder, "README.md"), "utf8").match(/^### 
 // As the comment on its first line says.
 const [, node, web] = program.match(/from ("\S+"); \/\/ in a browser: ("\S+")/);
 const PAGE = `<!doctype html>
-<script type="importmap">{ "imports": { ${web}: "./ort/ort.webgpu.bundle.min.mjs" } }</script>
+<script type="importmap">{ "imports": { ${web}: "./ort/ort.wasm.bundle.min.mjs" } }</script>
 <script type="module">${program.replace(node, web)}console.log("end");</script>`;
 
 const site = await start({ webgpu: false });

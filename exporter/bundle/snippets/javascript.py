@@ -18,9 +18,9 @@ _NAMES = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 
 
 def onnxruntime_program(call: Call) -> str:
-    """A module that needs onnxruntime-node or onnxruntime-web, whose file for WebGPU has the recurrent kernels."""
+    """A module that needs onnxruntime-node or onnxruntime-web."""
     lines = [
-        'import * as ort from "onnxruntime-node"; // in a browser: "onnxruntime-web/webgpu"',
+        'import * as ort from "onnxruntime-node"; // in a browser: "onnxruntime-web/wasm"',
         "",
         "// A tensor that holds these values over and over.",
         "const filled = (type, Data, dims, values) => {",
