@@ -148,16 +148,14 @@ def replacing(out: Path, *, what: str = "bundle", mark: str = MANIFEST, option: 
         temporary = Path(tempfile.mkdtemp(prefix=_prefix(out) + f"{os.getpid()}.", suffix=_PARTIAL, dir=out.parent))
         temporary.chmod(0o755)
     except OSError as error:
-        raise BundleError(f"{out} cannot be written ({error.strerror}). Choose another {option}.") from error
+        raise BundleError(f"{out} cannot be written ({error.strerror}). Choose another folder.") from error
     try:
         yield temporary
         _swap_in(temporary, out)
     except OSError as error:
-        raise BundleError(
-            f"{out} cannot be written ({error.strerror}). Free some space, or change {option}."
-        ) from error
+        raise BundleError(f"{out} cannot be written ({error.strerror}). Free some space there.") from error
     except SafetensorError as error:
-        raise BundleError(f"{out} cannot be written ({error}). Free some space, or change {option}.") from error
+        raise BundleError(f"{out} cannot be written ({error}). Free some space there.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
