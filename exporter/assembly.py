@@ -142,7 +142,8 @@ def _carry_over(
     try:
         older = read_bundle(out)
     except BundleError as error:
-        return {}, [f"The older bundle was damaged and has been replaced. {error}"]
+        why = str(error).removesuffix(" Export the model again.")
+        return {}, [f"The older bundle was damaged, and all that it held has been replaced. {why}"]
     others = {name: artifact for name, artifact in older.artifacts.items() if name not in newer.artifacts}
     same = _is_same_model(older, newer)
     kept = {

@@ -178,14 +178,18 @@ def _capture(prepared: Prepared, notes: list[str]) -> Captured:
     return captured
 
 
+def _not_finite(model: nn.Module) -> list[str]:
+    """Parameters that hold NaN or infinity, and buffers with NaN: infinity in one may be a mask."""
+    parameters = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+    return [*parameters, *(name for name, buffer in model.named_buffers() if buffer.isnan().any())]
+
+
 def _model_notes(prepared: Prepared) -> list[str]:
-    notes = []
-    broken = [name for name, weight in prepared.model.named_parameters() if not weight.isfinite().all()]
-    if broken:
-        notes.append(
-            f"{', '.join(broken)} of the model {'holds' if len(broken) == 1 else 'hold'} NaN or infinity, and so does "
-            "what was exported. Was the training broken off?"
-        )
+    given = prepared.model if prepared.original is None else prepared.original.model
+    broken = _not_finite(given)
+    notes = [f"{name} of the model holds NaN or infinity. Was the training broken off?" for name in broken]
+    lost = [name for name in _not_finite(prepared.model) if name not in broken]
+    notes += [f"{name} holds numbers that are too large for float16." for name in lost]
     if prepared.carries_state:
         notes.append(
             "The model keeps a state from call to call, which an exported one does not: each of its calls starts from "

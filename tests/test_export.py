@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import rnn_export
+import safetensors.numpy
 import torch
 from conftest import SMALL
 from rnn_export import CaptureError, LoadError, ParityError, Signature, export_onnx, export_torchscript, load, verify
@@ -392,4 +393,44 @@ def test_weights_that_are_not_numbers_are_said_to_be_so(tmp_path: Path) -> None:
     with torch.no_grad():
         next(loaded.model.parameters())[0, 0] = float("nan")
     exported = export_onnx(loaded.model, loaded.signature, tmp_path / "b", verify=False)
-    assert any(note.startswith("rnn.weight_ih_l0 of the model holds NaN or infinity") for note in exported.notes)
+    assert any(note.startswith("rnn.weight_ih_l0 of the model holds NaN or infinity.") for note in exported.notes)
+
+
+def test_weights_that_float16_cannot_hold_are_no_fault_of_the_training(tmp_path: Path) -> None:
+    loaded = load("single", **SMALL["single"])
+    with torch.no_grad():
+        next(loaded.model.parameters())[0, 0] = 1e6
+    exported = export_onnx(loaded.model, loaded.signature, tmp_path / "b", precision="float16", verify=False)
+    assert "rnn.weight_ih_l0 holds numbers that are too large for float16." in exported.notes
+    assert not any("training" in note for note in exported.notes)
+
+
+class Total(nn.Module):
+    """A number goes in and out: x [T, N, 3] and scale [] to []."""
+
+    def forward(self, x: Tensor, scale: Tensor) -> Tensor:
+        return (x * scale).sum()
+
+
+def test_a_number_keeps_its_shape_in_the_bundle(tmp_path: Path) -> None:
+    signature = Signature({"x": "float32[T, N, 3]", "scale": "float32[]"}, outputs=["total"])
+    export_onnx(Total(), signature, tmp_path / "b")
+    stored = safetensors.numpy.load_file(tmp_path / "b" / "cases.safetensors")
+    shapes = {array.shape for key, array in stored.items() if key.endswith(("/scale", "/total"))}
+    assert shapes == {()}
+
+
+class Largest(nn.Module):
+    """Its state is a number: x [T, N, 3] and largest [] to y [T, N, 3] and []."""
+
+    def forward(self, x: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
+        return x, torch.maximum(largest, x.max())
+
+
+def test_a_state_that_is_a_number_is_carried(tmp_path: Path) -> None:
+    signature = Signature(
+        {"x": "float32[T, N, 3]", "largest": "float32[]"}, outputs=["y", "largest_n"], states={"largest": "largest_n"}
+    )
+    exported = export_onnx(Largest(), signature, tmp_path / "b", stateful=True)
+    assert exported.report is not None
+    assert exported.report.passed

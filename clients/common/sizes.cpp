@@ -53,6 +53,11 @@ Sizes sizes_of(const std::vector<Spec>& specs, const Tensors& tensors) {
     const auto found = tensors.find(spec.name);
     if (found == tensors.end()) throw InputError("has no input '" + spec.name + "', which the model takes");
     const auto& shape = found->second.shape;
+    // ONNX Runtime's recurrent kernels end the process for some of these.
+    if (std::find(shape.begin(), shape.end(), 0) != shape.end()) {
+      throw InputError("has an input '" + spec.name + "' that is " + describe(found->second) +
+                       ", and a size of 0 is not run");
+    }
     const bool fit = found->second.dtype == spec.dtype && shape.size() == spec.dims.size() &&
                      std::equal(shape.begin(), shape.end(), spec.dims.begin(),
                                 [&](auto size, const auto& dim) { return fits(dim, size, sizes); });

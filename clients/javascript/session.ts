@@ -95,6 +95,8 @@ function fitting(name: string, declared: Declared, tensor: Tensor | undefined): 
     declared.shape.length === 0 ||
     (shape.length === declared.shape.length &&
       declared.shape.every((dim, axis) => typeof dim !== "number" || dim === shape[axis]));
+  // ONNX Runtime's recurrent kernels end the process for some of these.
+  if (shape.includes(0)) throw new InputError(`Input '${name}' is ${describe(dtype, shape)}, and a size of 0 is not run.`);
   if (dtype === declared.dtype && fits) return tensor;
   throw new InputError(`Input '${name}' is ${describe(dtype, shape)}, and the model takes ${wanted}.`);
 }

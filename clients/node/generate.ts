@@ -4,6 +4,7 @@ import { InputError, firstLine } from "../javascript/errors.js";
 import { write } from "../javascript/writing.js";
 import { parseOptions } from "./arguments.js";
 import { openBundle } from "./index.js";
+import { endWithOutput } from "./output.js";
 
 const HELP = `Usage: generate.mjs BUNDLE --prompt TEXT [OPTIONS]
 
@@ -26,6 +27,7 @@ const OPTIONS = {
 
 /** @returns The exit code. */
 export async function main(commandLine: readonly string[]): Promise<number> {
+  endWithOutput();
   try {
     await run(parse(commandLine));
     return 0;

@@ -14,6 +14,7 @@ import { runWhole } from "../javascript/stream.js";
 import { parseOptions } from "./arguments.js";
 import { readBytes } from "./folder.js";
 import { openBundle } from "./index.js";
+import { endWithOutput } from "./output.js";
 import { CPU, RUNTIME, openFile } from "./runtime.js";
 
 const VERSION = "0.1.0";
@@ -39,6 +40,7 @@ Exit codes: 0 right, 1 a case failed, 2 something that was given is wrong or not
 
 /** @returns The exit code. */
 export async function main(commandLine: readonly string[]): Promise<number> {
+  endWithOutput();
   try {
     return await run(parse(commandLine));
   } catch (error) {

@@ -25,8 +25,10 @@ _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 
 _PARTIAL = ".partial"
-# What the manifest's schema takes.
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+# What the manifest's schema takes, and file systems do.
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+# Files of an export and what else `ship` can leave out by name, on a file system that ignores case too.
+_OWN_NAME = re.compile(r"model\..*|readme\.md|manifest\.json|(cases|weights)(\.safetensors)?", re.IGNORECASE)
 
 
 def hash_file(path: Path) -> FileEntry:
@@ -106,16 +108,21 @@ def add_file(bundle: str | Path, name: str, content: bytes) -> None:
 
     Raises:
         BundleError: the folder is not a bundle, is not as it was written, or cannot be written; or it has another file
-            of that name, or the name has other characters than letters, digits, '.', '_' and '-'.
+            of that name, or the name is one that exports use, or has other characters than letters, digits, '.', '_'
+            and '-'.
     """
     out = Path(bundle)
     manifest = read_bundle(out)
     if name in added_files(manifest) and (out / name).read_bytes() == content:
         return
-    if name == MANIFEST or name in manifest.files:
+    if name in manifest.files:
         raise BundleError(f"{out} has a {name}, which is left alone. Choose another name, or export the model again.")
+    if _OWN_NAME.fullmatch(name):
+        raise BundleError(f"'{name}' is a name for what an export writes. Choose another name.")
     if not _FILE_NAME.fullmatch(name):
-        raise BundleError(f"'{name}' is no name for a file in a bundle. Use letters, digits, '.', '_' and '-'.")
+        raise BundleError(
+            f"'{name}' is no name for a file in a bundle. Use up to 200 letters, digits, '.', '_' and '-'."
+        )
     with replacing(out) as folder:
         for file in manifest.files:
             if (out / file).exists():  # all do but the README, which may have been taken away

@@ -29,7 +29,7 @@ Array = NDArray[np.generic]
 def write_cases(path: Path, expected: Sequence[Expected]) -> list[dict[str, Any]]:
     """Store a few of the cases; returns their descriptions for the manifest."""
     chosen = _choose([item for item in expected if item.reference is not None and _size(item) <= _LARGEST])
-    tensors = {key: np.ascontiguousarray(array) for item in chosen for key, array in _named(item)}
+    tensors = {key: np.asarray(array, order="C") for item in chosen for key, array in _named(item)}
     safetensors.numpy.save_file(tensors, path)
     return [
         {

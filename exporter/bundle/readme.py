@@ -8,7 +8,7 @@ from typing import Any
 
 from ..streaming.states import State
 from .manifest import CASES, MANIFEST, WEIGHTS, Artifact, Manifest
-from .snippets import snippets_of
+from .snippets import runs_in_openvino, snippets_of
 
 README = "README.md"
 
@@ -19,11 +19,12 @@ _FILES = {
     CASES: "a few inputs, with what PyTorch computes for them",
     WEIGHTS: "the weights under PyTorch's names, from which the model can be built again",
 }
+_OPENVINO = "C++, OpenVINO"
 # Programs of a checkout of rnn-export that replay the cases, by the kind of file that they run.
 CLIENTS: Mapping[str, Mapping[str, str]] = {
     ".onnx": {
         "C++, ONNX Runtime": "build/clients/onnxruntime/rnn-export-onnxruntime --check BUNDLE",
-        "C++, OpenVINO": "build/clients/openvino/rnn-export-openvino --check BUNDLE",
+        _OPENVINO: "build/clients/openvino/rnn-export-openvino --check BUNDLE",
         "Node": "clients/node/client.mjs --check BUNDLE",
     },
     ".pt": {"C++, LibTorch": "build/clients/libtorch/rnn-export-libtorch --check BUNDLE"},
@@ -122,7 +123,10 @@ def _again(manifest: Manifest, files: set[str]) -> Iterator[str]:
     else:
         yield "This bundle holds neither cases nor weights to verify it with; the one that it was made from does."
     clients = {
-        language: command for name in manifest.artifacts for language, command in CLIENTS[Path(name).suffix].items()
+        language: command
+        for name, artifact in manifest.artifacts.items()
+        for language, command in CLIENTS[Path(name).suffix].items()
+        if language != _OPENVINO or runs_in_openvino(artifact)
     }
     if clients and CASES in files:
         yield "Other programs of rnn-export replay the cases without Python:"

@@ -69,7 +69,7 @@ def write_failing_case(path: Path, failing: FailingCase) -> None:
         "unsettled": reference.unsettled,
     }
     tensors = {
-        f"{part}/{name}": np.ascontiguousarray(a) for part, arrays in parts.items() for name, a in arrays.items()
+        f"{part}/{name}": np.asarray(a, order="C") for part, arrays in parts.items() for name, a in arrays.items()
     }
     about = {
         "artifact": failing.artifact,

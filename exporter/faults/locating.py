@@ -87,7 +87,7 @@ def write_layers(path: Path, values: Sequence[LayerValue]) -> None:
     for value in values:
         parts = {"runtime": value.got, "eager": value.eager, "reference": value.exact}
         tensors |= {
-            f"{value.layer}/{value.value}/{part}": np.ascontiguousarray(array)
+            f"{value.layer}/{value.value}/{part}": np.asarray(array, order="C")
             for part, array in parts.items()
             if array is not None
         }

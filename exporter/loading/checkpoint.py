@@ -20,7 +20,7 @@ _SHOWN = 3
 def load_weights(model: nn.Module, path: Path, key: str | None = None) -> tuple[str, ...]:
     """Load a checkpoint into `model`, every tensor of both matching by name and shape.
 
-    Returns what is to be said of it: tensors that the model has no room for in their precision are rounded.
+    Returns what is to be said of it: tensors whose numbers the model's dtype does not hold are changed.
 
     What DataParallel or torch.compile puts before every name is left out.
 
@@ -38,7 +38,9 @@ def load_weights(model: nn.Module, path: Path, key: str | None = None) -> tuple[
     if not rounded:
         return ()
     given, own = (str(each[rounded[0]].dtype).removeprefix("torch.") for each in (tensors, model.state_dict()))
-    return (f"Weights were rounded: {_some(rounded)}. They are {given} in {path}, and {own} in the model.",)
+    return (
+        f"Weights do not fit the model's dtype and were changed: {_some(rounded)}, {given} in {path}, {own} in it.",
+    )
 
 
 def read_weights(path: Path, key: str | None = None) -> dict[str, Tensor]:
@@ -49,7 +51,7 @@ def read_weights(path: Path, key: str | None = None) -> dict[str, Tensor]:
 def _read(path: Path) -> Any:
     if not path.is_file():
         raise WeightsError(f"There is no file {path}. Give the path of a checkpoint.")
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" or _begins_as_safetensors(path):
         try:
             return safetensors.torch.load_file(path)
         except (safetensors.SafetensorError, OSError) as error:
@@ -63,6 +65,12 @@ def _read(path: Path) -> Any:
         ) from error
     except Exception as error:  # torch.load raises whatever a damaged archive makes its reader raise
         raise WeightsError(f"{path} is not a PyTorch checkpoint ({type(error).__name__}). Save it again.") from error
+
+
+def _begins_as_safetensors(path: Path) -> bool:
+    """Whether a length and a JSON object follow, which no file of torch.save begins with."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
 
 
 def _tensors(content: Any, path: Path, key: str | None) -> dict[str, Tensor]:

@@ -72,7 +72,7 @@ class Chunked(Around):
 
     def _cut(self, name: str, array: Array, steps: slice) -> Array:
         dims = self.signature.inputs[name].shape
-        return np.ascontiguousarray(array[tuple(steps if dim == self.stream.time else slice(None) for dim in dims)])
+        return np.asarray(array[tuple(steps if dim == self.stream.time else slice(None) for dim in dims)], order="C")
 
     def _join(self, name: str, parts: Sequence[Array], inputs: Mapping[str, Array]) -> Array:
         axis = _time_axis(self.dims[name], self.stream.time)

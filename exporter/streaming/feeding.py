@@ -73,7 +73,7 @@ def checked_chunk(model: StepModel, given: Mapping[str, Array], sizes: Sizes) ->
             raise _wrong_chunk(name, given[name], spec, known)
     if 0 in lengths:
         raise InputError("The chunk has no time step. Feed at least one.")
-    return {name: np.ascontiguousarray(array) for name, array in given.items()}
+    return {name: np.asarray(array, order="C") for name, array in given.items()}
 
 
 def wrong_step(name: str, given: Any, spec: TensorSpec, sizes: Sizes, time: str) -> InputError:

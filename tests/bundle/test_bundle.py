@@ -209,7 +209,10 @@ def test_a_file_of_ones_own_is_kept_by_an_export_of_the_same_model(tmp_path: Pat
     ("name", "said"),
     [
         ("model.onnx", "has a model.onnx, which is left alone."),
-        ("manifest.json", "has a manifest.json, which is left alone."),
+        ("manifest.json", "'manifest.json' is a name for what an export writes."),
+        ("model.pt", "'model.pt' is a name for what an export writes."),
+        ("Weights", "'Weights' is a name for what an export writes."),
+        ("a" * 201, "is no name for a file in a bundle."),
         ("a/b", "'a/b' is no name for a file in a bundle."),
         ("../b", "'../b' is no name for a file in a bundle."),
         ("", "'' is no name for a file in a bundle."),

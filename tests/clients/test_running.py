@@ -86,6 +86,7 @@ UNFIT = {
         {"x": X.astype(np.float64)},
         "Case 'one' has an input 'x' that is float64[5, 2, 3], not float32[T, N, 3]",
     ),
+    "nothing": ({"x": X[:, :0]}, "Case 'one' has an input 'x' that is float32[5, 0, 3], and a size of 0 is not run"),
 }
 
 

@@ -12,12 +12,40 @@ import pytest
 import torch
 from conftest import SMALL
 from planting import write_bundle
-from rnn_export import load
+from rnn_export import Signature, export_onnx, load
 from rnn_export.export import export_torchscript
+from torch import Tensor, nn
 
 from clients.exported import write_half, write_learned_stateful, write_tags
 from clients.programs import ROOT
 from clients.readme_programs import assert_same, expected, numbers_of, printed_by, program_in
+
+
+class Extremes(nn.Module):
+    """States from the largest float to a boolean: x [T, N, 3] to [T, N, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        least = float(torch.finfo(torch.float32).min)
+        self.best = nn.Parameter(torch.tensor([least, 1e30, 123456792.0, -0.0]))
+        self.fc = nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        best = self.best.expand(x.size(1), 4)
+        seen = torch.zeros(x.size(1), 4, dtype=torch.bool)
+        outputs = []
+        for t in range(x.size(0)):
+            seen = seen | (self.fc(x[t]) > 0)
+            best = torch.where(seen, self.fc(x[t]), best)
+            outputs.append(best.clamp(-9, 9))
+        return torch.stack(outputs), seen
+
+
+def write_extremes(folder: Path) -> None:
+    torch.manual_seed(0)
+    signature = Signature({"x": "float32[T, N, 3]"}, outputs=["y", "seen"])
+    export_onnx(Extremes().eval(), signature, folder, stateful=True, verify=False)
+
 
 # A project as a user has one; the libraries are found where those of the clients were found.
 PROJECT = """\
@@ -63,7 +91,7 @@ def chosen(client: str) -> pytest.MarkDecorator:
 
 
 @chosen("onnxruntime")
-@pytest.mark.parametrize("write_one", [write_learned_stateful, write_tags, write_half])
+@pytest.mark.parametrize("write_one", [write_learned_stateful, write_tags, write_half, write_extremes])
 def test_onnxruntime(write_one: Callable[[Path], None], tmp_path: Path) -> None:
     folder = tmp_path / "b"
     write_one(folder)

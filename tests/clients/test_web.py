@@ -35,6 +35,20 @@ def test_each_case_is_timed(bundle: Path) -> None:
     assert all(float(time) > 0 for _, time in times)
 
 
+def test_every_line_is_answered_when_no_more_come(bundle: Path, tmp_path: Path) -> None:
+    lines = "".join(f"{bundle / 'cases.safetensors'}\t{tmp_path / name}\n" for name in ("one", "two"))
+    done = subprocess.run(
+        [WASM, bundle / "model.onnx"], input=lines, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "ready\n\n\n"), done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_a_browser_that_does_not_start(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHROMIUM", "/bin/false")
+    refused(run(WASM, bundle / "model.onnx", bundle / "cases.safetensors", "out"), "")
+
+
 def test_webgpu_does_not_go_on_with_nodes_on_the_cpu(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", "single")
     refused(run(WEBGPU, bundle / "model.onnx"), "Some nodes of model.onnx run on the CPU.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from itertools import islice
@@ -313,6 +314,28 @@ def fed(folder: Path, runtime: str) -> Feed:
         return last
 
     return feed
+
+
+def test_a_reader_that_has_had_enough(writer: str, characters: Path) -> None:
+    """No stack trace: a program in C++ ends by the signal, Node's with 2."""
+    command = [BUILT[writer], characters, "--prompt", "A", "--length", "100000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ended:
+        assert ended.stdout is not None
+        assert ended.stderr is not None
+        ended.stdout.read(1)
+        ended.stdout.close()
+        assert ended.stderr.read() == ""
+    assert ended.returncode == {"onnxruntime": -signal.SIGPIPE, "node": 2}[writer]
+
+
+def test_output_that_cannot_be_written(writer: str, characters: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [BUILT[writer], characters, "--prompt", "A"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: The ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_openvino_goes_on_as_pytorch_does(openvino_client: str, characters: Path) -> None:

@@ -103,8 +103,8 @@ def test_what_is_rounded_is_said(model: nn.Module, trained: dict[str, torch.Tens
     path = tmp_path / "double.safetensors"
     safetensors.torch.save_file({name: tensor.double() / 3 for name, tensor in trained.items()}, path)
     (note,) = load_weights(model, path)
-    assert note.startswith("Weights were rounded: ")
-    assert note.endswith(f"They are float64 in {path}, and float32 in the model.")
+    assert note.startswith("Weights do not fit the model's dtype and were changed: ")
+    assert note.endswith(f"float64 in {path}, float32 in it.")
 
 
 def test_a_wider_dtype_that_holds_the_same_numbers_is_not_remarked_on(
@@ -113,3 +113,12 @@ def test_a_wider_dtype_that_holds_the_same_numbers_is_not_remarked_on(
     path = tmp_path / "double.safetensors"
     safetensors.torch.save_file({name: tensor.double() for name, tensor in trained.items()}, path)
     assert load_weights(model, path) == ()
+
+
+def test_safetensors_are_known_by_their_content(
+    model: nn.Module, trained: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    safetensors.torch.save_file(trained, tmp_path / "weights.st")
+    load_weights(model, tmp_path / "weights.st")
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, trained[name])

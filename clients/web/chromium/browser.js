@@ -23,9 +23,14 @@ export async function start({ webgpu = true } = {}) {
     throw new Error(`There is no chromium at ${CHROMIUM}. Install it (make browser), or name one in CHROMIUM.`);
   }
   const root = join(import.meta.dirname, "..");
+  // Vite ends the process with its standard input, unless it is told that nobody sits there.
+  process.env.CI = "true";
   const server = await preview({ root, logLevel: "silent", preview: { port: 0, host: "127.0.0.1" } });
   const args = ["--no-sandbox", ...(webgpu ? WEBGPU : [])];
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args });
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args }).catch(async (error) => {
+    await server.close();
+    throw error;
+  });
   const close = async () => {
     await browser.close();
     await server.close();

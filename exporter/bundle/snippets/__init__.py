@@ -23,6 +23,11 @@ class Snippet:
     program: str
 
 
+def runs_in_openvino(artifact: Artifact) -> bool:
+    """Whether the file has the forms of layers that OpenVINO gets right; of others it takes most."""
+    return artifact.lowering is not None and artifact.lowering.target in ("openvino", "portable")
+
+
 def snippets_of(file: str, artifact: Artifact, manifest: Manifest) -> Sequence[Snippet]:
     """A program for each runtime that the file was exported for; each runs it once, or two chunks of a stream."""
     call = call_of(file, artifact, manifest)
@@ -36,6 +41,6 @@ def snippets_of(file: str, artifact: Artifact, manifest: Manifest) -> Sequence[S
         Snippet("C++, ONNX Runtime", "cpp", cpp.onnxruntime_program(call)),
         Snippet("JavaScript, ONNX Runtime", "js", javascript.onnxruntime_program(call)),
     ]
-    if artifact.lowering is not None and artifact.lowering.target == "openvino":
+    if runs_in_openvino(artifact):
         snippets.append(Snippet("C++, OpenVINO", "cpp", cpp.openvino_program(call)))
     return snippets

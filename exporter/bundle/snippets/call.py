@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from ..manifest import Artifact, Manifest
 
 Array = NDArray[np.generic]
 
+# float16 holds every whole number up to it.
+_EXACT = 2048
+
 
 @dataclass(frozen=True)
 class Filled:
@@ -19,7 +23,7 @@ class Filled:
 
     dtype: str
     shape: tuple[int, ...]
-    values: tuple[float, ...]
+    values: tuple[int | float, ...]
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,18 @@ def _filled(dtype: str, array: Array) -> Filled:
     flat = array.reshape(-1)
     periods = (size for size in range(1, flat.size + 1) if flat.size % size == 0)
     period = next(size for size in periods if np.array_equal(flat, np.resize(flat[:size], flat.size), equal_nan=True))
+    if flat.dtype.kind != "f":
+        return Filled(dtype, array.shape, tuple(int(value) for value in flat[:period]))
     # The shortest decimals that are read as the same values of the dtype.
     return Filled(dtype, array.shape, tuple(float(str(value)) for value in flat[:period]))
 
 
-def text_of(values: Sequence[float], names: Mapping[str, str]) -> str:
-    """Numbers as source code; `names` are the language's words for `inf`, `-inf` and `nan`."""
-    plain = (str(int(value)) if float(value).is_integer() else repr(value) for value in values)
-    return ", ".join(names.get(text, text) for text in plain)
+def text_of(values: Sequence[int | float], names: Mapping[str, str]) -> str:
+    """Numbers as source code; `names` are the language's words for those that it writes otherwise, such as `inf`."""
+    return ", ".join(names.get(text, text) for text in map(_shortest, values))
+
+
+def _shortest(value: int | float) -> str:
+    """A small whole number without a point: any language takes it for a float."""
+    small = abs(value) <= _EXACT and value == int(value) and math.copysign(1, value) == (-1 if value < 0 else 1)
+    return str(int(value)) if isinstance(value, int) or small else repr(value)

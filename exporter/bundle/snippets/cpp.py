@@ -12,6 +12,7 @@ _OPENVINO = {**_ELEMENTS, "float16": "ov::float16", "bool": "char"}
 _TORCH = {"float16": "kHalf", "float32": "kFloat", "float64": "kDouble", "int32": "kInt", "int64": "kLong"}
 _TORCH["bool"] = "kBool"
 _NAMES = {"inf": "INFINITY", "-inf": "-INFINITY", "nan": "NAN"}  # of <cmath>
+_LEAST = {str(-(2**63)): "INT64_MIN"}
 _WIDTH = 100
 
 _ONNXRUNTIME_FILLED = """\
@@ -117,10 +118,18 @@ def _runs(run: list[str], carry: list[str]) -> list[str]:
 
 
 def _filled(filled: Filled, element: str) -> str:
-    values = text_of(filled.values, _NAMES)
+    values = _numbers(filled)
     if filled.dtype == "float16":
         values = ", ".join(f"{element}(float({value}))" for value in values.split(", "))
     return f"{{{', '.join(map(str, filled.shape))}}}, {{{values}}}"
+
+
+def _numbers(filled: Filled) -> str:
+    """A float's digits are those of float32: as a double, the largest of them would be too large for it."""
+    numbers = text_of(filled.values, {**_NAMES, **_LEAST})
+    if filled.dtype == "float64":
+        return numbers
+    return ", ".join(f"{number}f" if set(number) & {".", "e"} else number for number in numbers.split(", "))
 
 
 def _onnxruntime_filled(filled: Filled) -> str:
@@ -136,7 +145,7 @@ def _openvino_filled(filled: Filled) -> str:
 
 def _torch_filled(filled: Filled) -> str:
     shape = ", ".join(map(str, filled.shape))
-    return f"torch::full({{{shape}}}, {text_of(filled.values, _NAMES)}, torch::{_TORCH[filled.dtype]})"
+    return f"torch::full({{{shape}}}, {_numbers(filled)}, torch::{_TORCH[filled.dtype]})"
 
 
 def _onnxruntime_printed(i: int, output: str, dtype: str) -> str:

@@ -1,0 +1,37 @@
+"""Numbers in the programs of a bundle's README: each language reads those that were meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from rnn_export.bundle.snippets import cpp, javascript, python
+from rnn_export.bundle.snippets.call import Call, Filled
+
+EXTREMES = (float(np.finfo(np.float32).min), 1e30, 123456792.0, -0.0, 0.5, float("nan"), float("-inf"))
+
+
+def call(dtype: str, values: Sequence[float]) -> Call:
+    return Call("model.onnx", {"x": Filled(dtype, (len(values),), tuple(values))}, {"y": dtype}, {}, None)
+
+
+def test_floats_of_every_size() -> None:
+    told = "-3.4028234663852886e+38f, 1e+30f, 123456792.0f, -0.0f, 0.5f, NAN, -INFINITY"
+    assert f"filled<float>({{7}}, {{{told}}})" in cpp.onnxruntime_program(call("float32", EXTREMES))
+    assert f"{{{told.replace('f', '')}}}" in cpp.onnxruntime_program(call("float64", EXTREMES))
+    assert "1e+30, 123456792.0, -0.0, 0.5, NaN, -Infinity]" in javascript.onnxruntime_program(call("float32", EXTREMES))
+    assert "1e+30, 123456792.0, -0.0, 0.5, np.nan, -np.inf]" in python.onnxruntime_program(call("float32", EXTREMES))
+
+
+def test_the_least_integer() -> None:
+    least = call("int64", [-(2**63)])
+    assert "filled<int64_t>({1}, {INT64_MIN})" in cpp.onnxruntime_program(least)
+    assert "torch::full({1}, INT64_MIN, torch::kLong)" in cpp.libtorch_program(least)
+    assert "[-9223372036854775808n]" in javascript.onnxruntime_program(least)
+
+
+@pytest.mark.parametrize("program", [cpp.onnxruntime_program, cpp.openvino_program, cpp.libtorch_program])
+def test_only_a_program_that_needs_it_includes_cmath(program: object) -> None:
+    assert "<cmath>" in program(call("float32", EXTREMES))  # type: ignore[operator]
+    assert "<cmath>" not in program(call("float32", [0.0]))  # type: ignore[operator]
