@@ -97,7 +97,8 @@ def _touched(
 ) -> dict[str, NDArray[np.bool_]] | None:
     """Where PyTorch's outputs differ from those for the same inputs with an ordinary value for the non-finite one.
 
-    Integers may be the same by chance: they count as reached everywhere.
+    What takes one of few values may be the same by chance: integers count as reached everywhere, and so do elements of
+    which there are several alike, such as those below a threshold.
     """
     if case.values not in NON_FINITE:
         return None
@@ -108,7 +109,9 @@ def _touched(
 def _reached(eager: Array, ordinary: Array) -> NDArray[np.bool_]:
     if eager.dtype.kind != "f" or eager.shape != ordinary.shape:
         return np.ones(eager.shape, bool)
-    return np.asarray(eager != ordinary)
+    _, places, counts = np.unique(eager, return_inverse=True, return_counts=True)
+    alike = (counts > 1)[places].reshape(eager.shape)
+    return np.asarray((eager != ordinary) | alike)
 
 
 def check(

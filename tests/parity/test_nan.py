@@ -126,6 +126,26 @@ def test_what_kernels_make_of_nan_is_known_and_nothing_else(model: type[nn.Modul
     assert report.count("KNOWN") >= 1
 
 
+class Gate(nn.Module):
+    """Zeros, ones and what lies below a threshold: x [T, N, 3] to two of [T, N, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.rnn(x)[0]
+        return (y > 0.1).float(), torch.where(y > 0.01, y, -0.3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_thresholds_of_what_a_kernel_makes_of_nan_are_known(seed: int, tmp_path: Path) -> None:
+    torch.manual_seed(seed)
+    report = export_onnx(Gate(), X, tmp_path / "b", seed=seed).report
+    assert report is not None
+    assert {case.verdict for case in report.cases if case.case.values == "nan"} <= {"KNOWN", "PASS"}
+
+
 def test_a_rolled_loop_passes_nan_on(tmp_path: Path) -> None:
     report = export_onnx(Cells(), X, tmp_path / "out").report
     assert report.passed
