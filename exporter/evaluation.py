@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from .capture.outputs import flatten
 from .errors import LoadError
@@ -28,6 +29,21 @@ def unwrap(model: nn.Module) -> nn.Module:
         if isinstance(inner, nn.Module) and type(model).__name__ in _WRAPPERS:
             return unwrap(inner)
     return model
+
+
+def check_tensors(model: nn.Module) -> None:
+    """See that every parameter and buffer has a shape and is dense.
+
+    Raises:
+        LoadError: a lazy module has not been run yet, or a tensor is sparse.
+    """
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    lazy = [name for name, tensor in tensors if is_lazy(tensor)]
+    if lazy:
+        raise LoadError(f"{', '.join(lazy)} of the model has no shape yet. Run it once before it is exported.")
+    sparse = [name for name, tensor in tensors if tensor.layout != torch.strided]
+    if sparse:
+        raise LoadError(f"{', '.join(sparse)} of the model is sparse. Keep it as tensor.to_dense().")
 
 
 @contextmanager

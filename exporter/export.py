@@ -14,7 +14,7 @@ from .assembly import Exported, assemble
 from .bundle import replacing
 from .bundle.manifest import Artifact
 from .capture import Captured, capture
-from .evaluation import as_python, check_same, evaluating, unwrap
+from .evaluation import as_python, check_same, check_tensors, evaluating, unwrap
 from .finishing import finish
 from .loading import Source
 from .lowering import OPSET, translate
@@ -159,7 +159,12 @@ def export_torchscript(
 
 
 def _asked(given: Given, precision: str | None) -> tuple[Given | None, Given]:
-    """What was given, where something else is exported in its place, and what is exported."""
+    """What was given, where something else is exported in its place, and what is exported.
+
+    Raises:
+        LoadError: a tensor of the model cannot be exported.
+    """
+    check_tensors(given.model)
     if precision is None:
         return None, given
     original = replace(given, model=as_python(given.model))

@@ -434,3 +434,22 @@ def test_a_state_that_is_a_number_is_carried(tmp_path: Path) -> None:
     exported = export_onnx(Largest(), signature, tmp_path / "b", stateful=True)
     assert exported.report is not None
     assert exported.report.passed
+
+
+class Sparse(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+        self.register_buffer("mask", torch.eye(3).to_sparse())
+
+
+def test_a_sparse_tensor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match=r"mask of the model is sparse\. Keep it as tensor\.to_dense\(\)"):
+        export_onnx(Sparse(), Signature({"x": "float32[N, 3]"}), tmp_path / "b")
+
+
+def test_a_lazy_module_has_to_be_run_first(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.LazyLinear(5))
+    with pytest.raises(LoadError, match=r"0\.weight, 0\.bias of the model has no shape yet\. Run it once"):
+        export_onnx(model, Signature({"x": "float32[N, 3]"}), tmp_path / "b")
+    model(torch.zeros(1, 3))
+    export_onnx(model, Signature({"x": "float32[N, 3]"}), tmp_path / "b")
