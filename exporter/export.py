@@ -190,11 +190,10 @@ def _not_finite(model: nn.Module) -> list[str]:
 
 
 def _model_notes(prepared: Prepared) -> list[str]:
-    given = prepared.model if prepared.original is None else prepared.original.model
-    broken = _not_finite(given)
+    bad = _not_finite(prepared.model)
+    broken = bad if prepared.original is None else _not_finite(prepared.original.model)
     notes = [f"{name} of the model holds NaN or infinity. Was the training broken off?" for name in broken]
-    lost = [name for name in _not_finite(prepared.model) if name not in broken]
-    notes += [f"{name} holds numbers that are too large for float16." for name in lost]
+    notes += [f"{name} holds numbers that are too large for float16." for name in bad if name not in broken]
     if prepared.carries_state:
         notes.append(
             "The model keeps a state from call to call, which an exported one does not: each of its calls starts from "

@@ -33,9 +33,9 @@ def numbers_of(lines: Iterable[str]) -> Printed:
     return [(line.split()[0], _number(line.split()[-1])) for line in lines]
 
 
-def expected(folder: Path, title: str = "Python, ONNX Runtime") -> Printed:
+def expected(folder: Path) -> Printed:
     """What the README's program in Python prints."""
-    printed = numbers_of(printed_by(sys.executable, "-c", program_in(folder, title), folder=folder))
+    printed = numbers_of(printed_by(sys.executable, "-c", program_in(folder, "Python, ONNX Runtime"), folder=folder))
     assert any(number for _, number in printed)
     return printed
 

@@ -6,11 +6,32 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .call import Call, Filled, text_of
 
-_ELEMENTS = {"float16": "Ort::Float16_t", "float32": "float", "float64": "double", "int32": "int32_t", "bool": "bool"}
-_ELEMENTS["int64"] = "int64_t"
+# The C++ type of an element, and what the runtimes call a tensor of it.
+_ELEMENTS = {
+    "float16": "Ort::Float16_t",
+    "float32": "float",
+    "float64": "double",
+    "int32": "int32_t",
+    "int64": "int64_t",
+    "bool": "bool",
+}
 _OPENVINO = {**_ELEMENTS, "float16": "ov::float16", "bool": "char"}
-_TORCH = {"float16": "kHalf", "float32": "kFloat", "float64": "kDouble", "int32": "kInt", "int64": "kLong"}
-_TORCH["bool"] = "kBool"
+_OPENVINO_TYPES = {
+    "float16": "f16",
+    "float32": "f32",
+    "float64": "f64",
+    "int32": "i32",
+    "int64": "i64",
+    "bool": "boolean",
+}
+_TORCH_TYPES = {
+    "float16": "kHalf",
+    "float32": "kFloat",
+    "float64": "kDouble",
+    "int32": "kInt",
+    "int64": "kLong",
+    "bool": "kBool",
+}
 _NAMES = {"inf": "INFINITY", "-inf": "-INFINITY", "nan": "NAN"}  # of <cmath>
 _LEAST = {str(-(2**63)): "INT64_MIN"}
 _WIDTH = 100
@@ -39,14 +60,13 @@ ov::Tensor filled(const ov::element::Type& type, const ov::Shape& shape, const s
 
 def onnxruntime_program(call: Call) -> str:
     """A program that needs ONNX Runtime's headers and library."""
+    # States are moved out of the outputs.
+    begin = f"{'auto' if call.carried else 'const auto'} outputs = session.Run("
     run = [
-        "const auto outputs = session.Run(Ort::RunOptions(), input_names, inputs, std::size(inputs), output_names,",
-        "                                 std::size(output_names));",
+        f"{begin}Ort::RunOptions(), input_names, inputs, std::size(inputs), output_names,",
+        f"{' ' * len(begin)}std::size(output_names));",
         *(_onnxruntime_printed(i, *output) for i, output in enumerate(call.outputs.items())),
     ]
-    if call.carried:
-        run[0] = run[0].removeprefix("const ")
-        run[1] = run[1].removeprefix(" " * len("const "))
     inputs, outputs = list(call.inputs), list(call.outputs)
     carry = [
         f"inputs[{inputs.index(state)}] = std::move(outputs[{outputs.index(output)}]);  // {state}"
@@ -138,14 +158,13 @@ def _onnxruntime_filled(filled: Filled) -> str:
 
 
 def _openvino_filled(filled: Filled) -> str:
-    kind = {"float16": "f16", "float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64", "bool": "boolean"}
     element = _OPENVINO[filled.dtype]
-    return f"filled<{element}>(ov::element::{kind[filled.dtype]}, {_filled(filled, element)})"
+    return f"filled<{element}>(ov::element::{_OPENVINO_TYPES[filled.dtype]}, {_filled(filled, element)})"
 
 
 def _torch_filled(filled: Filled) -> str:
     shape = ", ".join(map(str, filled.shape))
-    return f"torch::full({{{shape}}}, {_numbers(filled)}, torch::{_TORCH[filled.dtype]})"
+    return f"torch::full({{{shape}}}, {_numbers(filled)}, torch::{_TORCH_TYPES[filled.dtype]})"
 
 
 def _onnxruntime_printed(i: int, output: str, dtype: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .call import Call, Filled, text_of
 
 _NAMES = {"inf": "np.inf", "-inf": "-np.inf", "nan": "np.nan"}
@@ -50,8 +52,8 @@ def _printed(output: str) -> str:
     return f'print("{output}", outputs["{output}"].shape, outputs["{output}"].flat[0])'
 
 
-def _quoted(names: object) -> str:
-    return "[" + ", ".join(f'"{name}"' for name in names) + "]"  # type: ignore[attr-defined]
+def _quoted(names: Iterable[str]) -> str:
+    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
 
 
 def _array(filled: Filled) -> str:
