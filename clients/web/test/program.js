@@ -22,13 +22,16 @@ await page.route("**/program/**", (route) => {
   return route.fulfill(existsSync(file) ? { path: file } : { status: 404 });
 });
 const ended = new Promise((resolve, reject) => {
-  page.on("pageerror", reject);
-  page.on("console", async (message) => {
-    if (message.type() !== "log") return;
+  let printed = Promise.resolve();
+  // Values arrive one by one from the page: a line waits for the line before it, and the end for all of them.
+  const print = async (message) => {
     const values = await Promise.all(message.args().map((value) => value.jsonValue()));
     if (values[0] === "end") resolve();
     else console.log(...values);
+  };
+  page.on("pageerror", reject);
+  page.on("console", (message) => {
+    if (message.type() === "log") printed = printed.then(() => print(message)).catch(reject);
   });
 });
-await page.goto(`${site.url}program/`);
-await ended.finally(site.close);
+await Promise.all([page.goto(`${site.url}program/`), ended]).finally(site.close);
