@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm lint types wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm lint types wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -58,6 +58,23 @@ build/openvino/.ready: $(READY) constraints.txt
 	rm -rf $(@D)
 	$(PIP) install --no-deps --target $(@D) -c constraints.txt openvino
 	touch $@
+
+# A real Triton server; its backend for ONNX Runtime, of which there is no package, is built.
+test-triton: build/triton/backends/onnxruntime/libtriton_onnxruntime.so
+	PYTHONPATH=tests:build/triton $(TEST_ENV) $(BIN)/python -m pytest tests/serving/test_server.py $(PYTEST_ARGS)
+
+build/triton/.ready: $(READY) tests/serving/requirements.txt
+	rm -rf $(@D)
+	$(PIP) install --no-deps --target $(@D) -r tests/serving/requirements.txt || { \
+	    echo "Triton's server cannot be installed: it needs Linux with glibc 2.35 or newer, and a package index." >&2; exit 2; }
+	touch $@
+
+build/triton/backends/onnxruntime/libtriton_onnxruntime.so: build/triton/.ready tests/serving/backend.cpp tests/serving/triton.h
+	clients/onnxruntime/setup.sh build/clients/onnxruntime-library $(BIN)/python
+	mkdir -p $(@D)
+	$(CXX) -std=c++17 -O1 -shared -fPIC -fvisibility=hidden -Wall -Wextra -Wpedantic -Werror tests/serving/backend.cpp -o $@ \
+	    -isystem build/clients/onnxruntime-library/include -Lbuild/clients/onnxruntime-library/lib -lonnxruntime \
+	    -Wl,-rpath,$(CURDIR)/build/clients/onnxruntime-library/lib
 
 # What runs a bundle in Node; see clients/README.md.
 client-node: clients/node/dist/.ready

@@ -81,8 +81,8 @@ def write_triton(
     config = ModelConfig(
         name=called,
         max_batch_size=max_batch if batched else 0,
-        inputs=[Tensor(key, dtype, layout.sizes(dims, batched)) for key, (dtype, dims) in layout.inputs.items()],
-        outputs=[Tensor(key, dtype, layout.sizes(dims, batched)) for key, (dtype, dims) in layout.outputs.items()],
+        inputs=[Tensor(key, dtype, layout.taken(dims, batched)) for key, (dtype, dims) in layout.inputs.items()],
+        outputs=[Tensor(key, dtype, _given(dims, batched)) for key, (dtype, dims) in layout.outputs.items()],
         states=carried,
         instances=instances,
         device=device,
@@ -120,11 +120,10 @@ class _Layout:
         batch = "N" if "N" in symbols else str(first[0]) if first and isinstance(first[0], str) else ""
         return cls(batch, inputs, outputs, {state.name: (state.dtype, state.shape) for state in states})
 
-    def sizes(self, dims: Dims, batched: bool) -> tuple[int, ...]:
-        """As Triton has them: without the batch dimension, or with it, which is 1 where there are states."""
-        alone = self.batch if self.states else ""
-        kept = dims[1:] if batched else dims
-        return tuple(dim if isinstance(dim, int) else 1 if dim == alone else -1 for dim in kept)
+    def taken(self, dims: Dims, batched: bool) -> tuple[int, ...]:
+        """An input's sizes in Triton: without the batch dimension, or with it, which is 1 where there are states."""
+        alone = self.batch if self.states and not batched else ""
+        return _given([1 if dim == alone else dim for dim in dims], batched)
 
     def why_not_first(self) -> str:
         """Which tensor does not have the batch dimension first and nowhere else; empty if all do."""
@@ -205,6 +204,13 @@ def _begin(state: State) -> Array:
     """What one sequence begins with."""
     symbols = {part for dim in state.shape for part in str(dim).split("*") if not part.isdecimal()}
     return state.initial(dict.fromkeys(symbols, 1))
+
+
+def _given(dims: Dims, batched: bool) -> tuple[int, ...]:
+    """An output's sizes in Triton, which have to be the file's own: -1 is any."""
+    # Without dimensions there is nothing in Triton: its ONNX Runtime backend takes [1] for that, but in a batch.
+    kept = dims[1:] if batched else dims or [1]
+    return tuple(dim if isinstance(dim, int) else -1 for dim in kept)
 
 
 def _parsed(described: str) -> tuple[str, Dims]:

@@ -42,7 +42,7 @@ class Tensor:
         fields: Message = (("name", self.name), ("data_type", Word(TYPES[self.dtype])))
         if self.dims:
             return (*fields, ("dims", list(self.dims)))
-        # Triton has no tensors without dimensions: it is given one, which is taken away for the model.
+        # Triton has no tensors without dimensions: each sequence of a batch has one, which the model does not get.
         return (*fields, ("dims", [1]), ("reshape", (("shape", []),)))
 
 

@@ -1,6 +1,6 @@
 """Triton model repositories: Triton's own schema parses them, and they fit the file as ONNX Runtime has it.
 
-No Triton server runs here: see docs/serving.md.
+A real server loads them in test_server.py.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 from click.testing import Result
 from google.protobuf import text_format
 from planting import plant, write_bundle, wrong_bias
 from rnn_export import BundleError, InputError, Signature, export_onnx
 from rnn_export.bundle.shipping import ship
 from rnn_export.triton import CONFIG, write_triton
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from serving.models import Encoder, LastOf, Learned, Scaled, Tagger
+from torch import nn
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 KINDS = {"tensor(float)": "TYPE_FP32", "tensor(float16)": "TYPE_FP16", "tensor(int64)": "TYPE_INT64"}
 
 
@@ -54,10 +53,15 @@ def read_config(model: Path) -> Any:
     states = config.sequence_batching.state
     given = {each.name: each for each in config.input} | {each.input_name: each for each in states}
     got = {each.name: each for each in config.output} | {each.output_name: each for each in states}
+    batched = config.max_batch_size > 0
     for values, entries in ((session.get_inputs(), given), (session.get_outputs(), got)):
         assert {value.name for value in values} == set(entries)
         for value in values:
-            check_tensor(entries[value.name], value, config.max_batch_size > 0)
+            check_tensor(entries[value.name], value, batched)
+    own = {value.name: sizes(value) for value in session.get_outputs()}
+    assert {each.name: dims_of(each, batched) for each in config.output} == {
+        each.name: own[each.name] or [1] for each in config.output
+    }
     for state in states:
         (begin,) = state.initial_state
         assert list(begin.dims) == list(state.dims)
@@ -70,11 +74,22 @@ def read_config(model: Path) -> Any:
 
 def check_tensor(entry: Any, value: Any, batched: bool) -> None:
     assert SCHEMA.DataType.Name(entry.data_type) == KINDS[value.type]
-    reshaped = hasattr(entry, "reshape") and entry.HasField("reshape")
-    dims = [*([-1] if batched else []), *(entry.reshape.shape if reshaped else entry.dims)]
-    assert len(dims) == len(value.shape)
-    for dim, size in zip(dims, value.shape, strict=True):
-        assert dim == size or isinstance(size, str)
+    dims, own = dims_of(entry, batched), sizes(value) or [1]
+    assert len(dims) == len(own)
+    assert all(size in (dim, -1) for dim, size in zip(dims, own, strict=True))
+
+
+def dims_of(entry: Any, batched: bool) -> list[int]:
+    """What the model gets of an input, or gives of an output."""
+    if hasattr(entry, "reshape") and entry.HasField("reshape"):
+        assert batched
+        return [-1, *entry.reshape.shape]
+    return [*([-1] if batched else []), *entry.dims]
+
+
+def sizes(value: Any) -> list[int]:
+    """A tensor's sizes as Triton's backend for ONNX Runtime sees them in the file."""
+    return [size if isinstance(size, int) else -1 for size in value.shape]
 
 
 def write(tmp_path: Path, model: nn.Module, inputs: dict[str, str], outputs: list[str], **options: Any) -> Any:
@@ -82,41 +97,6 @@ def write(tmp_path: Path, model: nn.Module, inputs: dict[str, str], outputs: lis
     export_onnx(model.eval(), Signature(inputs, outputs=outputs), tmp_path / "bundle", verify=False, **options)
     written = write_triton(tmp_path / "bundle", tmp_path / "models", name="model")
     return read_config(written.folder), written.notes
-
-
-class Tagger(nn.Module):
-    """Batch first: what comes out has the batch first too. With `mixing`, sequences see each other."""
-
-    def __init__(self, mixing: bool = False) -> None:
-        super().__init__()
-        self.rnn, self.linear, self.mixing = nn.RNN(3, 4, batch_first=True), nn.Linear(4, 2), mixing
-
-    def forward(self, x: Tensor) -> Tensor:
-        output = self.linear(self.rnn(x)[0])
-        return output - output.mean(0) if self.mixing else output
-
-
-class Encoder(nn.LSTM):
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
-        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        return pad_packed_sequence(super().forward(packed)[0], batch_first=True)[0]
-
-
-class LastOf(nn.LSTM):
-    """The last step of each sequence, whose place its length says."""
-
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
-        return super().forward(x)[0][torch.arange(x.size(0)), lengths - 1]
-
-
-class Learned(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.rnn = nn.GRU(3, 4)
-        self.h0 = nn.Parameter(torch.tensor([0.5, -1.0, 0.25, 0.0]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.rnn(x, self.h0.expand(1, x.size(1), 4).contiguous())[0]
 
 
 def test_batch_first_is_batched(tmp_path: Path) -> None:
@@ -179,6 +159,11 @@ def test_one_number_for_each_sequence_is_reshaped(tmp_path: Path) -> None:
     assert list(lengths.reshape.shape) == []
 
 
+def test_a_single_number_has_one_dimension_in_triton(tmp_path: Path) -> None:
+    config, _ = write(tmp_path, Scaled(), {"x": "float32[T, N, 3]", "scale": "float32[]"}, ["y", "total"])
+    assert [list(each.dims) for each in (*config.input, *config.output)] == [[-1, -1, 3], [1], [-1, -1, 4], [1]]
+
+
 def test_sorted_lengths_and_missing_cases_are_not_batched(tmp_path: Path) -> None:
     inputs = {"x": "float32[N, T, 3]", "lengths": "int64[N] in 1..T descending"}
     _, (note,) = write(tmp_path, LastOf(3, 4, batch_first=True), inputs, ["last"])
@@ -203,7 +188,7 @@ def test_a_stream_with_the_batch_elsewhere_is_one_sequence(tmp_path: Path) -> No
     config, (note,) = write(tmp_path, Learned(), {"x": "float32[T, N, 3]"}, ["y"], stateful=True)
     (state,) = config.sequence_batching.state
     assert config.max_batch_size == 0
-    assert [list(each.dims) for each in (*config.input, *config.output, state)] == [[-1, 1, 3], [-1, 1, 4], [1, 1, 4]]
+    assert [list(each.dims) for each in (*config.input, *config.output, state)] == [[-1, 1, 3], [-1, -1, 4], [1, 1, 4]]
     begin = np.fromfile(tmp_path / "models" / "model" / "initial_state" / state.initial_state[0].data_file, np.float32)
     assert begin.tolist() == [0.5, -1.0, 0.25, 0.0]
     assert note.endswith("one sequence is open at once: --instances gives more.")
