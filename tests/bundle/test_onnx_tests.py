@@ -17,7 +17,7 @@ from onnx.backend.base import Backend, BackendRep
 from onnx.backend.test import BackendTest, runner
 from onnx.backend.test.loader import load_model_tests
 from onnx.reference import ReferenceEvaluator
-from planting import write_bundle
+from planting import plant, write_bundle, wrong_bias
 from rnn_export import BundleError, InputError
 from rnn_export.bundle.onnx_tests import write_onnx_tests
 from rnn_export.bundle.shipping import ship
@@ -73,6 +73,29 @@ def test_the_onnx_project_runs_them(name: str, tmp_path: Path, run_tests: Callab
     assert result.wasSuccessful(), result.failures + result.errors
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"), [("tagger", {"cell": "lstm"}), ("scratch", {}), ("initial_state", {"cell": "gru"})]
+)
+def test_a_stream_returns_its_states(
+    name: str, settings: dict[str, object], tmp_path: Path, run_tests: Callable[[], unittest.TestResult]
+) -> None:
+    folder = write(tmp_path, name, settings=settings, stateful=True)
+    assert run_tests().wasSuccessful()
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    for data_set in folder.glob("test_data_set_*"):
+        for kind, values in (("input", model.graph.input), ("output", model.graph.output)):
+            stored = [onnx.load_tensor(path) for path in sorted(data_set.glob(f"{kind}_*"))]
+            assert {tensor.name for tensor in stored} == {value.name for value in values}
+    assert 0 < json.loads((folder / "data.json").read_text())["atol"] < 1e-5
+
+
+def test_a_stream_that_is_wrong_is_refused(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b", "single", stateful=True)
+    plant(bundle, wrong_bias)
+    with pytest.raises(BundleError, match="does not compute case ordinary-T7-N5 as PyTorch does"):
+        write_onnx_tests(bundle, tmp_path / "tests")
+
+
 def test_int8_has_a_tolerance_of_its_own(tmp_path: Path, run_tests: Callable[[], unittest.TestResult]) -> None:
     coarse = write(tmp_path, quantize="int8")
     fine = write(tmp_path, "deep")
@@ -106,9 +129,6 @@ def test_the_reference_evaluator_gives_the_same(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_tests_is_refused(tmp_path: Path) -> None:
-    stream = write_bundle(tmp_path / "stream", "single", stateful=True)
-    with pytest.raises(InputError, match="takes and returns the states of a stream"):
-        write_onnx_tests(stream, tmp_path / "tests")
     bare = ship(write_bundle(tmp_path / "single", "single"), tmp_path / "bare", without=["cases"])
     with pytest.raises(InputError, match="holds no cases to make tests of"):
         write_onnx_tests(bare.folder, tmp_path / "tests")
