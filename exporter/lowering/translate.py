@@ -19,6 +19,7 @@ from ..quiet import quiet
 from ..signature import Signature
 from ..source_lines import at, node_line
 from .numbers import exact_numbers
+from .translations import translations_for
 from .unparsed import unparsed
 
 # The opset that PyTorch's own translations are written in; another one is converted to at the end.
@@ -37,7 +38,7 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
         CaptureError: an operator of the model has no ONNX translation.
     """
     try:
-        with quiet(), unparsed(), exact_numbers(), torch.no_grad():
+        with quiet(), unparsed(), exact_numbers(), translations_for(captured.program), torch.no_grad():
             exported = torch.onnx.export(
                 captured.program,
                 dynamo=True,

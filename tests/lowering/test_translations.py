@@ -1,0 +1,97 @@
+"""Operators whose numbers ONNX has in float32 alone are exact in a float64 model, and whole in others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from rnn_export import Signature, export_onnx
+from torch import Tensor, nn
+from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+
+class Scaled(nn.Module):
+    """`addmm` with numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addmm(x[0], x[0], x.new_ones(4, 4), beta=0.3, alpha=0.7)
+
+
+ACTIVATIONS = [
+    nn.LeakyReLU(0.01),
+    nn.ELU(0.3),
+    nn.CELU(0.3),
+    nn.SELU(),
+    nn.LayerNorm(4, eps=1e-3),
+    nn.Hardtanh(-0.1, 0.3),
+    nn.Softplus(0.7, 2.1),
+    nn.Hardsigmoid(),
+    nn.Hardswish(),
+    Scaled(),
+]
+
+
+class Around(nn.Module):
+    """Shapes: x [T, N, 3]."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.rnn, self.activation = nn.GRU(3, 4), activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.activation(self.rnn(x)[0])
+        return output
+
+
+class Loop(nn.Module):
+    """Each step normalises, which for some weights magnifies errors in the case of large inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.cell, self.norm = nn.GRUCell(3, 4), nn.LayerNorm(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.new_zeros(x.size(1), 4)
+        steps = []
+        for t in range(x.size(0)):
+            h = nn.functional.leaky_relu(self.norm(self.cell(x[t], h)), 0.3)
+            steps.append(h)
+        return torch.stack(steps)
+
+
+def kinds(graph: onnx.GraphProto) -> Iterator[str]:
+    for node in graph.node:
+        yield node.op_type
+        for attribute in node.attribute:
+            yield from kinds(attribute.g)
+
+
+def exported(model: nn.Module, dtype: str, folder: Path) -> set[str]:
+    """The operators in a model, which has to pass its proof."""
+    model = model.to(getattr(torch, dtype)).eval()
+    export_onnx(model, Signature({"x": f"{dtype}[T, N, 3]"}), folder)
+    return set(kinds(onnx.load(folder / "model.onnx").graph))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda activation: type(activation).__name__)
+def test_numbers_of_a_float64_model_are_exact(activation: nn.Module, tmp_path: Path) -> None:
+    exported(Around(activation), "float64", tmp_path / "b")
+
+
+def test_in_a_loop(tmp_path: Path) -> None:
+    assert "LayerNormalization" not in exported(Loop(), "float64", tmp_path / "b")
+
+
+def test_a_float32_model_has_them_whole(tmp_path: Path) -> None:
+    assert {"LayerNormalization", "LeakyRelu"} <= exported(Loop(), "float32", tmp_path / "b")
+
+
+def test_what_was_patched_is_restored(tmp_path: Path) -> None:
+    before = ONNXRegistry.__dict__["from_torchlib"]
+    exported(Loop(), "float64", tmp_path / "b")
+    assert ONNXRegistry.__dict__["from_torchlib"] is before
+    assert "aten::layer_norm" in ONNXRegistry.from_torchlib(opset_version=18).functions
