@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import onnx_ir as ir
 
 from ..capture.operators import DOMAIN
 from ..targets import Form, Forms
+from .cumulative import lower_logcumsumexp
 from .native import lower_native
 from .ragged import Padded, Ragged
 from .scan import lower_scan
@@ -87,8 +89,9 @@ class _Choice:
 
 def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape, ragged: Ragged, choice: _Choice) -> None:
     before = len(tape.nodes)
-    lowering = {"pack": ragged.pack, "pad": ragged.pad}.get(node.op_type)
-    values = _recurrence(node, tape, ragged, choice) if lowering is None else lowering(node)
+    others = {"pack": ragged.pack, "pad": ragged.pad, "logcumsumexp": partial(lower_logcumsumexp, tape=tape)}
+    lowering = others.get(node.op_type, partial(_recurrence, tape=tape, ragged=ragged, choice=choice))
+    values = lowering(node)
     for old, new in zip(node.outputs, values, strict=True):
         new.type, new.shape = old.type, old.shape
     graph.insert_before(node, tape.nodes[before:])

@@ -27,7 +27,7 @@ OPSET = 18
 
 
 def translate(captured: Captured, signature: Signature) -> ir.Model:
-    """Translate to ONNX IR at opset 18, with nodes of the domain `rnn_export` for the operators of `capture.operators`.
+    """Translate to ONNX IR at opset 18, with nodes of the domain `rnn_export` for what `lower` has forms of its own.
 
     PyTorch can translate a program with packed sequences once only.
 
@@ -107,6 +107,7 @@ _X, _LENGTHS, _STEPS = (OpSchema.FormalParameter(*pair) for pair in (("x", "T"),
 _RECURRENT = _operator("recurrent", [_VARIADIC], ["y", "h_n"], _STACK_ATTRIBUTES)
 _LSTM = _operator("lstm", [_VARIADIC], ["y", "h_n", "c_n"], _STACK_ATTRIBUTES)
 _PACK = _operator("pack", [_X, _LENGTHS], ["data", "batch_sizes"], {})
+_LOGCUMSUMEXP = _operator("logcumsumexp", [_X], ["y"], {"axis": _INT})
 _PAD = _operator("pad", [_X, _LENGTHS, _STEPS], ["padded"], {"value": _FLOAT})
 
 
@@ -147,9 +148,14 @@ def _pad(data: Any, lengths: Any, steps: Any, value: float) -> Any:
     return _PAD(data, lengths, steps, value=value)
 
 
+def _logcumsumexp(x: Any, axis: int) -> Any:
+    return _LOGCUMSUMEXP(x, axis=axis)
+
+
 _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.rnn_export.recurrent.default: _recurrent,
     torch.ops.rnn_export.lstm.default: _lstm,
     torch.ops.rnn_export.pack.default: _pack,
     torch.ops.rnn_export.pad.default: _pad,
+    torch.ops.aten.logcumsumexp.default: _logcumsumexp,
 }

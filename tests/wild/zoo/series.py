@@ -219,7 +219,6 @@ MODELS = (
         "parallel scan in log space; one step apart",
         _mingru,
         {"x": "float32[N, T, 8]"},
-        gap="PyTorch translates logcumsumexp so that it overflows; the proof finds that and nothing is written",
     ),
     Model(
         "torchrecurrent",

@@ -1,0 +1,80 @@
+"""`logcumsumexp` is a Scan that neither overflows nor loses small terms, along any dimension."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from rnn_export import Signature, export_onnx
+from torch import Tensor, nn
+
+
+class Cumulative(nn.Module):
+    """Along one dimension of a layer's output, scaled so that its steps are far apart."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.rnn, self.dim = nn.GRU(3, 4), dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (200 * self.rnn(x)[0] + x.sum(-1, keepdim=True)).logcumsumexp(self.dim)
+
+
+class Constant(nn.Module):
+    """Values of its own: infinities, equal ones, and beyond what exp can take."""
+
+    def __init__(self, values: list[float]) -> None:
+        super().__init__()
+        self.register_buffer("values", torch.tensor(values))
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert isinstance(self.values, Tensor)
+        return (x.new_zeros(x.size(0), 1) + self.values).logcumsumexp(1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_along_a_dimension(dim: int, dtype: str, tmp_path: Path) -> None:
+    model = Cumulative(dim).to(getattr(torch, dtype))
+    exported = export_onnx(model, Signature({"x": f"{dtype}[T, N, 3]"}), tmp_path / "b")
+    assert {case.verdict for case in exported.report.cases} <= {"PASS", "KNOWN"}
+    assert "Scan" in {node.op_type for node in onnx.load(tmp_path / "b" / "model.onnx").graph.node}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [-torch.inf, -torch.inf, 0.0, 1.0, -torch.inf],
+        [torch.inf, torch.inf, 3.0],
+        [1e4, 1e4, -1e4, 3e38, 3e38],
+        [-1e4, 1e-3, 0.0, torch.nan, 1.0],
+        [0.0, -20.0, 20.0, 20.0],
+    ],
+    ids=str,
+)
+def test_values_that_are_no_numbers_or_far_apart(values: list[float], tmp_path: Path) -> None:
+    export_onnx(Constant(values), Signature({"x": "float32[N, 2]"}), tmp_path / "b")
+
+
+def test_what_has_been_summed_is_a_state(tmp_path: Path) -> None:
+    class Whole(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.logcumsumexp(1)
+
+    exported = export_onnx(Whole(), Signature({"x": "float32[N, T, 2]"}), tmp_path / "b", stateful=True)
+    assert max(case.case.sizes["T"] for case in exported.report.cases) == 2_000
+
+
+def test_in_float16(tmp_path: Path) -> None:
+    export_onnx(Cumulative(0), Signature({"x": "float32[T, N, 3]"}), tmp_path / "b", precision="float16", max_error=0.1)
+
+
+def test_of_one_dimension_and_of_none(tmp_path: Path) -> None:
+    class Flat(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x.logcumsumexp(0), x.sum().logcumsumexp(0)
+
+    export_onnx(Flat(), Signature({"x": "float32[T]"}), tmp_path / "b")
