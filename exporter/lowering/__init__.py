@@ -89,9 +89,14 @@ class _Choice:
 
 def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape, ragged: Ragged, choice: _Choice) -> None:
     before = len(tape.nodes)
-    others = {"pack": ragged.pack, "pad": ragged.pad, "logcumsumexp": partial(lower_logcumsumexp, tape=tape)}
-    lowering = others.get(node.op_type, partial(_recurrence, tape=tape, ragged=ragged, choice=choice))
-    values = lowering(node)
+    lowerings: Mapping[str, Callable[[ir.Node], list[ir.Value]]] = {
+        "recurrent": partial(_recurrence, tape=tape, ragged=ragged, choice=choice),
+        "lstm": partial(_recurrence, tape=tape, ragged=ragged, choice=choice),
+        "pack": ragged.pack,
+        "pad": ragged.pad,
+        "logcumsumexp": partial(lower_logcumsumexp, tape=tape),
+    }
+    values = lowerings[node.op_type](node)
     for old, new in zip(node.outputs, values, strict=True):
         new.type, new.shape = old.type, old.shape
     graph.insert_before(node, tape.nodes[before:])
