@@ -38,17 +38,18 @@ struct Model {
 };
 
 void help(const Client& client) {
-  std::cout << client.name << " MODEL CASES.safetensors OUT.safetensors [--provider NAME] [--chunk K]\n"
-            << client.name << " MODEL [--provider NAME] [--chunk K]\n"
-            << client.name << " --time MODEL CASES.safetensors [--provider NAME] [--chunk K]\n"
-            << client.name << " --check BUNDLE [--provider NAME] [--chunk K]\n\n"
-            << "Run every case of a file and write the outputs; or do so for each line CASES<tab>OUT on stdin; or print\n"
-            << "the microseconds that each case takes; or replay the cases of a bundle and judge them.\n"
-            << "MODEL is a " << client.extension << " file, CASES holds tensors <case>/inputs/<input>.\n\n"
-            << "  --provider NAME  where to run it; cpu if not given\n"
-            << "  --chunk K        feed K steps at a time (bundles exported with --stateful)\n"
-            << "  --version        print the versions of this program and of the runtime\n\n"
-            << "Exit codes: 0 all is right, 1 a case fails, 2 bad input.\n";
+  std::cout
+      << client.name << " MODEL CASES.safetensors OUT.safetensors [--provider NAME] [--chunk K]\n"
+      << client.name << " MODEL [--provider NAME] [--chunk K]\n"
+      << client.name << " --time MODEL CASES.safetensors [--provider NAME] [--chunk K]\n"
+      << client.name << " --check BUNDLE [--provider NAME] [--chunk K]\n\n"
+      << "Run every case of a file and write the outputs; or do so for each line CASES<tab>OUT on stdin; or print\n"
+      << "the microseconds that each case takes; or replay the cases of a bundle and judge them.\n"
+      << "MODEL is a " << client.extension << " file, CASES holds tensors <case>/inputs/<input>.\n\n"
+      << "  --provider NAME  where to run it; cpu if not given\n"
+      << "  --chunk K        feed K steps at a time (bundles exported with --stateful)\n"
+      << "  --version        print the versions of this program and of the runtime\n\n"
+      << "Exit codes: 0 all is right, 1 a case fails, 2 bad input.\n";
 }
 
 std::int64_t positive(const std::string& text) {

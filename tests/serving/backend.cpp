@@ -1,10 +1,8 @@
 // A backend of Triton Inference Server that runs ONNX files in ONNX Runtime, for tests.
 //
 // Of Triton's own `onnxruntime` backend there is no package; the server around it there is. This one stands in for it:
-// it holds a configuration against the file in the same way (outputs exactly, inputs where the file has a number), joins
-// requests along their first dimension, and carries states through the server.
-
-#include "triton.h"
+// it holds a configuration against the file in the same way (outputs exactly, inputs where the file has a number),
+// joins requests along their first dimension, and carries states through the server.
 
 #include <onnxruntime_cxx_api.h>
 
@@ -17,6 +15,8 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "triton.h"
 
 namespace {
 
@@ -66,7 +66,9 @@ std::size_t elements(const Shape& shape) {
   return std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
 }
 
-std::string text(const Shape& shape) { return Json(shape).dump(); }
+std::string text(const Shape& shape) {
+  return Json(shape).dump();
+}
 
 // Numbers of 64 bits are strings in protobuf's JSON.
 Shape dims_of(const Json& dims) {
@@ -111,7 +113,8 @@ class Model {
     for (const auto& name : states_) wanted.push_back(name.c_str());
     const auto results = session_.Run(Ort::RunOptions(nullptr), given.data(), values.data(), values.size(),
                                       wanted.data(), wanted.size());
-    for (std::size_t i = 0; i < results.size(); ++i) divide(wanted[i], results[i], i >= outputs_.size(), requests, rows, responses);
+    for (std::size_t i = 0; i < results.size(); ++i)
+      divide(wanted[i], results[i], i >= outputs_.size(), requests, rows, responses);
   }
 
  private:
@@ -140,7 +143,8 @@ class Model {
     Ort::AllocatorWithDefaultOptions allocator;
     const auto count = input ? session_.GetInputCount() : session_.GetOutputCount();
     for (std::size_t i = 0; i < count; ++i) {
-      const auto name = input ? session_.GetInputNameAllocated(i, allocator) : session_.GetOutputNameAllocated(i, allocator);
+      const auto name =
+          input ? session_.GetInputNameAllocated(i, allocator) : session_.GetOutputNameAllocated(i, allocator);
       const auto type = input ? session_.GetInputTypeInfo(i) : session_.GetOutputTypeInfo(i);
       const auto info = type.GetTensorTypeAndShapeInfo();
       found[name.get()] = {&type_of(info.GetElementType()), info.GetShape()};
@@ -156,14 +160,16 @@ class Model {
     if (found == infos.end()) throw std::runtime_error("the file has no '" + name + "'");
     const auto& [type, shape] = found->second;
     if (entry.at("data_type") != type->config) throw std::runtime_error("'" + name + "' is " + type->config);
-    auto dims = dims_of(entry.contains("reshape") ? entry.at("reshape").value("shape", Json::array()) : entry.at("dims"));
+    auto dims =
+        dims_of(entry.contains("reshape") ? entry.at("reshape").value("shape", Json::array()) : entry.at("dims"));
     if (batched_) dims.insert(dims.begin(), -1);
     auto fits = shape.size() == dims.size();
     for (std::size_t i = 0; fits && i < dims.size(); ++i) {
       fits = shape[i] == dims[i] || (shape[i] == -1 && !exact);
     }
     if (!fits && !(shape.empty() && dims == Shape{1})) {
-      throw std::runtime_error("'" + name + "' is " + text(dims) + " in the configuration and " + text(shape) + " in the file");
+      throw std::runtime_error("'" + name + "' is " + text(dims) + " in the configuration and " + text(shape) +
+                               " in the file");
     }
   }
 

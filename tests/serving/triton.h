@@ -1,7 +1,8 @@
 // What a backend of Triton Inference Server calls and is called by: the part of its C interface that backend.cpp uses.
 //
-// The package that carries the server has no headers. Names, arguments and numbers are those of its `tritonserver.h` and
-// `tritonbackend.h`, version 1 of the interface for backends; the server's library is there when the backend is loaded.
+// The package that carries the server has no headers. Names, arguments and numbers are those of its `tritonserver.h`
+// and `tritonbackend.h`, version 1 of the interface for backends; the server's library is there when the backend is
+// loaded.
 #pragma once
 
 #include <cstddef>
