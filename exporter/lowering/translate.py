@@ -9,7 +9,9 @@ from typing import Any
 import onnx_ir as ir
 import torch
 from onnx.defs import OpSchema
+from onnx_ir.tensor_adapters import from_torch_dtype
 from onnxscript.values import Op, Opset
+from torch.export import ExportedProgram
 from torch.fx import Node
 
 from ..capture import Captured
@@ -55,11 +57,24 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
         ) from error
     if exported is None:
         raise CaptureError("torch.onnx.export returned nothing. Report this, with the model.")
-    # The capture has the inputs as PyTorch flattens forward's arguments.
     graph = exported.model.graph
+    _cast_outputs(graph, captured.program)
+    # The capture has the inputs as PyTorch flattens forward's arguments.
     inputs = dict(zip(captured.inputs, graph.inputs, strict=True))
     graph.inputs[:] = [inputs[name] for name in signature.inputs]
     return exported.model
+
+
+def _cast_outputs(graph: ir.Graph, program: ExportedProgram) -> None:
+    """Give outputs the dtype that they have in PyTorch, whose translation leaves a sum of float16 in float32."""
+    (outputs,) = program.graph.output_node().args
+    for i, (value, node) in enumerate(zip(list(graph.outputs), outputs, strict=True)):
+        dtype = from_torch_dtype(node.meta["val"].dtype)
+        if value.dtype != dtype:
+            cast = ir.node("Cast", [value], {"to": dtype.value})
+            cast.outputs[0].type, cast.outputs[0].shape = ir.TensorType(dtype), value.shape
+            graph.append(cast)
+            graph.outputs[i] = cast.outputs[0]
 
 
 def _line(error: BaseException | None) -> str:

@@ -1,4 +1,4 @@
-"""PyTorch's table of translations to ONNX: built once, and without those that round the numbers of a float64 model."""
+"""PyTorch's table of translations to ONNX: built once, and without those that lose digits."""
 
 from __future__ import annotations
 
@@ -8,34 +8,41 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
+from torch.fx import GraphModule, Node
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 _NAME = "from_torchlib"
 _BUILD = ONNXRegistry.from_torchlib
 
-# Their numbers become attributes, which ONNX has in float32 alone (alpha, epsilon, bounds). Without a translation they
-# are decomposed into sums and products, whose numbers are tensors.
-_ROUNDING = (
-    "addmm",
-    "celu",
-    "elu",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
-    "layer_norm",
-    "leaky_relu",
-    "native_layer_norm",
-    "selu",
-    "softplus",
-)
+# Their numbers become attributes, which ONNX has in float32 alone (alpha, epsilon, bounds), or are rounded. Without a
+# translation they are decomposed into sums and products, whose numbers are tensors.
+_ROUNDING = {
+    "aten::addcdiv",
+    "aten::addcmul",
+    "aten::addmm",
+    "aten::addmv",
+    "aten::celu",
+    "aten::elu",
+    "aten::hardsigmoid",
+    "aten::hardswish",
+    "aten::hardtanh",
+    "aten::layer_norm",
+    "aten::leaky_relu",
+    "aten::native_layer_norm",
+    "aten::selu",
+    "aten::softplus",
+}
+# Translated as log(sigmoid(x)), which is -infinity where the decomposition still has digits.
+_OVERFLOWING = {"aten::log_sigmoid", "aten::log_sigmoid_forward"}
 
 
 @contextmanager
 def translations_for(program: ExportedProgram) -> Iterator[None]:
     """Within the block PyTorch translates with the table for this program; restored afterwards."""
     original = ONNXRegistry.__dict__[_NAME]
-    left_out = {f"aten::{name}" for name in _ROUNDING} if _is_float64(program) else set()
+    left_out = _OVERFLOWING | _ROUNDING if _rounds(program) else _OVERFLOWING
 
     def from_torchlib(cls: type[ONNXRegistry], opset_version: int) -> ONNXRegistry:
         registry = cls()
@@ -56,6 +63,19 @@ def _table(opset: int) -> Mapping[Any, Sequence[Any]]:
     return _BUILD(opset_version=opset).functions
 
 
-def _is_float64(program: ExportedProgram) -> bool:
-    values = (node.meta.get("val") for node in program.graph.nodes)
-    return any(isinstance(value, torch.Tensor) and value.dtype == torch.float64 for value in values)
+def _rounds(program: ExportedProgram) -> bool:
+    """Whether an operator of those computes in float64."""
+    graphs = [module.graph for module in program.graph_module.modules() if isinstance(module, GraphModule)]
+    return any(_plain_name(node.target) in _ROUNDING and _is_float64(node) for graph in graphs for node in graph.nodes)
+
+
+def _plain_name(target: Any) -> str:
+    return target.name().partition(".")[0] if isinstance(target, OpOverload) else ""
+
+
+def _is_float64(node: Node) -> bool:
+    values = node.meta.get("val")
+    return any(
+        isinstance(value, torch.Tensor) and value.dtype == torch.float64
+        for value in (values if isinstance(values, tuple | list) else [values])
+    )

@@ -23,12 +23,14 @@ from ..proof import open_whole
 from ..runtimes import Session
 from ..runtimes.session import Around
 from ..signature import Signature
-from ..streaming.states import State
+from ..streaming.states import State, Stream
 from .config import CarriedState, ModelConfig, Tensor
 
 CONFIG = "config.pbtxt"
 # Triton looks there for what a sequence begins with.
 _INITIAL = "initial_state"
+# Triton's numbers have 32 bits.
+_LARGEST = 2**31 - 1
 
 Array = NDArray[np.generic]
 Dims = Sequence[str | int]
@@ -58,8 +60,8 @@ def write_triton(
 
     Raises:
         BundleError: `bundle` is not one, holds no ONNX file or one that is wrong, or the folder cannot be written.
-        InputError: the name is none for a model, `out` lies in the bundle, or Triton cannot carry a state, or
-            int8 weights are to run on a GPU.
+        InputError: the name is none for a model, `out` lies in the bundle, `max_batch`, `instances` or `device` is
+            none, Triton cannot carry a state, or int8 weights are to run on a GPU.
     """
     folder = Path(bundle)
     manifest = read_bundle(folder)
@@ -70,11 +72,16 @@ def write_triton(
             "Take --device cpu, or export it without --quantize."
         )
     check_outside(Path(out), folder)
+    for option, number, least in (("max-batch", max_batch, 0), ("instances", instances, 1)):
+        if not least <= number <= _LARGEST:
+            raise InputError(f"--{option} is {number}. Give a number from {least} to {_LARGEST}.")
+    if device not in ("cpu", "gpu"):
+        raise InputError(f"There is no device '{device}' for --device. Choose from cpu, gpu.")
     called = manifest.name if name is None else name
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", called):
         raise InputError(f"'{called}' is not a name for a model. Give one of letters, digits, _, - and . with --name.")
     states = artifact.stream.states if artifact.stream is not None else ()
-    layout = _Layout.of(manifest, states)
+    layout = _Layout.of(manifest, artifact.stream)
     why = _why_not_batched(folder / file, artifact, manifest, layout) if max_batch else "--max-batch is 0"
     batched = not why
     carried = [_carried(state, layout.batch, batched) for state in states]
@@ -110,14 +117,17 @@ class _Layout:
     states: Mapping[str, tuple[str, Dims]]
 
     @classmethod
-    def of(cls, manifest: Manifest, states: Sequence[State]) -> _Layout:
-        carried = {state.name for state in states}, {state.output for state in states}
-        specs = manifest.signature.inputs.items()
-        inputs = {name: (spec.dtype, spec.shape) for name, spec in specs if name not in carried[0]}
-        outputs = {name: _parsed(text) for name, text in manifest.outputs.items() if name not in carried[1]}
-        symbols = manifest.signature.symbols
-        first = next(iter(manifest.signature.inputs.values())).shape[:1]
-        batch = "N" if "N" in symbols else str(first[0]) if first and isinstance(first[0], str) else ""
+    def of(cls, manifest: Manifest, stream: Stream | None) -> _Layout:
+        states = stream.states if stream is not None else ()
+        carried = {state.name for state in states}
+        specs = manifest.signature.inputs
+        inputs = {name: (spec.dtype, spec.shape) for name, spec in specs.items() if name not in carried}
+        outputs = {name: _parsed(text) for name, text in manifest.outputs.items()}
+        first = next(iter(specs.values())).shape
+        # Chunks are cut along the time, so that no sequences lie along it.
+        dims = first[:1] if stream is None else [dim for dim in first if dim != stream.time]
+        others = [dim for dim in dims if isinstance(dim, str)]
+        batch = "N" if "N" in manifest.signature.symbols else next(iter(others), "")
         return cls(batch, inputs, outputs, {state.name: (state.dtype, state.shape) for state in states})
 
     def taken(self, dims: Dims, batched: bool) -> tuple[int, ...]:

@@ -12,15 +12,17 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import numpy_helper
 from onnx.backend.base import Backend, BackendRep
 from onnx.backend.test import BackendTest, runner
 from onnx.backend.test.loader import load_model_tests
 from onnx.reference import ReferenceEvaluator
 from planting import plant, write_bundle, wrong_bias
-from rnn_export import BundleError, InputError
+from rnn_export import BundleError, InputError, Signature, export_onnx
 from rnn_export.bundle.onnx_tests import write_onnx_tests
 from rnn_export.bundle.shipping import ship
+from torch import Tensor, nn
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -89,8 +91,53 @@ def test_a_stream_returns_its_states(
     assert 0 < json.loads((folder / "data.json").read_text())["atol"] < 1e-5
 
 
-def test_a_stream_that_is_wrong_is_refused(tmp_path: Path) -> None:
-    bundle = write_bundle(tmp_path / "b", "single", stateful=True)
+def test_a_large_state_does_not_widen_the_tolerance_of_outputs(
+    tmp_path: Path, run_tests: Callable[[], unittest.TestResult]
+) -> None:
+    class Scaled(nn.Module):
+        """A sum that grows to millions is a state beside the cell's."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.cell = nn.GRUCell(3, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h, total = x.new_zeros(x.size(1), 4), x.new_zeros(x.size(1), 3)
+            steps = []
+            for t in range(x.size(0)):
+                total = total + x[t] * x[t] * 1e6
+                h = self.cell(torch.tanh(total * 1e-6), h)
+                steps.append(h)
+            return torch.stack(steps)
+
+    export_onnx(Scaled(), Signature({"x": "float32[T, N, 3]"}), tmp_path / "b", stateful=True)
+    folder = write_onnx_tests(tmp_path / "b", tmp_path / "simple" / "test_scaled").folder
+    assert run_tests().wasSuccessful()
+    assert json.loads((folder / "data.json").read_text())["atol"] < 1e-5
+    model = onnx.load(folder / "model.onnx")
+    wrong_bias(model)
+    onnx.save(model, folder / "model.onnx")
+    assert len(run_tests().failures) == 1
+
+
+def test_a_case_that_is_known_to_differ_is_left_out(
+    tmp_path: Path, run_tests: Callable[[], unittest.TestResult]
+) -> None:
+    torch.manual_seed(0)
+    inputs = {"x": "float32[N, T, 3]"}
+    model = nn.GRU(3, 32, batch_first=True)
+    exported = export_onnx(model, Signature(inputs, ["output", "h_n"]), tmp_path / "b", quantize="int8")
+    assert "saturating" in {result.case.values for result in exported.report.cases if result.verdict == "KNOWN"}
+    written = write_onnx_tests(tmp_path / "b", tmp_path / "simple" / "test_int8")
+    assert len(written.notes) == 1
+    assert "Case saturating-" in written.notes[0]
+    assert run_tests().wasSuccessful()
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_a_file_that_is_wrong_is_refused(stateful: bool, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b", "single", stateful=stateful)
     plant(bundle, wrong_bias)
     with pytest.raises(BundleError, match="does not compute case ordinary-T7-N5 as PyTorch does"):
         write_onnx_tests(bundle, tmp_path / "tests")

@@ -14,10 +14,12 @@ from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 
 class Scaled(nn.Module):
-    """`addmm` with numbers."""
+    """`addmm`, `addmv`, `addcmul` and `addcdiv` with numbers."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.addmm(x[0], x[0], x.new_ones(4, 4), beta=0.3, alpha=0.7)
+        ones = x.new_ones(4, 4)
+        products = torch.addmm(x[0], x[0], ones, beta=0.3, alpha=0.7) + torch.addmv(x[0, 0], ones, x[0, 0], alpha=0.7)
+        return torch.addcmul(products, x[0], x[0], value=0.123) + torch.addcdiv(x[0], x[0], x[0] * x[0] + 1, value=0.3)
 
 
 ACTIVATIONS = [
@@ -37,12 +39,12 @@ ACTIVATIONS = [
 class Around(nn.Module):
     """Shapes: x [T, N, 3]."""
 
-    def __init__(self, activation: nn.Module) -> None:
+    def __init__(self, activation: nn.Module, scale: float = 1.0) -> None:
         super().__init__()
-        self.rnn, self.activation = nn.GRU(3, 4), activation
+        self.rnn, self.activation, self.scale = nn.GRU(3, 4), activation, scale
 
     def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.activation(self.rnn(x)[0])
+        output: Tensor = self.activation(self.scale * self.rnn(x)[0])
         return output
 
 
@@ -72,7 +74,7 @@ def kinds(graph: onnx.GraphProto) -> Iterator[str]:
 
 def exported(model: nn.Module, dtype: str, folder: Path) -> set[str]:
     """The operators in a model, which has to pass its proof."""
-    model = model.to(getattr(torch, dtype)).eval()
+    model = model.to(getattr(torch, dtype)).eval() if dtype == "float64" else model.eval()
     export_onnx(model, Signature({"x": f"{dtype}[T, N, 3]"}), folder)
     return set(kinds(onnx.load(folder / "model.onnx").graph))
 
@@ -88,6 +90,33 @@ def test_in_a_loop(tmp_path: Path) -> None:
 
 def test_a_float32_model_has_them_whole(tmp_path: Path) -> None:
     assert {"LayerNormalization", "LeakyRelu"} <= exported(Loop(), "float32", tmp_path / "b")
+
+
+def test_a_float32_model_with_a_float64_buffer_has_them_whole(tmp_path: Path) -> None:
+    class Centred(Loop):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(3, dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward((x - self.mean).to(x.dtype))
+
+    assert {"LayerNormalization", "LeakyRelu"} <= exported(Centred(), "float32", tmp_path / "b")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_logarithm_of_a_sigmoid_has_digits_where_the_sigmoid_has_none(dtype: str, tmp_path: Path) -> None:
+    exported(Around(nn.LogSigmoid(), scale=1000.0), dtype, tmp_path / "b")
+
+
+@pytest.mark.parametrize("reduce", ["sum", "amax", "cumsum"])
+def test_an_output_in_float16_that_is_summed_in_float32(reduce: str, tmp_path: Path) -> None:
+    class Reduced(Around):
+        def forward(self, x: Tensor) -> Tensor:
+            output: Tensor = getattr(super().forward(x), reduce)(1)
+            return output
+
+    export_onnx(Reduced(nn.Tanh()), Signature({"x": "float32[T, N, 3]"}), tmp_path / "b", precision="float16")
 
 
 def test_what_was_patched_is_restored(tmp_path: Path) -> None:

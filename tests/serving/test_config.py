@@ -51,8 +51,8 @@ def read_config(model: Path) -> Any:
     assert config.backend == "onnxruntime"
     session = onnxruntime.InferenceSession(model / "1" / "model.onnx")
     states = config.sequence_batching.state
-    given = {each.name: each for each in config.input} | {each.input_name: each for each in states}
-    got = {each.name: each for each in config.output} | {each.output_name: each for each in states}
+    given = {each.input_name: each for each in states} | {each.name: each for each in config.input}
+    got = {each.output_name: each for each in states} | {each.name: each for each in config.output}
     batched = config.max_batch_size > 0
     for values, entries in ((session.get_inputs(), given), (session.get_outputs(), got)):
         assert {value.name for value in values} == set(entries)
@@ -194,11 +194,27 @@ def test_a_stream_with_the_batch_elsewhere_is_one_sequence(tmp_path: Path) -> No
     assert note.endswith("one sequence is open at once: --instances gives more.")
 
 
-def test_states_that_the_model_declares_are_no_inputs(tmp_path: Path) -> None:
+def test_states_that_the_model_declares_are_outputs_and_no_inputs(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", "initial_state", stateful=True)
     config = read_config(write_triton(bundle, tmp_path, name="m").folder)
     assert {state.input_name for state in config.sequence_batching.state} == {"h0"}
     assert [each.name for each in config.input] == ["x"]
+    assert {each.name for each in config.output} == {"logits", "h_n"}
+
+
+@pytest.mark.parametrize(("spec", "dims"), [("float32[T, 3]", [-1, 3]), ("float32[T, B, 3]", [-1, 1, 3])])
+def test_a_stream_is_not_batched_along_its_time(spec: str, dims: list[int], tmp_path: Path) -> None:
+    config, _ = write(tmp_path, nn.GRU(3, 4), {"x": spec}, ["output", "h_n"], stateful=True)
+    assert [list(each.dims) for each in config.input] == [dims]
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_batch": -1}, {"max_batch": 2**31}, {"instances": 0}, {"instances": 2**31}, {"device": "tpu"}]
+)
+def test_what_is_no_number_or_device_for_triton_is_refused(options: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Give a number from|Choose from cpu, gpu"):
+        write_triton(GOLDEN / "onnx", tmp_path / "models", **options)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_models_own_states_stay_inputs_without_a_stream(tmp_path: Path) -> None:

@@ -54,6 +54,11 @@ STREAMS: dict[str, Specified] = {
     "joined_stream": (LearnedBatchFirst(), {"x": X}, ["output"], {"stateful": True, "lowering": "scan"}),
     "time_first_stream": (Learned(), {"x": XT}, ["output"], {"stateful": True}),
 }
+# What comes of a last chunk is the state too.
+RETURNED: dict[str, Specified] = {
+    "one_sequence": (nn.GRU(3, 4), {"x": "float32[T, 3]"}, ["output", "h_n"], {"stateful": True}),
+    "declared": (nn.GRU(3, 4), {"x": XT, "hx": "float32[1, N, 4]"}, ["output", "h_n"], {"stateful": True}),
+}
 AT_ONCE = 2
 WAIT = "max_queue_delay_microseconds: 5000"
 
@@ -105,8 +110,9 @@ def wait_for_others(config: Path) -> None:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("serving")
-    for name, (model, inputs, outputs, options) in (JOINED | WHOLE | STREAMS).items():
-        export_onnx(model.eval(), Signature(inputs, outputs=outputs), folder / name, **options)
+    for name, (model, inputs, outputs, options) in (JOINED | WHOLE | STREAMS | RETURNED).items():
+        states = {"hx": "h_n"} if "hx" in inputs else {}
+        export_onnx(model.eval(), Signature(inputs, outputs=outputs, states=states), folder / name, **options)
         written = write_triton(folder / name, folder / "models", name=name, instances=AT_ONCE)
         wait_for_others(written.folder / CONFIG)
     with serving(folder / "models") as server:
@@ -170,6 +176,19 @@ def test_sequences_in_turn_do_not_see_each_other(served: Served, name: str) -> N
             np.testing.assert_allclose(got, model(torch.tensor(x)).detach(), atol=1e-6)
     answered, runs = np.subtract(served.server.runs(name), before)
     assert (runs < answered) == (batch == 0)
+
+
+@pytest.mark.parametrize("name", RETURNED)
+def test_a_state_that_the_model_returns_is_an_output(served: Served, name: str) -> None:
+    model, specs, *_ = RETURNED[name]
+    x = np.random.default_rng(0).standard_normal((7, 3) if specs["x"] == "float32[T, 3]" else (7, 1, 3), np.float32)
+    answers = [
+        served.server.ask(name, {"x": x[t : t + 3]}, sequence_id=1, sequence_start=t == 0, sequence_end=t == 6)
+        for t in (0, 3, 6)
+    ]
+    output, h_n = model(torch.tensor(x))
+    np.testing.assert_allclose(np.concatenate([answer["output"] for answer in answers]), output.detach(), atol=1e-6)
+    np.testing.assert_allclose(answers[-1]["h_n"], h_n.detach(), atol=1e-6)
 
 
 def axes(name: str) -> tuple[int, int]:
