@@ -47,7 +47,7 @@ def bundle(
 
         written.append(ship(bundle, out, without=without))
     if onnx_tests is not None:
-        from ..bundle.onnx_tests import write_onnx_tests
+        from ..onnx_tests import write_onnx_tests
 
         written.append(write_onnx_tests(bundle, onnx_tests))
     print_written(written, as_json, quiet)

@@ -12,9 +12,9 @@ from click.testing import Result
 from conftest import SMALL
 from planting import write_bundle
 from rnn_export import BundleError, InputError, add_file, load, read_bundle, verify
-from rnn_export.bundle.onnx_tests import write_onnx_tests
 from rnn_export.bundle.shipping import ship
 from rnn_export.export import export_onnx, export_torchscript
+from rnn_export.onnx_tests import write_onnx_tests
 from rnn_export.triton import write_triton
 
 

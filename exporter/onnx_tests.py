@@ -18,18 +18,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ..errors import BundleError, InputError
-from ..onnx_file import read_onnx
-from ..parity import Expected, check_case
-from ..parity.cases import sizes_of as dims_of
-from ..parity.compare import Typical, judge
-from ..proof import open_whole
-from ..runtimes import open_session
-from ..streaming.states import Stream
-from . import check_outside, onnx_of, read_bundle, replacing
-from .cases import read_cases
-from .manifest import CASES, Artifact, Manifest
-from .shipping import Written, sizes_of
+from .bundle import check_outside, onnx_of, read_bundle, replacing
+from .bundle.cases import read_cases
+from .bundle.manifest import CASES, Artifact, Manifest
+from .bundle.shipping import Written, sizes_of
+from .errors import BundleError, InputError
+from .onnx_file import read_onnx
+from .parity import Expected, check_case
+from .parity.cases import sizes_of as dims_of
+from .parity.compare import Typical, judge
+from .proof import open_whole
+from .runtimes import open_session
+from .streaming.states import Stream
 
 _TOLERANCES = "data.json"
 

@@ -20,11 +20,11 @@ from onnx.backend.test.loader import load_model_tests
 from onnx.reference import ReferenceEvaluator
 from planting import plant, write_bundle, wrong_bias
 from rnn_export import BundleError, InputError, Signature, export_onnx
-from rnn_export.bundle.onnx_tests import write_onnx_tests
 from rnn_export.bundle.shipping import ship
+from rnn_export.onnx_tests import write_onnx_tests
 from torch import Tensor, nn
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parent / "golden"
 
 
 class Rep(BackendRep):
