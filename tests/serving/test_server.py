@@ -60,7 +60,6 @@ RETURNED: dict[str, Specified] = {
     "declared": (nn.GRU(3, 4), {"x": XT, "hx": "float32[1, N, 4]"}, ["output", "h_n"], {"stateful": True}),
 }
 AT_ONCE = 2
-WAIT = "max_queue_delay_microseconds: 5000"
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,12 @@ class Asking:
 
 def wait_for_others(config: Path) -> None:
     """Have the server wait for requests that can be joined, so that some surely are."""
-    text = config.read_text().replace("dynamic_batching {}", f"dynamic_batching {{ {WAIT} }}")
+    text = config.read_text().replace(
+        "dynamic_batching {}", "dynamic_batching { max_queue_delay_microseconds: 100000 }"
+    )
     if "max_batch_size: 0" not in text:
-        text = text.replace("direct {}", f"direct {{ {WAIT} minimum_slot_utilization: 1 }}")
+        waiting = "direct { max_queue_delay_microseconds: 5000 minimum_slot_utilization: 1 }"
+        text = text.replace("direct {}", waiting)
     config.write_text(text)
 
 
