@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from onnxscript import opset18 as op
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
@@ -19,6 +20,7 @@ _BUILD = ONNXRegistry.from_torchlib
 # Their numbers become attributes, which ONNX has in float32 alone (alpha, epsilon, bounds), or are rounded. Without a
 # translation they are decomposed into sums and products, whose numbers are tensors.
 _ROUNDING = {
+    "aten::_native_batch_norm_legit_no_training",
     "aten::addcdiv",
     "aten::addcmul",
     "aten::addmm",
@@ -48,7 +50,9 @@ def translations_for(program: ExportedProgram) -> Iterator[None]:
         registry = cls()
         registry._opset_version = opset_version
         table = _table(opset_version).items()
-        registry.functions = {op: list(found) for op, found in table if str(op).partition(".")[0] not in left_out}
+        registry.functions = {name: list(found) for name, found in table if str(name).partition(".")[0] not in left_out}
+        if left_out & _ROUNDING:
+            registry.register_op(torch.ops.aten._native_batch_norm_legit_no_training.default, _batch_norm)
         return registry
 
     setattr(ONNXRegistry, _NAME, classmethod(from_torchlib))
@@ -63,10 +67,28 @@ def _table(opset: int) -> Mapping[Any, Sequence[Any]]:
     return _BUILD(opset_version=opset).functions
 
 
+def _batch_norm(
+    x: Any, weight: Any, bias: Any, mean: Any, var: Any, _momentum: float, eps: Any
+) -> tuple[Any, Any, Any]:
+    """Of x [N, C, *], and two outputs that are of use in training alone; its exporter takes no decomposition of it.
+
+    Source: ONNX operator specification, BatchNormalization-15, in inference mode.
+    """
+    channels: Any = op.Constant(value_ints=[-1, *[1] * (len(x.shape) - 2)])
+    scale = op.Sqrt(op.Add(var, op.CastLike(eps, var)))
+    y = op.Div(op.Sub(x, op.Reshape(mean, channels)), op.Reshape(scale, channels))
+    if weight is not None:
+        y = op.Mul(y, op.Reshape(weight, channels))
+    if bias is not None:
+        y = op.Add(y, op.Reshape(bias, channels))
+    return y, op.Identity(mean), op.Identity(var)
+
+
 def _rounds(program: ExportedProgram) -> bool:
     """Whether an operator of those computes in float64."""
     graphs = [module.graph for module in program.graph_module.modules() if isinstance(module, GraphModule)]
-    return any(_plain_name(node.target) in _ROUNDING and _is_float64(node) for graph in graphs for node in graph.nodes)
+    names = _ROUNDING | {"aten::batch_norm"}  # which is decomposed into the one that is translated
+    return any(_plain_name(node.target) in names and _is_float64(node) for graph in graphs for node in graph.nodes)
 
 
 def _plain_name(target: Any) -> str:

@@ -84,6 +84,22 @@ def test_numbers_of_a_float64_model_are_exact(activation: nn.Module, tmp_path: P
     exported(Around(activation), "float64", tmp_path / "b")
 
 
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("variance", [1e-7, 0.05])
+def test_a_batch_normalisation_of_small_variance(variance: float, affine: bool, tmp_path: Path) -> None:
+    class Normalised(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.rnn = nn.BatchNorm1d(3, affine=affine), nn.GRU(3, 4)
+            nn.init.constant_(self.norm.running_var, variance)  # type: ignore[arg-type]
+
+        def forward(self, x: Tensor) -> Tensor:
+            output: Tensor = self.rnn(self.norm(x.permute(1, 2, 0)).permute(2, 0, 1))[0]
+            return output
+
+    exported(Normalised(), "float64", tmp_path / "b")
+
+
 def test_in_a_loop(tmp_path: Path) -> None:
     assert "LayerNormalization" not in exported(Loop(), "float64", tmp_path / "b")
 
