@@ -12,6 +12,7 @@ from onnx.defs import OpSchema
 from onnx_ir.tensor_adapters import from_torch_dtype
 from onnxscript.values import Op, Opset
 from torch.export import ExportedProgram
+from torch.export.graph_signature import OutputKind
 from torch.fx import Node
 
 from ..capture import Captured
@@ -67,7 +68,9 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
 
 def _cast_outputs(graph: ir.Graph, program: ExportedProgram) -> None:
     """Give outputs the dtype that they have in PyTorch, whose translation leaves a sum of float16 in float32."""
-    (outputs,) = program.graph.output_node().args
+    (results,) = program.graph.output_node().args
+    specs = program.graph_signature.output_specs
+    outputs = [node for node, spec in zip(results, specs, strict=True) if spec.kind == OutputKind.USER_OUTPUT]
     for i, (value, node) in enumerate(zip(list(graph.outputs), outputs, strict=True)):
         dtype = from_torch_dtype(node.meta["val"].dtype)
         if value.dtype != dtype:

@@ -18,7 +18,7 @@ _NAME = "from_torchlib"
 _BUILD = ONNXRegistry.from_torchlib
 
 # Their numbers become attributes, which ONNX has in float32 alone (alpha, epsilon, bounds), or are rounded. Without a
-# translation they are decomposed into sums and products, whose numbers are tensors.
+# translation they are decomposed into sums and products, whose numbers are tensors; normalisations are spelled out.
 _ROUNDING = {
     "aten::_native_batch_norm_legit_no_training",
     "aten::addcdiv",
@@ -53,6 +53,7 @@ def translations_for(program: ExportedProgram) -> Iterator[None]:
         registry.functions = {name: list(found) for name, found in table if str(name).partition(".")[0] not in left_out}
         if left_out & _ROUNDING:
             registry.register_op(torch.ops.aten._native_batch_norm_legit_no_training.default, _batch_norm)
+            registry.register_op(torch.ops.aten.layer_norm.default, _layer_norm)
         return registry
 
     setattr(ONNXRegistry, _NAME, classmethod(from_torchlib))
@@ -77,11 +78,26 @@ def _batch_norm(
     channels: Any = op.Constant(value_ints=[-1, *[1] * (len(x.shape) - 2)])
     scale = op.Sqrt(op.Add(var, op.CastLike(eps, var)))
     y = op.Div(op.Sub(x, op.Reshape(mean, channels)), op.Reshape(scale, channels))
-    if weight is not None:
-        y = op.Mul(y, op.Reshape(weight, channels))
-    if bias is not None:
-        y = op.Add(y, op.Reshape(bias, channels))
-    return y, op.Identity(mean), op.Identity(var)
+    weight, bias = (each if each is None else op.Reshape(each, channels) for each in (weight, bias))
+    return _affine(y, weight, bias), op.Identity(mean), op.Identity(var)
+
+
+def _layer_norm(
+    x: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: Any = 1e-5, _cudnn: bool = True
+) -> Any:
+    """Of x [..., *normalized_shape]; PyTorch's decomposition of it is many times as long.
+
+    Source: ONNX operator specification, LayerNormalization-17.
+    """
+    axes: Any = op.Constant(value_ints=[*range(-len(normalized_shape), 0)])
+    centred: Any = op.Sub(x, op.ReduceMean(x, axes))
+    variance: Any = op.ReduceMean(op.Mul(centred, centred), axes)
+    return _affine(op.Div(centred, op.Sqrt(op.Add(variance, op.CastLike(eps, x)))), weight, bias)
+
+
+def _affine(y: Any, weight: Any, bias: Any) -> Any:
+    scaled = y if weight is None else op.Mul(y, weight)
+    return scaled if bias is None else op.Add(scaled, bias)
 
 
 def _rounds(program: ExportedProgram) -> bool:

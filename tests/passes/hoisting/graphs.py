@@ -59,11 +59,11 @@ def _is_unusual(node: ir.Node) -> bool:
     return any(any(node.attributes.get_ints(name, None) or []) for name in names)
 
 
-def check_close(one: Array, other: Array, tolerance: float = 1e-11) -> None:
-    """float64 within `tolerance`, float32 within rounding."""
+def check_close(one: Array, other: Array) -> None:
+    """Within rounding."""
     assert one.shape == other.shape
     assert one.dtype == other.dtype
-    np.testing.assert_allclose(one, other, *((tolerance, tolerance) if one.dtype == np.float64 else (2e-5, 2e-6)))
+    np.testing.assert_allclose(one, other, *((1e-11, 1e-11) if one.dtype == np.float64 else (2e-5, 2e-6)))
 
 
 def check_same(model: ir.Model, inputs: Mapping[str, Array], signature: Signature | None = None) -> ir.Model:

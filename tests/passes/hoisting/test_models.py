@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,6 +146,14 @@ def _inputs(signature: Signature, T: int, N: int) -> dict[str, Tensor]:
     }
 
 
+def _written_out(body: Sequence[str]) -> list[str]:
+    """In float64 a normalisation is written out, for ONNX has its epsilon as a float32; one has its bias elsewhere."""
+    parts = ["ReduceMean", "Sub", "Mul", "ReduceMean", "Add", "Sqrt", "Div", "Mul"]
+    several = body.count("LayerNormalization")
+    others = [kind for kind in body if kind != "LayerNormalization"]
+    return [*others, *several * parts, *["Add"] * (several - 1)]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_and_fast(name: str, dtype: str) -> None:
@@ -156,7 +164,7 @@ def test_the_same_and_fast(name: str, dtype: str) -> None:
     graph, signature = _plain(model, Signature(inputs))
     after = hoisted(graph, signature)
     (body,) = bodies(after)
-    assert sorted(kinds(body)) == sorted(CASES[name].body)
+    assert sorted(kinds(body)) == sorted(_written_out(CASES[name].body) if dtype == "float64" else CASES[name].body)
     around = kinds(after.graph)
     place = around.index("Scan")
     assert (around[:place].count("MatMul"), around[place:].count("MatMul")) == (CASES[name].before, CASES[name].after)
@@ -173,8 +181,7 @@ def _check(model: nn.Module, graph: ir.Model, after: ir.Model, tensors: dict[str
     expected = result if isinstance(result, tuple) else (result,)
     for one, two, three in zip(run(after, arrays), run(graph, arrays), expected, strict=True):
         check_close(one, two)
-        # ONNX has the epsilon of a normalisation as a float32.
-        check_close(one, three.numpy(), 1e-9)
+        check_close(one, three.numpy())
 
 
 def test_nan_stays_in_its_sequence() -> None:
