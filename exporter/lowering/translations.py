@@ -71,7 +71,7 @@ def _table(opset: int) -> Mapping[Any, Sequence[Any]]:
 def _batch_norm(
     x: Any, weight: Any, bias: Any, mean: Any, var: Any, _momentum: float, eps: Any
 ) -> tuple[Any, Any, Any]:
-    """Of x [N, C, *], and two outputs that are of use in training alone; its exporter takes no decomposition of it.
+    """Of x [N, C, *], and two outputs for training alone. PyTorch's exporter takes no decomposition of it.
 
     Source: ONNX operator specification, BatchNormalization-15, in inference mode.
     """
