@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 
 from .bundle import check_outside, onnx_of, read_bundle, replacing
 from .bundle.cases import read_cases
-from .bundle.manifest import CASES, Artifact, Manifest
+from .bundle.manifest import CASES, Manifest
 from .bundle.shipping import Written, sizes_of
 from .errors import BundleError, InputError
 from .onnx_file import read_onnx
 from .parity import Expected, check_case
 from .parity.cases import sizes_of as dims_of
-from .parity.compare import Typical, judge
+from .parity.chunks import Chunked
+from .parity.compare import Typical, judge, read_typical
 from .proof import open_whole
-from .runtimes import open_session
-from .streaming.states import Stream
+from .runtimes import Session
 
 _TOLERANCES = "data.json"
 
@@ -63,11 +63,9 @@ def write_onnx_tests(bundle: str | Path, out: str | Path) -> Written:
     stored = {tensor.name for tensor in graph.initializer}
     inputs = [value.name for value in graph.input if value.name not in stored]
     expected = read_cases(folder / CASES, manifest)
-    right, notes = _right(folder / name, artifact, manifest, expected)
-    if artifact.stream is None:
-        values = [_values(item) for item in right]
-    else:
-        values = _with_states(folder / name, artifact, artifact.stream, manifest, right)
+    whole = open_whole(folder / name, artifact, manifest.signature, expected)
+    right, notes = _right(folder / name, whole, expected, manifest, artifact.bound)
+    values = [_with_states(whole, item) if isinstance(whole, Chunked) else _values(item) for item in right]
     with replacing(out, what="test", mark=_TOLERANCES, option="--onnx-tests") as temporary:
         for file in manifest.files_of(name):
             shutil.copy2(folder / file, temporary / file)
@@ -89,14 +87,13 @@ def _write(folder: Path, kind: str, names: Sequence[str], arrays: Mapping[str, A
 
 
 def _right(
-    file: Path, artifact: Artifact, manifest: Manifest, expected: Sequence[Expected]
+    file: Path, session: Session, expected: Sequence[Expected], manifest: Manifest, bound: float
 ) -> tuple[list[Expected], list[str]]:
     """The cases that the file passes, and what is to be said of others."""
-    session = open_whole(file, artifact, manifest.signature, expected)
-    typical = {name: Typical(**values) for name, values in manifest.typical.items()}
+    typical = read_typical(manifest.typical)
     right, notes = [], []
     for item in expected:
-        result = check_case(session, item, typical, artifact.bound)
+        result = check_case(session, item, typical, bound)
         if result.verdict == "FAIL":
             raise BundleError(f"{file} does not compute case {item.case.name} as PyTorch does. Export the model again.")
         if result.verdict == "KNOWN":
@@ -111,18 +108,12 @@ def _values(item: Expected) -> Values:
     return item.inputs, item.reference.eager
 
 
-def _with_states(
-    file: Path, artifact: Artifact, stream: Stream, manifest: Manifest, expected: Sequence[Expected]
-) -> list[Values]:
+def _with_states(whole: Chunked, item: Expected) -> Values:
     """What goes in with the states' reset values, and what comes out with the states after the last step."""
-    session = open_session(artifact.runtime, file, manifest.signature.outputs)
-    found: list[Values] = []
-    for item in expected:
-        given, eager = _values(item)
-        sizes = dims_of(manifest.signature, given)
-        given = {**{state.name: state.initial(sizes) for state in stream.states}, **given}
-        found.append((given, {**session.run(given), **eager}))
-    return found
+    given, eager = _values(item)
+    sizes = dims_of(whole.signature, given)
+    given = {**{state.name: state.initial(sizes) for state in whole.stream.states}, **given}
+    return given, {**whole.session.run(given), **eager}
 
 
 def _tolerances(expected: Sequence[Expected], manifest: Manifest, bound: float) -> tuple[float, float]:
@@ -130,7 +121,7 @@ def _tolerances(expected: Sequence[Expected], manifest: Manifest, bound: float) 
 
     Absolute, and relative to the output's scale.
     """
-    typical = {name: Typical(**values) for name, values in manifest.typical.items()}
+    typical = read_typical(manifest.typical)
     limits = [(0.0, 0.0)]
     for item in expected:
         assert item.reference is not None

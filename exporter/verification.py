@@ -25,7 +25,7 @@ from .loading import load_with, may_be_named
 from .loading.checkpoint import load_weights, read_weights
 from .parity import Expected, Report, expect, traced_sizes, typical_errors
 from .parity.cases import long_cases
-from .parity.compare import Typical
+from .parity.compare import Typical, read_typical
 from .parity.running import as_tensors
 from .parity.weights.computed import weights_of
 from .parity.weights.tensors import ModelWeights, as_arrays
@@ -120,7 +120,7 @@ def verify(
         raise InputError(f"Long cases need the model, and {why}. Leave out --long.")
     if why:
         expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
-        typical = {output: Typical(**values) for output, values in manifest.typical.items()}
+        typical = read_typical(manifest.typical)
         stored = _stored(folder) if WEIGHTS in manifest.files else None
         reports = _check_all(folder, manifest, expected, 0, stored, typical, launch, allow_fallback, progress)
         faults = _faults(folder, manifest, reports, expected, typical, None, launch, progress)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError, first_line
 from ..parity import Case, Expected
-from ..parity.compare import Typical
+from ..parity.compare import Typical, read_typical
 from ..parity.reference import Reference
 
 _KEY = "rnn_export.case"
@@ -112,6 +112,6 @@ def _failing_case(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Fai
     item = Expected(
         Case(**about["case"]), part("inputs"), reference, touched=part("touched") or None, measures=about["measures"]
     )
-    typical = {name: Typical(**values) for name, values in about["typical"].items()}
+    typical = read_typical(about["typical"])
     fed = None if about["fed"] is None else Fed(**about["fed"])
     return FailingCase(about["artifact"], about["weights_sha256"], item, typical, fed)

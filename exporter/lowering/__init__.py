@@ -89,9 +89,10 @@ class _Choice:
 
 def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape, ragged: Ragged, choice: _Choice) -> None:
     before = len(tape.nodes)
+    recurrence = partial(_recurrence, tape=tape, ragged=ragged, choice=choice)
     lowerings: Mapping[str, Callable[[ir.Node], list[ir.Value]]] = {
-        "recurrent": partial(_recurrence, tape=tape, ragged=ragged, choice=choice),
-        "lstm": partial(_recurrence, tape=tape, ragged=ragged, choice=choice),
+        "recurrent": recurrence,
+        "lstm": recurrence,
         "pack": ragged.pack,
         "pad": ragged.pad,
         "logcumsumexp": partial(lower_logcumsumexp, tape=tape),

@@ -14,7 +14,7 @@ An export with smaller weights has a `bound` as well, relative to `scale`: the l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +37,11 @@ class Typical:
 
     scale: float
     error: float
+
+
+def read_typical(stored: Mapping[str, Mapping[str, float]]) -> dict[str, Typical]:
+    """What is typical of each output, as a bundle or a failing case has it."""
+    return {output: Typical(**values) for output, values in stored.items()}
 
 
 @dataclass(frozen=True)

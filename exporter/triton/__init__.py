@@ -18,7 +18,7 @@ from ..bundle.manifest import CASES, Artifact, Manifest
 from ..bundle.shipping import Written, sizes_of
 from ..errors import BundleError, InputError
 from ..parity import check_case
-from ..parity.compare import Typical
+from ..parity.compare import read_typical
 from ..proof import open_whole
 from ..runtimes import Session
 from ..runtimes.session import Around
@@ -176,7 +176,7 @@ def _why_not_batched(file: Path, artifact: Artifact, manifest: Manifest, layout:
     several = [item for item in expected if item.case.sizes.get(layout.batch, 1) > 1]
     if not several:
         return "the bundle has no case of several sequences to try it with"
-    typical = {name: Typical(**values) for name, values in manifest.typical.items()}
+    typical = read_typical(manifest.typical)
     session = open_whole(file, artifact, manifest.signature, expected)
 
     def failed(session: Session) -> str:

@@ -91,7 +91,7 @@ def test_a_batch_normalisation_of_small_variance(variance: float, affine: bool, 
         def __init__(self) -> None:
             super().__init__()
             self.norm, self.rnn = nn.BatchNorm1d(3, affine=affine), nn.GRU(3, 4)
-            nn.init.constant_(self.norm.running_var, variance)  # type: ignore[arg-type]
+            self.norm.running_var = torch.full((3,), variance)
 
         def forward(self, x: Tensor) -> Tensor:
             output: Tensor = self.rnn(self.norm(x.permute(1, 2, 0)).permute(2, 0, 1))[0]

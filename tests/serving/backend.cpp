@@ -89,12 +89,13 @@ class Model {
       throw std::runtime_error("the configuration has " + std::to_string(inputs) + " inputs and states, the file " +
                                std::to_string(session_.GetInputCount()));
     }
-    for (const auto& each : config.at("input")) compare(each, infos(true), false);
+    const auto taken = infos(true), given = infos(false);
+    for (const auto& each : config.at("input")) compare(each, taken, false);
     for (const auto& each : config.at("output")) {
-      compare(each, infos(false), true);
+      compare(each, given, true);
       outputs_.push_back(each.at("name"));
     }
-    for (const auto& [name, info] : infos(true)) inputs_.push_back(name);
+    for (const auto& [name, info] : taken) inputs_.push_back(name);
   }
 
   void execute(TRITONBACKEND_Request** requests, std::uint32_t count, std::vector<TRITONBACKEND_Response*>& responses) {

@@ -22,7 +22,7 @@ class Tagger(nn.Module):
 class Encoder(nn.LSTM):
     """What it gives is as long as the longest sequence."""
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]  # lengths for states
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(super().forward(packed)[0], batch_first=True)[0]
 
@@ -30,7 +30,7 @@ class Encoder(nn.LSTM):
 class LastOf(nn.LSTM):
     """The last step of each sequence, whose place its length says."""
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]  # lengths for states
         return super().forward(x)[0][torch.arange(x.size(0)), lengths - 1]
 
 

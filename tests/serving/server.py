@@ -102,7 +102,7 @@ def _wait(client: Any, process: subprocess.Popen[bytes], log: Path) -> None:
             if client.is_server_ready():
                 return
         except InferenceServerException:
-            time.sleep(0.05)
+            time.sleep(0.05)  # it does not listen yet
     raise AssertionError(f"not ready after {_SECONDS} seconds: {log.read_text()}")
 
 

@@ -24,8 +24,7 @@ from rnn_export.bundle.manifest import CASES
 from rnn_export.cli import main
 from rnn_export.parity import Expected, check_case
 from rnn_export.parity.chunks import random_lengths
-from rnn_export.parity.compare import Typical
-from rnn_export.runtimes import Placement
+from rnn_export.parity.compare import read_typical
 from rnn_export.triton import CONFIG, write_triton
 from serving.models import LastOf, Learned, LearnedBatchFirst, Masked, Scaled, Tagger
 from serving.server import Server, is_there, serving
@@ -74,7 +73,7 @@ class Served:
         folder = self.bundles / name
         manifest = read_bundle(folder)
         expected = read_cases(folder / CASES, manifest)
-        typical = {output: Typical(**each) for output, each in manifest.typical.items()}
+        typical = read_typical(manifest.typical)
         results = [check_case(Asking(run, item), item, typical) for item in expected]
         assert len(results) >= 4
         return [f"{each.case.name}: {each.note or each.outputs}" for each in results if each.verdict != "PASS"]
@@ -93,9 +92,6 @@ class Asking:
         got = self.ask({name: a if a.ndim > 1 else a.reshape(*a.shape, 1) for name, a in inputs.items()})
         assert self.item.reference is not None
         return {name: got[name].reshape(got[name].shape[: e.ndim]) for name, e in self.item.reference.eager.items()}
-
-    def placement(self) -> Placement:
-        raise NotImplementedError
 
 
 def wait_for_others(config: Path) -> None:
