@@ -17,7 +17,7 @@ import onnxruntime as ort
 import torch
 from rnn_export import Signature, export_onnx
 from rnn_export.runtimes.devices import nvidia_device
-from rnn_export.targets import Lowering
+from rnn_export.spec.forms import Lowering
 from torch import Tensor, nn
 
 from .rows import Shape

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from rnn_export import Signature, export_onnx
-from rnn_export.runtimes import Launch, open_session
+from rnn_export.runtimes.open import open_session
+from rnn_export.runtimes.session import Launch
 from torch import nn
 
 WIDTHS = (1, 2, 3, 5, 8, 16, 64, 128)

@@ -113,7 +113,7 @@ def _all_timed(
 
 
 def _timed(model: str, exporter: str, T: int, L: int, export: Callable[[int, int, Path], object]) -> Export:
-    from rnn_export.quiet import quiet
+    from rnn_export.pytorch.suppress import quiet
 
     with tempfile.TemporaryDirectory() as folder, quiet():
         out = Path(folder) / "out"

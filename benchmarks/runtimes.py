@@ -24,10 +24,10 @@ import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 from rnn_export import Report, export_onnx, export_torchscript, verify
-from rnn_export.loading import load_with
-from rnn_export.runtimes import open_session, runs
+from rnn_export.pytorch.load import load_with
+from rnn_export.runtimes.open import open_session, runs
 from rnn_export.runtimes.program import about
-from rnn_export.targets import Target
+from rnn_export.spec.forms import Target
 
 Array = NDArray[np.generic]
 

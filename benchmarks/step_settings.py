@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 import torch
 from rnn_export import Signature, Stream, export_onnx
-from rnn_export.streaming.session import step_options
+from rnn_export.stream.session import step_options
 from torch import Tensor, nn
 
 LAYERS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}

@@ -15,39 +15,39 @@ __version__ = "0.1.0"
 _HOMES = {
     "BundleError": "errors",
     "CaptureError": "errors",
-    "Exported": "assembly",
+    "Exported": "bundle.assemble",
     "InputError": "errors",
     "LoadError": "errors",
-    "Loaded": "loading",
+    "Loaded": "pytorch.load",
     "Manifest": "bundle.manifest",
     "ParityError": "errors",
     "PlacementError": "errors",
-    "Recurrent": "recurrence",
-    "Report": "parity",
+    "Recurrent": "pytorch.recur",
+    "Report": "parity.report",
     "RnnExportError": "errors",
-    "Signature": "signature",
+    "Signature": "spec.signature",
     "SignatureError": "errors",
-    "Source": "loading",
-    "Stream": "streaming.stream",
-    "TensorSpec": "signature",
+    "Source": "pytorch.load",
+    "Stream": "stream.stream",
+    "TensorSpec": "spec.signature",
     "UnavailableError": "errors",
     "Verification": "verification",
     "WeightsError": "errors",
-    "add_file": "bundle",
+    "add_file": "bundle.files",
     "export_onnx": "export",
     "export_torchscript": "export",
-    "load": "loading",
-    "read_bundle": "bundle",
-    "recur": "recurrence",
+    "load": "pytorch.load",
+    "read_bundle": "bundle.files",
+    "recur": "pytorch.recur",
     "verify": "verification",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  ruff does not see that the keys are strings
 
 if TYPE_CHECKING:
-    from .assembly import Exported as Exported
-    from .bundle import add_file as add_file
-    from .bundle import read_bundle as read_bundle
+    from .bundle.assemble import Exported as Exported
+    from .bundle.files import add_file as add_file
+    from .bundle.files import read_bundle as read_bundle
     from .bundle.manifest import Manifest as Manifest
     from .errors import BundleError as BundleError
     from .errors import CaptureError as CaptureError
@@ -61,15 +61,15 @@ if TYPE_CHECKING:
     from .errors import WeightsError as WeightsError
     from .export import export_onnx as export_onnx
     from .export import export_torchscript as export_torchscript
-    from .loading import Loaded as Loaded
-    from .loading import Source as Source
-    from .loading import load as load
-    from .parity import Report as Report
-    from .recurrence import Recurrent as Recurrent
-    from .recurrence import recur as recur
-    from .signature import Signature as Signature
-    from .signature import TensorSpec as TensorSpec
-    from .streaming.stream import Stream as Stream
+    from .parity.report import Report as Report
+    from .pytorch.load import Loaded as Loaded
+    from .pytorch.load import Source as Source
+    from .pytorch.load import load as load
+    from .pytorch.recur import Recurrent as Recurrent
+    from .pytorch.recur import recur as recur
+    from .spec.signature import Signature as Signature
+    from .spec.signature import TensorSpec as TensorSpec
+    from .stream.stream import Stream as Stream
     from .verification import Verification as Verification
     from .verification import verify as verify
 

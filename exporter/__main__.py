@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from .cli import main
+from .cli.main import main
 
 # The default, 700 new objects, has all objects looked through some 30 times while PyTorch is imported.
 _COLLECT_AFTER = 100_000

@@ -10,29 +10,32 @@ from pathlib import Path
 
 from torch import nn
 
-from .assembly import Exported, assemble
-from .bundle import replacing
-from .bundle.manifest import Artifact
-from .capture import Captured, capture
-from .evaluation import as_python, check_same, check_tensors, evaluating, unwrap
-from .finishing import finish
-from .loading import Source
-from .lowering import OPSET, translate
+from .bundle.assemble import Exported, assemble
+from .bundle.replace import replacing
+from .capture.capture import Captured, capture
+from .lowering.build import finish
+from .lowering.forms import forms_for
+from .lowering.torchscript import Method, compile_torchscript
+from .lowering.translate import OPSET, translate
 from .onnx_file import write_onnx
-from .passes import check_opset
-from .precision import choose_precision
-from .precision.float16 import lower
-from .precision.int8_weights import check_weights
-from .preparation import Example, Given, Prepared, Progress, prepare, silent
-from .signature import Signature
-from .targets import Choice, Lowering, Target, forms_for
-from .torchscript import Method, compile_torchscript
-from .tuning import check_tuning, fastest
-
-__all__ = ["Exported", "export_onnx", "export_torchscript"]
+from .optimize.int8_weights import check_weights
+from .optimize.opset import check_opset
+from .pytorch.evaluation import as_python, check_same, check_tensors, evaluating, unwrap
+from .pytorch.half import lower
+from .pytorch.job import Example, Given, Prepared, Progress, prepare, silent
+from .pytorch.load import Source
+from .spec.artifact import Artifact
+from .spec.forms import Choice, Lowering, Target
+from .spec.precision import choose_precision
+from .spec.signature import Signature
+from .tune import check_tuning, fastest
 
 ONNX = "model.onnx"
+
+
 WHOLE = "model.float32.onnx"
+
+
 TORCHSCRIPT = "model.pt"
 
 

@@ -13,28 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from .bundle import read_bundle
 from .bundle.cases import read_cases
+from .bundle.files import read_bundle
 from .bundle.manifest import CASES, WEIGHTS, Manifest
 from .errors import BundleError, InputError, first_line
-from .evaluation import evaluating
-from .faults.failing_case import FailingCase, read_failing_case
-from .faults.isolating import Drawing, find_layers, isolate, run_again
-from .faults.locating import LayerValue, describe_first
-from .loading import load_with, may_be_named
-from .loading.checkpoint import load_weights, read_weights
-from .parity import Expected, Report, expect, traced_sizes, typical_errors
-from .parity.cases import long_cases
+from .parity.artifact import prove
+from .parity.cases import cases_for, long_cases
 from .parity.compare import Typical, read_typical
-from .parity.running import as_tensors
+from .parity.expected import Expected, expect, typical_errors
+from .parity.failing_case import FailingCase, read_failing_case
+from .parity.isolate import Drawing, find_layers, isolate, run_again
+from .parity.locate import LayerValue, describe_first
+from .parity.report import Report
 from .parity.weights.computed import weights_of
 from .parity.weights.tensors import ModelWeights, as_arrays
-from .precision.float16 import in_float16
-from .preparation import Progress, silent
-from .proof import cases_for, prove
-from .runtimes import Launch, open_session, runs
-from .signature import Signature
-from .targets import unrolls
+from .pytorch.checkpoint import load_weights, read_weights
+from .pytorch.evaluation import evaluating
+from .pytorch.half import in_float16
+from .pytorch.job import Progress, silent
+from .pytorch.load import load_with, may_be_named
+from .pytorch.run import as_tensors
+from .pytorch.samples import traced_sizes
+from .runtimes.open import open_session, runs
+from .runtimes.session import Launch
+from .spec.forms import unrolls
+from .spec.signature import Signature
 
 Array = NDArray[np.generic]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..signature import Signature
+from ..spec.signature import Signature
 from .cells import Cell, final_states, recurrent, sequence
 
 

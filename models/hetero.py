@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..signature import Signature
+from ..spec.signature import Signature
 from .cells import Cell, recurrent, sequence
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..signature import Signature
+from ..spec.signature import Signature
 from .cells import Cell, final_states, recurrent, sequence
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..signature import Signature
+from ..spec.signature import Signature
 
 
 class ScratchRNN(nn.Module):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from rnn_export.cli import main
+from rnn_export.cli.main import main
 
 torch.set_num_threads(1)
 

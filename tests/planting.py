@@ -11,7 +11,7 @@ import onnx
 from conftest import SMALL
 from onnx import numpy_helper
 from rnn_export import export_onnx, load
-from rnn_export.bundle import hash_file
+from rnn_export.bundle.files import hash_file
 from rnn_export.bundle.manifest import read_manifest, write_manifest
 
 Plant = Callable[[onnx.ModelProto], None]

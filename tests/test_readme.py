@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from rnn_export.cli import main
+from rnn_export.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("docs/*.md", "[a-z]*/README.md", "clients/*/README.md", "examples/*/README.md")

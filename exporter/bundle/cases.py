@@ -17,11 +17,13 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from ..errors import BundleError, first_line
-from ..parity import Case, Expected
+from ..parity.expected import Expected
 from ..parity.reference import Reference
+from ..pytorch.samples import Case
 from .manifest import Manifest
 
 _LARGEST = 4_000_000
+
 
 Array = NDArray[np.generic]
 
@@ -45,7 +47,7 @@ def write_cases(path: Path, expected: Sequence[Expected]) -> list[dict[str, Any]
 
 
 def read_cases(path: Path, manifest: Manifest) -> list[Expected]:
-    """The stored cases, as `parity.check` takes them.
+    """The stored cases, as `parity.check.check` takes them.
 
     Raises:
         BundleError: the file does not hold what the manifest says.

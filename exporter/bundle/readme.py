@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..streaming.states import State
-from .manifest import CASES, MANIFEST, WEIGHTS, Artifact, Manifest
-from .snippets import runs_in_openvino, snippets_of
+from ..spec.artifact import Artifact
+from ..spec.streams import State
+from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
+from .programs.snippets import runs_in_openvino, snippets_of
 
 README = "README.md"
+
 
 _FILES = {
     "model.onnx": "the ONNX model",
@@ -19,7 +21,11 @@ _FILES = {
     CASES: "a few inputs, with what PyTorch computes for them",
     WEIGHTS: "the weights under PyTorch's names, from which the model can be built again",
 }
+
+
 _OPENVINO = "C++, OpenVINO"
+
+
 # Programs of a checkout of rnn-export that replay the cases, by the kind of file that they run.
 CLIENTS: Mapping[str, Mapping[str, str]] = {
     ".onnx": {

@@ -20,6 +20,8 @@ from torch.fx.node import map_arg
 from .operators import DOMAIN
 
 _aten = torch.ops.aten
+
+
 _VIEWS = {
     _aten.t.default,
     _aten.numpy_T.default,
@@ -36,9 +38,15 @@ _VIEWS = {
     _aten.alias.default,
     _aten.contiguous.default,
 }
+
+
 _KEPT = (InputKind.PARAMETER, InputKind.BUFFER)
+
+
 # What PyTorch's ways to compute a weight call the parameters that they compute it from.
 _PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.\w+$")
+
+
 _SUFFIX = re.compile(r"_(g|v|orig|mask|u|raw)$")
 
 

@@ -10,19 +10,20 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.fx import Node
 
-from ..calling import arrange
 from ..errors import CaptureError
-from ..keeping import kept
-from ..quiet import quiet
-from ..signature import Signature
+from ..pytorch.bind import arrange
+from ..pytorch.outputs import returning_tensors
+from ..pytorch.preserve import kept
+from ..pytorch.suppress import quiet
+from ..spec.signature import Signature
 from .decisions import Decisions
-from .outputs import returning_tensors
 from .packed import symbolic_batch
+from .recurrent_layers import WholeRecurrence
 from .sizes import FAR, at_other_sizes
-from .stand_ins import StandIns
-from .whole import WholeRecurrence
+from .substitutions import StandIns
 
 Bounds = dict[str, dict[str, int]]
+
 
 # How often a bound may bring forth the next before the capture is given up.
 _NARROWINGS = 8

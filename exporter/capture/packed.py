@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_packed_sequence
 
 from ..errors import CaptureError
-from ..source_lines import at, current_line
+from ..pytorch.source_lines import at, current_line
 from .operators import pack, pad
 
 Arguments = tuple[Any, ...]

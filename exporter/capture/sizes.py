@@ -11,10 +11,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..signature import Signature, TensorSpec
+from ..spec.signature import Signature, TensorSpec
 
 # Half and a quarter of a size beyond this are beyond 1 too, which PyTorch always asks.
 FAR = 64
+
+
 _PRIMES = (101, 89, 107, 83, 113, 79, 103, 109)
 
 

@@ -16,7 +16,10 @@ from torch.fx import Node
 
 Arguments = tuple[Any, ...]
 
+
 _aten, _ours = torch.ops.aten, torch.ops.rnn_export
+
+
 _SAME = {
     _aten.clone.default,
     _aten.detach.default,
@@ -25,17 +28,26 @@ _SAME = {
     _aten.to.dtype_layout,
     _aten._to_copy.default,
 }
+
+
 _SORTS = (_aten.sort.default, _aten.sort.stable, _aten.argsort.default)
+
+
 _SHAPE_ONLY = {_aten.sym_size.int, _aten._assert_tensor_metadata.default}
+
 
 # Which dimension of a value is the batch; of packed data [P, *] none is, but its rows follow the batch's order.
 _ROWS = -1
+
+
 _TAKES: Mapping[Any, Mapping[int, int]] = {
     _ours.pack.default: {0: 1, 1: 0},
     _ours.pad.default: {0: _ROWS, 1: 0},
     _ours.recurrent.default: {1: _ROWS, 2: 1, 7: 0},
     _ours.lstm.default: {0: _ROWS, 1: 1, 2: 1, 7: 0},
 }
+
+
 # Batch sizes, the second output of `pack`, are the same in any order.
 _GIVES: Mapping[Any, Mapping[int, int]] = {
     _ours.pack.default: {0: _ROWS},

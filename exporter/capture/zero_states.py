@@ -12,8 +12,14 @@ from torch.fx import Node
 from .operators import DOMAIN
 
 _aten = torch.ops.aten
+
+
 _ZEROS = {_aten.zeros.default, _aten.zeros_like.default, _aten.new_zeros.default}
+
+
 _FILLED = {_aten.full.default: 1, _aten.full_like.default: 1, _aten.new_full.default: 2}
+
+
 # Zero in, zero out, whatever the other arguments.
 _KEEPS_ZERO = {
     _aten.expand.default,
@@ -39,7 +45,11 @@ _KEEPS_ZERO = {
     _aten.split.Tensor,
     operator.getitem,
 }
+
+
 _JOINS = {_aten.cat.default, _aten.stack.default}
+
+
 # Positions of the initial states among an operator's arguments.
 _STATE_ARGUMENTS = {f"{DOMAIN}::recurrent": (2,), f"{DOMAIN}::lstm": (1, 2)}
 

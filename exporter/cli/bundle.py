@@ -43,11 +43,11 @@ def bundle(
         raise click.UsageError("Give --out for the new bundle's folder, or --onnx-tests for a folder of tests.")
     written = []
     if out is not None:
-        from ..bundle.shipping import ship
+        from ..publish.ship import ship
 
         written.append(ship(bundle, out, without=without))
     if onnx_tests is not None:
-        from ..onnx_tests import write_onnx_tests
+        from ..publish.onnx_tests import write_onnx_tests
 
         written.append(write_onnx_tests(bundle, onnx_tests))
     print_written(written, as_json, quiet)

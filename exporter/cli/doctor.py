@@ -23,8 +23,8 @@ def doctor(runtimes: tuple[str, ...], provider_library: Path | None, as_json: bo
     onnxruntime:webgpu, those alone are tried, and it is an error if one is not there.
     """
     with progress(quiet or as_json) as advance:
-        from ..doctor import diagnose
         from ..errors import UnavailableError
+        from ..runtimes.doctor import diagnose
 
         found = diagnose(runtimes, provider_library, lambda done, total: advance("probe", done, total))
     if as_json:

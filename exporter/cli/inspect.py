@@ -18,7 +18,7 @@ def inspect(path: Path, as_json: bool, quiet: bool, debug: bool) -> None:
 
     PATH is an .onnx file, a TorchScript .pt file, or a bundle.
     """
-    from ..inspection import inspect as inspect_path
+    from ..publish.inspect import inspect as inspect_path
 
     inspections = inspect_path(path)
     if as_json:

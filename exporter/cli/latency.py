@@ -22,7 +22,7 @@ def latency(bundle: Path, steps: int, sizes: str | None, as_json: bool, quiet: b
     that this machine takes to read the weights once.
     """
     with progress(quiet or as_json) as advance:
-        from ..streaming.latency import measure_latency
+        from ..stream.latency import measure_latency
 
         found = measure_latency(bundle, sizes=parse_sizes(sizes) if sizes else {}, steps=steps, progress=advance)
     if as_json:

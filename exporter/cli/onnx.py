@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..targets import LOWERINGS, TARGETS, Lowering, Target
+from ..spec.forms import LOWERINGS, TARGETS, Lowering, Target
 from .options import bundle_folder, choice, model_options, output_options, parse_sizes, precision_options
 from .show import finish_export, progress
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ..loading import Loaded, Source
+    from ..pytorch.load import Loaded, Source
+
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -31,9 +32,9 @@ class ModelChoice:
     def load(self) -> Loaded:
         """Build the model."""
         from ..errors import SignatureError
-        from ..loading import load_with
-        from ..loading.arguments import parse_settings
-        from ..signature import Signature, parse_input, parse_state
+        from ..pytorch.arguments import parse_settings
+        from ..pytorch.load import load_with
+        from ..spec.signature import Signature, parse_input, parse_state
 
         parsed = [parse_input(text) for text in self.inputs]
         names = [name for name, _ in parsed]
@@ -151,6 +152,7 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
         help="For random weights and for the test cases.  [default: 0]",
     ),
 )
+
 
 _OUTPUT_OPTIONS: Sequence[Decorator] = (
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables."),

@@ -25,7 +25,7 @@ def report(
     that of verify.
     """
     with progress(quiet or as_json) as advance:
-        from ..reporting import write_report
+        from ..publish.report import write_report
 
         path, passed = write_report(bundle, out, model=model, seed=seed, progress=advance)
     if as_json:

@@ -20,28 +20,38 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ..assembly import Exported
-    from ..bundle.shipping import Written
-    from ..doctor import Diagnosis
-    from ..faults.failing_case import FailingCase
-    from ..inspection import Inspection
-    from ..parity import Report
-    from ..parity.report import CaseResult
-    from ..runtimes.placement import Placement, Ran
-    from ..streaming.latency import Latency
+    from ..bundle.assemble import Exported
+    from ..parity.failing_case import FailingCase
+    from ..parity.report import CaseResult, Report
+    from ..publish.inspect import Inspection
+    from ..publish.ship import Written
+    from ..runtimes.doctor import Diagnosis
+    from ..runtimes.session import Placement, Ran
+    from ..stream.latency import Latency
     from ..verification import Fault
 
+
 _PLAIN_WIDTH = 160
+
+
 # An input of so many numbers is printed whole.
 _SHOWN = 24
+
+
 _STYLES = {"PASS": "green", "FAIL": "bold red", "KNOWN": "yellow", "REFUSED": "yellow"}
+
+
 _SHARE_BAR, _TIME_BAR = 6, 20
+
+
 _REMARKS = {
     "drives": "runs the nodes of its body",
     "sizes": "computes sizes",
     "copies": "copies",
     "computes": "",
 }
+
+
 _STAGES = {
     "check": "Checking the model",
     "capture": "Capturing the model",

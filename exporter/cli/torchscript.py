@@ -12,7 +12,7 @@ from .options import bundle_folder, choice, model_options, output_options, preci
 from .show import finish_export, progress
 
 if TYPE_CHECKING:
-    from ..torchscript import Method
+    from ..lowering.torchscript import Method
 
 
 @click.command()

@@ -37,7 +37,7 @@ def triton(
     Requests are batched where the model's layout allows it and its stored cases show that it is right. Triton carries
     the states of a --stateful bundle.
     """
-    from ..triton import write_triton
+    from ..publish.triton import write_triton
 
     written = write_triton(bundle, out, name=name, max_batch=max_batch, instances=instances, device=device)
     print_written([written], as_json, quiet)

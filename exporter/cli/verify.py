@@ -10,23 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import output_options, parse_option
-from .show import (
-    print_case,
-    print_error,
-    print_fault,
-    print_json,
-    print_notes,
-    print_placement,
-    print_report,
-    progress,
-)
+from .show import print_case, print_error, print_fault, print_json, print_notes, print_placement, print_report, progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..parity import Report
-    from ..runtimes import Launch
+    from ..parity.report import Report
+    from ..runtimes.session import Launch
     from ..verification import Fault, Verification
+
 
 _LONG = (1_000, 10_000)
 
@@ -123,7 +115,7 @@ class _Runtime:
 
 
 def _launch(options: Sequence[str], library: Path | None, strict: bool) -> Launch | None:
-    from ..runtimes import Launch
+    from ..runtimes.session import Launch
 
     launch = Launch(dict(map(parse_option, options)), library, strict)
     return None if launch.plain else launch
@@ -191,7 +183,7 @@ def _verify(
 
 def _write_junit(path: Path | None, reports: Sequence[Report]) -> None:
     from ..errors import InputError
-    from ..reporting.junit import write_junit
+    from ..publish.junit import write_junit
 
     if path is not None:
         try:
@@ -221,8 +213,8 @@ def _exit_unless_passed(reports: Sequence[Report]) -> None:
 
 def _write(fault: Fault, bundle: Path, bisect: bool) -> list[Path]:
     """The smallest case, and with `bisect` the layers, beside the bundle, which must stay as it was written."""
-    from ..faults.failing_case import write_failing_case
-    from ..faults.locating import write_layers
+    from ..parity.failing_case import write_failing_case
+    from ..parity.locate import write_layers
 
     beside = bundle.resolve().parent / f"{bundle.resolve().name}.{fault.failing.artifact}"
     files = [beside.with_name(f"{beside.name}.case.safetensors")]

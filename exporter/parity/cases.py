@@ -1,71 +1,47 @@
-"""Test cases: which sizes and which values a model is tried at, reproducible from a seed."""
+"""Proving one model file: in one pass, and where its states are explicit, in chunks."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, SignatureError
-from ..signature import Signature, TensorSpec
+from ..errors import InputError
+from ..pytorch.samples import _LENGTHS, LONG, Case, Values
+from ..spec.signature import Signature
+from ..spec.streams import Stream
 
-Values = Literal["ordinary", "zero", "saturating", "denormal", "infinite", "nan", "longest", "shorter", "shortest"]
+
+def cases_for(
+    streams: Sequence[Stream | None], signature: Signature, traced: Mapping[str, int], seed: int, bounds: Bounds
+) -> list[Case]:
+    """The cases of `make_cases`, and for streams a long one."""
+    times = {stream.time for stream in streams if stream is not None}
+    long = [case for time in sorted(times) for case in drift_cases(time, signature, seed)]
+    return [*make_cases(signature, traced, seed, bounds), *long]
+
+
 Array = NDArray[np.generic]
+
+
+# So many steps are carried one at a time, to see whether rounding errors grow with them.
+DRIFT = 2_000
+
+
+def drift_cases(time: str, signature: Signature, seed: int) -> list[Case]:
+    """One long sequence of ordinary values; every other size is 1."""
+    return [Case({**dict.fromkeys(signature.symbols, 1), time: DRIFT}, "ordinary", seed + DRIFT)]
+
+
 Bounds = Mapping[str, Mapping[str, int]]
 
-SATURATING = 100.0
-DENORMAL = 1e-40
-# Longer than any size a capture is likely to see, so that a limit that was baked in shows.
-LONG = 257
-NON_FINITE = ("infinite", "nan")
-# Cases that are ordinary but for the lengths of sequences: all the longest, none above half of it, all the shortest.
-_LENGTHS: tuple[Values, ...] = ("longest", "shorter", "shortest")
-# Kinds of values that not every input gets.
-_PARTIAL = ("saturating", *NON_FINITE)
+
 # Beyond this a case at a bound takes too long; the bound is said all the same.
 _LONGEST = 10_000
-_PRIMES = (7, 5, 11, 13, 17, 19, 23, 29)
-_LARGE_PRIMES = (101, 89, 107, 83, 113, 79, 103, 109)
+
+
 _SIZES = (1, 2, 3, 17)
-
-
-@dataclass(frozen=True)
-class Case:
-    """Sizes of the symbolic dimensions, what the values are like, and the seed they are drawn with."""
-
-    sizes: Mapping[str, int]
-    values: Values
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return "-".join([self.values, *(f"{symbol}{size}" for symbol, size in self.sizes.items())])
-
-
-def traced_sizes(
-    signature: Signature, example: Mapping[str, Array] | None = None, *, large: bool = False
-) -> dict[str, int]:
-    """The sizes a model is captured at: the example's, else primes, small or large, that no fixed dimension has.
-
-    PyTorch takes a size of 1 for a constant, so where the example has one, a prime takes its place.
-
-    Raises:
-        SignatureError: the example is empty or does not fit the signature.
-    """
-    given = {} if example is None else sizes_of(signature, example)
-    if 0 in given.values():
-        name = next(name for name, size in given.items() if not size)
-        raise SignatureError(f"The example is empty along {name}. Give one with at least one element.")
-    fixed = {*given.values(), *(dim for spec in signature.inputs.values() for dim in spec.shape)}
-    free = [prime for prime in (_LARGE_PRIMES if large else _PRIMES) if prime not in fixed]
-    if len(signature.symbols) > len(free):
-        raise SignatureError(f"At most {len(free)} dynamic dimensions are supported. Give some as numbers.")
-    primes = dict(zip(signature.symbols, free, strict=False))
-    return {name: given.get(name, 0) if given.get(name, 0) > 1 else prime for name, prime in primes.items()}
 
 
 def make_cases(signature: Signature, traced: Mapping[str, int], seed: int, bounds: Bounds | None = None) -> list[Case]:
@@ -98,14 +74,6 @@ def long_cases(signature: Signature, lengths: Sequence[int], seed: int) -> list[
     return [Case({**ones, "T": length}, "ordinary", (seed + length) % 2**32) for length in lengths]
 
 
-def make_inputs(signature: Signature, case: Case, example: Mapping[str, Array] | None = None) -> dict[str, Array]:
-    """The input arrays of a case; with an example, its values cut or repeated to the case's sizes."""
-    return {
-        name: _fill(name, spec, _case_for(signature, name, case), None if example is None else example[name])
-        for name, spec in signature.inputs.items()
-    }
-
-
 def _combinations(symbols: Sequence[str], traced: Mapping[str, int], bounds: Bounds) -> list[dict[str, int]]:
     found = [dict(traced), *(dict.fromkeys(symbols, size) for size in (1, 2))]
     for symbol in symbols:
@@ -117,108 +85,3 @@ def _combinations(symbols: Sequence[str], traced: Mapping[str, int], bounds: Bou
         found += [{**dict.fromkeys(symbols, 2), symbol: size} for size in edges]
     distinct = {tuple(sizes.values()): sizes for sizes in found}
     return list(distinct.values())
-
-
-def _case_for(signature: Signature, name: str, case: Case) -> Case:
-    """The case as one input sees it: only sequences saturate, and the first float alone gets a non-finite value."""
-    first = next((name for name, spec in signature.inputs.items() if spec.is_float), None)
-    if case.values == "nan" and signature.inputs[name].has_lengths:
-        return replace(case, values="longest")  # what lies beyond a sequence's end nothing reads
-    spared = not _is_sequence(signature, name) if case.values == "saturating" else name != first
-    return replace(case, values="ordinary") if spared and case.values in _PARTIAL else case
-
-
-def _is_sequence(signature: Signature, name: str) -> bool:
-    """Whether an input has as many dynamic dimensions as any: one with fewer is a state, whether paired or not."""
-    most = max(len(spec.symbols) for spec in signature.inputs.values() if spec.is_float)
-    return name not in signature.states and len(signature.inputs[name].symbols) == most
-
-
-def _fill(name: str, spec: TensorSpec, case: Case, example: Array | None) -> Array:
-    shape = spec.sized(case.sizes)
-    random = np.random.default_rng([case.seed, zlib.crc32(name.encode())])
-    if not spec.is_float:
-        return _integers(spec, shape, case, example, random)
-    if case.values == "zero":
-        return np.zeros(shape, spec.dtype)
-    base = random.standard_normal(shape) if example is None else _resized(example, shape).astype(np.float64)
-    scale = {"saturating": SATURATING, "denormal": DENORMAL}.get(case.values, 1.0)
-    array = np.asarray(base * scale, spec.dtype).copy()
-    if array.size and case.values in NON_FINITE:
-        array.reshape(-1)[random.integers(array.size)] = np.inf if case.values == "infinite" else np.nan
-    return array
-
-
-def _integers(
-    spec: TensorSpec, shape: tuple[int, ...], case: Case, example: Array | None, random: np.random.Generator
-) -> Array:
-    low, high = _span(spec, case)
-    if case.values == "zero":
-        return np.full(shape, low, spec.dtype)
-    if example is not None and not (spec.has_lengths and case.values in _LENGTHS):
-        resized = _resized(example, shape)
-        drawn = np.clip(resized, low, high) if spec.has_lengths else resized
-    else:
-        drawn = random.integers(low, high, shape, np.int64, endpoint=True)
-    if spec.has_lengths and high >= LONG and case.values == "ordinary":
-        drawn = drawn.copy()
-        drawn[..., :1] = high  # so that something is as long as the case says
-    # A copy, for PyTorch takes no array whose elements lie backwards in memory.
-    return np.array(np.sort(drawn)[..., ::-1] if spec.descending else drawn, spec.dtype, order="C")
-
-
-def _span(spec: TensorSpec, case: Case) -> tuple[int, int]:
-    """The smallest and the largest value that integers of a case take."""
-    low, end = spec.range or (0, 1)
-    if isinstance(end, int):
-        return low, end
-    high = max(low, case.sizes[end])
-    spans = {"longest": (high, high), "shorter": (low, (low + high) // 2), "shortest": (low, low)}
-    return spans.get(case.values, (low, high))
-
-
-def _resized(example: Array, shape: tuple[int, ...]) -> Array:
-    index = np.ix_(*(np.arange(size) % have for size, have in zip(shape, example.shape, strict=True)))
-    return example[index]
-
-
-def sizes_of(signature: Signature, example: Mapping[str, Array]) -> dict[str, int]:
-    """The size of each dynamic dimension in these arrays.
-
-    Raises:
-        SignatureError: an array is missing or does not fit the signature.
-    """
-    sizes: dict[str, int] = {}
-    for name, spec in signature.inputs.items():
-        if name not in example:
-            raise SignatureError(f"The example has no '{name}'. Give an array for each input.")
-        shape = example[name].shape
-        fits = len(shape) == len(spec.shape) and all(
-            size == (sizes.setdefault(dim, size) if isinstance(dim, str) else dim)
-            for dim, size in zip(spec.shape, shape, strict=True)
-        )
-        if not fits or example[name].dtype != spec.dtype:
-            given = f"{example[name].dtype}{list(shape)}"
-            raise SignatureError(f"The example's '{name}' is {given}, not {spec}. Give an array that fits.")
-    return sizes
-
-
-def check_ranges(signature: Signature, example: Mapping[str, Array]) -> None:
-    """Refuse integers of an example, whose arrays fit the signature, that lie outside of what it says of them.
-
-    Raises:
-        SignatureError: one does.
-    """
-    sizes = sizes_of(signature, example)
-    for name, spec in signature.inputs.items():
-        if spec.range is None:
-            continue
-        low, end = spec.range
-        high = end if isinstance(end, int) else max(low, sizes[end])
-        values = example[name].astype(np.int64)
-        outside = values[(values < low) | (values > high)]
-        if outside.size:
-            ends = f"{low}..{end}" + ("" if isinstance(end, int) else f", where {end} is {sizes[end]}")
-            raise SignatureError(
-                f"The example's '{name}' holds {outside[0]}, which is not in {ends}. Give one that fits."
-            )

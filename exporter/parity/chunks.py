@@ -13,22 +13,25 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from ..capture.output_dims import Dim
-from ..runtimes import Session
-from ..runtimes.session import Around
-from ..signature import Signature
-from ..streaming.states import Stream
-from . import Expected, check, check_case, first_wrong_step, output_dims, typical_errors
-from .cases import Case, sizes_of
+from ..pytorch.samples import sizes_of
+from ..runtimes.session import Around, Session
+from ..spec.dims import Dim
+from ..spec.signature import Signature
+from ..spec.streams import Stream
+from .check import check, check_case, first_wrong_step
 from .compare import Typical, largest
+from .expected import Expected, output_dims, typical_errors
 from .report import Report
 
 Array = NDArray[np.generic]
+
+
 Plan = Callable[[int], Sequence[int]]
+
+
 Dims = Mapping[str, Sequence[Dim]]
 
-# So many steps are carried one at a time, to see whether rounding errors grow with them.
-DRIFT = 2_000
+
 # A table shows the lengths of so many chunks, and of more their number.
 _SHOWN = 4
 
@@ -95,11 +98,6 @@ def in_one_pass(session: Session, stream: Stream, signature: Signature, expected
     """A session that feeds whole sequences, from the states' reset values; outputs' dimensions are as in the cases."""
     dims = _layouts(session, stream, signature, expected)
     return Chunked(session, stream, signature, dims, lambda T: [T])
-
-
-def drift_cases(time: str, signature: Signature, seed: int) -> list[Case]:
-    """One long sequence of ordinary values; every other size is 1."""
-    return [Case({**dict.fromkeys(signature.symbols, 1), time: DRIFT}, "ordinary", seed + DRIFT)]
 
 
 def check_stream(

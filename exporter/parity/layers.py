@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from .running import run_eager
+from ..pytorch.run import run_eager
 
 Array = NDArray[np.generic]
+
+
 Layers = dict[str, dict[str, Array]]
 
+
 _KINDS = (nn.RNN, nn.GRU, nn.LSTM)
+
+
 _FORWARDS = {kind.forward for kind in _KINDS}
 
 

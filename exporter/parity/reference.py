@@ -13,20 +13,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..capture.outputs import flatten
-from ..errors import LoadError, SignatureError, first_line
-from ..signature import Signature
-from ..source_lines import at, user_line
+from ..errors import first_line
+from ..pytorch.outputs import flatten
+from ..pytorch.run import as_tensors, run_eager
+from ..spec.signature import Signature
 from .jitter import Jitter
 from .layers import Layers, trace_layers
-from .running import as_tensors, run_eager
 
 Array = NDArray[np.generic]
 
 
 JITTERS = 4
+
+
 # Where values saturate, maxima are shared, and each run shows only some of the integers that this unsettles.
 JITTERS_AT_TIES = 16
+
+
 # Below this many parameters one thread is as quick, and does not wait for others where the machine is busy: hetero took
 # 7 s with one thread and 21 to 89 s with two beside four busy processes on two cores.
 _THREADED_FROM = 10_000_000
@@ -137,51 +140,6 @@ class Oracle:
     def _named(self, output: Any) -> dict[str, Array]:
         leaves = [tensor.detach().cpu().numpy().copy() for _, tensor in flatten(output)]
         return dict(zip(self._signature.outputs, leaves, strict=True))
-
-
-def check_runs(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
-    """The model's output for one example.
-
-    Raises:
-        LoadError: the model's forward raises.
-        SignatureError: the inputs do not fit forward.
-    """
-    try:
-        return run_eager(model, tensors)
-    except SignatureError:
-        raise
-    except Exception as error:  # whatever the model's forward raises
-        given = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
-        raise LoadError(
-            f"The model's forward raised {type(error).__name__}{at(user_line(error))} for {given}: "
-            f"{first_line(error).rstrip('.')}. {_remedy(str(error))}"
-        ) from error
-
-
-def _remedy(message: str) -> str:
-    """What to do about an error of a model's forward, by what PyTorch says of lengths and states."""
-    return next(
-        (remedy for said, remedy in _REMEDIES.items() if said in message),
-        "Describe its inputs as they are: order, dtypes, dimensions, and for integers their range.",
-    )
-
-
-_REMEDIES = {
-    "must be sorted in decreasing order": "Describe the lengths as 'int64[N] in 1..T descending', or let "
-    "pack_padded_sequence sort them with enforce_sorted=False.",
-    "greater than 0, but found an element in 'lengths'": "Describe the lengths as whole numbers of at least 1, such as "
-    "'int64[N] in 1..T'.",
-    "argument should be a 1D CPU int64 tensor": "Give pack_padded_sequence lengths.cpu(), of dimensions [N].",
-    **dict.fromkeys(
-        ("Expected hidden size", "Expected hidden[", "incorrect number of RNN parameters"),
-        "Describe each state as the layer takes it: layers times directions, N, hidden size.",
-    ),
-    **dict.fromkeys(
-        ("must have the same dtype", "not the same dtype", "expected scalar type", "expected m1 and m2"),
-        "Where forward makes a tensor, make it like an input, such as x.new_zeros(...), or describe the inputs in the "
-        "dtype of the weights.",
-    ),
-}
 
 
 def largest_error(array: Array, exact: Array) -> float:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..runtimes import Placement
-from .cases import Case
+from ..pytorch.samples import Case
+from ..runtimes.session import Placement
 from .compare import OutputResult
 from .weights.verdict import Weights
 

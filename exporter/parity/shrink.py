@@ -11,11 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from . import Expected
-from .cases import NON_FINITE, Case, Values
+from ..pytorch.samples import NON_FINITE, Case, Values
+from .expected import Expected
 
 Array = NDArray[np.generic]
+
+
 Inputs = Mapping[str, Array]
+
 
 # From the plainest.
 _PLAIN: tuple[Values, ...] = ("zero", "ordinary")

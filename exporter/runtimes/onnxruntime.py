@@ -15,25 +15,32 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError, InputError, PlacementError, UnavailableError, did_you_mean, first_line
 from ..onnx_file import read_onnx
-from .launch import Launch
 from .operators import operator_kinds, treats_nan_otherwise
-from .placement import Placement
 from .plugins import devices, load_installed, load_library
 from .profile import Profile
 from .providers import PROVIDERS, Provider, short_name
+from .session import Launch, Placement
 
 Array = NDArray[np.generic]
 
+
 _FATAL = 4
+
+
 _PLACE = re.compile(r"^\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
+
 
 # Kernels of ONNX Runtime's CPU provider that treat NaN otherwise than PyTorch: found by the parity run on 1.32, and
 # kept true by a test. The recurrent ones clamp it to a number inside, the others pass over it. Its RNN with tanh, and
 # what Scan and Loop bodies are made of, pass NaN on.
 HIDES_NAN = ("GRU", "LSTM", "RNN with Relu", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "MaxPool")
+
+
 # WGSL lets a driver assume that there is neither NaN nor infinity (W3C, WebGPU Shading Language, floating point
 # evaluation). On SwiftShader Relu, Sigmoid, Exp, Clip, Softmax, TopK and the above hide NaN; on a GPU it may be others.
 _MAY_HIDE_NAN = {"WebGpuExecutionProvider": "WebGPU"}
+
+
 # Kernels of other providers, beside those above, that hide it: found by `make test-openvino-ep`.
 _HIDES_NAN_THERE = {"OpenVINOExecutionProvider": ("Relu",)}
 

@@ -21,14 +21,19 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from ..errors import first_line
-from .placement import Placement
 from .programs.contract import READY
+from .session import Placement
 
 Array = NDArray[np.generic]
+
+
 # Runs the cases in a file and writes their outputs to another.
 Program = Callable[[Path, Path], None]
 
+
 SECONDS = 300.0
+
+
 _CASE = "case"
 
 

@@ -14,12 +14,17 @@ from typing import Any
 
 import onnxruntime as ort
 
-from .placement import Ran, Role
+from .session import Ran, Role
 
 Event = Mapping[str, Any]
 
+
 _KERNEL = "_kernel_time"
+
+
 _DRIVERS = ("Scan", "Loop", "If")
+
+
 # Beyond so many integers it is data: a tensor's shape has fewer.
 _MOST_SIZES = 8
 

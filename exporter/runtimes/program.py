@@ -1,4 +1,4 @@
-"""Any program that is called as `clients/README.md` says, as a runtime: `program:PATH`."""
+"""Programs in a process of their own as runtimes: `program:PATH`, and Python packages."""
 
 from __future__ import annotations
 
@@ -13,12 +13,40 @@ from ..errors import UnavailableError
 from ..onnx_file import read_onnx
 from .onnxruntime import HIDES_NAN
 from .operators import operator_kinds, treats_nan_otherwise
-from .placement import Placement
 from .process import ProcessSession, ProgramError, Serving
-from .programs import PACKAGES
+from .programs.packages import PACKAGES
+from .session import Placement
+
+
+def open_package(runtime: str, artifact: Path) -> ProcessSession:
+    """Open an ONNX file in a runtime of `PACKAGES`.
+
+    Raises:
+        UnavailableError: the package is not installed, or does not load the model.
+        BundleError: the file is not an ONNX model.
+    """
+    package = PACKAGES[runtime]
+    version = package.version
+    if not version:
+        raise UnavailableError(f"{runtime} is not installed. Get it with: {package.get}")
+    graph = read_onnx(artifact, weights=False).graph
+    try:
+        program = Serving(package.command, artifact)
+    except ProgramError as error:
+        raise UnavailableError(
+            f"{runtime} {version} does not load {artifact.name}: {str(error).rstrip('.')}. "
+            "Export it in a form that it takes: see docs/providers.md."
+        ) from error
+    outputs = [value.name for value in graph.output]
+    nan = treats_nan_otherwise(operator_kinds(graph), package.hides_nan)
+    return ProcessSession(program, outputs, Placement("cpu", version), *nan)
+
 
 _ONNX = ".onnx"
+
+
 _SECONDS = 60
+
 
 # By the name of the runtime that a program says it is made with: kernels that treat NaN otherwise than PyTorch.
 _HIDES_NAN: Mapping[str, Sequence[str]] = {

@@ -47,7 +47,10 @@ def _installed() -> list[str]:
 
 
 _GPU = "'onnxruntime-gpu[cuda,cudnn]'"
+
+
 _NVIDIA = "an NVIDIA GPU with CUDA and cuDNN"
+
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {

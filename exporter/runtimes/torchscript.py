@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..capture.outputs import flatten
 from ..errors import BundleError, first_line
-from ..quiet import quiet
-from .placement import Placement
+from ..pytorch.outputs import flatten
+from ..pytorch.suppress import quiet
+from .session import Placement
 
 Array = NDArray[np.generic]
 

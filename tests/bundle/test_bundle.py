@@ -14,8 +14,8 @@ import pytest
 from conftest import SMALL
 from planting import write_bundle
 from rnn_export import BundleError, __version__, add_file, load, read_bundle, verify
-from rnn_export.bundle import replacing
 from rnn_export.bundle.manifest import MANIFEST, Manifest, read_manifest, read_sealed, schema
+from rnn_export.bundle.replace import replacing
 from rnn_export.export import export_onnx
 
 

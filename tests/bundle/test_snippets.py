@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from rnn_export.bundle.snippets import cpp, javascript, python
-from rnn_export.bundle.snippets.call import Call, Filled
+from rnn_export.bundle.programs import cpp, javascript, python
+from rnn_export.bundle.programs.call import Call, Filled
 
 EXTREMES = (float(np.finfo(np.float32).min), 1e30, 123456792.0, -0.0, 0.5, float("nan"), float("-inf"))
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 import torch
 from rnn_export import CaptureError, Signature
-from rnn_export.capture import capture
+from rnn_export.capture.capture import capture
 from rnn_export.capture.decisions import deciding
 from torch import Tensor, nn
 

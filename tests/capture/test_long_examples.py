@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from rnn_export import Signature
-from rnn_export.capture import capture
+from rnn_export.capture.capture import capture
 from torch import Tensor, nn
 
 X = Signature({"x": "float32[T, N, 3]"})

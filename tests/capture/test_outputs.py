@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from rnn_export import CaptureError, Signature, SignatureError
-from rnn_export.capture.output_dims import infer_dims, spell
-from rnn_export.capture.outputs import flatten, name_outputs
+from rnn_export.pytorch.outputs import flatten, name_outputs
+from rnn_export.spec.dims import infer_dims, spell
 from torch import Tensor, nn
 
 X = Signature({"x": "float32[T, N, 3]"})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from rnn_export import CaptureError, Signature, load
-from rnn_export.capture import capture
+from rnn_export.capture.capture import capture
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import ExportedProgram

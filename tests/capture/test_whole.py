@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from rnn_export import Signature
-from rnn_export.capture import capture
-from rnn_export.capture.whole import WholeRecurrence
+from rnn_export.capture.capture import capture
+from rnn_export.capture.recurrent_layers import WholeRecurrence
 from torch import Tensor, nn
 
 X = Signature({"x": "float32[T, N, 3]"})

@@ -22,7 +22,7 @@ def small(name: str) -> list[str]:
 
 def test_help_needs_no_torch() -> None:
     run = "main(['--help'], standalone_mode=False)"
-    code = f"import sys; from rnn_export.cli import main; {run}; print(sorted(sys.modules))"
+    code = f"import sys; from rnn_export.cli.main import main; {run}; print(sorted(sys.modules))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "rnn-export onnx --model hetero" in printed
     modules = printed.rpartition("[")[2]

@@ -9,9 +9,8 @@ import onnxruntime
 import pytest
 from click.testing import Result
 from conftest import SMALL
-from rnn_export.runtimes import Placement
 from rnn_export.runtimes.onnxruntime import OnnxRuntimeSession
-from rnn_export.runtimes.placement import Ran
+from rnn_export.runtimes.session import Placement, Ran
 
 Cli = Callable[..., Result]
 CPU, GPU = "CPUExecutionProvider", "WebGpuExecutionProvider"

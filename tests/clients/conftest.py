@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import SMALL
 from rnn_export import Signature, export_onnx, export_torchscript, load
-from rnn_export.loading import load_with
+from rnn_export.pytorch.load import load_with
 from torch import Tensor, nn
 
 from clients.programs import CLIENTS, ONNX, WRITERS

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from numpy.typing import NDArray
-from rnn_export.bundle import hash_file
+from rnn_export.bundle.files import hash_file
 from rnn_export.parity.compare import Typical, judge
-from rnn_export.streaming.states import State
+from rnn_export.spec.streams import State
 from safetensors import SafetensorError
 
 from clients.programs import ROOT, Ended, execute

@@ -16,8 +16,8 @@ import pytest
 import safetensors.numpy
 from planting import renew_hash, write_bundle
 from rnn_export import verify
-from rnn_export.bundle import hash_file
 from rnn_export.bundle.cases import read_cases
+from rnn_export.bundle.files import hash_file
 from rnn_export.bundle.manifest import read_manifest
 from rnn_export.parity.compare import Typical, judge
 

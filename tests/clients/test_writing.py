@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from planting import plant, renew_hash
 from rnn_export import add_file, export_onnx, read_bundle
-from rnn_export.runtimes import open_session
+from rnn_export.runtimes.open import open_session
 
 from clients.exported import GREEDY, write_characters_stateful, write_lstm
 from clients.programs import ROOT, Ended, execute, program

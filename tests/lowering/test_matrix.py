@@ -18,15 +18,18 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rnn_export import Signature
-from rnn_export.capture import capture
-from rnn_export.evaluation import evaluating
-from rnn_export.finishing import finish
-from rnn_export.lowering import translate
+from rnn_export.capture.capture import capture
+from rnn_export.lowering.build import finish
+from rnn_export.lowering.forms import FORMS, forms_for
+from rnn_export.lowering.translate import translate
 from rnn_export.onnx_file import write_onnx
-from rnn_export.parity import Case, Expected, check, expect
-from rnn_export.preparation import Given, prepare, silent
-from rnn_export.runtimes import open_session
-from rnn_export.targets import FORMS, Form, forms_for
+from rnn_export.parity.check import check
+from rnn_export.parity.expected import Expected, expect
+from rnn_export.pytorch.evaluation import evaluating
+from rnn_export.pytorch.job import Given, prepare, silent
+from rnn_export.pytorch.samples import Case
+from rnn_export.runtimes.open import open_session
+from rnn_export.spec.forms import Form
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 

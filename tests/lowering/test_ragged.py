@@ -12,8 +12,11 @@ import onnxruntime as ort
 import pytest
 import torch
 from rnn_export import ParityError, Signature, export_onnx
-from rnn_export.parity import check, expect, make_cases, traced_sizes
-from rnn_export.runtimes import open_session
+from rnn_export.parity.cases import make_cases
+from rnn_export.parity.check import check
+from rnn_export.parity.expected import expect
+from rnn_export.pytorch.samples import traced_sizes
+from rnn_export.runtimes.open import open_session
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import (

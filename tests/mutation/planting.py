@@ -11,9 +11,9 @@ import onnx
 import torch
 from planting import renew_hash
 from rnn_export import verify
-from rnn_export.bundle import hash_file
-from rnn_export.parity import Report
-from rnn_export.quiet import quiet
+from rnn_export.bundle.files import hash_file
+from rnn_export.parity.report import Report
+from rnn_export.pytorch.suppress import quiet
 
 from . import around, layers, scans, scripts, streams, tensors  # noqa: F401  they register their kinds
 from .kinds import KINDS, Kind

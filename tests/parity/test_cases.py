@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from rnn_export import Signature, SignatureError
-from rnn_export.parity import Case, make_cases, make_inputs, traced_sizes
-from rnn_export.parity.cases import check_ranges
+from rnn_export.parity.cases import make_cases
+from rnn_export.pytorch.samples import Case, check_ranges, make_inputs, traced_sizes
 
 SIGNATURE = Signature({"x": "float32[T, N, 7]", "tokens": "int64[N, T] in 2..5"})
 

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from planting import plant
 from rnn_export import CaptureError, Report, Signature, export_onnx, load, read_bundle, verify
 from rnn_export.bundle.manifest import read_manifest, write_manifest
-from rnn_export.parity import Case
-from rnn_export.parity.chunks import DRIFT, Chunked, _spell, random_lengths
+from rnn_export.parity.cases import DRIFT
+from rnn_export.parity.chunks import Chunked, _spell, random_lengths
 from rnn_export.parity.report import CaseResult
-from rnn_export.runtimes import Placement
-from rnn_export.streaming.states import State, Stream
+from rnn_export.pytorch.samples import Case
+from rnn_export.runtimes.session import Placement
+from rnn_export.spec.streams import State, Stream
 from torch import Tensor, nn
 
 Fault = Callable[[onnx.GraphProto], None]

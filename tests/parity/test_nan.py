@@ -10,9 +10,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from rnn_export import ParityError, Signature, export_onnx, verify
-from rnn_export.parity import Case, Expected, check_case
+from rnn_export.parity.check import check_case
 from rnn_export.parity.compare import Typical
+from rnn_export.parity.expected import Expected
 from rnn_export.parity.reference import Reference
+from rnn_export.pytorch.samples import Case
 from torch import Tensor, nn
 
 X = Signature({"x": "float32[T, N, 3]"})

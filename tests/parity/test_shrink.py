@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from rnn_export import Signature
-from rnn_export.parity import Case, Expected, make_inputs
+from rnn_export.parity.expected import Expected
 from rnn_export.parity.shrink import Trial, shrink
+from rnn_export.pytorch.samples import Case, make_inputs
 
 SIGNATURE = Signature({"x": "float32[T, N, 2]", "lengths": "int64[N] in 1..T"})
 START = Case({"T": 257, "N": 17}, "saturating", 5)

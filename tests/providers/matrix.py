@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rnn_export import Report, export_onnx, verify
-from rnn_export.loading import Loaded, load_with
-from rnn_export.runtimes import Launch
-from rnn_export.targets import Lowering, Target
+from rnn_export.pytorch.load import Loaded, load_with
+from rnn_export.runtimes.session import Launch
+from rnn_export.spec.forms import Lowering, Target
 
 KINDS: dict[str, dict[str, Any]] = {
     "rnn_tanh": {"nonlinearity": "tanh"},

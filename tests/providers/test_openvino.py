@@ -6,8 +6,9 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
-from rnn_export.parity.cases import NON_FINITE
-from rnn_export.targets import FORMS, Form
+from rnn_export.lowering.forms import FORMS
+from rnn_export.pytorch.samples import NON_FINITE
+from rnn_export.spec.forms import Form
 
 from providers.matrix import LAYERS, Record, heavy_elsewhere, verified
 

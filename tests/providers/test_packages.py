@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from rnn_export import UnavailableError
-from rnn_export.parity.cases import NON_FINITE
-from rnn_export.runtimes.programs import PACKAGES
-from rnn_export.targets import FORMS, Form
+from rnn_export.lowering.forms import FORMS
+from rnn_export.pytorch.samples import NON_FINITE
+from rnn_export.runtimes.programs.packages import PACKAGES
+from rnn_export.spec.forms import Form
 
 from providers.matrix import LAYERS, Record, verified
 

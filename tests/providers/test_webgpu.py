@@ -7,8 +7,8 @@ from pathlib import Path
 import onnxruntime
 import pytest
 from rnn_export import PlacementError, Report
-from rnn_export.parity.cases import NON_FINITE
-from rnn_export.runtimes import Launch
+from rnn_export.pytorch.samples import NON_FINITE
+from rnn_export.runtimes.session import Launch
 
 from providers.matrix import HEAVY, LAYERS, Record, heavy_elsewhere, on, verified
 

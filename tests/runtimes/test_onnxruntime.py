@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from rnn_export import BundleError, InputError, Signature, UnavailableError, export_onnx
-from rnn_export.runtimes import Launch, open_session
 from rnn_export.runtimes import onnxruntime as runtime
 from rnn_export.runtimes.onnxruntime import OnnxRuntimeSession
+from rnn_export.runtimes.open import open_session
 from rnn_export.runtimes.providers import PROVIDERS, Provider, short_name
+from rnn_export.runtimes.session import Launch
 from torch import Tensor, nn
 
 SIGNATURE = Signature({"x": "float32[T, N, 3]"}, ["output", "h_n"])

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from rnn_export import Signature, export_onnx
-from rnn_export.runtimes import Placement, open_session
-from rnn_export.runtimes.placement import Ran, Role
+from rnn_export.runtimes.open import open_session
 from rnn_export.runtimes.profile import read_nodes
+from rnn_export.runtimes.session import Placement, Ran, Role
 from torch import nn
 
 CPU, GPU = "CPUExecutionProvider", "WebGpuExecutionProvider"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from rnn_export import UnavailableError
-from rnn_export.runtimes import Launch
 from rnn_export.runtimes import onnxruntime as runtime
 from rnn_export.runtimes.plugins import plugin_modules
+from rnn_export.runtimes.session import Launch
 
 LISTED = "def get_ep_names(): return ['WebGpuExecutionProvider']\ndef get_library_path(): return '/nowhere.so'\n"
 

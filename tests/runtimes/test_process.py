@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from rnn_export.runtimes import Placement, process
+from rnn_export.runtimes import process
 from rnn_export.runtimes.process import Once, ProcessSession, Program, ProgramError, Serving
+from rnn_export.runtimes.session import Placement
 
 X = {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "lengths": np.array([1, 2])}
 

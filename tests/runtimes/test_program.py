@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from planting import plant, wrong_bias
 from rnn_export import export_onnx, export_torchscript, load, verify
-from rnn_export.cli import main
+from rnn_export.cli.main import main
 from rnn_export.errors import BundleError, UnavailableError
 
 

@@ -15,10 +15,11 @@ import torch
 from providers.matrix import I, layer, verified
 from rnn_export import Report, Signature, UnavailableError, export_onnx, verify
 from rnn_export.errors import BundleError, InputError
-from rnn_export.parity.cases import NON_FINITE
-from rnn_export.runtimes import Launch, open_session
-from rnn_export.runtimes.programs import PACKAGES, Package
-from rnn_export.targets import FORMS
+from rnn_export.lowering.forms import FORMS
+from rnn_export.pytorch.samples import NON_FINITE
+from rnn_export.runtimes.open import open_session
+from rnn_export.runtimes.programs.packages import PACKAGES, Package
+from rnn_export.runtimes.session import Launch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence

@@ -18,8 +18,8 @@ from click.testing import Result
 from google.protobuf import text_format
 from planting import plant, write_bundle, wrong_bias
 from rnn_export import BundleError, InputError, Signature, export_onnx
-from rnn_export.bundle.shipping import ship
-from rnn_export.triton import CONFIG, write_triton
+from rnn_export.publish.ship import ship
+from rnn_export.publish.triton import CONFIG, write_triton
 from serving.models import Encoder, LastOf, Learned, Scaled, Tagger
 from torch import nn
 

@@ -18,14 +18,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from rnn_export import Signature, export_onnx
-from rnn_export.bundle import read_bundle
 from rnn_export.bundle.cases import read_cases
+from rnn_export.bundle.files import read_bundle
 from rnn_export.bundle.manifest import CASES
-from rnn_export.cli import main
-from rnn_export.parity import Expected, check_case
+from rnn_export.cli.main import main
+from rnn_export.parity.check import check_case
 from rnn_export.parity.chunks import random_lengths
 from rnn_export.parity.compare import read_typical
-from rnn_export.triton import CONFIG, write_triton
+from rnn_export.parity.expected import Expected
+from rnn_export.publish.triton import CONFIG, write_triton
 from serving.models import LastOf, Learned, LearnedBatchFirst, Masked, Scaled, Tagger
 from serving.server import Server, is_there, serving
 from test_readme import blocks

@@ -11,14 +11,17 @@ from typing import Any
 
 import torch
 from rnn_export import CaptureError, ParityError, RnnExportError, Signature, export_onnx
-from rnn_export.calling import arrange
 from rnn_export.errors import first_line
-from rnn_export.evaluation import evaluating
 from rnn_export.onnx_file import read_onnx
-from rnn_export.parity import Report, check, expect, make_cases
-from rnn_export.preparation import Given, Prepared, prepare, silent
-from rnn_export.quiet import quiet
-from rnn_export.runtimes import open_session
+from rnn_export.parity.cases import make_cases
+from rnn_export.parity.check import check
+from rnn_export.parity.expected import expect
+from rnn_export.parity.report import Report
+from rnn_export.pytorch.bind import arrange
+from rnn_export.pytorch.evaluation import evaluating
+from rnn_export.pytorch.job import Given, Prepared, prepare, silent
+from rnn_export.pytorch.suppress import quiet
+from rnn_export.runtimes.open import open_session
 from torch import nn
 from torch.export import Dim
 

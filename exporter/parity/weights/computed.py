@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from ...errors import first_line
-from ..running import run_eager
+from ...pytorch.run import run_eager
 from .tensors import ModelWeights, as_array, model_weights
 
 Array = NDArray[Any]

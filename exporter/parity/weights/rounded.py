@@ -1,7 +1,7 @@
 """Weights that stand in a file as int8: what their scales make of them, and what a model's own come to so.
 
 Each output channel has a scale of its own, so that a channel comes out the same wherever it stands in a matrix; a part
-of it, where two products share the matrix, has another one. Rounding is done as `passes.quantization` does it, which
+of it, where two products share the matrix, has another one. Rounding is done as `optimize.quantization` does it, which
 gives the same bits each time.
 """
 
@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...passes.quantization import Quantized, quantize_channels
+from ...optimize.quantization import Quantized, quantize_channels
 from .owned import Owned
 
 Array = NDArray[Any]
+
+
 Marks = Mapping[str, NDArray[np.bool_]]
 
 

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from ...onnx_file import all_graphs, read_onnx
-from ...passes.quantization import Quantized
+from ...optimize.quantization import Quantized
 from ...runtimes.torchscript import read_torchscript
 from .rounded import scaled
 from .tensors import as_array, is_float

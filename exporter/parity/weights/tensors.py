@@ -16,6 +16,7 @@ from .places import Bits
 
 Array = NDArray[Any]
 
+
 # A nearly equal number has the same bits but for these: sign, exponent and the first digits of the mantissa are equal.
 _DIGITS = 5
 

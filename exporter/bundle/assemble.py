@@ -1,0 +1,233 @@
+"""From an exported model file to a whole bundle: proof, weights, cases, and what an older bundle may leave behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from .. import __version__
+from ..errors import BundleError, ParityError
+from ..parity.artifact import open_whole, prove
+from ..parity.cases import cases_for
+from ..parity.expected import Expected, expect, output_dims, typical_errors
+from ..parity.precision_cost import check_cost
+from ..parity.report import Report
+from ..pytorch.job import Prepared
+from ..pytorch.load import Source
+from ..spec.artifact import Artifact
+from ..spec.dims import spell
+from ..spec.signature import Signature
+from ..spec.streams import cannot_stream
+from .cases import write_cases
+from .files import added_files, complete, hash_file, read_bundle
+from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote: the folder, each file's size in bytes, the parity report, and what is to be said."""
+
+    folder: Path
+    files: Mapping[str, int]
+    report: Report | None
+    notes: tuple[str, ...]
+
+
+def assemble(
+    prepared: Prepared,
+    folder: Path,
+    out: Path,
+    name: str,
+    artifact: Artifact,
+    notes: Sequence[str],
+    verify: bool,
+    whole: Path | None = None,
+) -> Exported:
+    """Prove the model file `name` in `folder`, and complete the folder to the bundle that will stand at `out`.
+
+    `whole` is the same graph with the model's own weights, where `name` has smaller ones. It must be as right as
+    PyTorch is: what the bound of smaller weights allows is then left to their rounding alone.
+
+    Raises:
+        ParityError: the file computes something else than PyTorch.
+        CaptureError: it computes the same in one pass, and something else in chunks.
+    """
+    expected = _expected(prepared, artifact, everything=verify)
+    if verify and whole is not None:
+        _demand(_prove(prepared, whole.parent, whole.name, replace(artifact, precision=None), expected))
+    report = _demand(_prove(prepared, folder, name, artifact, expected)) if verify else None
+    proved = _proved(prepared, folder / name, artifact, expected, report)
+    manifest = Manifest(
+        name=prepared.source.name if prepared.source else type(prepared.model).__name__,
+        signature=prepared.signature,
+        outputs=_spelled(expected),
+        source=_plain(prepared.source),
+        weights_sha256=_write_weights(prepared, folder),
+        artifacts={name: proved},
+        files={},
+        cases=write_cases(folder / CASES, expected),
+        from_example=prepared.example is not None,
+        typical={output: asdict(typical) for output, typical in typical_errors(expected).items()},
+        versions=package_versions(),
+    )
+    kept, dropped = _carry_over(prepared, folder, out, manifest, expected)
+    complete(folder, replace(manifest, artifacts=dict(sorted({**manifest.artifacts, **kept}.items()))))
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    said = (*notes, *_precision_notes(proved), *_range_notes(prepared.signature), *dropped)
+    return Exported(out, dict(sorted(sizes.items())), report, said)
+
+
+def _demand(report: Report) -> Report:
+    if report.mixes_steps:
+        raise cannot_stream(report.failure)
+    if not report.passed:
+        raise ParityError(report.failure, report)
+    return report
+
+
+def _proved(
+    prepared: Prepared, file: Path, artifact: Artifact, expected: Sequence[Expected], report: Report | None
+) -> Artifact:
+    if report is None:
+        return artifact
+    costs: tuple[Report, ...] = (report,)
+    if prepared.original is not None:
+        session = open_whole(file, artifact, prepared.signature, expected)
+        costs = check_cost(session, prepared, prepared.original, expected, artifact)
+    precision = artifact.precision and artifact.precision.measured([_demand(cost) for cost in costs])
+    return replace(artifact, parity=report.to_json(), precision=precision)
+
+
+def _expected(prepared: Prepared, artifact: Artifact, *, everything: bool) -> list[Expected]:
+    """All cases run through PyTorch; where nothing is verified, only the few that the bundle stores."""
+    cases = cases_for([artifact.stream], prepared.signature, prepared.traced, prepared.seed, artifact.bounds)
+    chosen = cases if everything else cases[:3]
+    return expect(
+        prepared.model,
+        prepared.signature,
+        chosen,
+        prepared.example,
+        advance=lambda done: prepared.progress("reference", done, len(chosen)),
+    )
+
+
+def _prove(prepared: Prepared, folder: Path, name: str, artifact: Artifact, expected: Sequence[Expected]) -> Report:
+    return prove(
+        folder / name,
+        artifact,
+        prepared.signature,
+        expected,
+        traced=prepared.traced,
+        seed=prepared.seed,
+        weights=prepared.weights,
+        advance=lambda done: prepared.progress("verify", done, len(expected)),
+    )
+
+
+def _carry_over(
+    prepared: Prepared, folder: Path, out: Path, newer: Manifest, expected: Sequence[Expected]
+) -> tuple[dict[str, Artifact], list[str]]:
+    """Keep what else an older bundle of the same model holds, model files proved again; say what is dropped."""
+    if not (out / MANIFEST).is_file():
+        return {}, []
+    try:
+        older = read_bundle(out)
+    except BundleError as error:
+        why = str(error).removesuffix(" Export the model again.")
+        return {}, [f"The older bundle was damaged, and all that it held has been replaced. {why}"]
+    others = {name: artifact for name, artifact in older.artifacts.items() if name not in newer.artifacts}
+    same = _is_same_model(older, newer)
+    kept = {
+        name: artifact
+        for name, artifact in others.items()
+        if same and _prove(prepared, out, name, artifact, expected).passed
+    }
+    added = added_files(older)
+    for file in [*(file for name in kept for file in older.files_of(name)), *(added if same else [])]:
+        shutil.copy2(out / file, folder / file)
+    gone = [*(name for name in others if name not in kept), *([] if same else added)]
+    return kept, [f"{name} was of another model and is no longer in {out}." for name in gone]
+
+
+def _is_same_model(older: Manifest, newer: Manifest) -> bool:
+    return (older.weights_sha256, older.signature, older.source) == (
+        newer.weights_sha256,
+        newer.signature,
+        newer.source,
+    )
+
+
+def _write_weights(prepared: Prepared, folder: Path) -> str:
+    """Store the weights where the model can be built again from its source; returns their sha256."""
+    state: dict[str, Tensor] = {}
+    stored: set[int] = set()
+    for name, value in prepared.model.state_dict().items():
+        if isinstance(value, Tensor):
+            tensor = value.detach().cpu().contiguous()
+            # safetensors takes no two tensors that share memory; where none do, there is no need for a copy of all.
+            shared = tensor.untyped_storage().nbytes() != tensor.nbytes or tensor.data_ptr() in stored
+            state[name] = tensor.clone() if shared else tensor
+            stored.add(tensor.data_ptr())
+    if prepared.source is None:
+        return hashlib.sha256(safetensors.torch.save(state)).hexdigest()
+    safetensors.torch.save_file(state, folder / WEIGHTS)
+    return hash_file(folder / WEIGHTS).sha256
+
+
+def _plain(source: Source | None) -> dict[str, Any] | None:
+    """The source as JSON has it; None where an argument has no such form, for then it cannot be built again."""
+    try:
+        plain: dict[str, Any] | None = json.loads(json.dumps(asdict(source))) if source else None
+    except TypeError:
+        return None
+    return plain
+
+
+def _spelled(expected: Sequence[Expected]) -> dict[str, str]:
+    first = next(item.reference for item in expected if item.reference is not None)
+    return {name: spell(first.eager[name].dtype.name, dims) for name, dims in output_dims(expected).items()}
+
+
+def _range_notes(signature: Signature) -> list[str]:
+    return [
+        f"'{name}' has no value range, so that the cases use 0 and 1 alone. "
+        f"Write '{name}: {spec} in 0..HIGHEST' to test them all."
+        for name, spec in signature.inputs.items()
+        if spec.dtype.startswith("int") and spec.range is None
+    ]
+
+
+def _precision_notes(artifact: Artifact) -> list[str]:
+    precision = artifact.precision
+    return (
+        [
+            f"{precision.weights} weights: {output} is off by at most {error.relative:.1e} of its scale "
+            f"(allowed {precision.bound:.1e}), {error.vs_eager:.1e} apart from PyTorch in float32."
+            for output, error in (precision.error or {}).items()
+        ]
+        if precision
+        else []
+    )
+
+
+def package_versions() -> dict[str, str]:
+    """Of this package and what it stands on, as they are here."""
+    return {
+        "rnn-export": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "onnx": onnx.__version__,
+        "onnxruntime": onnxruntime.__version__,
+    }

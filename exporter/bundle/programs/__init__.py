@@ -1,0 +1,1 @@
+"""Programs that run a bundle, for its README."""

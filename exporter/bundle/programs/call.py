@@ -1,0 +1,82 @@
+"""What a program runs: a model file, tensors for its inputs, the outputs it asks for, and the states it carries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...spec.artifact import Artifact
+from ..manifest import Manifest
+
+Array = NDArray[np.generic]
+
+
+# float16 holds every whole number up to it.
+_EXACT = 2048
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A tensor that holds `values` over and over, in row-major order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    values: tuple[int | float, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """`outputs` are dtypes by name. `carried` says which output each state, an input, continues with.
+
+    `beside` is the file with the model's weights, if they lie apart.
+    """
+
+    file: str
+    inputs: Mapping[str, Filled]
+    outputs: Mapping[str, str]
+    carried: Mapping[str, str]
+    beside: str | None
+
+
+def call_of(file: str, artifact: Artifact, manifest: Manifest) -> Call:
+    """A call at sizes at which the file is known to run; inputs are zero, or the least number that they may hold."""
+    sizes = manifest.cases[0]["sizes"] if manifest.cases else dict.fromkeys(manifest.signature.symbols, 1)
+    states = artifact.stream.states if artifact.stream is not None else ()
+    inputs = {
+        name: Filled(spec.dtype, tuple(spec.sized(sizes)), (spec.range[0] if spec.range else 0,))
+        for name, spec in manifest.signature.inputs.items()
+    }
+    resets = {state.name: _filled(state.dtype, state.initial(sizes)) for state in states}
+    outputs = {name: described.partition("[")[0] for name, described in manifest.outputs.items()}
+    return Call(
+        file,
+        {**inputs, **resets},
+        {**outputs, **{state.output: state.dtype for state in states}},
+        {state.name: state.output for state in states},
+        next((name for name in manifest.files_of(file) if name != file), None),
+    )
+
+
+def _filled(dtype: str, array: Array) -> Filled:
+    flat = array.reshape(-1)
+    periods = (size for size in range(1, flat.size + 1) if flat.size % size == 0)
+    period = next(size for size in periods if np.array_equal(flat, np.resize(flat[:size], flat.size), equal_nan=True))
+    if flat.dtype.kind != "f":
+        return Filled(dtype, array.shape, tuple(int(value) for value in flat[:period]))
+    # The shortest decimals that are read as the same values of the dtype.
+    return Filled(dtype, array.shape, tuple(float(str(value)) for value in flat[:period]))
+
+
+def text_of(values: Sequence[int | float], names: Mapping[str, str]) -> str:
+    """Numbers as source code; `names` are the language's words for those that it writes otherwise, such as `inf`."""
+    return ", ".join(names.get(text, text) for text in map(_shortest, values))
+
+
+def _shortest(value: int | float) -> str:
+    """A small whole number without a point: any language takes it for a float."""
+    small = abs(value) <= _EXACT and value == int(value) and math.copysign(1, value) == (-1 if value < 0 else 1)
+    return str(int(value)) if isinstance(value, int) or small else repr(value)

@@ -1,0 +1,1 @@
+"""Reroll Python loops over time into `scan`."""

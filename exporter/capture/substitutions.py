@@ -1,0 +1,104 @@
+"""Functions of PyTorch that a capture cannot keep whole, and what computes the same and can be kept.
+
+* `max_pool1d` takes the length for a plain number, where `max_pool2d` does not;
+* `scaled_dot_product_attention` of three dimensions has no ONNX form, that of four has;
+* `Tensor.data` is not recorded, `detach` is;
+* `torch.arange` of plain numbers forgets them; `tolist` wants them back.
+
+And one that has no equal: `squeeze` of a dynamic size, which leaves one dimension less at size 1 and only there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import SymInt, Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from ..errors import CaptureError
+from ..pytorch.source_lines import at, current_line
+
+
+class StandIns(TorchFunctionMode):
+    """Context manager; it patches nothing, and ends with its `with` block also on an error."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        return _STAND_INS.get(func, func)(*args, **(kwargs or {}))
+
+
+def _max_pool1d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    if return_indices:
+        return F.max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    wide = F.max_pool2d(
+        input.unsqueeze(-2),
+        (1, _one(kernel_size)),
+        None if stride in (None, (), []) else (1, _one(stride)),
+        (0, _one(padding)),
+        (1, _one(dilation)),
+        ceil_mode,
+    )
+    return wide.squeeze(-2)
+
+
+def _one(number: Any) -> Any:
+    return number[0] if isinstance(number, (tuple, list)) else number
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **options: Any) -> Tensor:
+    if query.dim() != 3:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask, **options)
+    mask = attn_mask.unsqueeze(1) if attn_mask is not None and attn_mask.dim() == 3 else attn_mask
+    query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+    return F.scaled_dot_product_attention(query, key, value, mask, **options).squeeze(1)
+
+
+def _arange(*numbers: Any, **options: Any) -> Tensor:
+    """The same tensor; it remembers what it counts, for a model that makes a list of dimensions that way."""
+    counted = torch.arange(*numbers, **options)
+    if all(type(number) is int for number in numbers) and not options:
+        counted.counted = list(range(*numbers))  # type: ignore[attr-defined]
+    return counted
+
+
+def _squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    chosen = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
+    if input.dim() == 0:
+        return input
+    if any(isinstance(input.shape[axis], SymInt) for axis in chosen):
+        raise CaptureError(
+            f"The model's squeeze{at(current_line())} leaves one dimension less where a dynamic size is 1, which a "
+            "graph cannot. Name the dimension that is always 1, such as squeeze(-1), or leave it out."
+        )
+    # ONNX has no form for what leaves a dimension longer than 1 as it is.
+    ones = [axis for axis in chosen if input.shape[axis] == 1]
+    if not ones:
+        return input
+    return torch.Tensor.squeeze(input, ones[0] if len(ones) == 1 else ones)
+
+
+_STAND_INS: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.max_pool1d: _max_pool1d,
+    F.max_pool1d: _max_pool1d,
+    F.scaled_dot_product_attention: _attention,
+    torch.Tensor.data.__get__: torch.Tensor.detach,  # type: ignore[attr-defined]
+    torch.arange: _arange,
+    torch.squeeze: _squeeze,
+    torch.Tensor.squeeze: _squeeze,
+}

@@ -1,1 +1,0 @@
-"""Where a file that failed goes wrong: the smallest case, and the first layer, step and element."""

@@ -1,0 +1,119 @@
+"""Recurrence to ONNX: translate what PyTorch knows, then lower each recurrent stack to standard operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import onnx_ir as ir
+
+from ..capture.operators import DOMAIN
+from ..spec.forms import Form, Forms
+from .cumulative import lower_logcumsumexp
+from .native import lower_native
+from .ragged import Padded, Ragged
+from .scan import lower_scan
+from .stack import Stack, read_stack
+
+_FORMS: Mapping[Form, Callable[[Stack, ir.tape.Tape], list[ir.Value]]] = {
+    "native": lower_native,
+    "scan": lower_scan,
+    "step": lower_scan,  # which `optimize.add_single_step` unrolls, once the states are known
+}
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The ONNX model at opset `OPSET`, and the form that each kind of layer in it got.
+
+    A layer that has no native operator is among `bound`, by name, with why.
+    """
+
+    model: ir.Model
+    forms: Forms
+    bound: Mapping[str, str]
+
+
+def lower(translated: ir.Model, forms: Forms) -> Lowered:
+    """A translated program in standard operators only; the one that is given stays as it is.
+
+    Args:
+        translated: what `translate` made of a captured program.
+        forms: the form of each kind of layer, as `forms_for` gives them.
+
+    Raises:
+        CaptureError: a recurrent layer's weights are not constants.
+    """
+    model = translated.clone()
+    tape = ir.tape.Tape()
+    ragged: dict[ir.Graph, Ragged] = {}
+    choice = _Choice(forms)
+    for node in [node for node in ir.traversal.RecursiveGraphIterator(model.graph) if node.domain == DOMAIN]:
+        assert isinstance(node.graph, ir.Graph)
+        _replace(node.graph, node, tape, ragged.setdefault(node.graph, Ragged(tape)), choice)
+    if model.graph in ragged:
+        ragged[model.graph].name_sizes(model.graph)
+    _drop_unused_initializers(model.graph)
+    for value in tape.initializers:
+        while value.name in model.graph.initializers:
+            value.name = f"{value.name}_"
+        model.graph.register_initializer(value)
+    model.opset_imports.pop(DOMAIN, None)
+    return Lowered(model, choice.taken, choice.bound)
+
+
+class _Choice:
+    """Takes a form for each stack, and remembers which."""
+
+    def __init__(self, forms: Forms) -> None:
+        self._forms = forms
+        self.taken: dict[str, Form] = {}
+        self.bound: dict[str, str] = {}
+
+    def of(self, stack: Stack) -> Form:
+        if stack.is_projected:
+            self.bound[stack.prefix] = "ONNX's LSTM has no projection"
+            return "scan"
+        form = self._forms[stack.kind]
+        if stack.lengths is not None:
+            form = self._forms.get("lengths", form)
+        if stack.dtype == ir.DataType.DOUBLE:
+            form = self._forms.get("float64", form)
+        self.taken[stack.kind] = form
+        return form
+
+
+def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape, ragged: Ragged, choice: _Choice) -> None:
+    before = len(tape.nodes)
+    recurrence = partial(_recurrence, tape=tape, ragged=ragged, choice=choice)
+    lowerings: Mapping[str, Callable[[ir.Node], list[ir.Value]]] = {
+        "recurrent": recurrence,
+        "lstm": recurrence,
+        "pack": ragged.pack,
+        "pad": ragged.pad,
+        "logcumsumexp": partial(lower_logcumsumexp, tape=tape),
+    }
+    values = lowerings[node.op_type](node)
+    for old, new in zip(node.outputs, values, strict=True):
+        new.type, new.shape = old.type, old.shape
+    graph.insert_before(node, tape.nodes[before:])
+    ir.convenience.replace_all_uses_with(node.outputs, values, replace_graph_outputs=True)
+    graph.remove(node, safe=True)
+
+
+def _recurrence(node: ir.Node, tape: ir.tape.Tape, ragged: Ragged, choice: _Choice) -> list[ir.Value]:
+    """What takes a stack's place: over packed data, y is packed again."""
+    stack = read_stack(node)
+    lowering = _FORMS[choice.of(stack)]
+    lengths = stack.lengths
+    if lengths is None:
+        return lowering(stack, tape)
+    y, *finals = lowering(replace(stack, x=ragged.padded(stack.x, lengths).value), tape)
+    return [ragged.packed(Padded(y, is_zero_beyond=True), lengths), *finals]
+
+
+def _drop_unused_initializers(graph: ir.Graph) -> None:
+    for name, value in list(graph.initializers.items()):
+        if not value.uses() and not value.is_graph_output():
+            del graph.initializers[name]

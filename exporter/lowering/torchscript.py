@@ -1,0 +1,134 @@
+"""From an `nn.Module` to a frozen TorchScript module, by scripting or by tracing."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
+
+from ..errors import CaptureError, first_line
+from ..pytorch.bind import Call, arrange
+from ..pytorch.outputs import returning_tensors
+from ..pytorch.suppress import quiet
+
+Method = Literal["auto", "script", "trace"]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A frozen module's archive, how it was made, and why it was not scripted if that was tried first.
+
+    `fixed` are the places, as file:line, at which a trace took a value of the example's for a constant.
+    """
+
+    archive: bytes
+    method: Literal["script", "trace"]
+    not_scripted: str = ""
+    fixed: tuple[str, ...] = ()
+
+
+def compile_torchscript(model: nn.Module, example: Mapping[str, Tensor], method: Method = "auto") -> Compiled:
+    """Script or trace `model`, and freeze it; "auto" scripts, and traces where that fails.
+
+    Raises:
+        CaptureError: TorchScript cannot compile the model that way.
+    """
+    if method == "trace":
+        archive, fixed = _trace(model, example)
+        return Compiled(archive, "trace", fixed=fixed)
+    try:
+        return Compiled(_script(model, example), "script")
+    except CaptureError as not_scripted:
+        if method == "script":
+            raise
+        try:
+            archive, fixed = _trace(model, example)
+            return Compiled(archive, "trace", str(not_scripted), fixed)
+        except CaptureError as not_traced:
+            causes = f"{_reason(not_scripted.__cause__)}; {_reason(not_traced.__cause__)}"
+            raise CaptureError(
+                f"TorchScript can neither compile nor trace the model ({causes}). Mend its forward."
+            ) from not_traced
+
+
+def _script(model: nn.Module, example: Mapping[str, Tensor]) -> bytes:
+    if not arrange(model, example).is_plain(tuple(example)):
+        raise CaptureError(
+            "TorchScript cannot compile the model so that it takes the inputs one after the other, as they are "
+            "described: they are parts of others, or arguments between them are left out. Use --method trace."
+        )
+    try:
+        with quiet():
+            return _archive(torch.jit.script(model))
+    except Exception as error:  # the TorchScript compiler raises many kinds
+        raise CaptureError(
+            f"TorchScript cannot compile the model ({_reason(error)}). Use --method trace, or mend its forward."
+        ) from error
+
+
+def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> tuple[bytes, tuple[str, ...]]:
+    try:
+        with quiet(), warnings.catch_warnings(record=True) as caught, torch.no_grad():
+            warnings.simplefilter("always", TracerWarning)
+            with returning_tensors(model):
+                archive = _archive(_traced(model, example))
+            return archive, _places(caught)
+    except Exception as error:  # the tracer raises whatever the model's forward raises
+        raise CaptureError(
+            f"TorchScript cannot trace the model ({_reason(error)}). Use --method script, or mend its forward."
+        ) from error
+
+
+def _traced(model: nn.Module, example: Mapping[str, Tensor]) -> torch.jit.ScriptModule:
+    call = arrange(model, example)
+    plain = model if call.is_plain(tuple(example)) else _Positional(model, call, tuple(example)).eval()
+    inputs = tuple(example.values())
+    # A dictionary needs strict=False; a trace then holds the keys it saw, which the signature fixes anyway.
+    strict = not isinstance(plain(*inputs), dict)
+    return torch.jit.trace(plain, inputs, check_trace=False, strict=strict)  # type: ignore[no-any-return]
+
+
+class _Positional(nn.Module):
+    """A model that takes its inputs one after the other, however its own forward takes them."""
+
+    def __init__(self, model: nn.Module, call: Call, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model, self.call, self.names = model, call, names
+
+    def forward(self, *tensors: Tensor) -> object:
+        args, kwargs = self.call.arguments(dict(zip(self.names, tensors, strict=True)))
+        return self.model(*args, **kwargs)
+
+
+def _places(caught: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
+    """Where the tracer warned, leaving out PyTorch's own modules, which are written to be traced."""
+    own = str(Path(torch.__file__).parent)
+    found = {
+        f"{warning.filename}:{warning.lineno}"
+        for warning in caught
+        if issubclass(warning.category, TracerWarning) and not warning.filename.startswith(own)
+    }
+    return tuple(sorted(found))
+
+
+def _archive(module: torch.jit.ScriptModule) -> bytes:
+    """Freeze and serialize. In memory: PyTorch's own writer ends the process when a disk is full."""
+    frozen = torch.jit.freeze(module.eval())
+    if not hasattr(frozen, "forward"):
+        # Freezing drops a forward that has overloads, as nn.GRU's and nn.LSTM's have.
+        raise RuntimeError("its forward has overloads, which freezing drops")
+    buffer = io.BytesIO()
+    torch.jit.save(frozen, buffer)
+    return buffer.getvalue()
+
+
+def _reason(error: BaseException | None) -> str:
+    """The compiler's own sentence, without the listing of the source around it."""
+    return "" if error is None else first_line(error).rstrip(":. ")

@@ -1,0 +1,155 @@
+"""Reading and writing ONNX files; large weights are written last, one at a time, so that memory holds no second copy.
+
+The file is an ordinary protobuf message: the encoding is that of ModelProto field 7 (graph), GraphProto field 5
+(initializer) and TensorProto field 9 (raw_data), in onnx.proto; protobuf's fields may stand in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from .errors import BundleError, CaptureError, first_line
+
+# What the keys of a model's metadata_props begin with: rnn_export.version, .inputs, .outputs, .states.
+METADATA_PREFIX = "rnn_export"
+
+
+# A protobuf message holds less than 2 GiB; weights beyond this many bytes go to a file beside it.
+INLINE_LIMIT = 1_500_000_000
+
+
+# Initializers of more bytes than this are weights; a smaller one may be a shape, which shape inference reads.
+_LARGE = 4096
+
+
+def read_onnx(path: Path, *, weights: bool = True) -> onnx.ModelProto:
+    """Read an ONNX file; without `weights`, those that lie in a file beside it are not read.
+
+    Raises:
+        BundleError: the file is not there, or is not an ONNX model.
+    """
+    if not path.is_file():
+        raise BundleError(f"There is no file {path}. Give the path of a model file or a bundle.")
+    try:
+        model = onnx.load(path, load_external_data=weights)
+    except Exception as error:  # protobuf's decoder raises a class that depends on its implementation
+        raise BundleError(f"{path} is not an ONNX model ({first_line(error)}). Export it again.") from error
+    if not model.graph.node or not model.opset_import:
+        raise BundleError(f"{path} is not an ONNX model (it has no graph). Export it again.")
+    return model
+
+
+def write_onnx(model: ir.Model, path: Path) -> None:
+    """Check a model and write it; weights beyond `INLINE_LIMIT` in all go to `<name>.data` beside it.
+
+    Raises:
+        CaptureError: the graph is not valid ONNX.
+    """
+    initializers = model.graph.initializers.items()
+    weights = {name: value.const_value for name, value in initializers if value.const_value and _is_large(value)}
+    skeleton = _without_weights(model)
+    _check(skeleton)
+    if sum(weight.nbytes for weight in weights.values()) > INLINE_LIMIT:
+        ir.save(model, path, external_data=f"{path.name}.data")
+        return
+    del skeleton.graph.input[len(model.graph.inputs) :]
+    write_weights_last(skeleton, weights, path)
+
+
+def _is_large(value: ir.Value) -> bool:
+    """Whether an initializer is a weight that neither checks nor shape inference have to look into."""
+    return value.const_value is not None and value.const_value.nbytes > _LARGE
+
+
+def _without_weights(model: ir.Model) -> onnx.ModelProto:
+    """The model in which large initializers are inputs, after its own."""
+    light = model.clone()
+    for name, value in list(light.graph.initializers.items()):
+        if _is_large(value):
+            assert value.const_value is not None
+            value.type, value.shape = ir.TensorType(value.const_value.dtype), ir.Shape(value.const_value.shape.numpy())
+            del light.graph.initializers[name]
+            value.const_value = None
+            light.graph.inputs.append(value)
+    return ir.to_proto(light)
+
+
+def _check(proto: onnx.ModelProto) -> None:
+    """The full checker and strict shape inference.
+
+    Raises:
+        CaptureError: the graph is not valid ONNX.
+    """
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+        onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise CaptureError(f"The exported graph is not valid ONNX ({first_line(error)}). Report this.") from error
+
+
+def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and, depth first, the graphs inside its nodes: bodies of loops and branches."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from all_graphs(attribute.g)
+
+
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of `all_graphs`."""
+    for inner in all_graphs(graph):
+        yield from inner.node
+
+
+_GRAPH = 7
+
+
+_INITIALIZER = 5
+
+
+_RAW_DATA = 9
+
+
+_LENGTH_DELIMITED = 2
+
+
+def write_weights_last(skeleton: onnx.ModelProto, weights: Mapping[str, ir.TensorProtocol], path: Path) -> None:
+    """Write a model whose graph lacks these initializers, by name, and after it the initializers."""
+    headers = [_header(name, weight) for name, weight in weights.items()]
+    graph = skeleton.graph.SerializeToString(deterministic=True)
+    rest = onnx.ModelProto()
+    rest.CopyFrom(skeleton)
+    rest.ClearField("graph")
+    sizes = [len(header) + weight.nbytes for header, weight in zip(headers, weights.values(), strict=True)]
+    length = len(graph) + sum(len(_prefix(_INITIALIZER, size)) + size for size in sizes)
+    with path.open("wb") as file:
+        file.write(rest.SerializeToString(deterministic=True) + _prefix(_GRAPH, length) + graph)
+        for header, weight, size in zip(headers, weights.values(), sizes, strict=True):
+            file.write(_prefix(_INITIALIZER, size) + header)
+            file.write(weight.tobytes())
+
+
+def _header(name: str, weight: ir.TensorProtocol) -> bytes:
+    """A TensorProto up to and without its data; the tensor may have another name than the initializer."""
+    dims = weight.shape.numpy()
+    proto = onnx.TensorProto(dims=dims, data_type=int(weight.dtype), name=name)
+    return bytes(proto.SerializeToString(deterministic=True)) + _prefix(_RAW_DATA, weight.nbytes)
+
+
+def _prefix(field: int, length: int) -> bytes:
+    """The key and the length that stand before a field's bytes."""
+    return _varint(field << 3 | _LENGTH_DELIMITED) + _varint(length)
+
+
+def _varint(number: int) -> bytes:
+    """Seven bits to a byte, the lowest first, the top bit set in all but the last."""
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*found, number])

@@ -1,0 +1,1 @@
+"""Move out of a `Scan` what need not run in every step."""

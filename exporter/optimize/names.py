@@ -1,0 +1,66 @@
+"""Names a reader knows: outputs and dimensions as the signature has them, and no trace of where it was made.
+
+Works in place.
+"""
+
+from __future__ import annotations
+
+import re
+
+import onnx_ir as ir
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass, NameFixPass, OutputFixPass
+
+from ..spec.signature import Signature
+from .places import is_graph
+
+
+def name_after(model: ir.Model, signature: Signature) -> None:
+    """Name outputs and dimensions after `signature`, drop PyTorch's notes (they hold paths), make names unique."""
+    ClearMetadataAndDocStringPass()(model)
+    OutputFixPass()(model)
+    symbols = _symbols(model.graph, signature)
+    for value, (name, spec) in zip(model.graph.inputs, signature.inputs.items(), strict=True):
+        value.name = name
+        value.shape = ir.Shape(spec.shape)
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        bodies = [attribute.as_graph() for attribute in node.attributes.values() if is_graph(attribute)]
+        for value in (*node.outputs, *(value for body in bodies for value in body.inputs)):
+            _rename_dims(value, symbols)
+    taken = {*signature.inputs, *signature.outputs}
+    for node in model.graph:
+        for value in node.outputs:
+            if value.name in taken and not value.is_graph_output():
+                value.name = f"{value.name}.inner"
+    for value, name in zip(model.graph.outputs, signature.outputs, strict=True):
+        value.name = name
+    NameFixPass()(model)
+    model.graph.name = "main"
+
+
+def _symbols(graph: ir.Graph, signature: Signature) -> dict[str, str]:
+    """What the signature calls each dimension that the capture named for itself."""
+    symbols: dict[str, str] = {}
+    for value, spec in zip(graph.inputs, signature.inputs.values(), strict=True):
+        for dim, name in zip(value.shape or (), spec.shape, strict=False):
+            if isinstance(dim, ir.SymbolicDim) and dim.value is not None:
+                symbols[dim.value] = str(name)
+    return symbols
+
+
+def _rename_dims(value: ir.Value, symbols: dict[str, str]) -> None:
+    if value.shape is not None:
+        value.shape = ir.Shape(
+            [
+                _rename(dim.value, symbols) if isinstance(dim, ir.SymbolicDim) and dim.value is not None else dim
+                for dim in value.shape
+            ]
+        )
+
+
+def _rename(expression: str, symbols: dict[str, str]) -> str:
+    renamed = re.sub(r"\w+", lambda word: symbols.get(word[0], word[0]), expression)
+    if not re.fullmatch(r"\w+(\*\w+)+", renamed):
+        return renamed
+    # The capture orders a product by names of its own, which are not the same for every model.
+    order = list(symbols.values())
+    return "*".join(sorted(renamed.split("*"), key=lambda name: order.index(name) if name in order else -1))

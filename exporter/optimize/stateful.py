@@ -1,0 +1,187 @@
+"""Hidden initial and final states of recurrent layers become inputs and outputs of the graph.
+
+Works in place, after names and shapes are those of the signature. Layers are `RNN`, `GRU`, `LSTM` and `Scan` nodes of
+the main graph that run over time; a layer that runs within one time step (over frequencies, say) keeps its states to
+itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from ..errors import CaptureError
+from ..spec.signature import Signature
+from ..spec.streams import STATELESS, Reset, State, Stream, after_name, cannot_stream, declared_states
+from .initial_states import Shape, dtype_of, inputs_behind, reset_value
+from .places import NATIVE, Place, find_places, is_graph, layer_of
+
+# The input of an RNN, GRU or LSTM that holds the sequences' lengths (ONNX operator specification).
+_LENGTHS = 4
+
+
+def expose_states(model: ir.Model, signature: Signature) -> Stream:
+    """Make every hidden state of every layer over time an input `<layer>.h0` and an output `<layer>.h_n`.
+
+    A state that the model takes and returns itself stays as it is: the signature pairs it, or its names do.
+
+    Raises:
+        CaptureError: a layer reads its sequence from the end or by given lengths, starts from what is computed from
+            the inputs, or there is no layer over time.
+    """
+    time = _time(model.graph, signature)
+    recurrent = [node for node in model.graph if _is_recurrent(node)]
+    for node in recurrent:  # a packed sequence is as long as its lengths say
+        _check_lengths(node)
+    nodes = [node for node in recurrent if _runs_over(node, time)]
+    for node in nodes:
+        _check_direction(node)
+    pairs = {**_pairs_by_name(signature, time), **signature.states}
+    places = find_places(nodes, [*signature.inputs, *signature.outputs])
+    hidden = [place for place in places if _is_hidden(place, pairs, signature, time)]
+    # What a layer starts from may be computed through the layers before it: all are read before any is replaced.
+    values = [reset_value(model, place, signature) for place in hidden]
+    exposed = [_expose(model, place, *value) for place, value in zip(hidden, values, strict=True)]
+    RemoveUnusedNodesPass()(model)
+    states = (*declared_states(signature, pairs), *exposed)
+    if not states:
+        raise CaptureError(f"The model has no recurrent layer over {time} whose state could be carried. {STATELESS}")
+    return Stream(time, states)
+
+
+def _is_recurrent(node: ir.Node) -> bool:
+    return node.domain == "" and (node.op_type in NATIVE or node.op_type == "Scan")
+
+
+def _time(graph: ir.Graph, signature: Signature) -> str:
+    """The dimension that chunks are cut along: T, or the first that a recurrent layer runs over."""
+    if "T" in signature.symbols:
+        return "T"
+    dims = [dim for node in graph if _is_recurrent(node) for dim in _sequence_dims(node)]
+    names = [name for dim in dims for name in re.findall(r"\w+", str(dim)) if name in signature.symbols]
+    if not names:
+        raise CaptureError(
+            "The model has no recurrent layer over a dynamic dimension, so that nothing can be fed in chunks. "
+            "Name the time dimension in the input, such as T in 'x: float32[T, N, 100]'."
+        )
+    return str(names[0])
+
+
+def _sequences(node: ir.Node) -> Iterator[tuple[ir.Value, int]]:
+    """What a node runs over, and along which axis."""
+    if node.op_type != "Scan":
+        first, axes = 0, [0]
+    else:
+        many = node.attributes["num_scan_inputs"].as_int()
+        first, axes = len(node.inputs) - many, [*(node.attributes.get_ints("scan_input_axes", None) or [0] * many)]
+    for value, axis in zip(node.inputs[first:], axes, strict=False):
+        assert value is not None
+        yield value, axis
+
+
+def _sequence_dims(node: ir.Node) -> list[int | ir.SymbolicDim]:
+    """The lengths of what a node runs over, so far as they are known."""
+    return [value.shape[axis] for value, axis in _sequences(node) if value.shape is not None]
+
+
+def _runs_over(node: ir.Node, time: str) -> bool:
+    """Whether a node's sequence is as long as `time` says; where no length is known, it may be."""
+    dims = _sequence_dims(node)
+    unknown = not dims or any(isinstance(dim, ir.SymbolicDim) and dim.value is None for dim in dims)
+    return unknown or any(time in re.findall(r"\w+", str(dim)) for dim in dims)
+
+
+def _check_direction(node: ir.Node) -> None:
+    layer = layer_of(node)[0]
+    backwards = any(node.attributes.get_ints("scan_input_directions", []) or [])
+    if backwards or node.attributes.get_string("direction", "forward") != "forward":
+        raise cannot_stream(
+            f"layer '{layer}' is bidirectional or reversed, and begins at the end of the sequence. "
+            "Use layers in forward direction alone."
+        )
+
+
+def _check_lengths(node: ir.Node) -> None:
+    layer = layer_of(node)[0]
+    if node.op_type in NATIVE and len(node.inputs) > _LENGTHS and node.inputs[_LENGTHS] is not None:
+        raise cannot_stream(
+            f"layer '{layer}' reads packed sequences, whose lengths say where they end. "
+            "Run the padded sequence through it."
+        )
+
+
+def _pairs_by_name(signature: Signature, time: str) -> dict[str, str]:
+    """Inputs without a time dimension and the outputs that their names say continue them."""
+    return {
+        name: after_name(name)
+        for name, spec in signature.inputs.items()
+        if after_name(name) in signature.outputs and time not in spec.symbols
+    }
+
+
+def _is_hidden(place: Place, pairs: Mapping[str, str], signature: Signature, time: str) -> bool:
+    """Whether a state is none of the model's own.
+
+    Raises:
+        CaptureError: it starts from what is computed from the sequence, or from an input that no output continues.
+    """
+    given = inputs_behind(place.initial, place.node.graph)
+    if not given or given & {*pairs}:
+        return not given
+    names = " and ".join(f"'{name}'" for name in sorted(given))
+    if any(time in signature.inputs[name].symbols for name in given):
+        raise cannot_stream(
+            f"layer '{place.layer}' starts from a state computed from {names}, which has to be known as a whole."
+        )
+    raise CaptureError(
+        f"The model cannot stream: layer '{place.layer}' starts from {names}, and no output is said to continue it. "
+        "A state and its output are called h0 and h_n, or paired with --state input=output (in Python: "
+        "Signature(..., states=...)); where a state is computed from something else, make it an input itself."
+    )
+
+
+def _expose(model: ir.Model, place: Place, shape: Shape, reset: Reset) -> State:
+    """Replace one initial state by an input of the graph, and make the final one an output."""
+    dtype = dtype_of(place)
+    before = ir.Value(name=place.name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
+    if place.before >= len(place.node.inputs):
+        place.node.resize_inputs(place.before + 1)
+    _make_room(model.graph, place.name)
+    place.node.replace_input_with(place.before, before)
+    model.graph.inputs.append(before)
+    after = f"{place.name.removesuffix('0')}_n"
+    _make_room(model.graph, after)
+    model.graph.outputs.append(_final(model.graph, place, before))
+    model.graph.outputs[-1].name = after
+    return State(place.name, after, str(dtype.numpy().name), shape, reset)
+
+
+def _final(graph: ir.Graph, place: Place, before: ir.Value) -> ir.Value:
+    """The final state, as a value that is no output of the graph yet."""
+    if place.after >= len(place.node.outputs):
+        place.node.resize_outputs(place.after + 1)
+    final = place.node.outputs[place.after]
+    final.type, final.shape = before.type, before.shape
+    for i, value in enumerate(graph.outputs):
+        if value is final:
+            copy = ir.node("Identity", [final], name=f"{value.name}.copy")
+            copy.outputs[0].name, copy.outputs[0].type, copy.outputs[0].shape = value.name, value.type, value.shape
+            graph.append(copy)
+            graph.outputs[i] = copy.outputs[0]
+    return final
+
+
+def _make_room(graph: ir.Graph, name: str) -> None:
+    """Rename what is called so inside the graph and the bodies in it."""
+    for node in ir.traversal.RecursiveGraphIterator(graph):
+        bodies = [attribute.as_graph() for attribute in node.attributes.values() if is_graph(attribute)]
+        for value in (*node.outputs, *(value for body in bodies for value in body.inputs)):
+            if value.name == name:
+                value.name = f"{name}.inner"
+    if name in graph.initializers:
+        weight = graph.initializers.pop(name)
+        weight.name = f"{name}.weight"
+        graph.register_initializer(weight)

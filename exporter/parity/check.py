@@ -1,0 +1,130 @@
+"""Does a runtime compute what PyTorch computes? Cases, reference, comparison, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UnavailableError, first_line
+from ..pytorch.samples import SATURATING
+from ..runtimes.session import Session
+from ..spec.dims import Dim
+from .compare import OutputResult, Touched, Typical, first_step, judge
+from .expected import Expected, output_dims, typical_errors
+from .report import CaseResult, Report
+
+Array = NDArray[np.generic]
+
+
+def check(
+    session: Session,
+    expected: Sequence[Expected],
+    *,
+    artifact: str,
+    runtime: str,
+    traced: Mapping[str, int],
+    seed: int,
+    typical: Mapping[str, Typical] | None = None,
+    bound: float = 0.0,
+    advance: Callable[[int], None] = lambda done: None,
+) -> Report:
+    """Run every case in a session and judge it.
+
+    Args:
+        typical: what is typical of each output; by default found from the ordinary cases in `expected`.
+        bound: what smaller weights may cost, relative to each output's scale.
+        advance: called after each case with how many are done.
+    """
+    typical = typical_errors(expected) if typical is None else typical
+    results = []
+    for item in expected:
+        results.append(check_case(session, item, typical, bound))
+        advance(len(results))
+    exact = all(item.reference is None or item.reference.exact is not None for item in expected)
+    reference: Literal["float64", "tolerance"] = "float64" if exact else "tolerance"
+    # Time is the symbol T, or the first.
+    step = first_wrong_step(output_dims(expected), results, "T" if "T" in traced else next(iter(traced), ""))
+    return Report(artifact, runtime, session.placement(), reference, seed, dict(traced), results, step, bound)
+
+
+def check_case(session: Session, item: Expected, typical: Mapping[str, Typical], bound: float = 0.0) -> CaseResult:
+    """Run one case in a session and judge it."""
+    if item.reference is None:
+        return CaseResult(item.case, (), "REFUSED", f"PyTorch refuses it ({item.refused})")
+    try:
+        got = session.run(item.inputs)
+    except UnavailableError:
+        raise
+    except Exception as error:  # a runtime raises classes of its own; whatever it is, the case has failed
+        return CaseResult(item.case, (), "FAIL", f"the runtime raised {type(error).__name__}: {first_line(error)}")
+    exact = item.reference.exact
+    outputs = [
+        judge(
+            name,
+            got[name],
+            eager,
+            None if exact is None else exact[name],
+            item.reference.own.get(name, 0.0),
+            typical.get(name, Typical(0.0, 0.0)),
+            _reach(session, item, name),
+            item.reference.unsettled.get(name),
+            bound,
+        )
+        for name, eager in item.reference.eager.items()
+    ]
+    if bound and item.case.values == "saturating":
+        outputs = [_beyond_bound(output, bound) for output in outputs]
+    if not all(output.passed for output in outputs):
+        return CaseResult(item.case, outputs, "FAIL")
+    excused = next((output.excused for output in outputs if output.excused), "")
+    return CaseResult(item.case, outputs, "KNOWN" if excused else "PASS", excused)
+
+
+def _beyond_bound(output: OutputResult, bound: float) -> OutputResult:
+    """A value that is off, in a case for which smaller weights are not bounded, is shown and not failed.
+
+    Inputs 100 times the ordinary make a rounding of an activation 100 times as large, and decide a gate's sign by it.
+    """
+    if output.passed or not output.scale:
+        return output
+    excused = f"Beyond the bound of {bound:.2g}, which does not hold at inputs {SATURATING:.0f} times the ordinary"
+    return replace(output, reason="", first=None, excused=excused)
+
+
+def _reach(session: Session, item: Expected, output: str) -> Touched | None:
+    touched = item.touched or _overflowed(item)
+    if not touched:
+        return None
+    where = touched[output]
+    return Touched(np.ones_like(where) if session.spreads_nan else where, session.hides_nan)
+
+
+def _overflowed(item: Expected) -> dict[str, NDArray[np.bool_]]:
+    """Where PyTorch's own outputs are NaN and float64 ones are not, for the model's values grow beyond its dtype.
+
+    Integers may come from such values everywhere. Empty where no output has one.
+    """
+    reference = item.reference
+    if reference is None or reference.exact is None:
+        return {}
+    exact = reference.exact
+    floats = {name for name, array in reference.eager.items() if array.dtype.kind == "f"}
+    where = {name: np.isnan(reference.eager[name]) & ~np.isnan(exact[name]) for name in floats}
+    if not any(nan.any() for nan in where.values()):
+        return {}
+    return {name: where[name] if name in floats else np.ones(a.shape, bool) for name, a in reference.eager.items()}
+
+
+def first_wrong_step(dims: Mapping[str, Sequence[Dim]], results: Sequence[CaseResult], time: str) -> int | None:
+    """The earliest time step at which any output, of those dimensions, of any failed case is wrong."""
+    steps = [
+        first_step(dims[output.output], output.first, dict(result.case.sizes), time)
+        for result in results
+        for output in result.outputs
+        if output.first is not None
+    ]
+    return min((step for step in steps if step is not None), default=None)

@@ -1,0 +1,133 @@
+"""Run every case through PyTorch: what a runtime is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ..pytorch.samples import NON_FINITE, Case, make_inputs
+from ..spec.dims import Dim, infer_dims
+from ..spec.signature import Signature
+from .compare import Typical, largest
+from .reference import JITTERS, JITTERS_AT_TIES, Oracle, Reference, RefusedError
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A case with its inputs and what PyTorch computes for it, or why it does not (`refused`).
+
+    `touched` says, per output, which elements a non-finite input changes; None where every input is finite.
+    `measures` are sizes that come from the inputs' values, such as `{"max(lengths)": 5, "sum(lengths)": 12}`.
+    """
+
+    case: Case
+    inputs: Mapping[str, Array]
+    reference: Reference | None
+    refused: str = ""
+    touched: Mapping[str, NDArray[np.bool_]] | None = None
+    measures: Mapping[str, int] = field(default_factory=dict)
+
+
+def expect(
+    model: nn.Module,
+    signature: Signature,
+    cases: Sequence[Case],
+    example: Mapping[str, Array] | None = None,
+    advance: Callable[[int], None] = lambda done: None,
+) -> list[Expected]:
+    """Run every case through PyTorch, in the model's precision and in float64.
+
+    Args:
+        advance: called after each case with how many are done.
+    """
+    oracle = Oracle(model, signature)
+    found = []
+    for case in cases:
+        found.append(expect_case(oracle, signature, case, example))
+        advance(len(found))
+    return found
+
+
+def expect_case(oracle: Oracle, signature: Signature, case: Case, example: Mapping[str, Array] | None) -> Expected:
+    """Run one case through PyTorch."""
+    item = expect_inputs(oracle, signature, case, make_inputs(signature, case, example))
+    if item.reference is None:
+        return item
+    try:
+        return replace(item, touched=_touched(oracle, signature, case, item.reference, example))
+    except RefusedError as refused:
+        return Expected(case, item.inputs, None, str(refused))
+
+
+def expect_inputs(oracle: Oracle, signature: Signature, case: Case, inputs: Mapping[str, Array]) -> Expected:
+    """Run given inputs, all finite, through PyTorch, as if they were those of the case."""
+    try:
+        reference = oracle.compute(inputs, JITTERS if case.values != "saturating" else JITTERS_AT_TIES)
+        return Expected(case, inputs, reference, measures=_measures(signature, inputs))
+    except RefusedError as refused:
+        return Expected(case, inputs, None, str(refused))
+
+
+def _measures(signature: Signature, inputs: Mapping[str, Array]) -> dict[str, int]:
+    lengths = [name for name, spec in signature.inputs.items() if spec.has_lengths and inputs[name].size]
+    return {
+        f"{measure.__name__}({name})": int(measure(inputs[name])) for name in lengths for measure in (np.max, np.sum)
+    }
+
+
+def _touched(
+    oracle: Oracle,
+    signature: Signature,
+    case: Case,
+    reference: Reference,
+    example: Mapping[str, Array] | None,
+) -> dict[str, NDArray[np.bool_]] | None:
+    """Where PyTorch's outputs differ from those for the same inputs with an ordinary value for the non-finite one.
+
+    What takes one of few values may be the same by chance: integers count as reached everywhere, and so do elements of
+    which there are several alike, such as those below a threshold.
+    """
+    if case.values not in NON_FINITE:
+        return None
+    ordinary = oracle.eager(make_inputs(signature, replace(case, values="ordinary"), example))
+    return {name: _reached(eager, ordinary[name]) for name, eager in reference.eager.items()}
+
+
+def _reached(eager: Array, ordinary: Array) -> NDArray[np.bool_]:
+    if eager.dtype.kind != "f" or eager.shape != ordinary.shape:
+        return np.ones(eager.shape, bool)
+    _, places, counts = np.unique(eager, return_inverse=True, return_counts=True)
+    alike = (counts > 1)[places].reshape(eager.shape)
+    return np.asarray((eager != ordinary) | alike)
+
+
+def typical_errors(expected: Sequence[Expected]) -> dict[str, Typical]:
+    """What is typical of each floating-point output: medians over the ordinary cases."""
+    scales: dict[str, list[float]] = {}
+    errors: dict[str, list[float]] = {}
+    for item in expected:
+        reference = item.reference
+        if item.case.values == "ordinary" and reference is not None and reference.exact is not None:
+            for name, own in reference.own.items():
+                scale = largest(reference.exact[name])
+                scales.setdefault(name, []).append(scale)
+                errors.setdefault(name, []).append(own / scale if scale > 0 else 0.0)
+    return {name: Typical(median(scales[name]), median(errors[name])) for name in scales}
+
+
+def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:
+    """Each output's dimensions in terms of symbols and measures, from the ordinary cases that PyTorch runs."""
+    runs = [
+        ({**item.case.sizes, **item.measures}, item.reference.eager)
+        for item in expected
+        if item.reference is not None and item.case.values == "ordinary"
+    ]
+    names = runs[0][1] if runs else {}
+    return {name: infer_dims([sizes for sizes, _ in runs], [eager[name].shape for _, eager in runs]) for name in names}

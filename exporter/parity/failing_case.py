@@ -1,0 +1,121 @@
+"""A case that an artifact fails, in a file of its own: `rnn-export verify BUNDLE --case FILE` runs it again.
+
+A safetensors file. Tensors are `inputs/<input>`, `outputs/<output>` (PyTorch's), `reference/<output>` (in float64),
+`touched/<output>` and `unsettled/<output>` (bool); all else is JSON in the metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from ..errors import BundleError, first_line
+from ..pytorch.samples import Case
+from .compare import Typical, read_typical
+from .expected import Expected
+from .reference import Reference
+
+_KEY = "rnn_export.case"
+
+
+Array = NDArray[np.generic]
+
+
+Dims = Mapping[str, Sequence[str | int | None]]
+
+
+@dataclass(frozen=True)
+class Fed:
+    """How a stream was fed: the lengths of the chunks, whether after a reset, and the outputs' dimensions."""
+
+    lengths: Sequence[int]
+    after_reset: bool
+    dims: Dims
+
+
+@dataclass(frozen=True)
+class FailingCase:
+    """What a case needs to be judged again: where it failed, what PyTorch computes, and what is typical of outputs.
+
+    `fed` is None where the model has no explicit states.
+    """
+
+    artifact: str
+    weights_sha256: str
+    item: Expected
+    typical: Mapping[str, Typical]
+    fed: Fed | None
+
+    @property
+    def says(self) -> str:
+        """The case in words, such as `ordinary values at T=1, N=2, fed one at a time`."""
+        sizes = ", ".join(f"{name}={size}" for name, size in self.item.case.sizes.items())
+        return f"{self.item.case.values} values" + (f" at {sizes}" if sizes else "")
+
+
+def write_failing_case(path: Path, failing: FailingCase) -> None:
+    """Write the file, or nothing."""
+    item, reference = failing.item, failing.item.reference
+    assert reference is not None
+    parts: Mapping[str, Mapping[str, Array]] = {
+        "inputs": item.inputs,
+        "outputs": reference.eager,
+        "reference": reference.exact or {},
+        "touched": item.touched or {},
+        "unsettled": reference.unsettled,
+    }
+    tensors = {
+        f"{part}/{name}": np.asarray(a, order="C") for part, arrays in parts.items() for name, a in arrays.items()
+    }
+    about = {
+        "artifact": failing.artifact,
+        "weights_sha256": failing.weights_sha256,
+        "case": asdict(item.case),
+        "measures": dict(item.measures),
+        "own_error": dict(reference.own),
+        "typical": {name: asdict(typical) for name, typical in failing.typical.items()},
+        "fed": failing.fed and asdict(failing.fed),
+    }
+    path.write_bytes(safetensors.numpy.save(tensors, {_KEY: json.dumps(about)}))
+
+
+def read_failing_case(path: Path) -> FailingCase:
+    """Read a file that `write_failing_case` wrote.
+
+    Raises:
+        BundleError: it is not such a file.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise BundleError(f"The case {path} {what}. Give the file that verify named when it failed.")
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            about = json.loads((file.metadata() or {})[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
+        return _failing_case(about, tensors)
+    except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            f"{path} is not a case that verify wrote ({type(error).__name__}: {first_line(error)}). "
+            "Give the file that it named."
+        ) from error
+
+
+def _failing_case(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> FailingCase:
+    def part(name: str) -> dict[str, NDArray[Any]]:
+        return {key.removeprefix(f"{name}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
+
+    reference = Reference(part("outputs"), part("reference") or None, about["own_error"], part("unsettled"))
+    item = Expected(
+        Case(**about["case"]), part("inputs"), reference, touched=part("touched") or None, measures=about["measures"]
+    )
+    typical = read_typical(about["typical"])
+    fed = None if about["fed"] is None else Fed(**about["fed"])
+    return FailingCase(about["artifact"], about["weights_sha256"], item, typical, fed)

@@ -1,0 +1,77 @@
+"""What float16 costs: a float16 file and PyTorch in float16, both beside the float32 model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pytorch.evaluation import evaluating
+from ..pytorch.job import Given, Prepared
+from ..runtimes.session import Placement, Session
+from ..spec.artifact import Artifact
+from ..spec.precision import UNBOUNDED
+from .check import check
+from .expected import Expected, expect_inputs
+from .reference import Oracle
+from .report import Report
+
+Array = NDArray[np.generic]
+
+
+def check_cost(
+    session: Session, prepared: Prepared, original: Given, lowered: Sequence[Expected], artifact: Artifact
+) -> tuple[Report, ...]:
+    """Run a float16 file, and PyTorch in float16, on what the float32 model is given; judge both by it and the bound.
+
+    ONNX Runtime's CPU provider casts to float32 and back, and rounds less often than a runtime that computes in float16
+    does, as PyTorch does. So the file alone would show too little.
+
+    Args:
+        session: of the file, fed in one pass.
+        prepared: the float16 model.
+        original: the float32 model and its inputs.
+        lowered: the cases, with float16 inputs; those that no bound holds for are left out.
+    """
+    assert artifact.precision is not None
+    finite = [item for item in lowered if item.case.values not in UNBOUNDED and item.reference is not None]
+    with evaluating(original.model):
+        oracle = Oracle(original.model, original.signature.with_outputs(prepared.signature.outputs))
+        expected = [expect_inputs(oracle, original.signature, item.case, _widened(item.inputs)) for item in finite]
+    compare = partial(
+        check, expected=expected, traced=prepared.traced, seed=prepared.seed, bound=artifact.precision.bound
+    )
+    eager = Oracle(prepared.model, prepared.signature).eager
+    return (
+        compare(
+            _Widened(session.run), artifact="The float16 file, beside the float32 model,", runtime=artifact.runtime
+        ),
+        compare(_Widened(eager), artifact="The model in float16, beside itself in float32,", runtime="PyTorch"),
+    )
+
+
+class _Widened:
+    """A program that takes and gives float16, as a session that takes and gives float32."""
+
+    hides_nan = ""
+    spreads_nan = False
+
+    def __init__(self, run: Callable[[Mapping[str, Array]], dict[str, Array]]) -> None:
+        self._run = run
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return _widened(self._run({name: _as(array, np.float32, np.float16) for name, array in inputs.items()}))
+
+    def placement(self) -> Placement:
+        return Placement("", "")
+
+
+def _widened(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: _as(array, np.float16, np.float32) for name, array in arrays.items()}
+
+
+def _as(array: Array, one: type[Any], other: type[Any]) -> Array:
+    return array.astype(other) if array.dtype == one else array

@@ -1,0 +1,145 @@
+"""What a model file holds: inputs, outputs, states, operators, parameters, size."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from ..bundle.files import read_bundle
+from ..errors import BundleError
+from ..onnx_file import METADATA_PREFIX, all_graphs, all_nodes, read_onnx
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One model file; inputs and outputs as text such as `float32[T, N, 100]`, `?` where the file does not say.
+
+    `states` are those that a stream carries, by input name, as `State.to_json` has them. `weights` says how many of
+    the parameters are held in which dtype; the scales of int8 weights are none of them.
+    """
+
+    path: Path
+    format: str
+    made_by: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    states: Mapping[str, Mapping[str, Any]]
+    operators: Mapping[str, int]
+    parameters: int
+    weights: Mapping[str, int]
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "path": str(self.path)}
+
+
+def inspect(path: str | Path) -> list[Inspection]:
+    """Look into a model file, or into every model file of a bundle.
+
+    Raises:
+        BundleError: it is neither a model file nor a bundle.
+    """
+    path = Path(path)
+    if path.is_dir():
+        manifest = read_bundle(path)
+        return [inspection for name in manifest.artifacts for inspection in inspect(path / name)]
+    if path.suffix == ".onnx":
+        return [_inspect_onnx(path)]
+    if path.suffix in (".pt", ".pth", ".ts"):
+        return [_inspect_torchscript(path)]
+    if not path.exists():
+        raise BundleError(f"There is no file {path}. Give an .onnx file, a TorchScript .pt file or a bundle.")
+    raise BundleError(f"{path} is not a model file. Give an .onnx file, a TorchScript .pt file or a bundle.")
+
+
+def _inspect_onnx(path: Path) -> Inspection:
+    model = read_onnx(path, weights=False)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    tensors = {tensor.name: tensor for tensor in _initializers(model.graph)}
+    weights = Counter[str]()
+    for tensor in tensors.values():
+        if _is_weight(tensor, tensors):
+            weights[_dtype(tensor.data_type)] += prod(tensor.dims)
+    external = {entry.value for tensor in tensors.values() for entry in tensor.external_data if entry.key == "location"}
+    beside = [path.parent / name for name in external]
+    return Inspection(
+        path=path,
+        format=f"ONNX, opset {opset}, IR {model.ir_version}",
+        made_by=" ".join(filter(None, (model.producer_name, model.producer_version))),
+        inputs={value.name: _describe(value) for value in model.graph.input if value.name not in tensors},
+        outputs={value.name: _describe(value) for value in model.graph.output},
+        states=json.loads(properties.get(f"{METADATA_PREFIX}.states", "{}")),
+        operators=dict(Counter(node.op_type for node in all_nodes(model.graph)).most_common()),
+        parameters=weights.total(),
+        weights=dict(weights.most_common()),
+        bytes=sum(file.stat().st_size for file in (path, *beside) if file.is_file()),
+    )
+
+
+def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    for inner in all_graphs(graph):
+        yield from inner.initializer
+
+
+def _is_weight(tensor: onnx.TensorProto, tensors: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether it is a float tensor or int8 weights; the scales and zero points that lie beside those are neither."""
+    weight, _, role = tensor.name.rstrip("_").rpartition(".")
+    if role in ("scale", "zero") and f"{weight}.int8" in tensors:
+        return False
+    return _dtype(tensor.data_type).startswith(("float", "bfloat", "int8"))
+
+
+def _dtype(kind: int) -> str:
+    return str(onnx.helper.tensor_dtype_to_np_dtype(kind).name)
+
+
+def _describe(value: onnx.ValueInfoProto) -> str:
+    kind = value.type.tensor_type
+    dtype = _dtype(kind.elem_type) if kind.elem_type else "?"
+    dims = [dim.dim_param or (str(dim.dim_value) if dim.HasField("dim_value") else "?") for dim in kind.shape.dim]
+    return f"{dtype}[{', '.join(dims)}]"
+
+
+def _inspect_torchscript(path: Path) -> Inspection:
+    from ..runtimes.torchscript import read_torchscript  # torch, which ONNX files are inspected without
+
+    module = read_torchscript(path)
+    graph = module.inlined_graph
+    nodes = list(_script_nodes(graph))
+    constants = [node.t("value") for node in nodes if node.kind() == "prim::Constant" and _holds_tensor(node)]
+    parameters = [*module.parameters(), *(tensor for tensor in constants if tensor.is_floating_point())]
+    weights = Counter[str]()
+    for tensor in parameters:
+        weights[str(tensor.dtype).removeprefix("torch.")] += tensor.numel()
+    kinds = Counter(node.kind().removeprefix("aten::") for node in nodes if node.kind().startswith("aten::"))
+    return Inspection(
+        path=path,
+        format="TorchScript",
+        made_by="torch.jit",
+        inputs={value.debugName().partition(".")[0]: str(value.type()) for value in list(graph.inputs())[1:]},
+        outputs={f"[{i}]": str(value.type()) for i, value in enumerate(graph.outputs())},
+        states={},
+        operators=dict(kinds.most_common()),
+        parameters=weights.total(),
+        weights=dict(weights.most_common()),
+        bytes=path.stat().st_size,
+    )
+
+
+def _script_nodes(block: Any) -> Iterator[Any]:
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from _script_nodes(inner)
+
+
+def _holds_tensor(node: Any) -> bool:
+    return bool(node.hasAttribute("value") and node.kindOf("value") == "t")

@@ -1,0 +1,140 @@
+"""The stored cases in the layout of the ONNX project's own tests, which test runners of the ecosystem read.
+
+A folder with `model.onnx`, a `test_data_set_<i>` for each case, in it `input_<i>.pb` and `output_<i>.pb` (serialized
+`TensorProto`, in the graph's order), and `data.json` with the tolerances.
+
+Outputs are PyTorch's own. The states that a stream's file returns besides are the file's own: what it holds after the
+steps for which it computes those outputs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from ..bundle.cases import read_cases
+from ..bundle.files import check_outside, onnx_of, read_bundle
+from ..bundle.manifest import CASES, Manifest
+from ..bundle.replace import replacing
+from ..errors import BundleError, InputError
+from ..onnx_file import read_onnx
+from ..parity.artifact import open_whole
+from ..parity.check import check_case
+from ..parity.chunks import Chunked
+from ..parity.compare import Typical, judge, read_typical
+from ..parity.expected import Expected
+from ..pytorch.samples import sizes_of as dims_of
+from ..runtimes.session import Session
+from .ship import Written, sizes_of
+
+_TOLERANCES = "data.json"
+
+
+Array = NDArray[np.generic]
+
+
+Values = tuple[Mapping[str, Array], Mapping[str, Array]]
+
+
+def write_onnx_tests(bundle: str | Path, out: str | Path) -> Written:
+    """Write a bundle's cases as a test of the ONNX project's form.
+
+    A runner knows one pair of tolerances for all values. The absolute one is the largest limit of any output; there is
+    a relative one for a stream's states, which may be as far off as the outputs, relative to themselves. Every sequence
+    of a stream begins with the states' reset values. A case in which the runtime is known to differ is left out.
+
+    Args:
+        bundle: the folder.
+        out: the test's folder, which takes the place of such a test there.
+
+    Raises:
+        BundleError: `bundle` is not one, or holds no ONNX file or one that is wrong, or `out` cannot be written.
+        InputError: it holds no cases, or `out` lies in the bundle.
+        UnavailableError: the runtime that the file was proved in is not there.
+    """
+    folder, out = Path(bundle), Path(out)
+    manifest = read_bundle(folder)
+    check_outside(out, folder)
+    name, artifact = onnx_of(folder, manifest)
+    if CASES not in manifest.files:
+        raise InputError(f"{folder} holds no cases to make tests of. Take the bundle that it was made from.")
+    graph = read_onnx(folder / name, weights=False).graph
+    stored = {tensor.name for tensor in graph.initializer}
+    inputs = [value.name for value in graph.input if value.name not in stored]
+    expected = read_cases(folder / CASES, manifest)
+    whole = open_whole(folder / name, artifact, manifest.signature, expected)
+    right, notes = _right(folder / name, whole, expected, manifest, artifact.bound)
+    values = [_with_states(whole, item) if isinstance(whole, Chunked) else _values(item) for item in right]
+    with replacing(out, what="test", mark=_TOLERANCES, option="--onnx-tests") as temporary:
+        for file in manifest.files_of(name):
+            shutil.copy2(folder / file, temporary / file)
+        for i, (given, got) in enumerate(values):
+            data_set = temporary / f"test_data_set_{i}"
+            data_set.mkdir()
+            _write(data_set, "input", inputs, given)
+            _write(data_set, "output", [value.name for value in graph.output], got)
+        absolute, relative = _tolerances(right, manifest, artifact.bound)
+        tolerances = {"rtol": relative if artifact.stream is not None else 0.0, "atol": absolute}
+        (temporary / _TOLERANCES).write_text(json.dumps(tolerances) + "\n", encoding="utf-8")
+    return Written(out, sizes_of(out), tuple(notes))
+
+
+def _write(folder: Path, kind: str, names: Sequence[str], arrays: Mapping[str, Array]) -> None:
+    for i, name in enumerate(names):
+        tensor = onnx.numpy_helper.from_array(arrays[name], name)
+        (folder / f"{kind}_{i}.pb").write_bytes(tensor.SerializeToString())
+
+
+def _right(
+    file: Path, session: Session, expected: Sequence[Expected], manifest: Manifest, bound: float
+) -> tuple[list[Expected], list[str]]:
+    """The cases that the file passes, and what is to be said of others."""
+    typical = read_typical(manifest.typical)
+    right, notes = [], []
+    for item in expected:
+        result = check_case(session, item, typical, bound)
+        if result.verdict == "FAIL":
+            raise BundleError(f"{file} does not compute case {item.case.name} as PyTorch does. Export the model again.")
+        if result.verdict == "KNOWN":
+            notes.append(f"Case {item.case.name} is left out: it is known to differ ({result.note}).")
+        else:
+            right.append(item)
+    return right, notes
+
+
+def _values(item: Expected) -> Values:
+    assert item.reference is not None
+    return item.inputs, item.reference.eager
+
+
+def _with_states(whole: Chunked, item: Expected) -> Values:
+    """What goes in with the states' reset values, and what comes out with the states after the last step."""
+    given, eager = _values(item)
+    sizes = dims_of(whole.signature, given)
+    given = {**{state.name: state.initial(sizes) for state in whole.stream.states}, **given}
+    return given, {**whole.session.run(given), **eager}
+
+
+def _tolerances(expected: Sequence[Expected], manifest: Manifest, bound: float) -> tuple[float, float]:
+    """The largest limit, from the reference, and as much as PyTorch itself is off: what a right file keeps within.
+
+    Absolute, and relative to the output's scale.
+    """
+    typical = read_typical(manifest.typical)
+    limits = [(0.0, 0.0)]
+    for item in expected:
+        assert item.reference is not None
+        for name, eager in item.reference.eager.items():
+            exact = None if item.reference.exact is None else item.reference.exact[name]
+            own = item.reference.own.get(name, 0.0)
+            usual = typical.get(name, Typical(0.0, 0.0))
+            judged = judge(name, eager, eager, exact, own, usual, bound=bound)
+            limit = judged.limit + own
+            limits.append((limit, limit / judged.scale if judged.scale else 0.0))
+    return max(absolute for absolute, _ in limits), max(relative for _, relative in limits)

@@ -1,0 +1,85 @@
+"""A bundle made from another: what has to be shipped and no more, with a manifest of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..bundle.files import added_files, check_outside, complete, read_bundle
+from ..bundle.manifest import CASES, WEIGHTS, Manifest
+from ..bundle.readme import README
+from ..bundle.replace import replacing
+from ..errors import InputError, did_you_mean
+
+# What can be left out besides model files.
+_PARTS = {"weights": WEIGHTS, "cases": CASES}
+
+
+@dataclass(frozen=True)
+class Written:
+    """A folder that was written, the size of each file in bytes, and what is to be said of it."""
+
+    folder: Path
+    files: dict[str, int]
+    notes: tuple[str, ...] = ()
+
+
+def ship(bundle: str | Path, out: str | Path, *, without: Sequence[str] = ()) -> Written:
+    """Copy a bundle, some parts of it left out; what stays is as it was proved.
+
+    Args:
+        bundle: the folder.
+        out: the new bundle, which takes the place of a bundle there.
+        without: "weights", "cases", the name of a model file such as "model.pt", or of a file that was added.
+
+    Raises:
+        BundleError: `bundle` is not one, or `out` cannot be written.
+        InputError: there is no such part, no model file would be left, or `out` lies in the bundle.
+    """
+    folder, out = Path(bundle), Path(out)
+    manifest = read_bundle(folder)
+    check_outside(out, folder)
+    for part in without:
+        manifest = _without(manifest, part)
+    with replacing(out) as temporary:
+        for name in manifest.files:
+            if name != README:  # which is written anew, and may have been taken away
+                shutil.copy2(folder / name, temporary / name)
+        complete(temporary, manifest)
+    return Written(out, sizes_of(out), tuple(_notes(manifest)))
+
+
+def sizes_of(folder: Path) -> dict[str, int]:
+    """The size of each file below a folder, in bytes."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.stat().st_size for path in files}
+
+
+def _without(manifest: Manifest, part: str) -> Manifest:
+    models = {name: manifest.files_of(name) for name in manifest.artifacts}
+    added = {name: [name] for name in added_files(manifest)}
+    parts = {**{name: [file] for name, file in _PARTS.items()}, **models, **added}
+    if part not in parts:
+        raise InputError(
+            f"There is no part '{part}' to leave out.{did_you_mean(part, parts)} Choose from {', '.join(parts)}."
+        )
+    left = {name: artifact for name, artifact in manifest.artifacts.items() if name != part}
+    if not left:
+        raise InputError(f"Without {part} the bundle would hold no model. Keep a model file.")
+    return replace(
+        manifest,
+        artifacts=left,
+        files={name: entry for name, entry in manifest.files.items() if name not in parts[part]},
+        cases=[] if part == "cases" else manifest.cases,
+    )
+
+
+def _notes(manifest: Manifest) -> list[str]:
+    weights, cases = WEIGHTS in manifest.files, CASES in manifest.files
+    if not weights and not cases:
+        return ["It holds neither weights nor cases: nobody can verify it again."]
+    if not weights:
+        return ["It holds no weights: verify replays its cases, and makes no fresh ones."]
+    return [] if cases else ["It holds no cases: only rnn-export can verify it, where the model can be built again."]

@@ -1,0 +1,249 @@
+"""How named tensors become the arguments of a model's forward: the one place that knows.
+
+An input goes to the argument of its own name, so that others may be left out, keyword-only ones too; inputs whose names
+no argument has take the free positional arguments in order. Parts of a nested argument have dotted names: `hx.0` and
+`hx.1` are a tuple (a list, where forward says so), `batch.tokens` and `batch.mask` a dictionary, or the NamedTuple or
+dataclass that forward's annotation names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from ..errors import SignatureError, did_you_mean
+
+# The parts of an argument by key, down to the names of inputs.
+Tree: TypeAlias = "str | dict[str, Tree]"
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True)
+class Call:
+    """Which argument of forward each named tensor goes to; `takes` is forward's signature, `hints` its annotations."""
+
+    takes: inspect.Signature
+    hints: Mapping[str, Any]
+    named: Mapping[str, Tree]
+    rest: tuple[str, ...]
+
+    def arguments(self, tensors: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The positional and the keyword arguments that hold these tensors."""
+        values = {name: _value(tree, self.hints.get(name), tensors) for name, tree in self.named.items()}
+        in_order = OrderedDict(self._in_order(values, [tensors[name] for name in self.rest]))
+        bound = inspect.BoundArguments(self.takes, in_order)
+        return bound.args, bound.kwargs
+
+    def order(self) -> list[str]:
+        """The names in the order in which PyTorch flattens the arguments."""
+        names = {name for tree in self.named.values() for name in _leaves(tree)} | set(self.rest)
+        return [leaf for leaf in pytree.tree_leaves(self.arguments({name: name for name in names})) if leaf in names]
+
+    def is_plain(self, names: Iterable[str]) -> bool:
+        """Whether forward takes these tensors one after the other in this order, with nothing around them."""
+        args, kwargs = self.arguments({name: name for name in names})
+        return not kwargs and args == tuple(names)
+
+    def _in_order(self, values: dict[str, Any], rest: list[Any]) -> Iterator[tuple[str, Any]]:
+        """Every argument that gets a value, as forward lists them."""
+        extra = {name: value for name, value in values.items() if name not in self.takes.parameters}
+        for name, parameter in self.takes.parameters.items():
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                yield name, tuple(rest)
+            elif parameter.kind is parameter.VAR_KEYWORD:
+                yield name, extra
+            elif name in values:
+                yield name, values[name]
+            elif rest and parameter.default is not parameter.empty:
+                # Python has no way to skip an argument that stands before *args.
+                yield name, parameter.default
+
+
+def arrange(model: nn.Module, names: Iterable[str]) -> Call:
+    """Find the argument for each input.
+
+    Raises:
+        SignatureError: the inputs do not fit forward.
+    """
+    takes, hints = _forward(model)
+    names = list(names)
+    roots = {name: name.partition(".")[0] for name in names}
+    matched = [name for name in names if _is_argument(takes, roots[name])]
+    named: dict[str, Tree] = _grow(matched)
+    rest = [name for name in names if name not in matched]
+    free = [name for name, found in takes.parameters.items() if found.kind in _POSITIONAL and name not in named]
+    positional = dict(zip(free, rest, strict=False))
+    beyond = rest[len(positional) :]
+    kinds = {parameter.kind for parameter in takes.parameters.values()}
+    if beyond and inspect.Parameter.VAR_POSITIONAL not in kinds and inspect.Parameter.VAR_KEYWORD in kinds:
+        named, beyond = {**named, **_grow(beyond)}, []
+    call = Call(takes, hints, {**named, **positional}, tuple(beyond))
+    if not _fits(call, kinds):
+        raise _misfit(model, names, takes)
+    for name, tree in call.named.items():
+        _check(name, tree, hints.get(name))
+    return call
+
+
+def _is_argument(takes: inspect.Signature, name: str) -> bool:
+    found = takes.parameters.get(name)
+    return found is not None and found.kind in (*_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _fits(call: Call, kinds: set[Any]) -> bool:
+    given = {*call.named}
+    needed = {
+        name
+        for name, parameter in call.takes.parameters.items()
+        if parameter.default is parameter.empty and parameter.kind in (*_POSITIONAL, parameter.KEYWORD_ONLY)
+    }
+    return needed <= given and (not call.rest or inspect.Parameter.VAR_POSITIONAL in kinds)
+
+
+def _misfit(model: nn.Module, names: list[str], takes: inspect.Signature) -> SignatureError:
+    given = f"input ({names[0]}) does" if len(names) == 1 else f"{len(names)} inputs ({', '.join(names)}) do"
+    return SignatureError(
+        f"The {given} not fit {type(model).__name__}, whose forward takes ({', '.join(takes.parameters)}). Name each "
+        "input after its argument, or give them in order; the parts of a tuple hx are hx.0 and hx.1, those of a "
+        "dictionary batch are batch.KEY."
+    )
+
+
+def _forward(model: nn.Module) -> tuple[inspect.Signature, Mapping[str, Any]]:
+    if isinstance(model, torch.jit.ScriptModule):
+        return _scripted(model), {}
+    try:
+        takes = inspect.signature(model.forward)
+    except (TypeError, ValueError):
+        return inspect.Signature([inspect.Parameter("tensors", inspect.Parameter.VAR_POSITIONAL)]), {}
+    try:
+        return takes, get_type_hints(model.forward)
+    except (NameError, TypeError, AttributeError):
+        return takes, {}
+
+
+def _scripted(model: torch.jit.ScriptModule) -> inspect.Signature:
+    """TorchScript's own record of what forward takes, without self."""
+    kinds = {True: inspect.Parameter.KEYWORD_ONLY, False: inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    return inspect.Signature(
+        [
+            inspect.Parameter(
+                argument.name,
+                kinds[argument.kwarg_only],
+                default=argument.default_value if argument.has_default_value() else inspect.Parameter.empty,
+            )
+            for argument in model._c._get_method("forward").schema.arguments[1:]
+        ]
+    )
+
+
+def _grow(names: Iterable[str]) -> dict[str, Tree]:
+    """`["x", "hx.0", "hx.1"]` as `{"x": "x", "hx": {"0": "hx.0", "1": "hx.1"}}`."""
+    grown: dict[str, Tree] = {}
+    for name in names:
+        *path, last = name.split(".")
+        place = grown
+        for key in path:
+            inner = place.setdefault(key, {})
+            if isinstance(inner, str):
+                raise SignatureError(f"'{inner}' is an input and cannot have the part '{name}'. Leave one of them out.")
+            place = inner
+        if last in place:
+            raise SignatureError(f"'{name}' has parts and cannot be an input itself. Leave it out.")
+        place[last] = name
+    return grown
+
+
+def _leaves(tree: Tree) -> list[str]:
+    return [tree] if isinstance(tree, str) else [leaf for part in tree.values() for leaf in _leaves(part)]
+
+
+def _check(name: str, tree: Tree, hint: Any) -> None:
+    """Refuse parts that are numbered with gaps, or that the annotated class does not have; register a dataclass.
+
+    Raises:
+        SignatureError: see above.
+    """
+    if isinstance(tree, str):
+        return
+    kind = _container(hint, tree)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind not in pytree.SUPPORTED_NODES:
+        torch.export.register_dataclass(kind)
+    if kind in (tuple, list) and set(tree) != {str(i) for i in range(len(tree))}:
+        raise SignatureError(f"'{name}' has the parts {', '.join(tree)}. Number them from 0, without gaps.")
+    fields = _fields(kind)
+    for key in tree:
+        if fields and key not in fields and not (key.isdigit() and int(key) < len(fields)):
+            raise SignatureError(
+                f"'{name}.{key}' is no part of {kind.__name__}.{did_you_mean(key, fields)} It has {', '.join(fields)}."
+            )
+    missing = [field for field, needed in fields.items() if needed and field not in _by_field(fields, tree)]
+    if missing:
+        raise SignatureError(f"'{name}' lacks {missing[0]}. Describe '{name}.{missing[0]}' too.")
+    for key, part in _by_field(fields, tree).items():
+        _check(f"{name}.{key}", part, _part_hint(hint, kind, key))
+
+
+def _value(tree: Tree, hint: Any, tensors: Mapping[str, Any]) -> Any:
+    if isinstance(tree, str):
+        return tensors[tree]
+    kind = _container(hint, tree)
+    parts = {
+        key: _value(part, _part_hint(hint, kind, key), tensors) for key, part in _by_field(_fields(kind), tree).items()
+    }
+    if kind in (tuple, list):
+        return kind(parts[str(i)] for i in range(len(parts)))
+    return parts if kind is dict else kind(**parts)
+
+
+def _container(hint: Any, tree: Mapping[str, Tree]) -> Any:
+    """The class that holds these parts: as annotated, else a tuple for numbers and a dictionary for names."""
+    for option in _options(hint):
+        kind = get_origin(option) or option
+        if isinstance(kind, type) and (_fields(kind) or kind in (list, dict)):
+            return kind
+    return tuple if all(key.isdigit() for key in tree) else dict
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _fields(kind: Any) -> dict[str, bool]:
+    """The fields of a NamedTuple or dataclass, and whether each must be given."""
+    if dataclasses.is_dataclass(kind):
+        empty = dataclasses.MISSING
+        return {
+            field.name: field.default is empty and field.default_factory is empty for field in dataclasses.fields(kind)
+        }
+    defaults = getattr(kind, "_field_defaults", {})
+    return {name: name not in defaults for name in getattr(kind, "_fields", ())}
+
+
+def _by_field(fields: Mapping[str, bool], tree: Mapping[str, Tree]) -> dict[str, Tree]:
+    """Parts by name, those that are given by number too."""
+    names = list(fields)
+    return {names[int(key)] if key.isdigit() and fields else key: part for key, part in tree.items()}
+
+
+def _part_hint(hint: Any, kind: Any, key: str) -> Any:
+    if _fields(kind):
+        try:
+            return get_type_hints(kind).get(key)
+        except (NameError, TypeError):
+            return None
+    inner = next((get_args(option) for option in _options(hint) if get_origin(option) is kind), ())
+    if kind is tuple and len(inner) > int(key) and Ellipsis not in inner:
+        return inner[int(key)]
+    return inner[-1 if kind is dict else 0] if inner else None

@@ -1,0 +1,123 @@
+"""Evaluation mode: a model is exported as it predicts, and one that answers at random is found out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ..errors import LoadError
+from .outputs import flatten
+from .preserve import kept
+from .run import check_runs, run_on
+from .scripted import unscripted
+
+_WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel")
+
+
+_MOVING = ("Dropout", "AlphaDropout", "FeatureAlphaDropout", "BatchNorm", "InstanceNorm", "SyncBatchNorm")
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model that torch.compile, DataParallel or DistributedDataParallel wraps; any other as it is."""
+    for name in ("_orig_mod", "module"):
+        inner = getattr(model, name, None)
+        if isinstance(inner, nn.Module) and type(model).__name__ in _WRAPPERS:
+            return unwrap(inner)
+    return model
+
+
+def check_tensors(model: nn.Module) -> None:
+    """See that every parameter and buffer has a shape and is dense.
+
+    Raises:
+        LoadError: a lazy module has not been run yet, or a tensor is sparse.
+    """
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    lazy = [name for name, tensor in tensors if is_lazy(tensor)]
+    if lazy:
+        raise LoadError(f"{', '.join(lazy)} of the model has no shape yet. Run it once before it is exported.")
+    sparse = [name for name, tensor in tensors if tensor.layout != torch.strided]
+    if sparse:
+        raise LoadError(f"{', '.join(sparse)} of the model is sparse. Keep it as tensor.to_dense().")
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[list[str]]:
+    """Put a model in evaluation mode for a block; yields what is to be said about that, and restores every flag.
+
+    What torch.compile has wrapped runs as it was written: to compile it would take long and compute the same.
+    """
+    before = {module: module.training for module in model.modules()}
+    moving = sorted({type(module).__name__ for module in before if before[module] and _moves(module)})
+    model.eval()
+    try:
+        act = " and ".join(moving)
+        with torch.compiler.set_stance("force_eager"):
+            yield [f"In training mode {act} would act; the model is exported in evaluation mode."] if moving else []
+    finally:
+        for module, training in before.items():
+            module.training = training
+
+
+def as_python(model: nn.Module) -> nn.Module:
+    """A model that can be captured: TorchScript as its Python class, inference tensors as ordinary ones.
+
+    Raises:
+        LoadError: it is TorchScript whose class is not known.
+    """
+    python = unscripted(model)
+    if any(tensor.is_inference() for tensor in (*python.parameters(), *python.buffers())):
+        return copy.deepcopy(python)
+    return python
+
+
+def check_deterministic(model: nn.Module, example: Mapping[str, Tensor]) -> tuple[Any, bool]:
+    """The model's output for the example, and whether a second call gives another, as one that keeps a state does.
+
+    Raises:
+        LoadError: its forward raises, or gives another answer on a model that is as it was.
+    """
+    once = check_runs(model, example)
+    with kept(model):
+        first = run_on(model, example)
+        second = run_on(model, example)
+    if not _same(once, first):
+        raise LoadError(
+            "The model gives two answers to one input, also in evaluation mode (dropout that is always on, or noise). "
+            "Make it depend on self.training, or take the noise as an input."
+        )
+    return once, not _same(first, second)
+
+
+def check_same(given: nn.Module, python: nn.Module, example: Mapping[str, Tensor]) -> None:
+    """Refuse a model that `as_python` changed into another.
+
+    Raises:
+        LoadError: the two compute different things.
+    """
+    if not _same(check_runs(given, example), check_runs(python, example)):
+        raise LoadError(
+            f"The TorchScript computes something else than its class {type(python).__name__} does now. "
+            "Give the Python module that it was made from."
+        )
+
+
+def _same(once: Any, again: Any) -> bool:
+    # Not bit for bit: a math library may round differently for memory that is aligned differently.
+    pairs = zip(flatten(once), flatten(again), strict=True)
+    return all(
+        one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=1e-6, equal_nan=True)
+        for (_, one), (_, other) in pairs
+    )
+
+
+def _moves(module: nn.Module) -> bool:
+    """Whether a layer computes something else in training mode."""
+    dropout = getattr(module, "dropout", 0)
+    return type(module).__name__.startswith(_MOVING) or (isinstance(dropout, float) and dropout > 0)

@@ -1,0 +1,250 @@
+"""Finding and building a model: a built-in name, `file.py:Factory` or `package.module:Factory`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ..errors import LoadError, SignatureError, WeightsError, did_you_mean, first_line
+from ..models import VARIANTS
+from ..spec.signature import Signature, TensorSpec
+from .arguments import check_arguments
+from .bind import arrange
+from .checkpoint import load_weights
+from .evaluation import unwrap
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model came from, enough to build it again: what `load` was asked for, and "float16" if made that."""
+
+    kind: Literal["builtin", "module", "file"]
+    model: str
+    arguments: Mapping[str, Any]
+    seed: int
+    precision: Literal["float16"] | None = None
+
+    @property
+    def name(self) -> str:
+        """A short name, used for the folder that a bundle is written to."""
+        return self.model.rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A built model, its signature, where it came from, and what is to be said of its weights."""
+
+    model: nn.Module
+    signature: Signature
+    source: Source
+    notes: tuple[str, ...] = ()
+
+
+def load(
+    model: str,
+    *,
+    weights: str | Path | None = None,
+    weights_key: str | None = None,
+    inputs: Mapping[str, TensorSpec | str] | None = None,
+    outputs: Sequence[str] = (),
+    seed: int = 0,
+    **arguments: Any,
+) -> Loaded:
+    """Build a model and find out its signature.
+
+    Args:
+        model: a built-in variant's name, `path/to/file.py:Factory` or `package.module:Factory`. The factory is a
+            class or function that returns an `nn.Module`, or a module object itself. Loading it runs its code.
+        weights: a safetensors file, or a PyTorch file that holds nothing but tensors.
+        weights_key: the entry of a checkpoint dictionary that holds the tensors.
+        inputs: what `forward` takes, by name or in order; not needed where the model has a `signature()` of its own.
+        outputs: names for the outputs.
+        seed: the random seed that the model is built with.
+        **arguments: passed to the factory.
+
+    Raises:
+        LoadError: the model cannot be found or built, or an argument does not fit.
+        WeightsError: the checkpoint cannot be read or does not fit.
+        SignatureError: `inputs` is malformed or does not fit `forward`.
+    """
+    return load_with(
+        model, arguments, weights=weights, weights_key=weights_key, inputs=inputs, outputs=outputs, seed=seed
+    )
+
+
+def load_with(
+    model: str,
+    arguments: Mapping[str, Any],
+    *,
+    weights: str | Path | None = None,
+    weights_key: str | None = None,
+    inputs: Mapping[str, TensorSpec | str] | None = None,
+    outputs: Sequence[str] = (),
+    seed: int = 0,
+) -> Loaded:
+    """`load` with the factory's arguments apart, whatever they are called: a factory may have a `seed` of its own."""
+    if weights_key is not None and weights is None:
+        raise WeightsError("A key names an entry of a checkpoint. Give the checkpoint too, with --weights.")
+    with _importable(Path.cwd()):
+        kind, factory, lookup = _find(model)
+    with _importable(lookup):
+        module = _build(model, factory, arguments, seed)
+    module = unwrap(module)
+    notes = () if weights is None else load_weights(module, Path(weights), weights_key)
+    signature = _signature(model, module, inputs, outputs)
+    return Loaded(module, signature, Source(kind, model, dict(arguments), seed), notes)
+
+
+def may_be_named(model: str) -> bool:
+    """Whether a bundle's manifest may name this model and have it built again: its text is not to be trusted.
+
+    It may name a built-in variant, or `package.module:Factory` where that is an `nn.Module` class that is installed
+    (the package is imported), and no other callable. The working directory is not searched and no file is imported, so
+    that a bundle cannot bring its own code.
+    """
+    if model in VARIANTS:
+        return True
+    place = model.rpartition(":")[0]
+    if not place or _is_file(place):
+        return False
+    try:
+        with _search_path([entry for entry in sys.path if Path(entry or ".").resolve() != Path.cwd()]):
+            _, factory, _ = _find(model)
+    except LoadError:
+        return False
+    return isinstance(factory, type) and issubclass(factory, nn.Module)
+
+
+def _find(model: str) -> tuple[Literal["builtin", "module", "file"], Any, Path | None]:
+    place, colon, attribute = model.rpartition(":")
+    if not colon:
+        if model not in VARIANTS:
+            raise LoadError(
+                f"There is no built-in model '{model}'.{did_you_mean(model, VARIANTS)} "
+                f"Choose one of {', '.join(VARIANTS)}, or give your own as file.py:Factory."
+            )
+        return "builtin", VARIANTS[model].factory, None
+    if not place or (place.startswith(".") and "/" not in place):
+        raise LoadError(f"'{model}' names no module. Write file.py:Factory or package.module:Factory.")
+    if _is_file(place):
+        path = Path(place).resolve()
+        return "file", _attribute(_import_file(path), attribute, place), path.parent
+    return "module", _attribute(_import_module(place), attribute, place), None
+
+
+def _is_file(place: str) -> bool:
+    return place.endswith(".py") or os.sep in place
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise LoadError(f"There is no file {path}. Give the path of a Python file, as path/to/file.py:Factory.")
+    name = f"_rnn_export_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise LoadError(f"{path} cannot be imported. Give a Python file whose name ends in .py.")
+    module = importlib.util.module_from_spec(spec)
+    # TorchScript and dataclasses look a class's module up here.
+    sys.modules[name] = module
+    with _importable(path.parent), _reporting(str(path), "importing"):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _import_module(name: str) -> Any:
+    with _reporting(name, "importing"):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+                raise LoadError(
+                    f"There is no module {name}. Install the package, or give a file as path/to/file.py:Factory."
+                ) from error
+            raise
+
+
+def _attribute(module: Any, attribute: str, place: str) -> Any:
+    if not hasattr(module, attribute):
+        public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        raise LoadError(
+            f"{place} has no '{attribute}'.{did_you_mean(attribute, public)} "
+            "Name a class or function that returns an nn.Module."
+        )
+    return getattr(module, attribute)
+
+
+def _build(model: str, factory: Any, arguments: Mapping[str, Any], seed: int) -> nn.Module:
+    if isinstance(factory, nn.Module) and arguments:
+        raise LoadError(f"{model} is a model already and takes no arguments. Name its class to pass some.")
+    if isinstance(factory, nn.Module):
+        return factory
+    if not callable(factory):
+        raise LoadError(f"{model} is a {type(factory).__name__}. Name a class or function that returns an nn.Module.")
+    checked = check_arguments(factory, arguments)
+    torch.manual_seed(seed)
+    with _reporting(model, "building"):
+        built = factory(**checked)
+    if not isinstance(built, nn.Module):
+        raise LoadError(f"{model} returned a {type(built).__name__}. It must return an nn.Module.")
+    return built
+
+
+def _signature(
+    model: str, module: nn.Module, inputs: Mapping[str, TensorSpec | str] | None, outputs: Sequence[str]
+) -> Signature:
+    own = getattr(module, "signature", None)
+    if inputs:
+        signature = Signature(inputs, outputs)
+    elif callable(own) and isinstance(found := own(), Signature):
+        signature = found.with_outputs(outputs) if outputs else found
+    else:
+        takes = ", ".join(inspect.signature(module.forward).parameters)
+        raise SignatureError(
+            f"{model} does not say what goes in: its forward takes ({takes}). "
+            "Describe each input, such as --input 'x: float32[T, N, 100]'."
+        )
+    arrange(module, signature.inputs)
+    return signature
+
+
+def _importable(folder: Path | None) -> AbstractContextManager[None]:
+    """Let a user's file import its neighbours, as Python does for a script."""
+    return _search_path(sys.path if folder is None else [str(folder), *sys.path])
+
+
+@contextmanager
+def _search_path(entries: Sequence[str]) -> Iterator[None]:
+    before = list(sys.path)
+    sys.path[:] = entries
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+@contextmanager
+def _reporting(what: str, doing: str) -> Iterator[None]:
+    """Turn whatever a user's code raises into one sentence."""
+    try:
+        # What a model prints while it is built does not belong among our results.
+        with redirect_stdout(sys.stderr):
+            yield
+    except LoadError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise LoadError(
+            f"{doing.capitalize()} {what} raised {type(error).__name__}: {first_line(error)}. "
+            "Mend that first; --debug shows where."
+        ) from error

@@ -1,0 +1,95 @@
+"""Running a cell over time: a plain loop in PyTorch, one `Scan` in the exported graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils import _pytree as pytree
+
+from ..errors import InputError
+
+Cell = Callable[[Any, Any], Any]
+
+
+def recur(cell: Cell, xs: Any, state: Any) -> tuple[Tensor, Any]:
+    """Call `cell(x, state)` for every time step, each time with the state it returned before.
+
+    Args:
+        cell: returns the next state, in the form that it was given (as `nn.GRUCell` and `nn.LSTMCell` do), or a pair
+            of what it puts out, a tensor, and that state.
+        xs: a tensor [T, ...], or a tuple, list or dictionary of such tensors, all of one T >= 1.
+        state: before the first step: a tensor, or a tuple, list or dictionary of tensors.
+
+    Returns:
+        ys: float[T, ...], what each step puts out; where the cell returns its state alone, the first tensor of that.
+        state: after the last step.
+
+    Raises:
+        InputError: there is no time step, lengths differ, or the cell returns a state of another form.
+    """
+    if torch.compiler.is_exporting() and isinstance(cell, nn.Module):
+        return _scanned(cell, xs, state)
+    lengths = {len(x) for x in pytree.tree_leaves(xs)}
+    if len(lengths) != 1 or 0 in lengths:
+        given = " and ".join(map(str, sorted(lengths))) or "no"
+        raise InputError(f"recur was given {given} time steps. Give tensors of one length T of at least 1.")
+    ys = []
+    for t in range(lengths.pop()):
+        y, state = _step(cell, pytree.tree_map(lambda x, t=t: x[t], xs), state)
+        ys.append(y)
+    return torch.stack(ys), state
+
+
+class Recurrent(nn.Module):
+    """A cell run over time, as a module: `recur` with the cell's parameters among its own."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, xs: Any, state: Any) -> tuple[Tensor, Any]:
+        """The outputs of all steps [T, ...] and the last state; see `recur`."""
+        return recur(self.cell, xs, state)
+
+
+def _step(cell: Cell, x: Any, state: Any) -> tuple[Tensor, Any]:
+    """What one step puts out, and the state after it."""
+    form = pytree.tree_structure(state)
+    result = cell(x, state)
+    if pytree.tree_structure(result) == form:
+        return pytree.tree_leaves(result)[0], result
+    if isinstance(result, tuple) and len(result) == 2 and pytree.tree_structure(result[1]) == form:
+        return result
+    raise InputError(
+        f"The cell {type(cell).__name__} returns neither a state of the form it is given nor a pair of an output and "
+        "that state. Return the state, or (output, state)."
+    )
+
+
+def _call(cell: nn.Module, weights: dict[str, Tensor], x: Any, state: Any) -> Any:
+    return functional_call(cell, weights, (x, state))
+
+
+def _scanned(cell: nn.Module, xs: Any, state: Any) -> tuple[Tensor, Any]:
+    """The same as PyTorch's `scan`, which takes no parameters but those it is handed: a function's are not known."""
+    inputs, form = pytree.tree_flatten(xs)
+    states, state_form = pytree.tree_flatten(state)
+    owned = {**dict(cell.named_parameters()), **dict(cell.named_buffers())}
+
+    def step(*tensors: Tensor) -> list[Tensor]:
+        state = pytree.tree_unflatten(tensors[: len(states)], state_form)
+        x = pytree.tree_unflatten(tensors[len(states) : len(states) + len(inputs)], form)
+        given = dict(zip(owned, tensors[len(states) + len(inputs) :], strict=True))
+        y, after = _step(partial(_call, cell, given), x, state)
+        # A scan's outputs may be neither its inputs nor one another.
+        return [tensor.clone() for tensor in (*pytree.tree_leaves(after), y)]
+
+    # PyTorch takes two inputs that are one tensor for each other.
+    begun = [tensor.clone() for tensor in states]
+    *ends, ys = torch.ops.higher_order.scan(step, begun, inputs, tuple(owned.values()))
+    return ys, pytree.tree_unflatten(ends, state_form)

@@ -1,0 +1,82 @@
+"""Run a model eagerly on named inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..errors import LoadError, SignatureError, first_line
+from .bind import arrange
+from .preserve import kept
+from .source_lines import at, user_line
+from .suppress import quiet
+
+Array = NDArray[np.generic]
+
+
+def check_runs(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
+    """The model's output for one example.
+
+    Raises:
+        LoadError: the model's forward raises.
+        SignatureError: the inputs do not fit forward.
+    """
+    try:
+        return run_eager(model, tensors)
+    except SignatureError:
+        raise
+    except Exception as error:  # whatever the model's forward raises
+        given = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
+        raise LoadError(
+            f"The model's forward raised {type(error).__name__}{at(user_line(error))} for {given}: "
+            f"{first_line(error).rstrip('.')}. {_remedy(str(error))}"
+        ) from error
+
+
+def _remedy(message: str) -> str:
+    """What to do about an error of a model's forward, by what PyTorch says of lengths and states."""
+    return next(
+        (remedy for said, remedy in _REMEDIES.items() if said in message),
+        "Describe its inputs as they are: order, dtypes, dimensions, and for integers their range.",
+    )
+
+
+_REMEDIES = {
+    "must be sorted in decreasing order": "Describe the lengths as 'int64[N] in 1..T descending', or let "
+    "pack_padded_sequence sort them with enforce_sorted=False.",
+    "greater than 0, but found an element in 'lengths'": "Describe the lengths as whole numbers of at least 1, such as "
+    "'int64[N] in 1..T'.",
+    "argument should be a 1D CPU int64 tensor": "Give pack_padded_sequence lengths.cpu(), of dimensions [N].",
+    **dict.fromkeys(
+        ("Expected hidden size", "Expected hidden[", "incorrect number of RNN parameters"),
+        "Describe each state as the layer takes it: layers times directions, N, hidden size.",
+    ),
+    **dict.fromkeys(
+        ("must have the same dtype", "not the same dtype", "expected scalar type", "expected m1 and m2"),
+        "Where forward makes a tensor, make it like an input, such as x.new_zeros(...), or describe the inputs in the "
+        "dtype of the weights.",
+    ),
+}
+
+
+def as_tensors(inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, Tensor]:
+    """Inputs as PyTorch takes them; they share the arrays' memory, and whoever runs a model gives it copies."""
+    return {name: torch.from_numpy(array) for name, array in inputs.items()}
+
+
+def run_eager(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
+    """The model's output for inputs by name, without gradients; the inputs are left as they are."""
+    with kept(model):
+        return run_on(model, tensors)
+
+
+def run_on(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
+    """The same, and what the model's forward writes to the model stays written, for the next call to find."""
+    args, kwargs = arrange(model, tensors).arguments({name: tensor.clone() for name, tensor in tensors.items()})
+    with quiet(), torch.no_grad():
+        return model(*args, **kwargs)

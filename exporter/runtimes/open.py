@@ -1,0 +1,68 @@
+"""Everything that can run an artifact, behind one protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import InputError, UnavailableError, did_you_mean
+from .programs.packages import PACKAGES
+from .providers import PROVIDERS
+from .session import Launch, Session
+
+_ONNX_RUNTIME = "onnxruntime:"
+
+
+_PROGRAM = "program:"
+
+
+RUNTIMES: tuple[str, ...] = (*(f"{_ONNX_RUNTIME}{name}" for name in PROVIDERS), "torchscript", *PACKAGES)
+
+
+def open_session(runtime: str, artifact: Path, outputs: tuple[str, ...], launch: Launch | None = None) -> Session:
+    """Load a model file in a runtime; no runtime's package is imported before.
+
+    Args:
+        runtime: a name in `RUNTIMES`, `onnxruntime:` and the name of another execution provider, or `program:` and the
+            path of a program that is called as `clients/README.md` says.
+        artifact: the model file.
+        outputs: the outputs' names, for artifacts that hold none.
+        launch: how ONNX Runtime's provider is started.
+
+    Raises:
+        UnavailableError: there is no such runtime, or it does not start, or it has no kernel for the model.
+        PlacementError: the launch is strict, and the runtime would not run all of the model where it was asked to.
+        BundleError: the file is not a model.
+        InputError: the runtime has no execution providers to be launched so.
+    """
+    launch = launch or Launch()
+    if runtime.startswith(_ONNX_RUNTIME):
+        from .onnxruntime import open_onnxruntime
+
+        return open_onnxruntime(runtime.removeprefix(_ONNX_RUNTIME), artifact, launch)
+    if runtime not in RUNTIMES and not runtime.startswith(_PROGRAM):
+        raise UnavailableError(
+            f"There is no runtime '{runtime}'.{did_you_mean(runtime, RUNTIMES)} "
+            f"Choose from {', '.join(RUNTIMES)}, program:PATH."
+        )
+    if not launch.plain:
+        raise InputError(f"{runtime} has no execution providers. Leave out what is said of one.")
+    if runtime.startswith(_PROGRAM):
+        from .program import open_program
+
+        return open_program(runtime.removeprefix(_PROGRAM), artifact, outputs)
+    if runtime in PACKAGES:
+        from .program import open_package
+
+        return open_package(runtime, artifact)
+    from .torchscript import open_torchscript
+
+    return open_torchscript(artifact, outputs)
+
+
+def runs(runtime: str, file: str) -> bool:
+    """Whether a runtime takes a file of that name: TorchScript its own, a program what it says, others ONNX."""
+    if runtime.startswith(_PROGRAM):
+        from .program import about
+
+        return file.endswith(about(runtime.removeprefix(_PROGRAM)).takes)
+    return file.endswith(".onnx") != (runtime == "torchscript")

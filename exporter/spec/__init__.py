@@ -1,0 +1,1 @@
+"""Plain data that every stage shares; nothing here imports torch."""

@@ -1,0 +1,103 @@
+"""What a file holds weights in, other than the model's own, what that may cost, and what it was measured to cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, did_you_mean
+
+if TYPE_CHECKING:  # a stream reads manifests without torch
+    from ..parity.report import Report
+
+
+# The error that each kind of weights may cause, relative to an output's scale (see docs/precision.md).
+BOUNDS: Mapping[str, float] = {"int8": 0.09, "float16": 0.004}
+
+
+@dataclass(frozen=True)
+class OutputError:
+    """The largest error of an output over all cases: absolute, relative to its scale, and apart from eager PyTorch."""
+
+    max: float
+    relative: float
+    vs_eager: float
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The kind of weights, the bound on each output's error relative to its scale, and the errors if measured.
+
+    int8 weights are judged by the float32 model. A float16 file is judged as what it is, a float16 model, at the limits
+    of one; the bound is for what that costs beside the float32 model.
+    """
+
+    weights: str
+    bound: float
+    error: Mapping[str, OutputError] | None = None
+
+    @property
+    def allowance(self) -> float:
+        """What parity allows for smaller weights, relative to an output's scale."""
+        return self.bound if self.weights == "int8" else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Precision:
+        measured = data["error"]
+        error = None if measured is None else {name: OutputError(**entry) for name, entry in measured.items()}
+        return cls(data["weights"], data["bound"], error)
+
+    def measured(self, reports: Sequence[Report]) -> Precision:
+        """The same with the largest errors of the reports; cases to which no bound applies are not counted."""
+        found: dict[str, OutputError] = {}
+        cases = [case for report in reports for case in report.cases if case.case.values not in UNBOUNDED]
+        results = [output for case in cases for output in case.outputs]
+        for result in results:
+            before = found.get(result.output, OutputError(0.0, 0.0, 0.0))
+            relative = result.error / result.scale if result.scale else 0.0
+            found[result.output] = OutputError(
+                max(before.max, result.error), max(before.relative, relative), max(before.vs_eager, result.vs_eager)
+            )
+        return replace(self, error=found)
+
+
+# What the bound does not hold for, and what is shown as KNOWN (see docs/precision.md).
+UNBOUNDED = ("saturating", "infinite", "nan")
+
+
+def choose_precision(quantize: str | None, precision: str | None, max_error: float | None) -> Precision | None:
+    """What was asked for; None for the model's own precision.
+
+    Raises:
+        InputError: there is no such kind of weights, or two are asked for, or the bound is not a number above 0, or
+            nothing is bounded by it.
+    """
+    if quantize is not None and precision is not None:
+        raise InputError(f"Weights cannot be {quantize} and {precision} at once. Leave out quantize or precision.")
+    if quantize not in (None, "int8"):
+        near = did_you_mean(quantize or "", ["int8"])
+        raise InputError(f"There is no quantization '{quantize}'.{near} Choose from int8.")
+    if precision == "bfloat16":
+        raise InputError(
+            "ONNX Runtime has no RNN, GRU or LSTM with bfloat16, and its Python interface takes no such inputs. "
+            "Choose float16."
+        )
+    if precision not in (None, "float16"):
+        near = did_you_mean(precision or "", ["float16"])
+        raise InputError(f"There is no precision '{precision}'.{near} Choose from float16.")
+    weights = quantize or precision
+    if weights is None:
+        if max_error is not None:
+            raise InputError(
+                "max_error bounds what smaller weights cost, and there are none. "
+                "Give quantize='int8' or precision='float16' too."
+            )
+        return None
+    if max_error is not None and not (math.isfinite(max_error) and max_error > 0):
+        raise InputError(f"A largest error of {max_error} cannot be used. Give a number above 0, such as 0.01.")
+    return Precision(weights, BOUNDS[weights] if max_error is None else max_error)

@@ -1,0 +1,227 @@
+"""What goes in and out of a model: names, dtypes, symbolic dimensions and paired states.
+
+Everything downstream (dynamic shapes, ONNX names, test cases, manifest) derives from a `Signature`;
+nothing else invents names or shapes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import SignatureError
+
+DTYPES = ("float32", "float16", "float64", "int32", "int64", "bool")
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
+
+
+_DIM = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+_SPEC = re.compile(
+    r"\s*(?P<dtype>\w+)\s*\[(?P<dims>[^\[\]]*)\]\s*"
+    r"(?:in\s+(?P<low>-?\d+)\s*\.\.\s*(?P<high>-?\d+|[A-Za-z_]\w*)\s*(?P<descending>\bdescending\s*)?)?"
+)
+
+
+_EXAMPLE = "write it like 'x: float32[T, N, 100]' or 'tokens: int64[N, T] in 0..27'"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor: `float32[T, N, 100]`, or `int64[N, T] in 0..27` for integers up to and including 27.
+
+    A name in `shape` is a dynamic dimension, a number a fixed one. The upper end of `range` may be such a name: the
+    lengths of sequences are `int64[N] in 1..T`, or `int64[N] in 1..T descending` where the model wants them sorted.
+    """
+
+    dtype: str
+    shape: tuple[str | int, ...]
+    range: tuple[int, int | str] | None = None
+    descending: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise SignatureError(f"Unknown dtype '{self.dtype}'. Use one of {', '.join(DTYPES)}.")
+        for dim in self.shape:
+            if isinstance(dim, int) and dim < 1:
+                raise SignatureError(f"A fixed dimension must be at least 1, not {dim}. Use a name for a dynamic one.")
+            if isinstance(dim, int) and dim >= 2**31:
+                raise SignatureError(f"A fixed dimension of {dim} is too large. Use one below {2**31}.")
+            if isinstance(dim, str) and not _DIM.fullmatch(dim):
+                raise SignatureError(f"'{dim}' is not a dimension. Use a name such as T, or a positive number.")
+        if self.range is not None:
+            self._check_range(*self.range)
+
+    def _check_range(self, low: int, high: int | str) -> None:
+        if self.is_float or self.dtype == "bool":
+            raise SignatureError(f"A value range is for integers; {self.dtype} takes none. Leave it out.")
+        if self.descending and not self.shape:
+            raise SignatureError("A single number is in no order. Leave out 'descending'.")
+        limits = {"int32": 2**31, "int64": 2**63}
+        if isinstance(high, str):
+            # What a name stands for is at least 1, and may be no more.
+            high = max(1, low)
+        if not -limits[self.dtype] <= low <= high < limits[self.dtype] and low <= high:
+            raise SignatureError(f"The value range {low}..{high} does not fit {self.dtype}. Narrow it.")
+        if low > high:
+            raise SignatureError(f"The value range {low}..{high} is empty. Write the smaller number first.")
+
+    @classmethod
+    def parse(cls, text: str) -> TensorSpec:
+        """Read `dtype[dims]` with an optional `in low..high`, and after that an optional `descending`.
+
+        Raises:
+            SignatureError: the text does not have that form.
+        """
+        match = _SPEC.fullmatch(text)
+        if match is None:
+            raise SignatureError(f"'{text}' does not describe a tensor; {_EXAMPLE}.")
+        dims = [part.strip() for part in match["dims"].split(",")] if match["dims"].strip() else []
+        shape = tuple(int(dim) if re.fullmatch(r"-?\d+", dim) else dim for dim in dims)
+        if match["low"] is None:
+            return cls(match["dtype"], shape)
+        high = match["high"] if match["high"].isidentifier() else int(match["high"])
+        return cls(match["dtype"], shape, (int(match["low"]), high), match["descending"] is not None)
+
+    @property
+    def is_float(self) -> bool:
+        return self.dtype.startswith("float")
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The names of the dynamic dimensions, in order."""
+        return tuple(dim for dim in self.shape if isinstance(dim, str))
+
+    @property
+    def has_lengths(self) -> bool:
+        """Whether its values are lengths along a dynamic dimension."""
+        return self.range is not None and isinstance(self.range[1], str)
+
+    def sized(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """The concrete shape for given sizes of the dynamic dimensions."""
+        return tuple(sizes[dim] if isinstance(dim, str) else dim for dim in self.shape)
+
+    def fixed(self, sizes: Mapping[str, int]) -> TensorSpec:
+        """The same with a plain number for each dynamic dimension that has a size here."""
+        shape = tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in self.shape)
+        if self.range is None:
+            return replace(self, shape=shape)
+        low, high = self.range
+        return replace(self, shape=shape, range=(low, sizes.get(high, high) if isinstance(high, str) else high))
+
+    def __str__(self) -> str:
+        span = f" in {self.range[0]}..{self.range[1]}" if self.range else ""
+        order = " descending" if self.descending else ""
+        return f"{self.dtype}[{', '.join(map(str, self.shape))}]{span}{order}"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Names, dtypes and shapes of a model's inputs, names of its outputs, and which states pair up.
+
+    Args:
+        inputs: name to `TensorSpec` or its text. A name goes to `forward`'s argument of that name, `hx.0` and
+            `batch.tokens` to parts of one (see `pytorch.bind`); names that no argument has, in order.
+        outputs: names in flattened order; empty means "name them after what they are".
+        states: input name to output name, such as `{"h0": "h_n"}`: feed the output back as the input.
+
+    Raises:
+        SignatureError: a name is malformed or used twice, or a state names no input or output.
+    """
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: tuple[str, ...]
+    states: Mapping[str, str]
+
+    def __init__(
+        self,
+        inputs: Mapping[str, TensorSpec | str],
+        outputs: Sequence[str] = (),
+        states: Mapping[str, str] | None = None,
+    ) -> None:
+        specs = {name: _spec(name, given) for name, given in inputs.items()}
+        object.__setattr__(self, "inputs", specs)
+        object.__setattr__(self, "outputs", tuple(outputs))
+        object.__setattr__(self, "states", dict(states or {}))
+        self._check()
+
+    def _check(self) -> None:
+        if not self.inputs:
+            raise SignatureError(f"A model needs at least one input; {_EXAMPLE}.")
+        names = [*self.inputs, *self.outputs]
+        for name in names:
+            if not _NAME.fullmatch(name):
+                raise SignatureError(f"'{name}' is not a name. Use letters, digits, underscores and dots.")
+            if names.count(name) > 1:
+                raise SignatureError(f"The name '{name}' is used twice. Give every input and output its own.")
+        for name, spec in self.inputs.items():
+            if spec.range is not None and spec.has_lengths and spec.range[1] not in self.symbols:
+                known = f"Dynamic dimensions are {', '.join(self.symbols)}." if self.symbols else "There is none."
+                raise SignatureError(f"Input '{name}' goes up to {spec.range[1]}, which is no dimension. {known}")
+        for before, after in self.states.items():
+            if before not in self.inputs:
+                raise SignatureError(f"The state '{before}' is not an input. Inputs are {', '.join(self.inputs)}.")
+            if self.outputs and after not in self.outputs:
+                raise SignatureError(f"The state '{after}' is not an output. Outputs are {', '.join(self.outputs)}.")
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The names of all dynamic dimensions, each once, in order of appearance."""
+        return tuple(dict.fromkeys(dim for spec in self.inputs.values() for dim in spec.symbols))
+
+    def with_outputs(self, outputs: Sequence[str]) -> Signature:
+        """The same signature with its outputs named."""
+        return Signature(self.inputs, outputs, self.states)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object from which `from_json` makes an equal signature."""
+        return {
+            "inputs": {name: str(spec) for name, spec in self.inputs.items()},
+            "outputs": list(self.outputs),
+            "states": dict(self.states),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Signature:
+        return cls(data["inputs"], data["outputs"], data["states"])
+
+
+def is_name(text: str) -> bool:
+    """Whether an input or output may be called that."""
+    return _NAME.fullmatch(text) is not None
+
+
+def parse_input(text: str) -> tuple[str, TensorSpec]:
+    """Read `name: dtype[dims]`, the form of `--input`.
+
+    Raises:
+        SignatureError: the text does not have that form.
+    """
+    name, colon, spec = text.partition(":")
+    if not colon or not _NAME.fullmatch(name.strip()):
+        raise SignatureError(f"'{text}' does not describe an input; {_EXAMPLE}.")
+    return name.strip(), TensorSpec.parse(spec)
+
+
+def parse_state(text: str) -> tuple[str, str]:
+    """Read `h0=h_n`, the form of `--state`.
+
+    Raises:
+        SignatureError: the text does not have that form.
+    """
+    before, _, after = (part.strip() for part in text.partition("="))
+    if not is_name(before) or not is_name(after):
+        raise SignatureError(f"'{text}' does not pair a state. Write it as input=output, such as h0=h_n.")
+    return before, after
+
+
+def _spec(name: str, given: TensorSpec | str) -> TensorSpec:
+    try:
+        return TensorSpec.parse(given) if isinstance(given, str) else given
+    except SignatureError as error:
+        raise SignatureError(f"Input '{name}': {error}") from None

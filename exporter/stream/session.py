@@ -1,0 +1,124 @@
+"""An exported stream in ONNX Runtime, set up for one time step after another; needs numpy and onnxruntime alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import onnxruntime as ort
+
+from ..bundle.files import check_file
+from ..bundle.manifest import Manifest, read_sealed
+from ..errors import BundleError, first_line
+from ..spec.artifact import Artifact
+from ..spec.forms import unrolls
+from ..spec.signature import TensorSpec
+from ..spec.streams import State
+
+_FATAL = 4
+
+
+@dataclass(frozen=True)
+class StepModel:
+    """A loaded model that streams share.
+
+    `session` runs steps. In a file with layers in the form "step" it was told that T is 1, and runs nothing else.
+    `inputs` are what is fed, `states` what is carried. `outputs` are what is returned, each with the axes of the time:
+    all but those that are states, or all where there is no other.
+    """
+
+    path: Path
+    session: ort.InferenceSession
+    steps_only: bool
+    time: str
+    inputs: dict[str, TensorSpec]
+    outputs: dict[str, tuple[int, ...]]
+    states: tuple[State, ...]
+
+    @cached_property
+    def chunks(self) -> ort.InferenceSession:
+        """The session for chunks of any length; where that is another one, it is opened when first used."""
+        return _open(self.path, step_options()) if self.steps_only else self.session
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The dynamic dimensions but for the time."""
+        found = dict.fromkeys(dim for spec in self.inputs.values() for dim in spec.symbols)
+        return tuple(dim for dim in found if dim != self.time)
+
+
+def step_options() -> ort.SessionOptions:
+    """Session options for steps of a few microseconds; docs/streaming.md has the measurements."""
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL
+    # Handing a part of one step to another thread takes longer than computing it.
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = False
+    return options
+
+
+def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepModel:
+    """Load the file of a bundle that can be fed in chunks.
+
+    Raises:
+        BundleError: the folder is not a bundle, a file is not as it was written, or none has explicit states.
+    """
+    manifest = read_sealed(folder)
+    name, artifact = streaming(folder, manifest)
+    for file, entry in manifest.files.items():
+        if file == name or file.startswith(f"{name}."):
+            check_file(folder / file, entry)
+    path = folder / name
+    assert artifact.stream is not None
+    time, states = artifact.stream.time, artifact.stream.states
+    steps_only = options is None and artifact.lowering is not None and unrolls(artifact.lowering.forms)
+    if options is None:
+        options = step_options()
+        if steps_only:
+            options.add_free_dimension_override_by_name(time, 1)
+    carried = {name for state in states for name in (state.name, state.output)}
+    kept = [name for name in manifest.outputs if name not in carried] or [*manifest.outputs]
+    return StepModel(
+        path,
+        _open(path, options),
+        steps_only,
+        time,
+        {name: spec for name, spec in manifest.signature.inputs.items() if name not in carried},
+        {name: time_axes(_dims(manifest.outputs[name]), time) for name in kept},
+        states,
+    )
+
+
+def _open(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    try:
+        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises classes of its own that have no common base
+        raise BundleError(f"ONNX Runtime cannot load {path} ({first_line(error)}). Export it again.") from error
+
+
+def streaming(folder: Path, manifest: Manifest) -> tuple[str, Artifact]:
+    """The name of a bundle's file that can be fed in chunks, and what is said of it.
+
+    Raises:
+        BundleError: there is none.
+    """
+    found = next((entry for entry in manifest.artifacts.items() if entry[1].stream is not None), None)
+    if found is None:
+        raise BundleError(
+            f"{folder} has no file that can be fed in chunks; it holds {', '.join(manifest.artifacts)}. "
+            "Export the model with rnn-export onnx --stateful (in Python: stateful=True)."
+        )
+    return found
+
+
+def _dims(described: str) -> list[str]:
+    """The dimensions of `float32[T, N, 3]`."""
+    return described.partition("[")[2].rstrip("]").split(", ")
+
+
+def time_axes(dims: Sequence[str | int], time: str) -> tuple[int, ...]:
+    """Which dimensions a step leaves out; a product such as `T*N` has no axis of its own for the time."""
+    return tuple(axis for axis, dim in enumerate(dims) if dim == time)

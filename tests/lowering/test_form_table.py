@@ -1,0 +1,61 @@
+"""The table of forms is whole, gives what it says, and is what the documentation shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from rnn_export.lowering.forms import FORMS, KINDS, STEPPED, TABLE, Entry, forms_for
+from rnn_export.spec.forms import TARGETS, Form, Target
+
+PAGE = Path(__file__).parents[2] / "docs" / "lowering.md"
+ROW = re.compile(r"^\| (\w+) \| (\w+) \| (\w+) \| (.+) \|$", re.MULTILINE)
+
+
+def rows(heading: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """The page's table under a heading: (target, kind) to (form, why)."""
+    section = PAGE.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return {(target, kind): (form, why) for target, kind, form, why in ROW.findall(section) if target != "target"}
+
+
+def flat(table: Mapping[Target, Mapping[str, Entry]]) -> dict[tuple[str, str], tuple[str, str]]:
+    return {
+        (target, kind): (entry.form, entry.why) for target, entries in table.items() for kind, entry in entries.items()
+    }
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_has_a_form_and_a_reason_for_every_kind(target: Target) -> None:
+    assert set(TABLE[target]) - {"float64", "lengths"} == set(KINDS)
+    for entry in TABLE[target].values():
+        assert entry.form in FORMS
+        assert entry.why.strip()
+
+
+def test_page_shows_the_table() -> None:
+    assert rows("Whole sequences") == flat(TABLE)
+
+
+def test_page_shows_the_table_of_streams() -> None:
+    assert rows("Streams") == flat(STEPPED)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_forms_are_those_of_the_table(target: Target) -> None:
+    whole = {kind: entry.form for kind, entry in TABLE[target].items()}
+    stepped = {kind: entry.form for kind, entry in STEPPED.get(target, {}).items()}
+    assert forms_for("auto", target, stateful=False) == whole
+    assert forms_for("auto", target, stateful=True) == whole | stepped
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_that_is_asked_for_is_taken_everywhere(form: Form, target: Target) -> None:
+    assert forms_for(form, target, stateful=True) == dict.fromkeys(KINDS, form)
+
+
+@pytest.mark.parametrize("target", ["openvino", "portable"])
+def test_lengths_are_never_left_to_a_runtime_that_ignores_them(target: Target) -> None:
+    assert forms_for("auto", target, stateful=False)["lengths"] == "scan"

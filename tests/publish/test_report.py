@@ -1,0 +1,110 @@
+"""The report page: what it says, that it needs nothing from outside, and that a browser shows it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from click.testing import Result
+from planting import plant, write_bundle, wrong_bias
+from rnn_export import Signature, export_onnx, export_torchscript, load
+from rnn_export.publish.measure import Grid
+from rnn_export.publish.picture import draw_graph
+from rnn_export.publish.plots import draw_grid
+from rnn_export.publish.report import write_report
+from torch import nn
+
+Cli = Callable[..., Result]
+CHROMIUM = shutil.which("chromium")
+
+
+def _plots(html: str) -> list[str]:
+    return re.findall(r"<h3>(Error[^<]*)</h3>", html)
+
+
+def test_a_page_of_a_right_bundle(cli: Cli, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "out", "tagger")
+    result = cli("report", "out", "--seed", "1")
+    assert result.exit_code == 0, result.output
+    html = (tmp_path / "out.report.html").read_text()
+    assert _plots(html) == ["Error in terms of its limit, by size", "Error along a sequence", "Error in ulps"]
+    for text in (
+        "tagger",
+        "float32[T, N, 3]",
+        "CPUExecutionProvider",
+        "rnn_tanh as scan",
+        "fresh cases, seed 1",
+        "20 PASS",
+    ):
+        assert text in html
+    assert "FAIL" not in re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
+    assert not re.search(r'(src|href)="?https?:', html)
+
+
+def test_a_page_of_a_wrong_bundle(cli: Cli, tmp_path: Path) -> None:
+    plant(write_bundle(tmp_path / "out", "tagger"), wrong_bias)
+    result = cli("report", "out", "--out", "page.html", "--json")
+    assert result.exit_code == 1
+    html = (tmp_path / "page.html").read_text()
+    for text in ("wrong", "20 FAIL", "the fault is elsewhere", "zero values at T=1, N=1", "times the limit"):
+        assert text in html
+
+
+def test_two_artifacts_states_and_a_model_without_a_batch(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "out", "initial_state", settings={"cell": "lstm"}, stateful=True)
+    loaded = load("initial_state", input_size=3, hidden_size=4, num_layers=2, cell="lstm", seed=3)
+    export_torchscript(loaded.model, loaded.signature, bundle, source=loaded.source, verify=False)
+    path, passed = write_report(bundle)
+    assert passed
+    html = path.read_text()
+    assert "model.pt in torchscript" in html
+    assert html.count("Error along a sequence") == 2
+
+
+def test_a_model_that_cannot_be_built_again(tmp_path: Path) -> None:
+    export_onnx(nn.GRU(3, 4), Signature({"x": "float32[T, N, 3]"}), tmp_path / "out")
+    html = write_report(tmp_path / "out")[0].read_text()
+    assert "The cases stored in the bundle were replayed" in html
+    assert _plots(html) == []
+
+
+def test_a_refused_size_and_one_beyond_its_limit() -> None:
+    svg = draw_grid(Grid("T", "N", (1, 2), (1,), np.array([[np.nan], [np.inf]])))
+    assert "refused" in svg
+    assert "FAIL" in svg
+    assert "currentColor" in svg
+
+
+def test_the_graph_flows_down(tmp_path: Path) -> None:
+    picture = draw_graph(write_bundle(tmp_path / "out", "hetero") / "model.onnx")
+    assert picture is not None
+    assert all(y1 < y2 for _, y1, _, y2 in picture.lines)
+    assert [box.kind for box in picture.boxes].count("Scan") == 3
+
+
+def test_junit(cli: Cli, tmp_path: Path) -> None:
+    plant(write_bundle(tmp_path / "out", "tagger"), wrong_bias)
+    assert cli("verify", "out", "--junit", "junit.xml").exit_code == 1
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("20", "20")
+    failure = suite[0].find("failure")
+    assert failure is not None
+    assert "times the limit" in (failure.get("message") or "")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium; `apt-get install chromium` gets it")
+def test_a_browser_shows_it(tmp_path: Path) -> None:
+    assert CHROMIUM is not None
+    path, _ = write_report(write_bundle(tmp_path / "out", "tagger"))
+    options = ("--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}")
+    command = [CHROMIUM, *options, "--enable-logging=stderr", "--dump-dom", path.as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert shown.stdout.count("<svg") >= 4
+    assert "</html>" in shown.stdout
+    assert "CONSOLE" not in shown.stderr
