@@ -110,7 +110,7 @@ def test_an_error_leaves_the_old_bundle_and_no_litter(bundle: Path) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from rnn_export.bundle import replacing
+from rnn_export.bundle.replace import replacing
 with replacing(Path(sys.argv[1])) as folder:
     (folder / "model.onnx").write_text("half")
     print("writing", flush=True)
