@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from rnn_export import Signature, export_onnx
 from rnn_export.runtimes.open import open_session
-from rnn_export.runtimes.session import Launch
+from rnn_export.runtimes.session import ProviderOptions
 from torch import nn
 
 WIDTHS = (1, 2, 3, 5, 8, 16, 64, 128)
@@ -49,7 +49,7 @@ def errors(seed: int, arithmetic: str) -> Iterator[tuple[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         export_onnx(model, Signature({"x": f"{short}[T, N, {width}]"}), out, target="cuda", verify=False)
-        launch = Launch({"use_tf32": str(int(arithmetic == "TF32"))})
+        launch = ProviderOptions({"use_tf32": str(int(arithmetic == "TF32"))})
         session = open_session("onnxruntime:cuda", out / "model.onnx", (), launch)
         for T, N in SIZES:
             x = torch.randn(T, N, width, generator=torch.Generator().manual_seed(seed)).to(dtype)

@@ -113,9 +113,9 @@ def _all_timed(
 
 
 def _timed(model: str, exporter: str, T: int, L: int, export: Callable[[int, int, Path], object]) -> Export:
-    from rnn_export.pytorch.suppress import quiet
+    from rnn_export.pytorch.suppress import suppress_output
 
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    with tempfile.TemporaryDirectory() as folder, suppress_output():
         out = Path(folder) / "out"
         seconds: list[float] = []
         while not seconds or (len(seconds) < _REPEATS and sum(seconds) < _LONG):

@@ -13,7 +13,7 @@ from torch import nn
 from .bundle.assemble import Exported, assemble
 from .bundle.replace import replacing
 from .capture.capture import Captured, capture
-from .lowering.build import finish
+from .lowering.build import build_graph
 from .lowering.forms import forms_for
 from .lowering.torchscript import Method, compile_torchscript
 from .lowering.translate import OPSET, translate
@@ -21,11 +21,11 @@ from .onnx_file import write_onnx
 from .optimize.int8_weights import check_weights
 from .optimize.opset import check_opset
 from .pytorch.evaluation import as_python, check_same, check_tensors, evaluating, unwrap
-from .pytorch.half import lower
-from .pytorch.job import Example, Given, Prepared, Progress, prepare, silent
+from .pytorch.half import to_float16
+from .pytorch.job import Example, ExportJob, ExportRequest, Progress, prepare, silent
 from .pytorch.load import Source
 from .spec.artifact import Artifact
-from .spec.forms import Choice, Lowering, Target
+from .spec.forms import Lowering, LoweringChoice, Target
 from .spec.precision import choose_precision
 from .spec.signature import Signature
 from .tune import check_tuning, fastest
@@ -89,7 +89,7 @@ def export_onnx(
     int8 = quantize is not None
     forms = forms_for(lowering, target, stateful=stateful, int8=int8)
     check_tuning(signature, tune, lowering)
-    original, asked = _asked(Given(unwrap(model), signature, example, source), precision)
+    original, asked = _asked(ExportRequest(unwrap(model), signature, example, source), precision)
     given, model = asked.model, as_python(asked.model)
     with (
         replacing(Path(out)) as folder,
@@ -104,14 +104,14 @@ def export_onnx(
         captured = _capture(prepared, notes)
         progress("lower", 0, 1)
         translated = translate(captured, prepared.signature)
-        build = partial(finish, translated, prepared.signature, opset=opset, stateful=stateful, int8=int8)
+        build = partial(build_graph, translated, prepared.signature, opset=opset, stateful=stateful, int8=int8)
         graph, timings = fastest(build, forms, prepared, tune, int8=int8) if tune else (build(forms), [])
         notes += [str(timing) for timing in timings]
         notes += [f"'{name}' is a Scan: {why}." for name, why in graph.bound.items() if lowering == "native"]
         write_onnx(graph.model, folder / ONNX)
         check_weights(folder / ONNX, graph.quantized)
         graph = replace(graph, quantized={})  # for what follows needs their room
-        choice = Choice(target, graph.forms, tuple(timings))
+        choice = LoweringChoice(target, graph.forms, tuple(timings))
         artifact = Artifact(
             "onnxruntime:cpu", "torch.export", opset, captured.bounds, None, graph.stream, choice, chosen
         )
@@ -146,7 +146,7 @@ def export_torchscript(
     The other arguments and the errors are those of `export_onnx`.
     """
     chosen = choose_precision(None, precision, max_error)
-    original, asked = _asked(Given(unwrap(model), signature, example, source), precision)
+    original, asked = _asked(ExportRequest(unwrap(model), signature, example, source), precision)
     model = asked.model
     with replacing(Path(out)) as folder, evaluating(model) as notes:
         prepared = prepare(asked, seed=seed, progress=progress, original=original)
@@ -161,7 +161,7 @@ def export_torchscript(
         return assemble(prepared, folder, Path(out), TORCHSCRIPT, artifact, notes, verify)
 
 
-def _asked(given: Given, precision: str | None) -> tuple[Given | None, Given]:
+def _asked(given: ExportRequest, precision: str | None) -> tuple[ExportRequest | None, ExportRequest]:
     """What was given, where something else is exported in its place, and what is exported.
 
     Raises:
@@ -171,10 +171,10 @@ def _asked(given: Given, precision: str | None) -> tuple[Given | None, Given]:
     if precision is None:
         return None, given
     original = replace(given, model=as_python(given.model))
-    return original, lower(original)
+    return original, to_float16(original)
 
 
-def _capture(prepared: Prepared, notes: list[str]) -> Captured:
+def _capture(prepared: ExportJob, notes: list[str]) -> Captured:
     """The captured program; what is to be said of it is added to the notes."""
     prepared.progress("capture", 0, 1)
     captured = capture(prepared.model, prepared.signature, prepared.tensors)
@@ -192,7 +192,7 @@ def _not_finite(model: nn.Module) -> list[str]:
     return [*parameters, *(name for name, buffer in model.named_buffers() if buffer.isnan().any())]
 
 
-def _model_notes(prepared: Prepared) -> list[str]:
+def _model_notes(prepared: ExportJob) -> list[str]:
     bad = _not_finite(prepared.model)
     broken = bad if prepared.original is None else _not_finite(prepared.original.model)
     notes = [f"{name} of the model holds NaN or infinity. Was the training broken off?" for name in broken]

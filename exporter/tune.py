@@ -13,10 +13,10 @@ from statistics import median
 from typing import Any
 
 from .errors import InputError, did_you_mean
-from .lowering.build import Finished
+from .lowering.build import OnnxGraph
 from .lowering.forms import forms_of
 from .onnx_file import write_onnx
-from .pytorch.job import Prepared
+from .pytorch.job import ExportJob
 from .pytorch.samples import Case, make_inputs
 from .runtimes.onnxruntime import open_onnxruntime_cpu
 from .runtimes.session import Session
@@ -66,8 +66,8 @@ def _is_list_of_sizes(tune: Any) -> bool:
 
 
 def fastest(
-    build: Callable[[Forms], Finished], forms: Forms, prepared: Prepared, tune: Sequence[Sizes], *, int8: bool
-) -> tuple[Finished, list[Timing]]:
+    build: Callable[[Forms], OnnxGraph], forms: Forms, prepared: ExportJob, tune: Sequence[Sizes], *, int8: bool
+) -> tuple[OnnxGraph, list[Timing]]:
     """The graph whose layers have the forms that are the fastest over all of these sizes, and what was timed.
 
     Every combination of forms is tried for the kinds of layers that the model has. The fastest is the one with the
@@ -92,7 +92,7 @@ def fastest(
     return best, timings
 
 
-def _candidates(build: Callable[[Forms], Finished], forms: Forms, int8: bool) -> Iterator[Finished]:
+def _candidates(build: Callable[[Forms], OnnxGraph], forms: Forms, int8: bool) -> Iterator[OnnxGraph]:
     first = build(forms)
     yield first
     for chosen in product(*(forms_of(kind, int8=int8, stateful=first.stream is not None) for kind in first.forms)):
@@ -105,12 +105,12 @@ def _label(forms: Forms) -> str:
     return ", ".join(f"{kind} {form}" for kind, form in forms.items())
 
 
-def _open(graph: Finished, file: Path, prepared: Prepared) -> Session:
+def _open(graph: OnnxGraph, file: Path, prepared: ExportJob) -> Session:
     write_onnx(graph.model, file)
     return open_onnxruntime_cpu(file)
 
 
-def _run(graph: Finished, session: Session, prepared: Prepared, sizes: Sizes) -> Callable[[], Any]:
+def _run(graph: OnnxGraph, session: Session, prepared: ExportJob, sizes: Sizes) -> Callable[[], Any]:
     try:
         inputs = make_inputs(prepared.signature, Case(dict(sizes), "ordinary", prepared.seed), prepared.example)
     except (MemoryError, ValueError, OverflowError) as error:  # numpy's for a shape beyond memory, or beyond addresses

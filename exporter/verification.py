@@ -17,12 +17,12 @@ from .bundle.cases import read_cases
 from .bundle.files import read_bundle
 from .bundle.manifest import CASES, WEIGHTS, Manifest
 from .errors import BundleError, InputError, first_line
-from .parity.artifact import prove
+from .parity.artifact import check_artifact
 from .parity.cases import cases_for, long_cases
-from .parity.compare import Typical, read_typical
-from .parity.expected import Expected, expect, typical_errors
+from .parity.compare import Baseline, read_typical
+from .parity.expected import Expected, baselines, expect
 from .parity.failing_case import FailingCase, read_failing_case
-from .parity.isolate import Drawing, find_layers, isolate, run_again
+from .parity.isolate import CaseGenerator, find_layers, isolate, run_again
 from .parity.locate import LayerValue, describe_first
 from .parity.report import Report
 from .parity.weights.computed import weights_of
@@ -35,7 +35,7 @@ from .pytorch.load import load_with, may_be_named
 from .pytorch.run import as_tensors
 from .pytorch.samples import traced_sizes
 from .runtimes.open import open_session, runs
-from .runtimes.session import Launch
+from .runtimes.session import ProviderOptions
 from .spec.forms import unrolls
 from .spec.signature import Signature
 
@@ -83,7 +83,7 @@ def verify(
     seed: int | None = None,
     long: Sequence[int] = (),
     runtime: str | None = None,
-    launch: Launch | None = None,
+    launch: ProviderOptions | None = None,
     allow_fallback: bool = False,
     progress: Progress = silent,
 ) -> Verification:
@@ -132,16 +132,16 @@ def verify(
     built, example = rebuild(folder, manifest, model)
     with evaluating(built):
         expected = _fresh(built, manifest, example, seed, long, progress)
-        typical = typical_errors(expected)
+        typical = baselines(expected)
         weights = weights_of(built, as_tensors(_first_run(expected).inputs))
         reports = _check_all(folder, manifest, expected, seed, weights, typical, launch, allow_fallback, progress)
-        drawing = partial(Drawing.of, built, manifest.signature, example)
+        drawing = partial(CaseGenerator.of, built, manifest.signature, example)
         faults = _faults(folder, manifest, reports, expected, typical, drawing, launch, progress)
     return Verification(reports, "rebuilt", seed, faults=faults)
 
 
 def replay(
-    bundle: str | Path, case: str | Path, *, runtime: str | None = None, launch: Launch | None = None
+    bundle: str | Path, case: str | Path, *, runtime: str | None = None, launch: ProviderOptions | None = None
 ) -> tuple[FailingCase, Report]:
     """Run one case again that an artifact of the bundle failed, from the file that `write_failing_case` wrote.
 
@@ -168,7 +168,7 @@ def _stored(folder: Path) -> ModelWeights:
     return ModelWeights(as_arrays(read_weights(folder / WEIGHTS)), {}, "the model was not built again")
 
 
-def _in_runtime(runtime: str, launch: Launch | None, folder: Path, manifest: Manifest) -> Manifest:
+def _in_runtime(runtime: str, launch: ProviderOptions | None, folder: Path, manifest: Manifest) -> Manifest:
     """The manifest with those artifacts alone that the runtime takes, to be run in it.
 
     Every file is opened once, so that what the runtime cannot do is said before the reference is computed.
@@ -224,9 +224,9 @@ def _faults(
     manifest: Manifest,
     reports: Sequence[Report],
     expected: Sequence[Expected],
-    typical: Mapping[str, Typical],
-    drawing: Callable[[], Drawing] | None,
-    launch: Launch | None,
+    typical: Mapping[str, Baseline],
+    drawing: Callable[[], CaseGenerator] | None,
+    launch: ProviderOptions | None,
     progress: Progress,
 ) -> list[Fault]:
     failed = [report for report in reports if not report.right]
@@ -239,7 +239,11 @@ def _faults(
 
 
 def _fault(
-    folder: Path, manifest: Manifest, failing: FailingCase, drawing: Drawing | None, launch: Launch | None
+    folder: Path,
+    manifest: Manifest,
+    failing: FailingCase,
+    drawing: CaseGenerator | None,
+    launch: ProviderOptions | None,
 ) -> Fault:
     artifact = manifest.artifacts[failing.artifact]
     if drawing is None:
@@ -289,8 +293,8 @@ def _check_all(
     expected: Sequence[Expected],
     seed: int,
     weights: ModelWeights | None,
-    typical: Mapping[str, Typical],
-    launch: Launch | None,
+    typical: Mapping[str, Baseline],
+    launch: ProviderOptions | None,
     allow_fallback: bool,
     progress: Progress,
 ) -> list[Report]:
@@ -298,7 +302,7 @@ def _check_all(
         raise BundleError(f"{folder} holds no cases to replay. Verify the bundle that it was made from.")
     reports = []
     for name, artifact in manifest.artifacts.items():
-        report = prove(
+        report = check_artifact(
             folder / name,
             artifact,
             manifest.signature,

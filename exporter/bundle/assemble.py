@@ -19,12 +19,12 @@ from torch import Tensor
 
 from .. import __version__
 from ..errors import BundleError, ParityError
-from ..parity.artifact import open_whole, prove
+from ..parity.artifact import check_artifact, open_whole
 from ..parity.cases import cases_for
-from ..parity.expected import Expected, expect, output_dims, typical_errors
+from ..parity.expected import Expected, baselines, expect, output_dims
 from ..parity.precision_cost import check_cost
 from ..parity.report import Report
-from ..pytorch.job import Prepared
+from ..pytorch.job import ExportJob
 from ..pytorch.load import Source
 from ..spec.artifact import Artifact
 from ..spec.dims import spell
@@ -46,7 +46,7 @@ class Exported:
 
 
 def assemble(
-    prepared: Prepared,
+    prepared: ExportJob,
     folder: Path,
     out: Path,
     name: str,
@@ -79,7 +79,7 @@ def assemble(
         files={},
         cases=write_cases(folder / CASES, expected),
         from_example=prepared.example is not None,
-        typical={output: asdict(typical) for output, typical in typical_errors(expected).items()},
+        typical={output: asdict(typical) for output, typical in baselines(expected).items()},
         versions=package_versions(),
     )
     kept, dropped = _carry_over(prepared, folder, out, manifest, expected)
@@ -98,7 +98,7 @@ def _demand(report: Report) -> Report:
 
 
 def _proved(
-    prepared: Prepared, file: Path, artifact: Artifact, expected: Sequence[Expected], report: Report | None
+    prepared: ExportJob, file: Path, artifact: Artifact, expected: Sequence[Expected], report: Report | None
 ) -> Artifact:
     if report is None:
         return artifact
@@ -110,7 +110,7 @@ def _proved(
     return replace(artifact, parity=report.to_json(), precision=precision)
 
 
-def _expected(prepared: Prepared, artifact: Artifact, *, everything: bool) -> list[Expected]:
+def _expected(prepared: ExportJob, artifact: Artifact, *, everything: bool) -> list[Expected]:
     """All cases run through PyTorch; where nothing is verified, only the few that the bundle stores."""
     cases = cases_for([artifact.stream], prepared.signature, prepared.traced, prepared.seed, artifact.bounds)
     chosen = cases if everything else cases[:3]
@@ -123,8 +123,8 @@ def _expected(prepared: Prepared, artifact: Artifact, *, everything: bool) -> li
     )
 
 
-def _prove(prepared: Prepared, folder: Path, name: str, artifact: Artifact, expected: Sequence[Expected]) -> Report:
-    return prove(
+def _prove(prepared: ExportJob, folder: Path, name: str, artifact: Artifact, expected: Sequence[Expected]) -> Report:
+    return check_artifact(
         folder / name,
         artifact,
         prepared.signature,
@@ -137,7 +137,7 @@ def _prove(prepared: Prepared, folder: Path, name: str, artifact: Artifact, expe
 
 
 def _carry_over(
-    prepared: Prepared, folder: Path, out: Path, newer: Manifest, expected: Sequence[Expected]
+    prepared: ExportJob, folder: Path, out: Path, newer: Manifest, expected: Sequence[Expected]
 ) -> tuple[dict[str, Artifact], list[str]]:
     """Keep what else an older bundle of the same model holds, model files proved again; say what is dropped."""
     if not (out / MANIFEST).is_file():
@@ -169,7 +169,7 @@ def _is_same_model(older: Manifest, newer: Manifest) -> bool:
     )
 
 
-def _write_weights(prepared: Prepared, folder: Path) -> str:
+def _write_weights(prepared: ExportJob, folder: Path) -> str:
     """Store the weights where the model can be built again from its source; returns their sha256."""
     state: dict[str, Tensor] = {}
     stored: set[int] = set()

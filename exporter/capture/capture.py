@@ -12,7 +12,7 @@ from torch.export import ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..errors import CaptureError, RnnExportError, first_line
-from ..pytorch.bind import arrange
+from ..pytorch.bind import bind_inputs
 from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
 from .computed_weights import fold_computed_weights
@@ -63,7 +63,7 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
 def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions) -> Captured:
     try:
         program, bounds = export(model, signature, example, decisions)
-        return Captured(program, tuple(arrange(model, signature.inputs).order()), bounds)
+        return Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
     except BranchError as error:
         return _rolled(model, signature, example, error, "")
     except RnnExportError:

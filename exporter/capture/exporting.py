@@ -11,16 +11,16 @@ from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.fx import Node
 
 from ..errors import CaptureError
-from ..pytorch.bind import arrange
+from ..pytorch.bind import bind_inputs
 from ..pytorch.outputs import returning_tensors
-from ..pytorch.preserve import kept
-from ..pytorch.suppress import quiet
+from ..pytorch.preserve import preserve_module_state
+from ..pytorch.suppress import suppress_output
 from ..spec.signature import Signature
 from .decisions import Decisions
 from .packed import symbolic_batch
-from .recurrent_layers import WholeRecurrence
+from .recurrent_layers import KeepRecurrentLayers
 from .sizes import FAR, at_other_sizes
-from .substitutions import StandIns
+from .substitutions import Substitutions
 
 Bounds = dict[str, dict[str, int]]
 
@@ -95,13 +95,21 @@ def _export_within(
     model: nn.Module, signature: Signature, example: Mapping[str, Tensor], bounds: Bounds, *, trusting: bool = False
 ) -> ExportedProgram:
     dims = {name: Dim(name, **bounds.get(name, {})) for name in signature.symbols}
-    args, kwargs = arrange(model, signature.inputs).arguments(example)
+    args, kwargs = bind_inputs(model, signature.inputs).arguments(example)
     collected = ShapesCollection()
     for name, spec in signature.inputs.items():
         collected[example[name]] = {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
     shapes = collected.dynamic_shapes(model, args, kwargs)
     symbolic = symbolic_batch(model)
-    with quiet(), torch.no_grad(), kept(model), symbolic, StandIns(), WholeRecurrence(), returning_tensors(model):
+    with (
+        suppress_output(),
+        torch.no_grad(),
+        preserve_module_state(model),
+        symbolic,
+        Substitutions(),
+        KeepRecurrentLayers(),
+        returning_tensors(model),
+    ):
         program = torch.export.export(
             model,
             args,

@@ -19,7 +19,7 @@ from .packed import PackedSequences
 _KINDS = {torch.rnn_tanh: "rnn_tanh", torch.rnn_relu: "rnn_relu", torch.gru: "gru", torch.lstm: "lstm"}
 
 
-class WholeRecurrence(TorchFunctionMode):
+class KeepRecurrentLayers(TorchFunctionMode):
     """Context manager; it patches nothing, and ends with its `with` block also on an error."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from ..errors import CaptureError
 from ..pytorch.source_lines import at, current_line
 
 
-class StandIns(TorchFunctionMode):
+class Substitutions(TorchFunctionMode):
     """Context manager; it patches nothing, and ends with its `with` block also on an error."""
 
     def __torch_function__(
@@ -32,7 +32,7 @@ class StandIns(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        return _STAND_INS.get(func, func)(*args, **(kwargs or {}))
+        return _SUBSTITUTIONS.get(func, func)(*args, **(kwargs or {}))
 
 
 def _max_pool1d(
@@ -93,7 +93,7 @@ def _squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     return torch.Tensor.squeeze(input, ones[0] if len(ones) == 1 else ones)
 
 
-_STAND_INS: dict[Callable[..., Any], Callable[..., Any]] = {
+_SUBSTITUTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.max_pool1d: _max_pool1d,
     F.max_pool1d: _max_pool1d,
     F.scaled_dot_product_attention: _attention,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..parity.failing_case import FailingCase
     from ..parity.report import CaseResult, Report
     from ..publish.inspect import Inspection
-    from ..publish.ship import Written
+    from ..publish.ship import WrittenFiles
     from ..runtimes.doctor import Diagnosis
     from ..runtimes.session import Placement, Ran
     from ..stream.latency import Latency
@@ -127,7 +127,7 @@ def finish_export(exported: Exported, as_json: bool, quiet: bool) -> None:
         _print_files(exported.folder, exported.files)
 
 
-def print_written(written: Sequence[Written], as_json: bool, quiet: bool) -> None:
+def print_written(written: Sequence[WrittenFiles], as_json: bool, quiet: bool) -> None:
     """Print what was made of a bundle."""
     if as_json:
         print_json([{"folder": str(each.folder), "files": each.files, "notes": list(each.notes)} for each in written])

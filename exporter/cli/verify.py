@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..parity.report import Report
-    from ..runtimes.session import Launch
+    from ..runtimes.session import ProviderOptions
     from ..verification import Fault, Verification
 
 
@@ -110,14 +110,14 @@ class _Runtime:
     """Where to run, as given: the runtime, what its execution provider is given, whether another may help."""
 
     name: str | None
-    launch: Launch | None
+    launch: ProviderOptions | None
     allow_fallback: bool
 
 
-def _launch(options: Sequence[str], library: Path | None, strict: bool) -> Launch | None:
-    from ..runtimes.session import Launch
+def _launch(options: Sequence[str], library: Path | None, strict: bool) -> ProviderOptions | None:
+    from ..runtimes.session import ProviderOptions
 
-    launch = Launch(dict(map(parse_option, options)), library, strict)
+    launch = ProviderOptions(dict(map(parse_option, options)), library, strict)
     return None if launch.plain else launch
 
 

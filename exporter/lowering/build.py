@@ -15,13 +15,13 @@ from ..optimize.single_step import add_single_step
 from ..optimize.stateful import expose_states
 from ..spec.forms import Forms, unrolls
 from ..spec.signature import Signature
-from ..spec.streams import Stream
+from ..spec.streams import StreamSpec
 from .forms import forms_of
 from .lower import lower
 
 
 @dataclass(frozen=True)
-class Finished:
+class OnnxGraph:
     """A graph that can be written, the form of each kind of layer in it, and how it is fed in chunks if it can be.
 
     `bound` are the layers that had no choice, by name, with why. `quantized` are the weights that int8 tensors stand
@@ -31,13 +31,13 @@ class Finished:
     model: ir.Model
     forms: Forms
     bound: Mapping[str, str]
-    stream: Stream | None
+    stream: StreamSpec | None
     quantized: Mapping[str, Original]
 
 
-def finish(
+def build_graph(
     translated: ir.Model, signature: Signature, forms: Forms, opset: int, stateful: bool, int8: bool
-) -> Finished:
+) -> OnnxGraph:
     """The graph of a translated program, which stays as it is, with layers in those forms.
 
     Raises:
@@ -51,7 +51,7 @@ def finish(
         add_single_step(lowered.model, signature, stream.time)
     quantized = _quantize(lowered.model, lowered.forms) if int8 else {}
     describe(lowered.model, signature, stream)
-    return Finished(lowered.model, lowered.forms, lowered.bound, stream, quantized)
+    return OnnxGraph(lowered.model, lowered.forms, lowered.bound, stream, quantized)
 
 
 def _quantize(model: ir.Model, forms: Forms) -> Mapping[str, Original]:

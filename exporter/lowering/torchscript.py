@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
 from ..errors import CaptureError, first_line
-from ..pytorch.bind import Call, arrange
+from ..pytorch.bind import InputBinding, bind_inputs
 from ..pytorch.outputs import returning_tensors
-from ..pytorch.suppress import quiet
+from ..pytorch.suppress import suppress_output
 
 Method = Literal["auto", "script", "trace"]
 
@@ -59,13 +59,13 @@ def compile_torchscript(model: nn.Module, example: Mapping[str, Tensor], method:
 
 
 def _script(model: nn.Module, example: Mapping[str, Tensor]) -> bytes:
-    if not arrange(model, example).is_plain(tuple(example)):
+    if not bind_inputs(model, example).is_plain(tuple(example)):
         raise CaptureError(
             "TorchScript cannot compile the model so that it takes the inputs one after the other, as they are "
             "described: they are parts of others, or arguments between them are left out. Use --method trace."
         )
     try:
-        with quiet():
+        with suppress_output():
             return _archive(torch.jit.script(model))
     except Exception as error:  # the TorchScript compiler raises many kinds
         raise CaptureError(
@@ -75,7 +75,7 @@ def _script(model: nn.Module, example: Mapping[str, Tensor]) -> bytes:
 
 def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> tuple[bytes, tuple[str, ...]]:
     try:
-        with quiet(), warnings.catch_warnings(record=True) as caught, torch.no_grad():
+        with suppress_output(), warnings.catch_warnings(record=True) as caught, torch.no_grad():
             warnings.simplefilter("always", TracerWarning)
             with returning_tensors(model):
                 archive = _archive(_traced(model, example))
@@ -87,7 +87,7 @@ def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> tuple[bytes, tupl
 
 
 def _traced(model: nn.Module, example: Mapping[str, Tensor]) -> torch.jit.ScriptModule:
-    call = arrange(model, example)
+    call = bind_inputs(model, example)
     plain = model if call.is_plain(tuple(example)) else _Positional(model, call, tuple(example)).eval()
     inputs = tuple(example.values())
     # A dictionary needs strict=False; a trace then holds the keys it saw, which the signature fixes anyway.
@@ -98,7 +98,7 @@ def _traced(model: nn.Module, example: Mapping[str, Tensor]) -> torch.jit.Script
 class _Positional(nn.Module):
     """A model that takes its inputs one after the other, however its own forward takes them."""
 
-    def __init__(self, model: nn.Module, call: Call, names: tuple[str, ...]) -> None:
+    def __init__(self, model: nn.Module, call: InputBinding, names: tuple[str, ...]) -> None:
         super().__init__()
         self.model, self.call, self.names = model, call, names
 

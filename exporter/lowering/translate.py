@@ -19,7 +19,7 @@ from ..capture.capture import Captured
 from ..capture.operators import DOMAIN
 from ..errors import CaptureError, first_line
 from ..pytorch.source_lines import at, node_line
-from ..pytorch.suppress import quiet
+from ..pytorch.suppress import suppress_output
 from ..spec.signature import Signature
 from .numbers import exact_numbers
 from .translations import translations_for
@@ -41,7 +41,7 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
         CaptureError: an operator of the model has no ONNX translation.
     """
     try:
-        with quiet(), unparsed(), exact_numbers(), translations_for(captured.program), torch.no_grad():
+        with suppress_output(), unparsed(), exact_numbers(), translations_for(captured.program), torch.no_grad():
             exported = torch.onnx.export(
                 captured.program,
                 dynamo=True,

@@ -12,7 +12,7 @@ from ..errors import CaptureError
 from ..spec.dims import infer_dims
 from ..spec.signature import Signature
 from ..spec.streams import Reset, cannot_stream, reset_of
-from .places import Place, captured
+from .places import StateSlot, captured
 
 Shape = tuple[str | int, ...]
 
@@ -39,7 +39,7 @@ def inputs_behind(value: ir.Value | None, graph: object) -> set[str]:
     return found
 
 
-def dtype_of(place: Place) -> ir.DataType:
+def dtype_of(place: StateSlot) -> ir.DataType:
     value = place.initial or place.node.inputs[0]
     assert value is not None
     if value.dtype is None:  # of a Scan: its body says
@@ -48,7 +48,7 @@ def dtype_of(place: Place) -> ir.DataType:
     return value.dtype
 
 
-def reset_value(model: ir.Model, place: Place, signature: Signature) -> tuple[Shape, Reset]:
+def reset_value(model: ir.Model, place: StateSlot, signature: Signature) -> tuple[Shape, Reset]:
     """Shape and value of an initial state that depends on weights and sizes alone.
 
     Raises:
@@ -82,7 +82,7 @@ def _spell(dims: Sequence[int | ir.SymbolicDim | str | None], signature: Signatu
     return tuple(int(text) if text.isdigit() else text for text in texts) if factors <= {*signature.symbols} else None
 
 
-def _refusal(place: Place, why: str) -> CaptureError:
+def _refusal(place: StateSlot, why: str) -> CaptureError:
     return cannot_stream(f"the state of layer '{place.layer}' {why}.")
 
 

@@ -12,10 +12,10 @@ import onnx_ir as ir
 from .. import __version__
 from ..onnx_file import METADATA_PREFIX
 from ..spec.signature import Signature
-from ..spec.streams import Stream, declared_states, states_json
+from ..spec.streams import StreamSpec, declared_states, states_json
 
 
-def describe(model: ir.Model, signature: Signature, stream: Stream | None) -> None:
+def describe(model: ir.Model, signature: Signature, stream: StreamSpec | None) -> None:
     """Write `producer_name`, `producer_version` and `metadata_props`, which any ONNX reader can show.
 
     States are there twice: as JSON, and as lists that are read without a JSON library (see docs/streaming.md).

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from onnxscript import version_converter
 
 from ..errors import CaptureError, InputError, first_line
-from ..pytorch.suppress import quiet
+from ..pytorch.suppress import suppress_output
 
 OLDEST = 17
 
@@ -56,7 +56,7 @@ def convert_opset(model: ir.Model, opset: int) -> None:
 
 def _upgrade(model: ir.Model, opset: int) -> None:
     try:
-        with quiet():
+        with suppress_output():
             version_converter.convert_version(model, opset, fallback=True)
     except Exception as error:  # the converter raises whatever its adapters raise
         raise _no_form("An operator", opset, f" ({first_line(error)})") from error

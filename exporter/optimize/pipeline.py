@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from ..pytorch.suppress import quiet
+from ..pytorch.suppress import suppress_output
 from ..spec.signature import Signature
 from .loops.pipeline import hoist_loops
 from .names import name_after
@@ -21,7 +21,7 @@ def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
     Raises:
         CaptureError: the model cannot be written at `opset`.
     """
-    with quiet():
+    with suppress_output():
         simplify(model)
     hoist_loops(model, signature)
     select_state(model)

@@ -24,7 +24,7 @@ _INITIAL = 5
 
 
 @dataclass(frozen=True)
-class Place:
+class StateSlot:
     """One state of one layer: which input and which output of the node, and what they are to be called."""
 
     layer: str
@@ -38,7 +38,7 @@ class Place:
         return self.node.inputs[self.before] if self.before < len(self.node.inputs) else None
 
 
-def find_places(nodes: Sequence[ir.Node], names: Sequence[str]) -> Iterator[Place]:
+def find_places(nodes: Sequence[ir.Node], names: Sequence[str]) -> Iterator[StateSlot]:
     """The states of all layers, named: `rnn.h0`, in a stack of several layers `rnn.0.h0`; none of `names`."""
     sizes = Counter(layer_of(node)[0] for node in nodes)
     taken = {name.rpartition(".")[0] for name in names}
@@ -49,7 +49,7 @@ def find_places(nodes: Sequence[ir.Node], names: Sequence[str]) -> Iterator[Plac
         taken.add(layer)
         first = 0 if node.op_type == "Scan" else _INITIAL
         for k, letter in enumerate(_letters(node)):
-            yield Place(layer, node, first + k, k if node.op_type == "Scan" else k + 1, f"{layer}.{letter}")
+            yield StateSlot(layer, node, first + k, k if node.op_type == "Scan" else k + 1, f"{layer}.{letter}")
 
 
 def layer_of(node: ir.Node) -> tuple[str, int | None]:

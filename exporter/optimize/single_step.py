@@ -9,7 +9,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..spec.signature import Signature
 from .loops.constants import constant_like
-from .loops.loop import Loop
+from .loops.loop import ScanLoop
 
 
 def for_any_length(graph: GraphProto) -> GraphProto:
@@ -110,18 +110,18 @@ class _Unrolling:
         self._without: dict[tuple[ir.Value, int], ir.Value] = {}
 
     def run(self) -> None:
-        loops = [Loop(node, self._outer) for node in self._branch if node.op_type == "Scan"]
+        loops = [ScanLoop(node, self._outer) for node in self._branch if node.op_type == "Scan"]
         for loop in [loop for loop in loops if self._runs_over_time(loop)]:
             self._inline(loop)
 
-    def _runs_over_time(self, loop: Loop) -> bool:
+    def _runs_over_time(self, loop: ScanLoop) -> bool:
         sequences = [*zip(loop.node.inputs[loop.num_states :], loop.input_axes, strict=True)]
         return bool(sequences) and all(
             value is not None and value.shape is not None and value.shape[axis] == self._time
             for value, axis in sequences
         )
 
-    def _inline(self, loop: Loop) -> None:
+    def _inline(self, loop: ScanLoop) -> None:
         node, body, states = loop.node, loop.body, loop.num_states
         axes, out_axes = loop.input_axes, loop.output_axes
         tape = ir.tape.Tape()

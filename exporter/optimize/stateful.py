@@ -15,15 +15,15 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..errors import CaptureError
 from ..spec.signature import Signature
-from ..spec.streams import STATELESS, Reset, State, Stream, after_name, cannot_stream, declared_states
+from ..spec.streams import STATELESS, Reset, State, StreamSpec, after_name, cannot_stream, declared_states
 from .initial_states import Shape, dtype_of, inputs_behind, reset_value
-from .places import NATIVE, Place, find_places, is_graph, layer_of
+from .places import NATIVE, StateSlot, find_places, is_graph, layer_of
 
 # The input of an RNN, GRU or LSTM that holds the sequences' lengths (ONNX operator specification).
 _LENGTHS = 4
 
 
-def expose_states(model: ir.Model, signature: Signature) -> Stream:
+def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
     """Make every hidden state of every layer over time an input `<layer>.h0` and an output `<layer>.h_n`.
 
     A state that the model takes and returns itself stays as it is: the signature pairs it, or its names do.
@@ -49,7 +49,7 @@ def expose_states(model: ir.Model, signature: Signature) -> Stream:
     states = (*declared_states(signature, pairs), *exposed)
     if not states:
         raise CaptureError(f"The model has no recurrent layer over {time} whose state could be carried. {STATELESS}")
-    return Stream(time, states)
+    return StreamSpec(time, states)
 
 
 def _is_recurrent(node: ir.Node) -> bool:
@@ -122,7 +122,7 @@ def _pairs_by_name(signature: Signature, time: str) -> dict[str, str]:
     }
 
 
-def _is_hidden(place: Place, pairs: Mapping[str, str], signature: Signature, time: str) -> bool:
+def _is_hidden(place: StateSlot, pairs: Mapping[str, str], signature: Signature, time: str) -> bool:
     """Whether a state is none of the model's own.
 
     Raises:
@@ -143,7 +143,7 @@ def _is_hidden(place: Place, pairs: Mapping[str, str], signature: Signature, tim
     )
 
 
-def _expose(model: ir.Model, place: Place, shape: Shape, reset: Reset) -> State:
+def _expose(model: ir.Model, place: StateSlot, shape: Shape, reset: Reset) -> State:
     """Replace one initial state by an input of the graph, and make the final one an output."""
     dtype = dtype_of(place)
     before = ir.Value(name=place.name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
@@ -159,7 +159,7 @@ def _expose(model: ir.Model, place: Place, shape: Shape, reset: Reset) -> State:
     return State(place.name, after, str(dtype.numpy().name), shape, reset)
 
 
-def _final(graph: ir.Graph, place: Place, before: ir.Value) -> ir.Value:
+def _final(graph: ir.Graph, place: StateSlot, before: ir.Value) -> ir.Value:
     """The final state, as a value that is no output of the graph yet."""
     if place.after >= len(place.node.outputs):
         place.node.resize_outputs(place.after + 1)

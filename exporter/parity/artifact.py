@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from ..runtimes.open import open_session
-from ..runtimes.session import Launch, Session
+from ..runtimes.session import ProviderOptions, Session
 from ..spec.artifact import Artifact
 from ..spec.signature import Signature
 from .check import check
 from .chunks import check_stream, in_one_pass
-from .compare import TF32_BOUND, Typical
+from .compare import TF32_BOUND, Baseline
 from .expected import Expected
 from .report import Report
 from .weights.compare import compare_weights
@@ -22,7 +22,7 @@ from .weights.tensors import ModelWeights
 from .weights.verdict import Weights
 
 
-def prove(
+def check_artifact(
     file: Path,
     artifact: Artifact,
     signature: Signature,
@@ -31,8 +31,8 @@ def prove(
     traced: Mapping[str, int],
     seed: int,
     weights: ModelWeights | None,
-    typical: Mapping[str, Typical] | None = None,
-    launch: Launch | None = None,
+    typical: Mapping[str, Baseline] | None = None,
+    launch: ProviderOptions | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Run the file in the artifact's runtime on every case and judge it, and compare its weights with the model's.
@@ -63,7 +63,7 @@ def prove(
     return replace(report, weights=_compare(file, artifact, weights))
 
 
-def bound_of(artifact: Artifact, launch: Launch | None) -> float:
+def bound_of(artifact: Artifact, launch: ProviderOptions | None) -> float:
     """What outputs may be off, relative to their scale, for smaller weights or for coarser products; else 0."""
     return max(artifact.bound, TF32_BOUND) if launch is not None and launch.tf32 else artifact.bound
 
@@ -83,7 +83,11 @@ def _computed_then(artifact: Artifact) -> Sequence[str]:
 
 
 def open_whole(
-    file: Path, artifact: Artifact, signature: Signature, expected: Sequence[Expected], launch: Launch | None = None
+    file: Path,
+    artifact: Artifact,
+    signature: Signature,
+    expected: Sequence[Expected],
+    launch: ProviderOptions | None = None,
 ) -> Session:
     """The file in the artifact's runtime, run in one pass, from the states' reset values where they are explicit."""
     session = open_session(artifact.runtime, file, signature.outputs, launch)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..pytorch.samples import _LENGTHS, LONG, Case, Values
 from ..spec.signature import Signature
-from ..spec.streams import Stream
+from ..spec.streams import StreamSpec
 
 
 def cases_for(
-    streams: Sequence[Stream | None], signature: Signature, traced: Mapping[str, int], seed: int, bounds: Bounds
+    streams: Sequence[StreamSpec | None], signature: Signature, traced: Mapping[str, int], seed: int, bounds: Bounds
 ) -> list[Case]:
     """The cases of `make_cases`, and for streams a long one."""
     times = {stream.time for stream in streams if stream is not None}

@@ -13,8 +13,8 @@ from ..errors import UnavailableError, first_line
 from ..pytorch.samples import SATURATING
 from ..runtimes.session import Session
 from ..spec.dims import Dim
-from .compare import OutputResult, Touched, Typical, first_step, judge
-from .expected import Expected, output_dims, typical_errors
+from .compare import Baseline, NonfiniteMask, OutputResult, first_step, judge
+from .expected import Expected, baselines, output_dims
 from .report import CaseResult, Report
 
 Array = NDArray[np.generic]
@@ -28,7 +28,7 @@ def check(
     runtime: str,
     traced: Mapping[str, int],
     seed: int,
-    typical: Mapping[str, Typical] | None = None,
+    typical: Mapping[str, Baseline] | None = None,
     bound: float = 0.0,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
@@ -39,7 +39,7 @@ def check(
         bound: what smaller weights may cost, relative to each output's scale.
         advance: called after each case with how many are done.
     """
-    typical = typical_errors(expected) if typical is None else typical
+    typical = baselines(expected) if typical is None else typical
     results = []
     for item in expected:
         results.append(check_case(session, item, typical, bound))
@@ -51,7 +51,7 @@ def check(
     return Report(artifact, runtime, session.placement(), reference, seed, dict(traced), results, step, bound)
 
 
-def check_case(session: Session, item: Expected, typical: Mapping[str, Typical], bound: float = 0.0) -> CaseResult:
+def check_case(session: Session, item: Expected, typical: Mapping[str, Baseline], bound: float = 0.0) -> CaseResult:
     """Run one case in a session and judge it."""
     if item.reference is None:
         return CaseResult(item.case, (), "REFUSED", f"PyTorch refuses it ({item.refused})")
@@ -69,7 +69,7 @@ def check_case(session: Session, item: Expected, typical: Mapping[str, Typical],
             eager,
             None if exact is None else exact[name],
             item.reference.own.get(name, 0.0),
-            typical.get(name, Typical(0.0, 0.0)),
+            typical.get(name, Baseline(0.0, 0.0)),
             _reach(session, item, name),
             item.reference.unsettled.get(name),
             bound,
@@ -95,12 +95,12 @@ def _beyond_bound(output: OutputResult, bound: float) -> OutputResult:
     return replace(output, reason="", first=None, excused=excused)
 
 
-def _reach(session: Session, item: Expected, output: str) -> Touched | None:
+def _reach(session: Session, item: Expected, output: str) -> NonfiniteMask | None:
     touched = item.touched or _overflowed(item)
     if not touched:
         return None
     where = touched[output]
-    return Touched(np.ones_like(where) if session.spreads_nan else where, session.hides_nan)
+    return NonfiniteMask(np.ones_like(where) if session.spreads_nan else where, session.hides_nan)
 
 
 def _overflowed(item: Expected) -> dict[str, NDArray[np.bool_]]:

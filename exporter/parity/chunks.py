@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pytorch.samples import sizes_of
-from ..runtimes.session import Around, Session
+from ..runtimes.session import Session, SessionWrapper
 from ..spec.dims import Dim
 from ..spec.signature import Signature
-from ..spec.streams import Stream
+from ..spec.streams import StreamSpec
 from .check import check, check_case, first_wrong_step
-from .compare import Typical, largest
-from .expected import Expected, output_dims, typical_errors
+from .compare import Baseline, largest
+from .expected import Expected, baselines, output_dims
 from .report import Report
 
 Array = NDArray[np.generic]
@@ -37,14 +37,14 @@ _SHOWN = 4
 
 
 @dataclass(frozen=True)
-class Chunked(Around):
+class Chunked(SessionWrapper):
     """A session that feeds a whole sequence in chunks, of the lengths that `plan` says, from the states' reset values.
 
     `dims` are each output's dimensions; in a product such as `T*N` the steps come first, in `N*T` the sequences. With
     `earlier`, the stream is first fed the sequence from its end, and then reset.
     """
 
-    stream: Stream
+    stream: StreamSpec
     signature: Signature
     dims: Dims
     plan: Plan
@@ -94,14 +94,14 @@ class Chunked(Around):
         return np.concatenate(apart, axis + factors.index(self.stream.time)).reshape(*before, -1, *after)
 
 
-def in_one_pass(session: Session, stream: Stream, signature: Signature, expected: Sequence[Expected]) -> Chunked:
+def in_one_pass(session: Session, stream: StreamSpec, signature: Signature, expected: Sequence[Expected]) -> Chunked:
     """A session that feeds whole sequences, from the states' reset values; outputs' dimensions are as in the cases."""
     dims = _layouts(session, stream, signature, expected)
     return Chunked(session, stream, signature, dims, lambda T: [T])
 
 
 def check_stream(
-    stream: Stream,
+    stream: StreamSpec,
     signature: Signature,
     session: Session,
     expected: Sequence[Expected],
@@ -110,7 +110,7 @@ def check_stream(
     runtime: str,
     traced: Mapping[str, int],
     seed: int,
-    typical: Mapping[str, Typical] | None = None,
+    typical: Mapping[str, Baseline] | None = None,
     bound: float = 0.0,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
@@ -118,7 +118,7 @@ def check_stream(
 
     The arguments after `signature` are those of `check`.
     """
-    typical = typical_errors(expected) if typical is None else typical
+    typical = baselines(expected) if typical is None else typical
     whole = in_one_pass(session, stream, signature, expected)
     report = check(
         whole,
@@ -139,7 +139,7 @@ def check_stream(
     return replace(report, cases=[*report.cases, *results], first_step=step)
 
 
-def _feedings(stream: Stream, expected: Sequence[Expected]) -> Iterator[tuple[Expected, str, Plan, bool]]:
+def _feedings(stream: StreamSpec, expected: Sequence[Expected]) -> Iterator[tuple[Expected, str, Plan, bool]]:
     """What is fed how: the case, the words for it, the lengths of its chunks, and whether after a reset."""
     run = [item for item in expected if item.reference is not None and item.case.sizes[stream.time] > 1]
     for item in run:
@@ -187,7 +187,7 @@ def _factors(dim: Dim, time: str) -> list[str]:
     return dim.split("*") if isinstance(dim, str) else [time]
 
 
-def _layouts(session: Session, stream: Stream, signature: Signature, expected: Sequence[Expected]) -> Dims:
+def _layouts(session: Session, stream: StreamSpec, signature: Signature, expected: Sequence[Expected]) -> Dims:
     """The outputs' dimensions, with the factors of a product such as `T*N` in the order in which its elements lie.
 
     Shapes do not tell `T*N` from `N*T`; the first case that is long and wide enough does.
@@ -211,7 +211,7 @@ def _layouts(session: Session, stream: Stream, signature: Signature, expected: S
     return dims
 
 
-def _tells(item: Expected, stream: Stream) -> bool:
+def _tells(item: Expected, stream: StreamSpec) -> bool:
     return item.case.values == "ordinary" and min(item.case.sizes.values()) > 1 and item.case.sizes[stream.time] > 2
 
 

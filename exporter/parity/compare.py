@@ -41,20 +41,20 @@ TOLERANCE = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8}
 
 
 @dataclass(frozen=True)
-class Typical:
+class Baseline:
     """What is typical of an output: medians, over ordinary cases, of max|r| and of PyTorch's error relative to it."""
 
     scale: float
     error: float
 
 
-def read_typical(stored: Mapping[str, Mapping[str, float]]) -> dict[str, Typical]:
+def read_typical(stored: Mapping[str, Mapping[str, float]]) -> dict[str, Baseline]:
     """What is typical of each output, as a bundle or a failing case has it."""
-    return {output: Typical(**values) for output, values in stored.items()}
+    return {output: Baseline(**values) for output, values in stored.items()}
 
 
 @dataclass(frozen=True)
-class Touched:
+class NonfiniteMask:
     """Which elements of an output a non-finite input changes, and a kernel that is known to treat NaN otherwise.
 
     `kernel` is empty where the runtime has none, and then nothing is excused.
@@ -100,8 +100,8 @@ def judge(
     eager: Array,
     exact: Array | None,
     own: float,
-    typical: Typical,
-    touched: Touched | None = None,
+    typical: Baseline,
+    touched: NonfiniteMask | None = None,
     unsettled: NDArray[np.bool_] | None = None,
     bound: float = 0.0,
 ) -> OutputResult:
@@ -131,7 +131,7 @@ def judge(
 
 
 def _judge_all(
-    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: Typical, bound: float
+    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: Baseline, bound: float
 ) -> OutputResult:
     if not np.issubdtype(eager.dtype, np.floating):
         return _judge_exactly(output, got, eager)
@@ -145,7 +145,7 @@ def _judge_all(
 
 
 def _judge_values(
-    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: Typical, bound: float
+    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: Baseline, bound: float
 ) -> OutputResult:
     reference = (eager if exact is None else exact).astype(np.float64)
     finite = np.isfinite(eager) & np.isfinite(reference) & np.isfinite(got)

@@ -13,7 +13,7 @@ from torch import nn
 from ..pytorch.samples import NON_FINITE, Case, make_inputs
 from ..spec.dims import Dim, infer_dims
 from ..spec.signature import Signature
-from .compare import Typical, largest
+from .compare import Baseline, largest
 from .reference import JITTERS, JITTERS_AT_TIES, Oracle, Reference, RefusedError
 
 Array = NDArray[np.generic]
@@ -108,7 +108,7 @@ def _reached(eager: Array, ordinary: Array) -> NDArray[np.bool_]:
     return np.asarray((eager != ordinary) | alike)
 
 
-def typical_errors(expected: Sequence[Expected]) -> dict[str, Typical]:
+def baselines(expected: Sequence[Expected]) -> dict[str, Baseline]:
     """What is typical of each floating-point output: medians over the ordinary cases."""
     scales: dict[str, list[float]] = {}
     errors: dict[str, list[float]] = {}
@@ -119,7 +119,7 @@ def typical_errors(expected: Sequence[Expected]) -> dict[str, Typical]:
                 scale = largest(reference.exact[name])
                 scales.setdefault(name, []).append(scale)
                 errors.setdefault(name, []).append(own / scale if scale > 0 else 0.0)
-    return {name: Typical(median(scales[name]), median(errors[name])) for name in scales}
+    return {name: Baseline(median(scales[name]), median(errors[name])) for name in scales}
 
 
 def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError, first_line
 from ..pytorch.samples import Case
-from .compare import Typical, read_typical
+from .compare import Baseline, read_typical
 from .expected import Expected
 from .reference import Reference
 
@@ -51,7 +51,7 @@ class FailingCase:
     artifact: str
     weights_sha256: str
     item: Expected
-    typical: Mapping[str, Typical]
+    typical: Mapping[str, Baseline]
     fed: Fed | None
 
     @property

@@ -15,13 +15,13 @@ from torch import nn
 from ..bundle.manifest import Manifest
 from ..pytorch.samples import Case
 from ..runtimes.open import open_session
-from ..runtimes.session import Launch, Session
+from ..runtimes.session import ProviderOptions, Session
 from ..spec.artifact import Artifact
 from ..spec.signature import Signature
 from .artifact import bound_of, open_whole
 from .check import check_case
 from .chunks import Chunked, one_at_a_time, random_lengths
-from .compare import Typical
+from .compare import Baseline
 from .expected import Expected, expect_case, expect_inputs
 from .failing_case import FailingCase, Fed
 from .locate import LayerValue, layer_values
@@ -33,7 +33,7 @@ Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
-class Drawing:
+class CaseGenerator:
     """What draws new cases and runs them through PyTorch: a model, in evaluation mode, and an example to cut from."""
 
     oracle: Oracle
@@ -41,7 +41,7 @@ class Drawing:
     example: Mapping[str, Array] | None
 
     @classmethod
-    def of(cls, model: nn.Module, signature: Signature, example: Mapping[str, Array] | None) -> Drawing:
+    def of(cls, model: nn.Module, signature: Signature, example: Mapping[str, Array] | None) -> CaseGenerator:
         return cls(Oracle(model, signature), signature, example)
 
     def draw(self, case: Case) -> Expected:
@@ -56,9 +56,9 @@ def isolate(
     manifest: Manifest,
     report: Report,
     expected: Sequence[Expected],
-    typical: Mapping[str, Typical],
-    drawing: Drawing | None,
-    launch: Launch | None = None,
+    typical: Mapping[str, Baseline],
+    drawing: CaseGenerator | None,
+    launch: ProviderOptions | None = None,
 ) -> FailingCase | None:
     """The smallest case that an artifact of a bundle fails; without a drawing, the smallest of those in the report.
 
@@ -82,7 +82,7 @@ def isolate(
 
 
 def find_layers(
-    folder: Path, manifest: Manifest, failing: FailingCase, oracle: Oracle, launch: Launch | None = None
+    folder: Path, manifest: Manifest, failing: FailingCase, oracle: Oracle, launch: ProviderOptions | None = None
 ) -> list[LayerValue]:
     """Each recurrent layer in an ONNX artifact and in PyTorch, for that case in one pass."""
     artifact, inputs = manifest.artifacts[failing.artifact], failing.item.inputs
@@ -93,7 +93,7 @@ def find_layers(
     return layer_values(folder / failing.artifact, artifact.runtime, given, eager, exact, launch)
 
 
-def run_again(folder: Path, manifest: Manifest, failing: FailingCase, launch: Launch | None = None) -> Report:
+def run_again(folder: Path, manifest: Manifest, failing: FailingCase, launch: ProviderOptions | None = None) -> Report:
     """Run a case in the artifact that failed it, fed as it was."""
     artifact = manifest.artifacts[failing.artifact]
     session = open_session(artifact.runtime, folder / failing.artifact, manifest.signature.outputs, launch)

@@ -16,8 +16,8 @@ from onnx import GraphProto, NodeProto
 from ..onnx_file import INLINE_LIMIT, read_onnx
 from ..optimize.single_step import for_any_length
 from ..runtimes.open import open_session
-from ..runtimes.session import Launch
-from .compare import OutputResult, Typical, judge
+from ..runtimes.session import ProviderOptions
+from .compare import Baseline, OutputResult, judge
 from .layers import Layers
 from .reference import largest_error
 
@@ -36,7 +36,7 @@ def run_layers(
     layers: Iterable[str],
     inputs: Mapping[str, Array],
     folder: Path,
-    launch: Launch | None = None,
+    launch: ProviderOptions | None = None,
 ) -> dict[str, dict[str, Array]]:
     """What the layers `<module>.l<k>` compute in a runtime: `output` [T, N, D*H], and `h_n`, `c_n` [D, N, H].
 
@@ -98,7 +98,7 @@ class LayerValue:
     @property
     def result(self) -> OutputResult:
         own = 0.0 if self.exact is None else largest_error(self.eager, self.exact)
-        return judge(f"{self.layer}.{self.value}", self.got, self.eager, self.exact, own, Typical(0.0, 0.0))
+        return judge(f"{self.layer}.{self.value}", self.got, self.eager, self.exact, own, Baseline(0.0, 0.0))
 
     def __str__(self) -> str:
         """Where it first differs, or that it does not."""
@@ -121,7 +121,7 @@ def layer_values(
     inputs: Mapping[str, Array],
     eager: Layers,
     exact: Layers | None,
-    launch: Launch | None = None,
+    launch: ProviderOptions | None = None,
 ) -> list[LayerValue]:
     """Every layer that PyTorch and the file both show, in the order in which they ran, output before states."""
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pytorch.evaluation import evaluating
-from ..pytorch.job import Given, Prepared
+from ..pytorch.job import ExportJob, ExportRequest
 from ..runtimes.session import Placement, Session
 from ..spec.artifact import Artifact
 from ..spec.precision import UNBOUNDED
@@ -23,7 +23,7 @@ Array = NDArray[np.generic]
 
 
 def check_cost(
-    session: Session, prepared: Prepared, original: Given, lowered: Sequence[Expected], artifact: Artifact
+    session: Session, prepared: ExportJob, original: ExportRequest, lowered: Sequence[Expected], artifact: Artifact
 ) -> tuple[Report, ...]:
     """Run a float16 file, and PyTorch in float16, on what the float32 model is given; judge both by it and the bound.
 

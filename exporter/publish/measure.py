@@ -18,10 +18,10 @@ from torch import nn
 from ..bundle.manifest import Manifest
 from ..parity.artifact import open_whole
 from ..parity.check import check_case
-from ..parity.expected import Expected, output_dims, typical_errors
-from ..parity.isolate import Drawing
+from ..parity.expected import Expected, baselines, output_dims
+from ..parity.isolate import CaseGenerator
 from ..parity.report import CaseResult
-from ..pytorch.bind import arrange
+from ..pytorch.bind import bind_inputs
 from ..pytorch.evaluation import evaluating
 from ..pytorch.job import Progress
 from ..pytorch.run import as_tensors
@@ -137,7 +137,7 @@ def measure(
 
 def _run_model(manifest: Manifest, built: nn.Module, example: Example, seed: int, progress: Progress) -> _Model:
     signature, symbols = manifest.signature, _axes(manifest)
-    drawing = Drawing.of(built, signature, example)
+    drawing = CaseGenerator.of(built, signature, example)
     expected = []
     sizes = [*_sizes(signature, symbols)]
     for k, each in enumerate(sizes):
@@ -184,7 +184,7 @@ def _grid(session: Session, bound: float, model: _Model) -> Grid | None:
     if not model.symbols:
         return None
     columns = BATCHES if len(model.symbols) > 1 else (1,)
-    typical = typical_errors(model.expected)
+    typical = baselines(model.expected)
     shares = [_share(check_case(session, item, typical, bound)) for item in model.expected]
     row, column = [*model.symbols, ""][:2]
     return Grid(row, column, TIMES, columns, np.array(shares, np.float64).reshape(len(TIMES), len(columns)))
@@ -252,7 +252,7 @@ def _timed(
         sizes = {**dict.fromkeys(signature.symbols, 1), **dict(zip(symbols, pair, strict=False))}
         inputs = make_inputs(signature, Case(sizes, "ordinary", seed), example)
         tensors = as_tensors(inputs)
-        args, kwargs = arrange(model, tensors).arguments(tensors)
+        args, kwargs = bind_inputs(model, tensors).arguments(tensors)
         with torch.inference_mode():
             eager = _seconds(partial(model, *args, **kwargs))
         yield _Timed(sizes, inputs, eager)

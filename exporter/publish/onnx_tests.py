@@ -27,11 +27,11 @@ from ..onnx_file import read_onnx
 from ..parity.artifact import open_whole
 from ..parity.check import check_case
 from ..parity.chunks import Chunked
-from ..parity.compare import Typical, judge, read_typical
+from ..parity.compare import Baseline, judge, read_typical
 from ..parity.expected import Expected
 from ..pytorch.samples import sizes_of as dims_of
 from ..runtimes.session import Session
-from .ship import Written, sizes_of
+from .ship import WrittenFiles, sizes_of
 
 _TOLERANCES = "data.json"
 
@@ -42,7 +42,7 @@ Array = NDArray[np.generic]
 Values = tuple[Mapping[str, Array], Mapping[str, Array]]
 
 
-def write_onnx_tests(bundle: str | Path, out: str | Path) -> Written:
+def write_onnx_tests(bundle: str | Path, out: str | Path) -> WrittenFiles:
     """Write a bundle's cases as a test of the ONNX project's form.
 
     A runner knows one pair of tolerances for all values. The absolute one is the largest limit of any output; there is
@@ -82,7 +82,7 @@ def write_onnx_tests(bundle: str | Path, out: str | Path) -> Written:
         absolute, relative = _tolerances(right, manifest, artifact.bound)
         tolerances = {"rtol": relative if artifact.stream is not None else 0.0, "atol": absolute}
         (temporary / _TOLERANCES).write_text(json.dumps(tolerances) + "\n", encoding="utf-8")
-    return Written(out, sizes_of(out), tuple(notes))
+    return WrittenFiles(out, sizes_of(out), tuple(notes))
 
 
 def _write(folder: Path, kind: str, names: Sequence[str], arrays: Mapping[str, Array]) -> None:
@@ -133,7 +133,7 @@ def _tolerances(expected: Sequence[Expected], manifest: Manifest, bound: float) 
         for name, eager in item.reference.eager.items():
             exact = None if item.reference.exact is None else item.reference.exact[name]
             own = item.reference.own.get(name, 0.0)
-            usual = typical.get(name, Typical(0.0, 0.0))
+            usual = typical.get(name, Baseline(0.0, 0.0))
             judged = judge(name, eager, eager, exact, own, usual, bound=bound)
             limit = judged.limit + own
             limits.append((limit, limit / judged.scale if judged.scale else 0.0))

@@ -18,7 +18,7 @@ _PARTS = {"weights": WEIGHTS, "cases": CASES}
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenFiles:
     """A folder that was written, the size of each file in bytes, and what is to be said of it."""
 
     folder: Path
@@ -26,7 +26,7 @@ class Written:
     notes: tuple[str, ...] = ()
 
 
-def ship(bundle: str | Path, out: str | Path, *, without: Sequence[str] = ()) -> Written:
+def ship(bundle: str | Path, out: str | Path, *, without: Sequence[str] = ()) -> WrittenFiles:
     """Copy a bundle, some parts of it left out; what stays is as it was proved.
 
     Args:
@@ -48,7 +48,7 @@ def ship(bundle: str | Path, out: str | Path, *, without: Sequence[str] = ()) ->
             if name != README:  # which is written anew, and may have been taken away
                 shutil.copy2(folder / name, temporary / name)
         complete(temporary, manifest)
-    return Written(out, sizes_of(out), tuple(_notes(manifest)))
+    return WrittenFiles(out, sizes_of(out), tuple(_notes(manifest)))
 
 
 def sizes_of(folder: Path) -> dict[str, int]:

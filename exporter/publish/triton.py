@@ -20,11 +20,11 @@ from ..errors import BundleError, InputError
 from ..parity.artifact import open_whole
 from ..parity.check import check_case
 from ..parity.compare import read_typical
-from ..runtimes.session import Around, Session
+from ..runtimes.session import Session, SessionWrapper
 from ..spec.artifact import Artifact
 from ..spec.signature import Signature
-from ..spec.streams import State, Stream
-from .ship import Written, sizes_of
+from ..spec.streams import State, StreamSpec
+from .ship import WrittenFiles, sizes_of
 from .triton_config import CarriedState, ModelConfig, Tensor
 
 CONFIG = "config.pbtxt"
@@ -52,7 +52,7 @@ def write_triton(
     max_batch: int = 32,
     instances: int = 1,
     device: Literal["cpu", "gpu"] = "cpu",
-) -> Written:
+) -> WrittenFiles:
     """Write the model `<out>/<name>`, a folder that Triton loads.
 
     Requests are batched along N (without one, along the first input's first dimension) if every input, output and
@@ -112,7 +112,7 @@ def write_triton(
             if entry.file:
                 (temporary / _INITIAL).mkdir(exist_ok=True)
                 (temporary / _INITIAL / entry.file).write_bytes(_begin(state).tobytes())
-    return Written(place, sizes_of(place), tuple(_notes(layout, why, max_batch, instances, artifact)))
+    return WrittenFiles(place, sizes_of(place), tuple(_notes(layout, why, max_batch, instances, artifact)))
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class _Layout:
     states: Mapping[str, tuple[str, Dims]]
 
     @classmethod
-    def of(cls, manifest: Manifest, stream: Stream | None) -> _Layout:
+    def of(cls, manifest: Manifest, stream: StreamSpec | None) -> _Layout:
         states = stream.states if stream is not None else ()
         carried = {state.name for state in states}
         specs = manifest.signature.inputs
@@ -161,7 +161,7 @@ class _Layout:
 
 
 @dataclass(frozen=True)
-class _OneByOne(Around):
+class _OneByOne(SessionWrapper):
     """A session that runs every sequence of a batch by itself, and joins what comes out."""
 
     signature: Signature

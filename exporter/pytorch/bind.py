@@ -30,7 +30,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 @dataclass(frozen=True)
-class Call:
+class InputBinding:
     """Which argument of forward each named tensor goes to; `takes` is forward's signature, `hints` its annotations."""
 
     takes: inspect.Signature
@@ -70,7 +70,7 @@ class Call:
                 yield name, parameter.default
 
 
-def arrange(model: nn.Module, names: Iterable[str]) -> Call:
+def bind_inputs(model: nn.Module, names: Iterable[str]) -> InputBinding:
     """Find the argument for each input.
 
     Raises:
@@ -88,7 +88,7 @@ def arrange(model: nn.Module, names: Iterable[str]) -> Call:
     kinds = {parameter.kind for parameter in takes.parameters.values()}
     if beyond and inspect.Parameter.VAR_POSITIONAL not in kinds and inspect.Parameter.VAR_KEYWORD in kinds:
         named, beyond = {**named, **_grow(beyond)}, []
-    call = Call(takes, hints, {**named, **positional}, tuple(beyond))
+    call = InputBinding(takes, hints, {**named, **positional}, tuple(beyond))
     if not _fits(call, kinds):
         raise _misfit(model, names, takes)
     for name, tree in call.named.items():
@@ -101,7 +101,7 @@ def _is_argument(takes: inspect.Signature, name: str) -> bool:
     return found is not None and found.kind in (*_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)
 
 
-def _fits(call: Call, kinds: set[Any]) -> bool:
+def _fits(call: InputBinding, kinds: set[Any]) -> bool:
     given = {*call.named}
     needed = {
         name

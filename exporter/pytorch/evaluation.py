@@ -13,9 +13,9 @@ from torch.nn.parameter import is_lazy
 
 from ..errors import LoadError
 from .outputs import flatten
-from .preserve import kept
+from .preserve import preserve_module_state
 from .run import check_runs, run_on
-from .scripted import unscripted
+from .scripted import scripted_to_eager
 
 _WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel")
 
@@ -71,7 +71,7 @@ def as_python(model: nn.Module) -> nn.Module:
     Raises:
         LoadError: it is TorchScript whose class is not known.
     """
-    python = unscripted(model)
+    python = scripted_to_eager(model)
     if any(tensor.is_inference() for tensor in (*python.parameters(), *python.buffers())):
         return copy.deepcopy(python)
     return python
@@ -84,7 +84,7 @@ def check_deterministic(model: nn.Module, example: Mapping[str, Tensor]) -> tupl
         LoadError: its forward raises, or gives another answer on a model that is as it was.
     """
     once = check_runs(model, example)
-    with kept(model):
+    with preserve_module_state(model):
         first = run_on(model, example)
         second = run_on(model, example)
     if not _same(once, first):

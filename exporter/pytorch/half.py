@@ -14,19 +14,19 @@ from torch import Tensor, nn
 
 from ..errors import InputError, LoadError, first_line
 from ..spec.signature import Signature, TensorSpec
-from .job import Example, Given
+from .job import Example, ExportRequest
 
 Array = NDArray[np.generic]
 
 
-def lower(given: Given) -> Given:
+def to_float16(given: ExportRequest) -> ExportRequest:
     """The float16 form of a model and of its inputs; its source says that it is one.
 
     Raises:
         InputError: the model has no float32 weights.
         LoadError: it cannot be copied.
     """
-    return Given(
+    return ExportRequest(
         in_float16(given.model),
         float16_signature(given.signature),
         None if given.example is None else _lowered_example(given.example),

@@ -31,7 +31,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Given:
+class ExportRequest:
     """What is to be exported: a model, its inputs, real ones if there are any, and where the model came from."""
 
     model: nn.Module
@@ -41,7 +41,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class ExportJob:
     """A model in evaluation mode, with what the stages of an export need.
 
     `traced` are the sizes it is captured at, `tensors` the inputs it is captured with, and `example` what the caller
@@ -59,7 +59,7 @@ class Prepared:
     seed: int
     progress: Progress
     carries_state: bool = False
-    original: Given | None = None
+    original: ExportRequest | None = None
 
     @cached_property
     def weights(self) -> ModelWeights:
@@ -71,7 +71,7 @@ def silent(stage: str, done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
-def prepare(given: Given, *, seed: int, progress: Progress, original: Given | None = None) -> Prepared:
+def prepare(given: ExportRequest, *, seed: int, progress: Progress, original: ExportRequest | None = None) -> ExportJob:
     """Run the model, in evaluation mode, once on what it will be captured with, and name its outputs.
 
     Raises:
@@ -97,7 +97,7 @@ def prepare(given: Given, *, seed: int, progress: Progress, original: Given | No
         except LoadError:
             raise refused from refused.__cause__
     named = name_outputs(model, output, signature)
-    return Prepared(model, named, traced, tensors, arrays, given.source, seed, progress, carries_state, original)
+    return ExportJob(model, named, traced, tensors, arrays, given.source, seed, progress, carries_state, original)
 
 
 def _run_at(

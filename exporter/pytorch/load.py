@@ -21,7 +21,7 @@ from ..errors import LoadError, SignatureError, WeightsError, did_you_mean, firs
 from ..models import VARIANTS
 from ..spec.signature import Signature, TensorSpec
 from .arguments import check_arguments
-from .bind import arrange
+from .bind import bind_inputs
 from .checkpoint import load_weights
 from .evaluation import unwrap
 
@@ -215,7 +215,7 @@ def _signature(
             f"{model} does not say what goes in: its forward takes ({takes}). "
             "Describe each input, such as --input 'x: float32[T, N, 100]'."
         )
-    arrange(module, signature.inputs)
+    bind_inputs(module, signature.inputs)
     return signature
 
 

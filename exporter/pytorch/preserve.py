@@ -13,7 +13,7 @@ from torch import nn
 
 
 @contextmanager
-def kept(model: nn.Module) -> Iterator[None]:
+def preserve_module_state(model: nn.Module) -> Iterator[None]:
     """Undo, at the end of the block, what was written to the model within it."""
     modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
     attributes = [(module, dict(vars(module))) for module in modules]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import LoadError, SignatureError, first_line
-from .bind import arrange
-from .preserve import kept
+from .bind import bind_inputs
+from .preserve import preserve_module_state
 from .source_lines import at, user_line
-from .suppress import quiet
+from .suppress import suppress_output
 
 Array = NDArray[np.generic]
 
@@ -71,12 +71,12 @@ def as_tensors(inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, Tensor]:
 
 def run_eager(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
     """The model's output for inputs by name, without gradients; the inputs are left as they are."""
-    with kept(model):
+    with preserve_module_state(model):
         return run_on(model, tensors)
 
 
 def run_on(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
     """The same, and what the model's forward writes to the model stays written, for the next call to find."""
-    args, kwargs = arrange(model, tensors).arguments({name: tensor.clone() for name, tensor in tensors.items()})
-    with quiet(), torch.no_grad():
+    args, kwargs = bind_inputs(model, tensors).arguments({name: tensor.clone() for name, tensor in tensors.items()})
+    with suppress_output(), torch.no_grad():
         return model(*args, **kwargs)

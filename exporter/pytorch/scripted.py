@@ -19,7 +19,7 @@ from ..errors import LoadError
 _MANGLED = re.compile(r"\.___torch_mangle_\d+")
 
 
-def unscripted(model: nn.Module, name: str = "") -> nn.Module:
+def scripted_to_eager(model: nn.Module, name: str = "") -> nn.Module:
     """The model with every scripted module in it as the Python class it was made from; parameters are shared.
 
     A model without any is returned as it is; no other is changed.
@@ -38,7 +38,7 @@ def unscripted(model: nn.Module, name: str = "") -> nn.Module:
 
 
 def _children(model: nn.Module, name: str) -> dict[str, nn.Module]:
-    return {key: unscripted(child, f"{name}.{key}".lstrip(".")) for key, child in model.named_children()}
+    return {key: scripted_to_eager(child, f"{name}.{key}".lstrip(".")) for key, child in model.named_children()}
 
 
 def _rebuilt(scripted: torch.jit.ScriptModule, name: str) -> nn.Module:

@@ -19,7 +19,7 @@ from .operators import operator_kinds, treats_nan_otherwise
 from .plugins import devices, load_installed, load_library
 from .profile import Profile
 from .providers import PROVIDERS, Provider, short_name
-from .session import Launch, Placement
+from .session import Placement, ProviderOptions
 
 Array = NDArray[np.generic]
 
@@ -48,7 +48,7 @@ _HIDES_NAN_THERE = {"OpenVINOExecutionProvider": ("Relu",)}
 class OnnxRuntimeSession:
     """A session on an execution provider; its first run is done twice, to see which nodes the second ran where."""
 
-    def __init__(self, artifact: Path, provider: Provider, launch: Launch) -> None:
+    def __init__(self, artifact: Path, provider: Provider, launch: ProviderOptions) -> None:
         kinds = operator_kinds(read_onnx(artifact, weights=False).graph)
         options = _session_options(launch)
         self._profile: Profile | None = Profile(options)
@@ -109,7 +109,7 @@ class OnnxRuntimeSession:
         return self._placement
 
 
-def open_onnxruntime(name: str, artifact: Path, launch: Launch) -> OnnxRuntimeSession:
+def open_onnxruntime(name: str, artifact: Path, launch: ProviderOptions) -> OnnxRuntimeSession:
     """Open an ONNX file on the execution provider of that name, such as `cpu` or `webgpu`.
 
     Raises:
@@ -125,10 +125,10 @@ def open_onnxruntime(name: str, artifact: Path, launch: Launch) -> OnnxRuntimeSe
 
 def open_onnxruntime_cpu(artifact: Path) -> OnnxRuntimeSession:
     """Open an ONNX file on the CPU provider."""
-    return open_onnxruntime("cpu", artifact, Launch())
+    return open_onnxruntime("cpu", artifact, ProviderOptions())
 
 
-def find_provider(name: str, launch: Launch) -> Provider:
+def find_provider(name: str, launch: ProviderOptions) -> Provider:
     """The provider of that name, where a plug-in may have one that nobody has heard of.
 
     Raises:
@@ -153,7 +153,7 @@ def _preload() -> None:
             ort.preload_dlls()
 
 
-def _session_options(launch: Launch) -> ort.SessionOptions:
+def _session_options(launch: ProviderOptions) -> ort.SessionOptions:
     options = ort.SessionOptions()
     # What goes wrong is raised as well, and said once; the log would say it again for every case.
     options.log_severity_level = _FATAL
@@ -164,7 +164,9 @@ def _session_options(launch: Launch) -> ort.SessionOptions:
     return options
 
 
-def _start(artifact: Path, provider: Provider, launch: Launch, options: ort.SessionOptions) -> ort.InferenceSession:
+def _start(
+    artifact: Path, provider: Provider, launch: ProviderOptions, options: ort.SessionOptions
+) -> ort.InferenceSession:
     """A session that has the provider: ONNX Runtime leaves out one that does not start, and runs on the CPU."""
     given = {**provider.options, **launch.options}
     if provider.device == "cuda":

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import InputError, UnavailableError, did_you_mean
 from .programs.packages import PACKAGES
 from .providers import PROVIDERS
-from .session import Launch, Session
+from .session import ProviderOptions, Session
 
 _ONNX_RUNTIME = "onnxruntime:"
 
@@ -18,7 +18,9 @@ _PROGRAM = "program:"
 RUNTIMES: tuple[str, ...] = (*(f"{_ONNX_RUNTIME}{name}" for name in PROVIDERS), "torchscript", *PACKAGES)
 
 
-def open_session(runtime: str, artifact: Path, outputs: tuple[str, ...], launch: Launch | None = None) -> Session:
+def open_session(
+    runtime: str, artifact: Path, outputs: tuple[str, ...], launch: ProviderOptions | None = None
+) -> Session:
     """Load a model file in a runtime; no runtime's package is imported before.
 
     Args:
@@ -34,7 +36,7 @@ def open_session(runtime: str, artifact: Path, outputs: tuple[str, ...], launch:
         BundleError: the file is not a model.
         InputError: the runtime has no execution providers to be launched so.
     """
-    launch = launch or Launch()
+    launch = launch or ProviderOptions()
     if runtime.startswith(_ONNX_RUNTIME):
         from .onnxruntime import open_onnxruntime
 

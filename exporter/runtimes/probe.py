@@ -12,12 +12,12 @@ import numpy as np
 from ..errors import RnnExportError, first_line
 from .devices import device_of
 from .open import open_session
-from .session import Launch, Placement
+from .session import Placement, ProviderOptions
 
 _SIZE = 4
 
 
-def probe(runtime: str, launch: Launch) -> dict[str, str | bool]:
+def probe(runtime: str, launch: ProviderOptions) -> dict[str, str | bool]:
     """Whether a model really ran there, which version, on what device, and if not, why not."""
     try:
         placement = _run(runtime, launch)
@@ -33,7 +33,7 @@ def probe(runtime: str, launch: Launch) -> dict[str, str | bool]:
     }
 
 
-def _run(runtime: str, launch: Launch) -> Placement:
+def _run(runtime: str, launch: ProviderOptions) -> Placement:
     with tempfile.TemporaryDirectory() as folder:
         write = _write_torchscript if runtime == "torchscript" else _write_onnx
         session = open_session(runtime, write(Path(folder)), ("y",), launch)
@@ -59,9 +59,9 @@ def _write_onnx(folder: Path) -> Path:
 def _write_torchscript(folder: Path) -> Path:
     import torch
 
-    from ..pytorch.suppress import quiet
+    from ..pytorch.suppress import suppress_output
 
-    with quiet():
+    with suppress_output():
         module = torch.jit.trace(torch.nn.Tanh(), torch.zeros(_SIZE, _SIZE))
         torch.jit.save(module, folder / "probe.pt")
     return folder / "probe.pt"
@@ -69,4 +69,4 @@ def _write_torchscript(folder: Path) -> Path:
 
 if __name__ == "__main__":
     library = Path(sys.argv[2]) if sys.argv[2:] else None
-    print(json.dumps(probe(sys.argv[1], Launch(library=library))))
+    print(json.dumps(probe(sys.argv[1], ProviderOptions(library=library))))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Launch:
+class ProviderOptions:
     """What an execution provider is given, where it comes from, and whether the CPU may help.
 
     `options` are the provider's own, such as `{"use_tf32": "1"}`. `library` is a plug-in that holds the provider. With
@@ -30,7 +30,7 @@ class Launch:
 
     @property
     def plain(self) -> bool:
-        return self == Launch()
+        return self == ProviderOptions()
 
 
 Role = Literal["computes", "drives", "sizes", "copies"]
@@ -120,7 +120,7 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True)
-class Around:
+class SessionWrapper:
     """Feeds another session in a way of its own; kernels, and where they run, are that one's."""
 
     session: Session

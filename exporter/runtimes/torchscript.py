@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError, first_line
 from ..pytorch.outputs import flatten
-from ..pytorch.suppress import quiet
+from ..pytorch.suppress import suppress_output
 from .session import Placement
 
 Array = NDArray[np.generic]
@@ -33,7 +33,7 @@ class TorchScriptSession:
         return False
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        with quiet(), torch.no_grad():
+        with suppress_output(), torch.no_grad():
             output = self._module(*[torch.from_numpy(array.copy()) for array in inputs.values()])
         arrays = [tensor.cpu().numpy() for _, tensor in flatten(output)]
         return dict(zip(self._outputs, arrays, strict=True))
@@ -56,7 +56,7 @@ def read_torchscript(path: Path) -> torch.jit.ScriptModule:
     if not path.is_file():
         raise BundleError(f"There is no file {path}. Give the path of a model file or a bundle.")
     try:
-        with quiet():
+        with suppress_output():
             module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
     except (RuntimeError, ValueError) as error:
         raise BundleError(f"{path} is not a TorchScript file ({first_line(error)}). Export it again.") from error

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .forms import Choice
+from .forms import LoweringChoice
 from .precision import Precision
-from .streams import Stream
+from .streams import StreamSpec
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Artifact:
     opset: int | None
     bounds: Mapping[str, Mapping[str, int]]
     parity: Mapping[str, Any] | None
-    stream: Stream | None = None
-    lowering: Choice | None = None
+    stream: StreamSpec | None = None
+    lowering: LoweringChoice | None = None
     precision: Precision | None = None
 
     @property
@@ -57,8 +57,8 @@ class Artifact:
         return cls(
             **{
                 **data,
-                "stream": stream and Stream.from_json(stream),
+                "stream": stream and StreamSpec.from_json(stream),
                 "precision": precision and Precision.from_json(precision),
-                "lowering": lowering and Choice.from_json(lowering),
+                "lowering": lowering and LoweringChoice.from_json(lowering),
             }
         )

@@ -37,7 +37,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Choice:
+class LoweringChoice:
     """What an exported file was written for: the target, the form of each kind of layer in it, and what was timed."""
 
     target: str
@@ -48,7 +48,7 @@ class Choice:
         return {"target": self.target, "forms": dict(self.forms), "tuned": [vars(timing) for timing in self.tuned]}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Choice:
+    def from_json(cls, data: Mapping[str, Any]) -> LoweringChoice:
         return cls(data["target"], data["forms"], tuple(Timing(**timing) for timing in data["tuned"]))
 
 

@@ -60,7 +60,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Stream:
+class StreamSpec:
     """How a model file is fed in chunks: the dimension they are cut along, and every state that is carried."""
 
     time: str
@@ -70,7 +70,7 @@ class Stream:
         return {"time": self.time, "states": states_json(self.states)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Stream:
+    def from_json(cls, data: Mapping[str, Any]) -> StreamSpec:
         return cls(data["time"], tuple(State.from_json(name, entry) for name, entry in data["states"].items()))
 
 

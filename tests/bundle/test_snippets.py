@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from rnn_export.bundle.programs import cpp, javascript, python
-from rnn_export.bundle.programs.call import Call, Filled
+from rnn_export.bundle.programs.call import Filled, ProgramSpec
 
 EXTREMES = (float(np.finfo(np.float32).min), 1e30, 123456792.0, -0.0, 0.5, float("nan"), float("-inf"))
 
 
-def call(dtype: str, values: Sequence[float]) -> Call:
-    return Call("model.onnx", {"x": Filled(dtype, (len(values),), tuple(values))}, {"y": dtype}, {}, None)
+def call(dtype: str, values: Sequence[float]) -> ProgramSpec:
+    return ProgramSpec("model.onnx", {"x": Filled(dtype, (len(values),), tuple(values))}, {"y": dtype}, {}, None)
 
 
 def test_floats_of_every_size() -> None:
@@ -32,6 +32,6 @@ def test_the_least_integer() -> None:
 
 
 @pytest.mark.parametrize("program", [cpp.onnxruntime_program, cpp.openvino_program, cpp.libtorch_program])
-def test_only_a_program_that_needs_it_includes_cmath(program: Callable[[Call], str]) -> None:
+def test_only_a_program_that_needs_it_includes_cmath(program: Callable[[ProgramSpec], str]) -> None:
     assert "<cmath>" in program(call("float32", EXTREMES))
     assert "<cmath>" not in program(call("float32", [0.0]))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from rnn_export import Signature
 from rnn_export.capture.capture import capture
-from rnn_export.capture.recurrent_layers import WholeRecurrence
+from rnn_export.capture.recurrent_layers import KeepRecurrentLayers
 from torch import Tensor, nn
 
 X = Signature({"x": "float32[T, N, 3]"})
@@ -86,7 +86,7 @@ def test_a_subclass_is_captured_whole() -> None:
 
 def test_the_mode_ends_with_its_block_also_on_an_error() -> None:
     model, x = nn.LSTM(3, 4), torch.randn(2, 1, 3)
-    with pytest.raises(ZeroDivisionError), WholeRecurrence():
+    with pytest.raises(ZeroDivisionError), KeepRecurrentLayers():
         raise ZeroDivisionError
     assert "rnn_export" not in str(model(x)[0].grad_fn)
     assert model(x)[0].requires_grad

@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 from numpy.typing import NDArray
 from rnn_export.bundle.files import hash_file
-from rnn_export.parity.compare import Typical, judge
+from rnn_export.parity.compare import Baseline, judge
 from rnn_export.spec.streams import State
 from safetensors import SafetensorError
 
@@ -89,7 +89,7 @@ def test_judges_as_python_does(dtype: str, bound: float, exact: bool, echo: Run,
     if not exact:
         cases = {name: {k: v for k, v in parts.items() if k != "reference"} for name, parts in cases.items()}
     own = {name: 10.0 ** float(random.uniform(-9, -2)) for name in cases}
-    typical = Typical(0.5, 1e-6)
+    typical = Baseline(0.5, 1e-6)
     bundle = write_bundle(
         tmp_path / "bundle",
         dtype,

@@ -19,7 +19,7 @@ from rnn_export import verify
 from rnn_export.bundle.cases import read_cases
 from rnn_export.bundle.files import hash_file
 from rnn_export.bundle.manifest import read_manifest
-from rnn_export.parity.compare import Typical, judge
+from rnn_export.parity.compare import Baseline, judge
 
 from clients.exported import RIGHT, STATEFUL, write_all
 from clients.readme_programs import assert_same, expected, numbers_of, printed_by, program_in
@@ -106,7 +106,7 @@ def test_errors_and_limits_are_those_of_python(name: str, chunk: list[str], bund
                 eager,
                 None if item.reference.exact is None else item.reference.exact[output],
                 item.reference.own.get(output, 0.0),
-                Typical(**manifest.typical.get(output, {"scale": 0.0, "error": 0.0})),
+                Baseline(**manifest.typical.get(output, {"scale": 0.0, "error": 0.0})),
                 bound=manifest.artifacts["model.onnx"].bound,
             )
             for output, eager in item.reference.eager.items()

@@ -19,14 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rnn_export import Signature
 from rnn_export.capture.capture import capture
-from rnn_export.lowering.build import finish
+from rnn_export.lowering.build import build_graph
 from rnn_export.lowering.forms import FORMS, forms_for
 from rnn_export.lowering.translate import translate
 from rnn_export.onnx_file import write_onnx
 from rnn_export.parity.check import check
 from rnn_export.parity.expected import Expected, expect
 from rnn_export.pytorch.evaluation import evaluating
-from rnn_export.pytorch.job import Given, prepare, silent
+from rnn_export.pytorch.job import ExportRequest, prepare, silent
 from rnn_export.pytorch.samples import Case
 from rnn_export.runtimes.open import open_session
 from rnn_export.spec.forms import Form
@@ -92,14 +92,16 @@ def cases(packed: bool) -> list[Case]:
 def right_in(forms: Sequence[Form], model: nn.Module, signature: Signature, tried: list[Case], out: Path) -> list[Any]:
     """The graphs of a model in these forms, captured once and each proved at few and small sizes."""
     with evaluating(model):
-        prepared = prepare(Given(model, signature, None, None), seed=0, progress=silent)
+        prepared = prepare(ExportRequest(model, signature, None, None), seed=0, progress=silent)
         translated = translate(capture(model, prepared.signature, prepared.tensors), prepared.signature)
         expected = expect(model, prepared.signature, tried)
     return [_right_in(form, translated, prepared.signature, expected, out / f"{form}.onnx") for form in forms]
 
 
 def _right_in(form: Form, translated: ir.Model, signature: Signature, expected: list[Expected], file: Path) -> Any:
-    finished = finish(translated, signature, forms_for(form, "cpu", stateful=False), 18, stateful=False, int8=False)
+    finished = build_graph(
+        translated, signature, forms_for(form, "cpu", stateful=False), 18, stateful=False, int8=False
+    )
     write_onnx(finished.model, file)
     session = open_session("onnxruntime:cpu", file, signature.outputs)
     report = check(session, expected, artifact=form, runtime="onnxruntime:cpu", traced=SIZES[0], seed=0)

@@ -13,7 +13,7 @@ from planting import renew_hash
 from rnn_export import verify
 from rnn_export.bundle.files import hash_file
 from rnn_export.parity.report import Report
-from rnn_export.pytorch.suppress import quiet
+from rnn_export.pytorch.suppress import suppress_output
 
 from . import around, layers, scans, scripts, streams, tensors  # noqa: F401  they register their kinds
 from .kinds import KINDS, Kind
@@ -50,7 +50,7 @@ def judge(kind: Kind, subject: Subject, faulty: Path) -> Planted:
 def _write(kind: Kind, file: Path) -> bool:
     """Plant a fault in a model file; False where it does not apply."""
     if file.suffix == ".pt":
-        with quiet():
+        with suppress_output():
             module = None if kind.in_torchscript is None else kind.in_torchscript(torch.jit.load(file))
             if module is not None:
                 torch.jit.save(module, file)

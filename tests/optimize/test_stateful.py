@@ -17,13 +17,13 @@ import torch
 from conftest import LOOPS, SMALL
 from rnn_export import CaptureError, Signature, export_onnx, load, read_bundle, recur
 from rnn_export.optimize.stateful import expose_states
-from rnn_export.spec.streams import Stream
+from rnn_export.spec.streams import StreamSpec
 from torch import Tensor, nn
 
 X = "float32[T, N, 3]"
 
 
-def stream_of(model: nn.Module, inputs: dict[str, str], out: Path, **options: Any) -> Stream:
+def stream_of(model: nn.Module, inputs: dict[str, str], out: Path, **options: Any) -> StreamSpec:
     """Export, which proves it, and read how the file is fed."""
     torch.manual_seed(0)
     assert export_onnx(model, Signature(inputs), out, stateful=True, **options).report.passed

@@ -22,7 +22,7 @@ from rnn_export.parity.chunks import Chunked, _spell, random_lengths
 from rnn_export.parity.report import CaseResult
 from rnn_export.pytorch.samples import Case
 from rnn_export.runtimes.session import Placement
-from rnn_export.spec.streams import State, Stream
+from rnn_export.spec.streams import State, StreamSpec
 from torch import Tensor, nn
 
 Fault = Callable[[onnx.GraphProto], None]
@@ -358,7 +358,7 @@ class Counting:
 @given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=8), N=st.integers(1, 4), earlier=st.booleans())
 def test_chunks_cover_the_sequence_in_order(lengths: list[int], N: int, earlier: bool) -> None:
     signature = Signature({"x": "float32[N, T, 1]"}, ["sums", "flat", "last"])
-    stream = Stream("T", (State("sum0", "sum_n", "float32", ("N", 1), 10.0),))
+    stream = StreamSpec("T", (State("sum0", "sum_n", "float32", ("N", 1), 10.0),))
     session = Counting()
     dims = {"sums": ("N", "T", 1), "flat": ("N*T", 1), "last": ("N", 1)}
     chunked = Chunked(session, stream, signature, dims, lambda T: lengths, earlier)

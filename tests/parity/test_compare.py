@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from rnn_export.parity.compare import FACTOR, OutputResult, Touched, Typical, first_step, judge
+from rnn_export.parity.compare import FACTOR, Baseline, NonfiniteMask, OutputResult, first_step, judge
 
 EXACT = np.linspace(-1, 1, 12).reshape(3, 4)
 EAGER = EXACT.astype(np.float32)
 OWN = 1e-6
-NOTHING = Typical(0.0, 0.0)
+NOTHING = Baseline(0.0, 0.0)
 
 
-def verdict(got: np.ndarray, eager: np.ndarray = EAGER, touched: Touched | None = None) -> OutputResult:
+def verdict(got: np.ndarray, eager: np.ndarray = EAGER, touched: NonfiniteMask | None = None) -> OutputResult:
     return judge("y", got, eager, EXACT, OWN, NOTHING, touched)
 
 
@@ -28,14 +28,14 @@ def test_the_limit_is_pytorchs_own_error_times_the_factor() -> None:
 
 def test_a_lucky_case_is_judged_by_what_is_typical() -> None:
     assert not judge("y", EAGER + np.float32(1e-5), EAGER, EXACT, 0.0, NOTHING).passed
-    assert judge("y", EAGER + np.float32(1e-5), EAGER, EXACT, 0.0, Typical(1.0, 1e-5)).passed
+    assert judge("y", EAGER + np.float32(1e-5), EAGER, EXACT, 0.0, Baseline(1.0, 1e-5)).passed
 
 
 def test_small_numbers_are_judged_by_the_scale_that_is_typical() -> None:
     small = EXACT * 1e-4
     got = (small + 1e-7).astype(np.float32)
     assert not judge("y", got, small.astype(np.float32), small, 0.0, NOTHING).passed
-    assert judge("y", got, small.astype(np.float32), small, 0.0, Typical(1.0, 0.0)).passed
+    assert judge("y", got, small.astype(np.float32), small, 0.0, Baseline(1.0, 0.0)).passed
 
 
 def test_shape_and_dtype_must_match() -> None:
@@ -58,14 +58,14 @@ def test_non_finite_values_stay_in_their_places(value: float) -> None:
 def test_a_kernel_that_treats_nan_otherwise_is_excused_where_nan_reaches_and_nowhere_else() -> None:
     eager = EAGER.copy()
     eager[2] = np.nan
-    touched = Touched(np.isnan(eager), "GRU")
+    touched = NonfiniteMask(np.isnan(eager), "GRU")
     assert "GRU kernel" in verdict(EAGER, eager, touched).excused
     assert verdict(eager, eager, touched).excused == ""
     elsewhere = EAGER.copy()
     elsewhere[0, 0] += 1e-3
     assert not verdict(elsewhere, eager, touched).passed
     assert not verdict(np.full_like(EAGER, np.nan), eager, touched).passed
-    assert not verdict(EAGER, eager, Touched(np.isnan(eager), "")).passed
+    assert not verdict(EAGER, eager, NonfiniteMask(np.isnan(eager), "")).passed
     assert not verdict(EAGER, eager).passed
 
 
@@ -77,7 +77,7 @@ def test_integers_must_be_equal() -> None:
 
 def test_integers_that_nan_reaches_are_excused() -> None:
     eager = np.arange(6).reshape(2, 3)
-    touched = Touched(eager > 2, "ArgMax")
+    touched = NonfiniteMask(eager > 2, "ArgMax")
     assert judge("y", np.where(eager > 2, 0, eager), eager, None, 0.0, NOTHING, touched).excused
     assert not judge("y", eager + 1, eager, None, 0.0, NOTHING, touched).passed
 

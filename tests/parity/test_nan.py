@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from rnn_export import ParityError, Signature, export_onnx, verify
 from rnn_export.parity.check import check_case
-from rnn_export.parity.compare import Typical
+from rnn_export.parity.compare import Baseline
 from rnn_export.parity.expected import Expected
 from rnn_export.parity.reference import Reference
 from rnn_export.pytorch.samples import Case
@@ -113,7 +113,7 @@ def test_beside_such_values_all_others_must_be_right() -> None:
         def run(self, inputs: object) -> dict[str, NDArray[np.generic]]:
             return {"y": self.y}
 
-    typical = {"y": Typical(2.0, 1e-7)}
+    typical = {"y": Baseline(2.0, 1e-7)}
     assert check_case(Given(got, "RNN with Relu"), item, typical).verdict == "KNOWN"
     assert check_case(Given(got, ""), item, typical).verdict == "FAIL"
     assert check_case(Given(got + np.float32([0.1, 0, 0]), "RNN with Relu"), item, typical).verdict == "FAIL"

@@ -9,7 +9,7 @@ from typing import Any
 
 from rnn_export import Report, export_onnx, verify
 from rnn_export.pytorch.load import Loaded, load_with
-from rnn_export.runtimes.session import Launch
+from rnn_export.runtimes.session import ProviderOptions
 from rnn_export.spec.forms import Lowering, Target
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -41,7 +41,7 @@ def verified(
     record: Record,
     *,
     lowering: Lowering = "auto",
-    launch: Launch | None = None,
+    launch: ProviderOptions | None = None,
 ) -> Report:
     """The report of all default cases of a layer on the runtime, its placement recorded for the table."""
     loaded = layer(*architecture)

@@ -19,7 +19,7 @@ from rnn_export.models import VARIANTS
 from rnn_export.parity.compare import FACTOR, FLOOR, TF32_BOUND
 from rnn_export.runtimes.devices import nvidia_device
 from rnn_export.runtimes.open import open_session
-from rnn_export.runtimes.session import Launch, Ran
+from rnn_export.runtimes.session import ProviderOptions, Ran
 from torch import nn
 
 from providers.matrix import HEAVY, LAYERS, H, I, Record, heavy_elsewhere, layer, verified
@@ -47,7 +47,7 @@ def test_float32(kind: str, layers: int, bidirectional: bool, tmp_path: Path, re
 
 @ALL
 def test_with_tf32(kind: str, layers: int, bidirectional: bool, tmp_path: Path, record_property: Record) -> None:
-    launch = Launch({"use_tf32": "1"})
+    launch = ProviderOptions({"use_tf32": "1"})
     architecture = (kind, layers, bidirectional)
     report = verified(RUNTIME, "cuda", architecture, tmp_path / "out", record_property, launch=launch)
     assert report.passed, report.failure
@@ -135,7 +135,7 @@ def test_as_right_as_eager_on_the_gpu(
     short = str(arithmetic.dtype).removeprefix("torch.")
     signature = Signature({"x": f"{short}[T, N, {I}]"}, ["output", "h_n", *(["c_n"] if kind == "lstm" else [])])
     export_onnx(model, signature, tmp_path / "out", target="cuda", verify=False)
-    launch = Launch({"use_tf32": str(int(arithmetic.tf32))})
+    launch = ProviderOptions({"use_tf32": str(int(arithmetic.tf32))})
     session = open_session(RUNTIME, tmp_path / "out" / "model.onnx", signature.outputs, launch)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", arithmetic.tf32)
     eps = float(torch.finfo(arithmetic.dtype).eps)

@@ -8,12 +8,12 @@ import onnxruntime
 import pytest
 from rnn_export import PlacementError, Report
 from rnn_export.pytorch.samples import NON_FINITE
-from rnn_export.runtimes.session import Launch
+from rnn_export.runtimes.session import ProviderOptions
 
 from providers.matrix import HEAVY, LAYERS, Record, heavy_elsewhere, on, verified
 
 RUNTIME = "onnxruntime:webgpu"
-STRICT = Launch(strict=True)
+STRICT = ProviderOptions(strict=True)
 
 pytestmark = pytest.mark.skipif(
     "WebGpuExecutionProvider" not in onnxruntime.get_available_providers(),

@@ -11,7 +11,7 @@ import onnx
 import pytest
 import torch
 from rnn_export import Signature, SignatureError, export_onnx, export_torchscript
-from rnn_export.pytorch.bind import arrange
+from rnn_export.pytorch.bind import bind_inputs
 from torch import Tensor, nn
 
 Exporter = Callable[..., Any]
@@ -67,7 +67,7 @@ class Named(Base):
     ],
 )
 def test_each_input_finds_its_argument(model: nn.Module, names: str, args: Any, kwargs: Any) -> None:
-    call = arrange(model, names.split())
+    call = bind_inputs(model, names.split())
     assert call.arguments({name: name for name in names.split()}) == (args, kwargs)
     assert sorted(call.order()) == sorted(names.split())
 
@@ -87,7 +87,7 @@ def test_each_input_finds_its_argument(model: nn.Module, names: str, args: Any, 
 )
 def test_what_does_not_fit_is_refused(model: nn.Module, names: str, said: str) -> None:
     with pytest.raises(SignatureError, match=said):
-        arrange(model, names.split())
+        bind_inputs(model, names.split())
 
 
 class Keywords(Base):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from rnn_export import Signature, export_onnx
-from rnn_export.pytorch.preserve import kept
+from rnn_export.pytorch.preserve import preserve_module_state
 from torch import Tensor, nn
 
 
@@ -33,7 +33,7 @@ class Writes(nn.Module):
 def test_everything_is_undone() -> None:
     model = Writes()
     seen = model.seen
-    with kept(model):
+    with preserve_module_state(model):
         model(torch.ones(2, 2, 3))
         assert model.count == 1
         assert model.hidden is not None

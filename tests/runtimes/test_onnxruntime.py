@@ -13,7 +13,7 @@ from rnn_export.runtimes import onnxruntime as runtime
 from rnn_export.runtimes.onnxruntime import OnnxRuntimeSession
 from rnn_export.runtimes.open import open_session
 from rnn_export.runtimes.providers import PROVIDERS, Provider, short_name
-from rnn_export.runtimes.session import Launch
+from rnn_export.runtimes.session import ProviderOptions
 from torch import Tensor, nn
 
 SIGNATURE = Signature({"x": "float32[T, N, 3]"}, ["output", "h_n"])
@@ -138,19 +138,19 @@ def test_why_a_provider_does_not_start(said: str, reason: str, file: Path, monke
 
 def test_what_no_launch_can_ask_for(file: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="onnxruntime:cpu runs on the CPU, which --strict forbids."):
-        open_session("onnxruntime:cpu", file, (), Launch(strict=True))
+        open_session("onnxruntime:cpu", file, (), ProviderOptions(strict=True))
     with pytest.raises(InputError, match="torchscript has no execution providers."):
-        open_session("torchscript", file, (), Launch({"use_tf32": "1"}))
+        open_session("torchscript", file, (), ProviderOptions({"use_tf32": "1"}))
     with pytest.raises(UnavailableError, match="There is no file .*no.so. Give the path of a plug-in's library."):
-        open_session("onnxruntime:mine", file, (), Launch(library=tmp_path / "no.so"))
+        open_session("onnxruntime:mine", file, (), ProviderOptions(library=tmp_path / "no.so"))
     (tmp_path / "bad.so").write_bytes(b"nonsense")
     with pytest.raises(UnavailableError, match="cannot load .*bad.so .* Get the version of the plug-in"):
-        open_session("onnxruntime:mine", file, (), Launch(library=tmp_path / "bad.so"))
+        open_session("onnxruntime:mine", file, (), ProviderOptions(library=tmp_path / "bad.so"))
 
 
 def test_inputs_and_outputs_bound_in_a_devices_memory(file: Path) -> None:
     """Bound in the CPU's, which is the device there is."""
-    bound = OnnxRuntimeSession(file, Provider("CPUExecutionProvider", device="cpu"), Launch())
+    bound = OnnxRuntimeSession(file, Provider("CPUExecutionProvider", device="cpu"), ProviderOptions())
     plain = open_session("onnxruntime:cpu", file, ())
     for T, N in ((5, 2), (1, 1)):
         inputs = {"x": np.random.default_rng(T).standard_normal((T, N, 3)).astype(np.float32)}

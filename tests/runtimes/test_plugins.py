@@ -8,7 +8,7 @@ import pytest
 from rnn_export import UnavailableError
 from rnn_export.runtimes import onnxruntime as runtime
 from rnn_export.runtimes.plugins import plugin_modules
-from rnn_export.runtimes.session import Launch
+from rnn_export.runtimes.session import ProviderOptions
 
 LISTED = "def get_ep_names(): return ['WebGpuExecutionProvider']\ndef get_library_path(): return '/nowhere.so'\n"
 
@@ -31,7 +31,7 @@ def test_what_is_found() -> None:
 
 @pytest.mark.usefixtures("install")
 def test_a_plugin_whose_library_is_gone() -> None:
-    provider = runtime.find_provider("webgpu", Launch())
+    provider = runtime.find_provider("webgpu", ProviderOptions())
     with pytest.raises(UnavailableError, match="There is no file /nowhere.so"):
         runtime._device(provider)
 
@@ -41,4 +41,4 @@ def test_a_plugin_that_offers_no_device(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("rnn_export.runtimes.plugins.load_library", lambda library, name: None)
     message = "The plug-in onnxruntime_ep_listed offers no device. WebGpuExecutionProvider needs a GPU"
     with pytest.raises(UnavailableError, match=message):
-        runtime._device(runtime.find_provider("webgpu", Launch()))
+        runtime._device(runtime.find_provider("webgpu", ProviderOptions()))

@@ -19,7 +19,7 @@ from rnn_export.lowering.forms import FORMS
 from rnn_export.pytorch.samples import NON_FINITE
 from rnn_export.runtimes.open import open_session
 from rnn_export.runtimes.programs.packages import PACKAGES, Package
-from rnn_export.runtimes.session import Launch
+from rnn_export.runtimes.session import ProviderOptions
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -210,7 +210,7 @@ def test_what_is_not_a_model_or_no_launch(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is not an ONNX model"):
         open_session("onnx.reference", tmp_path / "bad.onnx", ())
     with pytest.raises(InputError, match="tract has no execution providers."):
-        open_session("tract", tmp_path / "bad.onnx", (), Launch({"threads": "1"}))
+        open_session("tract", tmp_path / "bad.onnx", (), ProviderOptions({"threads": "1"}))
 
 
 @pytest.mark.parametrize("runtime", INSTALLED)

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 from rnn_export import Signature
-from rnn_export.spec.streams import State, Stream, after_name, declared_states, multiply, reset_of
+from rnn_export.spec.streams import State, StreamSpec, after_name, declared_states, multiply, reset_of
 
 
 def test_one_number_for_every_element() -> None:
@@ -40,9 +40,9 @@ def test_dtypes(dtype: str) -> None:
 
 def test_json_and_back() -> None:
     odd = (math.inf, -math.inf, 0.1, -0.0, 3.0)
-    stream = Stream("T", (State("a.h0", "a.h_n", "float32", (1, "N", 5), odd), State("b.h0", "b.h_n", "bool", ())))
+    stream = StreamSpec("T", (State("a.h0", "a.h_n", "float32", (1, "N", 5), odd), State("b.h0", "b.h_n", "bool", ())))
     text = json.dumps(stream.to_json(), allow_nan=False)
-    assert Stream.from_json(json.loads(text)) == stream
+    assert StreamSpec.from_json(json.loads(text)) == stream
     assert json.loads(text)["states"]["a.h0"]["reset"] == ["Infinity", "-Infinity", 0.1, -0.0, 3]
     back = State.from_json("h0", State("h0", "h_n", "float32", (), math.nan).to_json())
     assert isinstance(back.reset, float)

@@ -17,10 +17,10 @@ from rnn_export.parity.cases import make_cases
 from rnn_export.parity.check import check
 from rnn_export.parity.expected import expect
 from rnn_export.parity.report import Report
-from rnn_export.pytorch.bind import arrange
+from rnn_export.pytorch.bind import bind_inputs
 from rnn_export.pytorch.evaluation import evaluating
-from rnn_export.pytorch.job import Given, Prepared, prepare, silent
-from rnn_export.pytorch.suppress import quiet
+from rnn_export.pytorch.job import ExportJob, ExportRequest, prepare, silent
+from rnn_export.pytorch.suppress import suppress_output
 from rnn_export.runtimes.open import open_session
 from torch import nn
 from torch.export import Dim
@@ -35,7 +35,7 @@ RUNTIME = "onnxruntime:cpu"
 def attempt(model: Model, way: str) -> Result:
     """One model, one way, in a folder of its own, with the same random weights and inputs every time."""
     torch.manual_seed(SEED)
-    with quiet(), stubbed():
+    with suppress_output(), stubbed():
         module = model.build()
     with tempfile.TemporaryDirectory() as folder:
         return WAYS[way](module, model, Path(folder))
@@ -71,15 +71,15 @@ Way = Callable[[nn.Module, Model, Path], Result]
 WAYS: Mapping[str, Way] = MappingProxyType({"ours": ours, "dynamo": dynamo, "deprecated": deprecated})
 
 
-def _stock(module: nn.Module, model: Model, path: Path, export: Callable[[Prepared, Path], object]) -> Result:
+def _stock(module: nn.Module, model: Model, path: Path, export: Callable[[ExportJob, Path], object]) -> Result:
     with evaluating(module):
         try:
-            given = Given(module, Signature(model.inputs), model.make_example(), None)
+            given = ExportRequest(module, Signature(model.inputs), model.make_example(), None)
             prepared = prepare(given, seed=SEED, progress=silent)
         except (CaptureError, RnnExportError) as error:
             return Result("refused", f"not tried: {first_line(error)}")
         try:
-            with quiet(), torch.no_grad():
+            with suppress_output(), torch.no_grad():
                 export(prepared, path)
         except Exception as error:  # the exporters raise whatever the captured code raises
             return Result("refused", _innermost(error))
@@ -93,7 +93,7 @@ def _innermost(error: BaseException) -> str:
     return f"{type(error).__name__}: {first_line(error)}"
 
 
-def _judge(prepared: Prepared, path: Path) -> Result:
+def _judge(prepared: ExportJob, path: Path) -> Result:
     """The comparison; an input that an exporter left out because nothing reads it is not given."""
     cases = make_cases(prepared.signature, prepared.traced, SEED)
     try:
@@ -125,16 +125,16 @@ def _verdict(report: Report) -> Result:
     return Result("cannot run", f"in case {failed[0].case.name}: {failed[0].note}" if failed else "no case")
 
 
-def _dynamo_named(prepared: Prepared, path: Path) -> None:
+def _dynamo_named(prepared: ExportJob, path: Path) -> None:
     _dynamo(prepared, path, {name: Dim(name) for name in prepared.signature.symbols})
 
 
-def _dynamo_auto(prepared: Prepared, path: Path) -> None:
+def _dynamo_auto(prepared: ExportJob, path: Path) -> None:
     _dynamo(prepared, path, dict.fromkeys(prepared.signature.symbols, Dim.AUTO))
 
 
-def _dynamo(prepared: Prepared, path: Path, dims: Mapping[str, Any]) -> None:
-    call = arrange(prepared.model, prepared.signature.inputs)
+def _dynamo(prepared: ExportJob, path: Path, dims: Mapping[str, Any]) -> None:
+    call = bind_inputs(prepared.model, prepared.signature.inputs)
     args, kwargs = call.arguments(prepared.tensors)
     shapes, named_shapes = call.arguments(_axes(prepared, dims))
     torch.onnx.export(
@@ -149,8 +149,8 @@ def _dynamo(prepared: Prepared, path: Path, dims: Mapping[str, Any]) -> None:
     )
 
 
-def _traced(prepared: Prepared, path: Path) -> None:
-    call = arrange(prepared.model, prepared.signature.inputs)
+def _traced(prepared: ExportJob, path: Path) -> None:
+    call = bind_inputs(prepared.model, prepared.signature.inputs)
     args, kwargs = call.arguments(prepared.tensors)
     torch.onnx.export(
         prepared.model,
@@ -164,7 +164,7 @@ def _traced(prepared: Prepared, path: Path) -> None:
     )
 
 
-def _axes(prepared: Prepared, dims: Mapping[str, Any]) -> dict[str, dict[int, Any]]:
+def _axes(prepared: ExportJob, dims: Mapping[str, Any]) -> dict[str, dict[int, Any]]:
     """Per input, what each dynamic axis is called."""
     return {
         name: {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}

@@ -29,7 +29,7 @@ class Filled:
 
 
 @dataclass(frozen=True)
-class Call:
+class ProgramSpec:
     """`outputs` are dtypes by name. `carried` says which output each state, an input, continues with.
 
     `beside` is the file with the model's weights, if they lie apart.
@@ -42,7 +42,7 @@ class Call:
     beside: str | None
 
 
-def call_of(file: str, artifact: Artifact, manifest: Manifest) -> Call:
+def call_of(file: str, artifact: Artifact, manifest: Manifest) -> ProgramSpec:
     """A call at sizes at which the file is known to run; inputs are zero, or the least number that they may hold."""
     sizes = manifest.cases[0]["sizes"] if manifest.cases else dict.fromkeys(manifest.signature.symbols, 1)
     states = artifact.stream.states if artifact.stream is not None else ()
@@ -52,7 +52,7 @@ def call_of(file: str, artifact: Artifact, manifest: Manifest) -> Call:
     }
     resets = {state.name: _filled(state.dtype, state.initial(sizes)) for state in states}
     outputs = {name: described.partition("[")[0] for name, described in manifest.outputs.items()}
-    return Call(
+    return ProgramSpec(
         file,
         {**inputs, **resets},
         {**outputs, **{state.output: state.dtype for state in states}},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from .call import Call, Filled, text_of
+from .call import Filled, ProgramSpec, text_of
 
 # The C++ type of an element, and what the runtimes call a tensor of it.
 _ELEMENTS = {
@@ -73,7 +73,7 @@ ov::Tensor filled(const ov::element::Type& type, const ov::Shape& shape, const s
 """
 
 
-def onnxruntime_program(call: Call) -> str:
+def onnxruntime_program(call: ProgramSpec) -> str:
     """A program that needs ONNX Runtime's headers and library."""
     # States are moved out of the outputs.
     begin = f"{'auto' if call.carried else 'const auto'} outputs = session.Run("
@@ -99,7 +99,7 @@ def onnxruntime_program(call: Call) -> str:
     return _program(["onnxruntime_cxx_api.h", "cmath", "iostream", "vector"], _ONNXRUNTIME_FILLED, body)
 
 
-def openvino_program(call: Call) -> str:
+def openvino_program(call: ProgramSpec) -> str:
     """A program that needs OpenVINO; without the accuracy mode it computes in bfloat16 where the processor has it."""
     run = ["request.infer();", *(_openvino_printed(*output) for output in call.outputs.items())]
     carry = [
@@ -116,7 +116,7 @@ def openvino_program(call: Call) -> str:
     return _program(["openvino/openvino.hpp", "cmath", "iostream", "vector"], _OPENVINO_FILLED, body)
 
 
-def libtorch_program(call: Call) -> str:
+def libtorch_program(call: ProgramSpec) -> str:
     """A program that needs LibTorch."""
     body = [
         "const c10::InferenceMode no_gradients;",

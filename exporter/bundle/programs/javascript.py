@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .call import Call, Filled, text_of
+from .call import Filled, ProgramSpec, text_of
 
 _ARRAYS = {
     "float16": "Uint16Array",  # of bits, for JavaScript's own Float16Array is not everywhere
@@ -19,7 +19,7 @@ _ARRAYS = {
 _NAMES = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 
 
-def onnxruntime_program(call: Call) -> str:
+def onnxruntime_program(call: ProgramSpec) -> str:
     """A module that needs onnxruntime-node or onnxruntime-web."""
     lines = [
         'import * as ort from "onnxruntime-node"; // in a browser: "onnxruntime-web/wasm"',
@@ -38,13 +38,13 @@ def onnxruntime_program(call: Call) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _opened(call: Call) -> str:
+def _opened(call: ProgramSpec) -> str:
     if call.beside is None:
         return f'"{call.file}"'
     return f'"{call.file}", {{ externalData: [{{ path: "{call.beside}", data: "{call.beside}" }}] }}'
 
 
-def _runs(call: Call) -> list[str]:
+def _runs(call: ProgramSpec) -> list[str]:
     run = ["const outputs = await session.run(inputs);", *(_printed(*output) for output in call.outputs.items())]
     if not call.carried:
         return run

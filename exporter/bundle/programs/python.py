@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .call import Call, Filled, text_of
+from .call import Filled, ProgramSpec, text_of
 
 _NAMES = {"inf": "np.inf", "-inf": "-np.inf", "nan": "np.nan"}
 
 
-def onnxruntime_program(call: Call) -> str:
+def onnxruntime_program(call: ProgramSpec) -> str:
     """A program that needs numpy and onnxruntime."""
     lines = [
         "import numpy as np",
@@ -25,7 +25,7 @@ def onnxruntime_program(call: Call) -> str:
     return "\n".join(lines) + "\n"
 
 
-def torch_program(call: Call) -> str:
+def torch_program(call: ProgramSpec) -> str:
     """A program that needs numpy and torch."""
     lines = [
         "import numpy as np",
@@ -40,7 +40,7 @@ def torch_program(call: Call) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _runs(call: Call) -> list[str]:
+def _runs(call: ProgramSpec) -> list[str]:
     run = ["outputs = dict(zip(names, session.run(names, inputs)))", *map(_printed, call.outputs)]
     if not call.carried:
         return run

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .repeats import FEWEST, Run, UnlikeError
+from .repeats import FEWEST, RepeatedSpan, UnlikeError
 from .series import Series, picks, series
 from .values import Op, Pick, Steps, dtype_of, is_value, root, takes_tensor
 
@@ -25,7 +25,7 @@ Path = tuple[tuple[int, tuple[int, int]], ...]
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Invariant:
     """The same in every step: a constant, or a value from outside, in the shorter and in the longer capture."""
 
     short: Any
@@ -41,36 +41,36 @@ class Local:
 
 
 @dataclass(frozen=True)
-class Carried:
+class LoopCarried:
     """What operation `position` computed `len(initial)` steps before; at first, the `initial` values in turn."""
 
     position: int
     path: Path
-    initial: tuple[Fixed, ...]
+    initial: tuple[Invariant, ...]
 
 
 @dataclass(frozen=True)
-class Scanned:
+class ScanInput:
     """The next element of a series in each step; if `first` is given, that in step 0 and the series after it."""
 
     short: Series
     long: Series
-    first: Fixed | None
+    first: Invariant | None
 
 
 @dataclass(frozen=True)
-class Counted:
+class InductionVariable:
     """The whole number `start + k * stride` in step k."""
 
     start: int
     stride: int
 
 
-Operand = Fixed | Local | Carried | Scanned | Counted
+Operand = Invariant | Local | LoopCarried | ScanInput | InductionVariable
 
 
 @dataclass(frozen=True)
-class Loop:
+class RerolledLoop:
     """`count` steps (in the shorter and the longer capture), each of the operations `ops` with these operands."""
 
     count: tuple[int, int]
@@ -80,7 +80,7 @@ class Loop:
 
 
 @dataclass(frozen=True)
-class Side:
+class Trace:
     """One of the two captures: its operations, and where each one stands in the loops found so far."""
 
     ops: Sequence[Op]
@@ -96,7 +96,7 @@ class Side:
         return value
 
 
-def find_loop(short: Side, long: Side, run: Run, index: int) -> tuple[Loop, tuple[int, int]]:
+def find_loop(short: Trace, long: Trace, run: RepeatedSpan, index: int) -> tuple[RerolledLoop, tuple[int, int]]:
     """The loop in a run, with the most steps and the fewest carried values, and where it starts in both captures.
 
     Raises:
@@ -109,7 +109,7 @@ def find_loop(short: Side, long: Side, run: Run, index: int) -> tuple[Loop, tupl
         for offset in range(run.length - count * run.period + 1):
             starts = (run.start[0] + offset, run.start[1] + offset)
             try:
-                loop = _Cut(short, long, starts, run.period, count).loop()
+                loop = _Partition(short, long, starts, run.period, count).loop()
             except UnlikeError as error:
                 first = first or error
             else:
@@ -123,27 +123,27 @@ def find_loop(short: Side, long: Side, run: Run, index: int) -> tuple[Loop, tupl
     raise first
 
 
-def _enter(side: Side, start: int, period: int, count: int, index: int) -> None:
+def _enter(side: Trace, start: int, period: int, count: int, index: int) -> None:
     for i, op in enumerate(side.ops[start : start + period * count]):
         side.members[op] = (index, i % period, i // period)
 
 
-def _carries(loop: Loop) -> int:
-    return len({(o.position, o.path) for o in operands_of((loop.args, loop.kwargs)) if isinstance(o, Carried)})
+def _carries(loop: RerolledLoop) -> int:
+    return len({(o.position, o.path) for o in operands_of((loop.args, loop.kwargs)) if isinstance(o, LoopCarried)})
 
 
-def finals(loop: Loop) -> set[int]:
+def finals(loop: RerolledLoop) -> set[int]:
     """The positions whose last result a loop puts out as the final value of what it carries."""
-    return {o.position for o in operands_of((loop.args, loop.kwargs)) if isinstance(o, Carried) and not o.path}
+    return {o.position for o in operands_of((loop.args, loop.kwargs)) if isinstance(o, LoopCarried) and not o.path}
 
 
 def outer_values(operand: Operand) -> Iterator[tuple[Any, Any]]:
     """What an operand takes from outside the loop, in the shorter and in the longer capture."""
-    if isinstance(operand, Fixed):
+    if isinstance(operand, Invariant):
         yield operand.short, operand.long
-    elif isinstance(operand, Carried):
+    elif isinstance(operand, LoopCarried):
         yield from ((fixed.short, fixed.long) for fixed in operand.initial)
-    elif isinstance(operand, Scanned):
+    elif isinstance(operand, ScanInput):
         yield operand.short.base, operand.long.base
         yield from () if operand.first is None else ((operand.first.short, operand.first.long),)
 
@@ -160,10 +160,10 @@ def operands_of(tree: Any) -> Iterator[Operand]:
         yield tree
 
 
-class _Cut:
+class _Partition:
     """One way to cut a run into steps."""
 
-    def __init__(self, short: Side, long: Side, starts: tuple[int, int], period: int, count: int) -> None:
+    def __init__(self, short: Trace, long: Trace, starts: tuple[int, int], period: int, count: int) -> None:
         self._sides = (short, long)
         self._counts = (count, count + 1)
         self._steps = [
@@ -172,13 +172,13 @@ class _Cut:
         ]
         self._own = [{op: (k, p) for k, step in enumerate(steps) for p, op in enumerate(step)} for steps in self._steps]
 
-    def loop(self) -> Loop:
+    def loop(self) -> RerolledLoop:
         args, kwargs = [], []
         for p, op in enumerate(self._steps[0][0]):
             columns = [[step[p] for step in steps] for steps in self._steps]
             args.append(self._arguments(op, [[o.args for o in column] for column in columns]))
             kwargs.append(self._merged(op, [[dict(o.kwargs) for o in column] for column in columns]))
-        return Loop((self._counts[0], self._counts[1]), tuple(self._steps[0][0]), tuple(args), tuple(kwargs))
+        return RerolledLoop((self._counts[0], self._counts[1]), tuple(self._steps[0][0]), tuple(args), tuple(kwargs))
 
     def _arguments(self, op: Op, columns: list[list[Any]]) -> Any:
         try:
@@ -222,10 +222,12 @@ class _Cut:
             [side.outside(argument) for argument in column] for side, column in zip(self._sides, columns, strict=True)
         ]
         if all(argument == column[0] for column in outside for argument in column):
-            return Fixed(outside[0][0], outside[1][0])
+            return Invariant(outside[0][0], outside[1][0])
         return _scanned(op, outside)
 
-    def _from_loop(self, op: Op, columns: list[list[Any]], own: list[list[tuple[int, int] | None]]) -> Local | Carried:
+    def _from_loop(
+        self, op: Op, columns: list[list[Any]], own: list[list[tuple[int, int] | None]]
+    ) -> Local | LoopCarried:
         lags = [_lag(places) for places in own]
         last = own[0][-1]
         if lags[0] is None or lags[0] != lags[1] or last is None:
@@ -240,9 +242,9 @@ class _Cut:
         if dtype_of(self._steps[0][0][position]) is None:
             raise UnlikeError("hands on more than a tensor", op)
         initial = tuple(
-            Fixed(self._sides[0].outside(columns[0][k]), self._sides[1].outside(columns[1][k])) for k in range(lag)
+            Invariant(self._sides[0].outside(columns[0][k]), self._sides[1].outside(columns[1][k])) for k in range(lag)
         )
-        return Carried(position, path, initial)
+        return LoopCarried(position, path, initial)
 
 
 def _place(own: Mapping[Op, tuple[int, int]], argument: Any) -> tuple[int, int] | None:
@@ -251,9 +253,9 @@ def _place(own: Mapping[Op, tuple[int, int]], argument: Any) -> tuple[int, int] 
     return own.get(base) if isinstance(base, Op) else None
 
 
-def _number(op: Op, columns: list[list[Any]]) -> Fixed | Counted:
+def _number(op: Op, columns: list[list[Any]]) -> Invariant | InductionVariable:
     if all(type(a) is type(column[0]) and a == column[0] for column in columns for a in column):
-        return Fixed(columns[0][0], columns[1][0])
+        return Invariant(columns[0][0], columns[1][0])
     counted = [_counted(column) for column in columns]
     places = [i for i, argument in enumerate(op.args) if type(argument) is int and argument == columns[0][0]]
     if counted[0] is not None and counted[0] == counted[1] and len(places) == 1 and takes_tensor(op, places[0]):
@@ -261,11 +263,11 @@ def _number(op: Op, columns: list[list[Any]]) -> Fixed | Counted:
     raise UnlikeError(f"takes {columns[0][0]!r} in one step and {columns[0][1]!r} in the next", op)
 
 
-def _counted(column: list[Any]) -> Counted | None:
+def _counted(column: list[Any]) -> InductionVariable | None:
     if not all(type(number) is int for number in column):
         return None
     strides = {b - a for a, b in pairwise(column)}
-    return Counted(column[0], strides.pop()) if len(strides) == 1 else None
+    return InductionVariable(column[0], strides.pop()) if len(strides) == 1 else None
 
 
 def _lag(places: Sequence[tuple[int, int] | None]) -> int | None:
@@ -277,9 +279,9 @@ def _lag(places: Sequence[tuple[int, int] | None]) -> int | None:
     return lag if list(places) == expected and lag < len(places) - 1 else None
 
 
-def _scanned(op: Op, columns: list[list[Any]]) -> Scanned:
+def _scanned(op: Op, columns: list[list[Any]]) -> ScanInput:
     for skipped in (0, 1):
         short, long = (series(column[skipped:]) for column in columns)
         if short is not None and long is not None:
-            return Scanned(short, long, Fixed(columns[0][0], columns[1][0]) if skipped else None)
+            return ScanInput(short, long, Invariant(columns[0][0], columns[1][0]) if skipped else None)
     raise UnlikeError("takes its input from another place in another step", op)

@@ -10,7 +10,17 @@ import torch
 from torch import fx
 from torch.fx import Node
 
-from .blocks import Carried, Counted, Fixed, Local, Loop, Operand, Path, Scanned, operands_of
+from .blocks import (
+    InductionVariable,
+    Invariant,
+    Local,
+    LoopCarried,
+    Operand,
+    Path,
+    RerolledLoop,
+    ScanInput,
+    operands_of,
+)
 from .needs import Needs
 from .sizes import is_size
 from .values import Op, for_tensors, origin, replaced
@@ -26,11 +36,11 @@ _COUNTS = "counts"
 class Slot:
     """A carried value: what `position` computed `lag` steps before, of which `initial` holds before the first step."""
 
-    operand: Carried
+    operand: LoopCarried
     lag: int
 
     @property
-    def initial(self) -> Fixed:
+    def initial(self) -> Invariant:
         # A value that is kept longer than any step needs it begins with what nobody sees.
         return self.operand.initial[max(len(self.operand.initial) - self.lag, 0)]
 
@@ -45,14 +55,14 @@ class Body:
 
     module: fx.GraphModule
     slots: Sequence[Slot]
-    scanned: Sequence[Scanned | Counted]
+    scanned: Sequence[ScanInput | InductionVariable]
     invariants: Sequence[Node]
     finals: Mapping[tuple[int, int], int]
     steps: Mapping[int, int]
     idles: bool
 
 
-def write_body(loop: Loop, needs: Needs, outside: Callable[[Fixed, Op], Any], *, idles: bool) -> Body:
+def write_body(loop: RerolledLoop, needs: Needs, outside: Callable[[Invariant, Op], Any], *, idles: bool) -> Body:
     """The body of a loop that puts out what is needed.
 
     Args:
@@ -63,23 +73,25 @@ def write_body(loop: Loop, needs: Needs, outside: Callable[[Fixed, Op], Any], *,
 
 
 class _BodyWriter:
-    def __init__(self, loop: Loop, needs: Needs, outside: Callable[[Fixed, Op], Any]) -> None:
+    def __init__(self, loop: RerolledLoop, needs: Needs, outside: Callable[[Invariant, Op], Any]) -> None:
         self._loop = loop
         self._graph = fx.Graph()
         operands = list(operands_of((loop.args, loop.kwargs)))
-        carried = dict.fromkeys(o for o in operands if isinstance(o, Carried))
+        carried = dict.fromkeys(o for o in operands if isinstance(o, LoopCarried))
         self._slots = [
             Slot(o, lag)
             for o in carried
             for lag in range(1, max(len(o.initial), 0 if o.path else needs.behind.get(o.position, 0) + 1) + 1)
         ]
         # A scan needs something to run over, if only the number of the step.
-        self._scanned = list(dict.fromkeys(o for o in operands if isinstance(o, (Scanned, Counted)))) or [Counted(0, 1)]
+        self._scanned = list(dict.fromkeys(o for o in operands if isinstance(o, (ScanInput, InductionVariable)))) or [
+            InductionVariable(0, 1)
+        ]
         self._fixed = {
             id(o): outside(o, op)
             for op, args, kwargs in zip(loop.ops, loop.args, loop.kwargs, strict=True)
             for o in operands_of((args, kwargs))
-            if isinstance(o, Fixed)
+            if isinstance(o, Invariant)
         }
         self._invariants = list(dict.fromkeys(node for found in self._fixed.values() for node in _tensors(found)))
         self._inputs: dict[Any, Node] = {}
@@ -95,7 +107,7 @@ class _BodyWriter:
             for i, key in enumerate(keys):
                 self._inputs[key] = self._graph.placeholder(f"{kind}_{i}")
         for op, args, kwargs in zip(self._loop.ops, self._loop.args, self._loop.kwargs, strict=True):
-            counts = any(isinstance(o, Counted) for o in operands_of((args, kwargs)))
+            counts = any(isinstance(o, InductionVariable) for o in operands_of((args, kwargs)))
             target = for_tensors(op.target) if counts else op.target
             node = self._graph.call_function(target, replaced(args, self._operand), replaced(kwargs, self._operand))
             node.meta = origin(op.node)
@@ -122,11 +134,11 @@ class _BodyWriter:
         return self._picked(self._results[slot.operand.position], slot.operand.path)
 
     def _operand(self, operand: Operand) -> Any:
-        if isinstance(operand, Fixed):
+        if isinstance(operand, Invariant):
             return self._invariant(self._fixed[id(operand)])
         if isinstance(operand, Local):
             return self._picked(self._results[operand.position], operand.path)
-        if isinstance(operand, Carried):
+        if isinstance(operand, LoopCarried):
             return self._inputs[Slot(operand, len(operand.initial))]
         return self._inputs[operand]
 

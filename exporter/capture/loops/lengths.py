@@ -10,12 +10,12 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule
 from torch.fx.graph import CodeGen
 
-from ...pytorch.bind import arrange
+from ...pytorch.bind import bind_inputs
 from ...spec.signature import Signature
 from ..decisions import deciding
 from ..exporting import Bounds, export
 from ..sizes import resized
-from .blocks import Side, find_loop
+from .blocks import Trace, find_loop
 from .reading import read
 from .repeats import UnlikeError, find_runs
 from .values import Program
@@ -91,7 +91,7 @@ class _Capture:
         signature, example = self._at(fixed)
         with deciding() as decisions:
             program, _ = export(self._model, signature, example, decisions)
-        order = arrange(self._model, signature.inputs).order()
+        order = bind_inputs(self._model, signature.inputs).order()
         return _flat(program, [order.index(name) for name in signature.inputs])
 
     def _at(self, fixed: Mapping[str, int]) -> tuple[Signature, dict[str, Tensor]]:
@@ -107,7 +107,7 @@ def roll(short: Program, long: Program) -> GraphModule:
     Raises:
         UnlikeError: the two differ in another way than by steps that repeat.
     """
-    sides = Side(short.ops), Side(long.ops)
+    sides = Trace(short.ops), Trace(long.ops)
     loops: list[Placed] = []
     for run in find_runs(short.ops, long.ops):
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .blocks import Loop, Side, finals, operands_of, outer_values
+from .blocks import RerolledLoop, Trace, finals, operands_of, outer_values
 from .series import Series, grouped
 from .values import Op, Pick, Program, Steps, Value, is_value, operands, values_in
 
@@ -35,7 +35,9 @@ class Needs:
     behind: Mapping[int, int]
 
 
-def find_needs(programs: tuple[Program, Program], sides: tuple[Side, Side], loops: Sequence[Loop]) -> list[Needs]:
+def find_needs(
+    programs: tuple[Program, Program], sides: tuple[Trace, Trace], loops: Sequence[RerolledLoop]
+) -> list[Needs]:
     """What each loop must put out, judged by both captures: an element may be counted from either end."""
     stacked: list[set[int]] = [set() for _ in loops]
     behind: list[dict[int, int]] = [{} for _ in loops]
@@ -54,14 +56,14 @@ def find_needs(programs: tuple[Program, Program], sides: tuple[Side, Side], loop
     return [Needs(sorted(positions), kept) for positions, kept in zip(stacked, behind, strict=True)]
 
 
-def _before_last(loop: Loop, short: int | None, long: int | None) -> int | None:
+def _before_last(loop: RerolledLoop, short: int | None, long: int | None) -> int | None:
     """How many steps before the last one these are, if as many in both captures."""
     if short is None or long is None or loop.count[0] - short != loop.count[1] - long:
         return None
     return loop.count[0] - 1 - short
 
 
-def parts_of(side: Side, op: Op) -> list[Series | Value]:
+def parts_of(side: Trace, op: Op) -> list[Series | Value]:
     """The list that an operation joins, as series and single values."""
     return grouped([side.outside(part) for part in op.args[0]])
 
@@ -75,7 +77,7 @@ def _of_loop(value: Value) -> tuple[Steps, int | None] | None:
     return (value, None) if isinstance(value, Steps) else None
 
 
-def _outer_values(program: Program, side: Side, loops: Sequence[Loop], capture: int) -> Iterator[Value]:
+def _outer_values(program: Program, side: Trace, loops: Sequence[RerolledLoop], capture: int) -> Iterator[Value]:
     """Every value that something outside its loop takes, in one of the captures."""
     for op in program.ops:
         if op in side.members:

@@ -17,7 +17,7 @@ FEWEST = 3
 
 
 @dataclass(frozen=True)
-class Run:
+class RepeatedSpan:
     """A stretch that repeats with `period` operations a step, from `start` in the shorter and the longer capture.
 
     `length` is that of the stretch in the shorter capture; in the longer one it is longer by `period`. `parts` is how
@@ -29,11 +29,11 @@ class Run:
     length: int
     parts: int
 
-    def apart(self) -> list[Run]:
+    def apart(self) -> list[RepeatedSpan]:
         """The stretch as several, one after the other, each of which repeats a part of the period."""
         period, count = self.period // self.parts, self.length // self.period
         return [
-            Run(
+            RepeatedSpan(
                 (self.start[0] + i * count * period, self.start[1] + i * (count + 1) * period),
                 period,
                 count * period,
@@ -51,14 +51,14 @@ class UnlikeError(Exception):
         self.op = op
 
 
-def find_runs(short: Sequence[Op], long: Sequence[Op]) -> list[Run]:
+def find_runs(short: Sequence[Op], long: Sequence[Op]) -> list[RepeatedSpan]:
     """The stretches that repeat, in order; apart from them, the captures are alike.
 
     Raises:
         UnlikeError: the captures differ where no stretch repeats.
     """
     a, b = _labels(short), _labels(long)
-    runs: list[Run] = []
+    runs: list[RepeatedSpan] = []
     i = j = 0
     while i < len(a) or j < len(b):
         if i < len(a) and j < len(b) and a[i] == b[j]:
@@ -73,7 +73,7 @@ def find_runs(short: Sequence[Op], long: Sequence[Op]) -> list[Run]:
     return runs
 
 
-def _run_at(a: Sequence[Hashable], b: Sequence[Hashable], i: int, j: int, after: int) -> Run | None:
+def _run_at(a: Sequence[Hashable], b: Sequence[Hashable], i: int, j: int, after: int) -> RepeatedSpan | None:
     """The shortest period with which the longer capture repeats before and after `j`, and then goes on like `a`."""
     for period in range(1, len(b) - j + 1):
         if not _go_on_alike(a, b, i, j + period, period):
@@ -87,7 +87,7 @@ def _run_at(a: Sequence[Hashable], b: Sequence[Hashable], i: int, j: int, after:
         if j - first >= period * (FEWEST - 1):
             stretch = b[first:last]
             parts = next(n for n in range(period, 0, -1) if period % n == 0 and _repeats(stretch, period // n))
-            return Run((first - j + i, first), period, last - first - period, parts)
+            return RepeatedSpan((first - j + i, first), period, last - first - period, parts)
     return None
 
 

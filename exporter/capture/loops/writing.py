@@ -13,7 +13,7 @@ import torch
 from torch import fx
 from torch.fx import Node
 
-from .blocks import Counted, Loop, Scanned, Side, operands_of
+from .blocks import InductionVariable, RerolledLoop, ScanInput, Trace, operands_of
 from .body import Body, Slot, write_body
 from .needs import JOINS, find_needs, parts_of
 from .repeats import UnlikeError
@@ -30,7 +30,7 @@ _END = 2**63 - 1
 _SPLITS = {_aten.split.Tensor, _aten.chunk.default}
 
 
-Placed = tuple[Loop, tuple[int, int]]
+Placed = tuple[RerolledLoop, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class _Rolled:
     scan: Node
 
 
-def write(programs: tuple[Program, Program], sides: tuple[Side, Side], loops: Sequence[Placed]) -> fx.GraphModule:
+def write(programs: tuple[Program, Program], sides: tuple[Trace, Trace], loops: Sequence[Placed]) -> fx.GraphModule:
     """The shorter capture's module with its repeated steps rolled, and its sizes read from its inputs.
 
     Raises:
@@ -51,7 +51,7 @@ def write(programs: tuple[Program, Program], sides: tuple[Side, Side], loops: Se
 
 
 class _Writer:
-    def __init__(self, programs: tuple[Program, Program], sides: tuple[Side, Side], loops: Sequence[Placed]) -> None:
+    def __init__(self, programs: tuple[Program, Program], sides: tuple[Trace, Trace], loops: Sequence[Placed]) -> None:
         self._programs = programs
         self._sides = sides
         self._loops = [loop for loop, _ in loops]
@@ -213,7 +213,7 @@ class _Writer:
             node = self._call(_aten.select.int, node, dim + 1, self._fixed(i, j, op))
         return node
 
-    def _loop(self, index: int, loop: Loop) -> None:
+    def _loop(self, index: int, loop: RerolledLoop) -> None:
         body = write_body(
             loop,
             self._needs[index],
@@ -222,7 +222,7 @@ class _Writer:
         )
         inits = [self._initial(slot, loop) for slot in body.slots]
         xs = [
-            self._elements(o, loop.ops[0]) if isinstance(o, Scanned) else self._numbers(o, loop) for o in body.scanned
+            self._elements(o, loop.ops[0]) if isinstance(o, ScanInput) else self._numbers(o, loop) for o in body.scanned
         ]
         if body.idles:
             xs = self._with_idle_step(body, xs)
@@ -238,11 +238,11 @@ class _Writer:
         scan.meta = origin(loop.ops[0].node)
         self._rolled[index] = _Rolled(body, scan)
 
-    def _may_have_no_step(self, loop: Loop) -> bool:
+    def _may_have_no_step(self, loop: RerolledLoop) -> bool:
         """Whether the loop runs over a part of its sequence only, such as all but the first element."""
-        scanned = [o for o in operands_of((loop.args, loop.kwargs)) if isinstance(o, (Scanned, Counted))]
+        scanned = [o for o in operands_of((loop.args, loop.kwargs)) if isinstance(o, (ScanInput, InductionVariable))]
         return bool(scanned) and all(
-            isinstance(o, Scanned)
+            isinstance(o, ScanInput)
             and o.first is None
             and o.short.count != self._lengths(o.short.base, o.long.base, o.short.dim)[0]
             for o in scanned
@@ -253,18 +253,18 @@ class _Writer:
         padded = [
             self._call(_aten.constant_pad_nd.default, x, [0, 0] * self._inner_rank(o) + [1, 0])
             for x, o in zip(xs, body.scanned, strict=True)
-            if isinstance(o, Scanned)
+            if isinstance(o, ScanInput)
         ]
         steps = self._call(_aten.arange.default, self._call(_aten.sym_size.int, padded[0], 0))
         return [*padded, self._call(_aten.gt.Scalar, steps, 0)]
 
-    def _inner_rank(self, operand: Scanned) -> int:
+    def _inner_rank(self, operand: ScanInput) -> int:
         """How many dimensions the elements of a series have."""
         base = operand.short.base
         inner = self._loops[base.loop].ops[base.position] if isinstance(base, Steps) else base
         return len(shape_of(inner) or ()) - (0 if isinstance(base, Steps) else 1) - len(operand.short.path)
 
-    def _initial(self, slot: Slot, loop: Loop) -> Node:
+    def _initial(self, slot: Slot, loop: RerolledLoop) -> Node:
         """The initial value in the shape and dtype that a carried value has."""
         op = loop.ops[slot.operand.position]
         dims, dtype = [dim for dim, _ in slot.operand.path], dtype_of(op)
@@ -290,7 +290,7 @@ class _Writer:
             raise UnlikeError("starts from a value of another shape", like)
         return sizes
 
-    def _elements(self, operand: Scanned, op: Op) -> Node:
+    def _elements(self, operand: ScanInput, op: Op) -> Node:
         """What a loop runs over, stacked along dimension 0."""
         rest = self._series(operand.short, operand.long, op)
         if operand.first is None:
@@ -298,7 +298,7 @@ class _Writer:
         first = self._fixed(operand.first.short, operand.first.long, op)
         return self._call(_aten.cat.default, [self._call(_aten.unsqueeze.default, first, 0), rest])
 
-    def _numbers(self, operand: Counted, loop: Loop) -> Node:
+    def _numbers(self, operand: InductionVariable, loop: RerolledLoop) -> Node:
         steps = self._sizes.number(*loop.count)
         if steps is None:
             raise UnlikeError("counts to a number that no input has for a size", loop.ops[0])

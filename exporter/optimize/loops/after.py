@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from ..places import captured
 from .before import is_made_in, time_first
-from .loop import Loop, Origin
+from .loop import Origin, ScanLoop
 from .rules import Plan, over_time, plan_over_time, rank
 from .sizes import PRODUCTS, is_larger
 
@@ -17,7 +17,7 @@ from .sizes import PRODUCTS, is_larger
 _WIDTH = 64
 
 
-def sink(loop: Loop) -> None:
+def batch_after_loop(loop: ScanLoop) -> None:
     """Move what feeds only results of steps, not the next step, behind the loop."""
     for origin in (Origin.FORWARD, Origin.REVERSE):
         plans = _plans(loop, origin)
@@ -25,7 +25,7 @@ def sink(loop: Loop) -> None:
             _move(loop, plans, origin)
 
 
-def _plans(loop: Loop, origin: Origin) -> dict[ir.Node, Plan]:
+def _plans(loop: ScanLoop, origin: Origin) -> dict[ir.Node, Plan]:
     """The nodes to be moved, in order: all that reads their results is moved too, or is a result of a step."""
     origins = loop.origins()
     steps = {value for value, way in zip(loop.steps, loop.origins_of_steps, strict=True) if way is origin}
@@ -47,7 +47,7 @@ def _plans(loop: Loop, origin: Origin) -> dict[ir.Node, Plan]:
     return _worth(loop, dict(reversed(found.items())))
 
 
-def _worth(loop: Loop, plans: Mapping[ir.Node, Plan]) -> dict[ir.Node, Plan]:
+def _worth(loop: ScanLoop, plans: Mapping[ir.Node, Plan]) -> dict[ir.Node, Plan]:
     """Without those at the beginning for which more would have to be stacked than they give."""
     worth = dict(plans)
     for node in plans:
@@ -59,7 +59,7 @@ def _worth(loop: Loop, plans: Mapping[ir.Node, Plan]) -> dict[ir.Node, Plan]:
     return worth
 
 
-def _move(loop: Loop, plans: Mapping[ir.Node, Plan], origin: Origin) -> None:
+def _move(loop: ScanLoop, plans: Mapping[ir.Node, Plan], origin: Origin) -> None:
     outside: dict[ir.Value, ir.Value] = {}
     for node in plans:
         for value in node.inputs:
@@ -79,7 +79,7 @@ def _move(loop: Loop, plans: Mapping[ir.Node, Plan], origin: Origin) -> None:
     loop.body.remove([*plans], safe=True)
 
 
-def _stack(loop: Loop, value: ir.Value, origin: Origin, moved: Mapping[ir.Node, Plan]) -> ir.Value:
+def _stack(loop: ScanLoop, value: ir.Value, origin: Origin, moved: Mapping[ir.Node, Plan]) -> ir.Value:
     """A value of the body for all steps, as it lies outside: a sequence, or results of steps, perhaps there already."""
     if value in loop.elements:
         return time_first(loop, [*loop.elements].index(value))
@@ -99,7 +99,7 @@ def _source(value: ir.Value) -> ir.Value:
     return value
 
 
-def _put_in_place(loop: Loop, k: int, result: ir.Value, place: ir.Node) -> ir.Node:
+def _put_in_place(loop: ScanLoop, k: int, result: ir.Value, place: ir.Node) -> ir.Node:
     """Let a result that has time in front take the place of the loop's own; returns the last node that it took."""
     old, axis = loop.node.outputs[loop.num_states + k], loop.output_axes[k]
     axis = axis % rank(result)

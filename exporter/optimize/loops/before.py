@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from ..places import captured
-from .loop import Loop, Origin, stacked_shape
+from .loop import Origin, ScanLoop, stacked_shape
 from .rules import Plan, over_time, plan_over_time, rank
 from .sizes import PRODUCTS, is_larger
 
@@ -15,7 +15,7 @@ from .sizes import PRODUCTS, is_larger
 _WIDENS = PRODUCTS | {"Gather"}
 
 
-def hoist(loop: Loop) -> None:
+def batch_before_loop(loop: ScanLoop) -> None:
     """Move products of elements in front of the loop, and what follows them; the loop then runs over the results."""
     plans = _plans(loop)
     if not plans:
@@ -29,7 +29,7 @@ def hoist(loop: Loop) -> None:
     _run_over(loop, plans, outside)
 
 
-def liftable(loop: Loop, origins: Mapping[ir.Value, Origin]) -> dict[ir.Node, Plan]:
+def liftable(loop: ScanLoop, origins: Mapping[ir.Value, Origin]) -> dict[ir.Node, Plan]:
     """The nodes that can be computed for all steps in front of the loop, in order, and how."""
     plans: dict[ir.Node, Plan] = {}
     outside = {value for value in loop.elements if value.shape is not None}
@@ -43,7 +43,7 @@ def liftable(loop: Loop, origins: Mapping[ir.Value, Origin]) -> dict[ir.Node, Pl
     return plans
 
 
-def _plans(loop: Loop) -> dict[ir.Node, Plan]:
+def _plans(loop: ScanLoop) -> dict[ir.Node, Plan]:
     """Those that are worth it."""
     origins = loop.origins()
     plans = liftable(loop, origins)
@@ -68,7 +68,7 @@ def _is_read_by(value: ir.Value, nodes: Mapping[ir.Node, Plan]) -> bool:
     return any(node in nodes for node in value.consumers())
 
 
-def time_first(loop: Loop, k: int) -> ir.Value:
+def time_first(loop: ScanLoop, k: int) -> ir.Value:
     """A sequence with its time axis in front."""
     outer, axis = loop.node.inputs[loop.num_states + k], loop.input_axes[k]
     assert outer is not None
@@ -85,7 +85,7 @@ def time_first(loop: Loop, k: int) -> ir.Value:
     return turned
 
 
-def _run_over(loop: Loop, plans: Mapping[ir.Node, Plan], outside: Mapping[ir.Value, ir.Value]) -> None:
+def _run_over(loop: ScanLoop, plans: Mapping[ir.Node, Plan], outside: Mapping[ir.Value, ir.Value]) -> None:
     """Let the loop run over what is left to read in its body."""
     origins = loop.origins()
     old = zip(
@@ -105,6 +105,6 @@ def _run_over(loop: Loop, plans: Mapping[ir.Node, Plan], outside: Mapping[ir.Val
     loop.set_inputs(inputs)
 
 
-def _is_still_read(loop: Loop, value: ir.Value, plans: Mapping[ir.Node, Plan]) -> bool:
+def _is_still_read(loop: ScanLoop, value: ir.Value, plans: Mapping[ir.Node, Plan]) -> bool:
     own = any(node not in plans for node in value.consumers())
     return own or value in loop.body.outputs or any(value in captured(node) for node in loop.body)

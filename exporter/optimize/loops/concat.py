@@ -9,11 +9,11 @@ import onnx_ir as ir
 
 from .constants import array_of, constant_like
 from .emit import made, replace
-from .loop import Loop, Origin
+from .loop import Origin, ScanLoop
 from .rules import rank
 
 
-def split_products(loop: Loop) -> None:
+def split_products(loop: ScanLoop) -> None:
     """Apply to every MatMul of a Concat along its last axis by a constant matrix, where a part can leave the loop."""
     origins = loop.origins()
     for node in [node for node in loop.body if node.op_type == "MatMul"]:
@@ -45,7 +45,7 @@ def _groups(parts: Sequence[ir.Value | None], origins: Mapping[ir.Value, Origin]
     return [[*group] for _, group in groupby(given, key=lambda part: origins.get(part, Origin.FIXED) is Origin.STATE)]
 
 
-def _split(loop: Loop, node: ir.Node, groups: Sequence[Sequence[ir.Value]]) -> None:
+def _split(loop: ScanLoop, node: ir.Node, groups: Sequence[Sequence[ir.Value]]) -> None:
     weight, result = node.inputs[1], node.outputs[0]
     array = array_of(weight)
     assert weight is not None

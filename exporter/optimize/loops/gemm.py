@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from .constants import array_of, replace_constant
-from .loop import Loop
+from .loop import ScanLoop
 from .rules import rank
 
 # What ONNX Runtime has kernels of Gemm for.
 _KERNELS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
 
 
-def part_gemms(loops: Sequence[Loop]) -> None:
+def part_gemms(loops: Sequence[ScanLoop]) -> None:
     """In all bodies, Gemm(A, B, C) becomes MatMul(A, B) and Add, where B is not needed in its other form elsewhere."""
     for loop in loops:
         for node in [node for node in loop.body if node.op_type == "Gemm"]:
@@ -63,7 +63,7 @@ def _part(body: ir.Graph, node: ir.Node) -> None:
     body.remove(node, safe=True)
 
 
-def join_gemms(loops: Sequence[Loop]) -> None:
+def join_gemms(loops: Sequence[ScanLoop]) -> None:
     """In all bodies, MatMul and the Add of what has its shape, or of a bias, become one Gemm."""
     for loop in loops:
         for node in [node for node in loop.body if node.op_type == "Add"]:

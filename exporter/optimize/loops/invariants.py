@@ -8,13 +8,13 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ..places import is_graph
-from .loop import Loop, Origin
+from .loop import Origin, ScanLoop
 
 # Operators that give something else each time they run (ONNX operator specification).
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 
 
-def move_invariants(loop: Loop) -> None:
+def move_invariants(loop: ScanLoop) -> None:
     """Move nodes that depend neither on states nor on elements in front of the loop."""
     for node in list(loop.body):
         _read_size_outside(loop, node)
@@ -28,7 +28,7 @@ def move_invariants(loop: Loop) -> None:
             loop.graph.insert_before(loop.node, node)
 
 
-def _is_movable(loop: Loop, node: ir.Node) -> bool:
+def _is_movable(loop: ScanLoop, node: ir.Node) -> bool:
     """Whether it gives the same each time, and everything that it reads has moved already."""
     nodes = [node, *_inside(node)]
     if any(each.op_type in _RANDOM for each in nodes):
@@ -42,7 +42,7 @@ def _inside(node: ir.Node) -> list[ir.Node]:
     return [each for graph in graphs for each in ir.traversal.RecursiveGraphIterator(graph)]
 
 
-def _read_size_outside(loop: Loop, node: ir.Node) -> None:
+def _read_size_outside(loop: ScanLoop, node: ir.Node) -> None:
     """Shape of a state, or of an element, as Shape of what it comes from."""
     value = node.inputs[0] if node.op_type == "Shape" else None
     if value is None or value not in loop.body.inputs:

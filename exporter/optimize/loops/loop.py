@@ -28,7 +28,7 @@ class Origin(Enum):
 
 
 @dataclass(frozen=True)
-class Loop:
+class ScanLoop:
     """A `Scan` node, and the main graph, which holds all constants."""
 
     node: ir.Node

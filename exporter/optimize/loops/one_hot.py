@@ -14,7 +14,7 @@ import onnx_ir as ir
 from ...spec.signature import Signature
 from .constants import array_of, replace_constant
 from .emit import made, replace
-from .loop import Loop
+from .loop import ScanLoop
 
 # Operators whose results are all among the elements of their first input (ONNX operator specification).
 _MOVES = {"Transpose", "Reshape", "Unsqueeze", "Squeeze", "Slice", "Gather", "Identity", "Split", "Expand", "Flatten"}
@@ -87,7 +87,7 @@ def _sequences(main: ir.Graph) -> dict[ir.Value, ir.Value]:
     found: dict[ir.Value, ir.Value] = {}
     for node in ir.traversal.RecursiveGraphIterator(main):
         if node.op_type == "Scan" and node.domain == "":
-            loop = Loop(node, main)
+            loop = ScanLoop(node, main)
             pairs = zip(loop.elements, node.inputs[loop.num_states :], strict=True)
             found.update({element: outer for element, outer in pairs if outer is not None})
     return found

@@ -19,7 +19,7 @@ from .rules import rank
 Bounds = Sequence[tuple[int, int]]
 
 
-def part_splits(graph: ir.Graph, main: ir.Graph) -> None:
+def split_matmuls(graph: ir.Graph, main: ir.Graph) -> None:
     """Apply to every Split along the last axis, at places that are known, of a product or a sum with a product."""
     for node in [node for node in graph if node.op_type == "Split" and node.domain == ""]:
         value, bounds = node.inputs[0], _bounds(node)

@@ -13,37 +13,37 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ...spec.signature import Signature
 from ..places import is_graph, layer_of
-from .after import sink
-from .before import hoist
+from .after import batch_after_loop
+from .before import batch_before_loop
 from .concat import split_products
 from .constants import fold
 from .gemm import join_gemms, part_gemms
 from .invariants import move_invariants
-from .loop import Loop
+from .loop import ScanLoop
 from .one_hot import one_hot_to_gather
-from .parts import part_splits
-from .sums import order_sums
+from .parts import split_matmuls
+from .sums import reassociate_adds
 from .unused import drop_unread, drop_unused
 
 
 def hoist_loops(model: ir.Model, signature: Signature) -> None:
     """Make every loop's body as small as it can be, and write what is left as `Gemm`."""
-    loops = [Loop(node, model.graph) for node in _scans(model.graph)]
+    loops = [ScanLoop(node, model.graph) for node in _scans(model.graph)]
     for loop in loops:
         _keep_layer_name(loop.node)
     part_gemms(loops)
     one_hot_to_gather(model.graph, signature)
     for loop in loops:
         split_products(loop)
-        part_splits(loop.body, model.graph)
-        order_sums(loop)
+        split_matmuls(loop.body, model.graph)
+        reassociate_adds(loop)
         move_invariants(loop)
         drop_unread(loop)
-        hoist(loop)
-        sink(loop)
+        batch_before_loop(loop)
+        batch_after_loop(loop)
         drop_unused(loop)
     one_hot_to_gather(model.graph, signature)
-    part_splits(model.graph, model.graph)
+    split_matmuls(model.graph, model.graph)
     fold(model.graph)
     join_gemms(loops)
     RemoveUnusedNodesPass()(model)

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 import onnx_ir as ir
 
 from .emit import broadcast, made, replace
-from .loop import Loop, Origin
+from .loop import Origin, ScanLoop
 
 _ORDER = (Origin.FIXED, Origin.FORWARD, Origin.REVERSE, Origin.STATE)
 
 
-def order_sums(loop: Loop) -> None:
+def reassociate_adds(loop: ScanLoop) -> None:
     """Apply to every sum of three terms or more, of which some depend on a state and others do not."""
     for node in [node for node in loop.body if _is_sum(node) and not _is_part(node)]:
         origins = loop.origins()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .loop import Loop
+from .loop import ScanLoop
 
 
-def drop_unused(loop: Loop) -> None:
+def drop_unused(loop: ScanLoop) -> None:
     """Leave out results of steps that have no reader, nodes of the body that nothing reads, and then sequences."""
     many = loop.num_states
     unread = [k for k, value in enumerate(loop.node.outputs[many:]) if not value.uses() and not value.is_graph_output()]
@@ -16,7 +16,7 @@ def drop_unused(loop: Loop) -> None:
     loop.set_inputs(read or rows[:1])
 
 
-def drop_unread(loop: Loop) -> None:
+def drop_unread(loop: ScanLoop) -> None:
     """Leave out nodes of the body that nothing reads."""
     for node in reversed(list(loop.body)):
         if not any(value.uses() or value.is_graph_output() for value in node.outputs):

@@ -22,7 +22,7 @@ from .owned import Owned, mark_parts, own, sums
 from .places import find_block
 from .rounded import Marks, rounded_ends, rounded_whole
 from .tensors import bits_of, coarse_bits, matrices
-from .verdict import Fault, Weights
+from .verdict import WeightFault, Weights
 
 Array = NDArray[Any]
 
@@ -219,11 +219,11 @@ def _is_computed(matches: Sequence[_Match], unseen: Sequence[Owned]) -> bool:
     )
 
 
-def _fault(name: str, matches: Sequence[_Match]) -> Fault:
+def _fault(name: str, matches: Sequence[_Match]) -> WeightFault:
     differing = [match.differs for match in matches]
     match, where = next(pair for pair in zip(matches, differing, strict=True) if pair[1].any())
     index = tuple(np.argwhere(where)[0])
-    return Fault(
+    return WeightFault(
         tensor=name,
         of=tuple(dict.fromkeys(part for match in matches for part in match.owned.parts)),
         differing=_differing(matches),

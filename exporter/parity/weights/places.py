@@ -19,7 +19,7 @@ _TRIED = 64
 
 
 @dataclass(frozen=True)
-class Place:
+class BlockPosition:
     """The upper left corner of a box in a matrix, and how many elements of the block differ from it."""
 
     row: int
@@ -27,7 +27,7 @@ class Place:
     differing: int
 
 
-def find_block(block: Bits, matrix: Bits) -> Place | None:
+def find_block(block: Bits, matrix: Bits) -> BlockPosition | None:
     """The box of a matrix that a block is, or that differs from it in the fewest elements, in less than half of them.
 
     Both are [rows, columns], the block the smaller one.
@@ -41,10 +41,10 @@ def find_block(block: Bits, matrix: Bits) -> Place | None:
         agreeing += matrix[i : i + rows, j : j + columns] == block[i, j]
     corners = np.argwhere(agreeing > len(probes) // 2)
     likely = np.argsort(-agreeing[corners[:, 0], corners[:, 1]], kind="stable")[:_TRIED]
-    best: Place | None = None
+    best: BlockPosition | None = None
     for row, column in corners[likely]:
         box = matrix[row : row + block.shape[0], column : column + block.shape[1]]
-        place = Place(int(row), int(column), int(np.count_nonzero(box != block)))
+        place = BlockPosition(int(row), int(column), int(np.count_nonzero(box != block)))
         if best is None or place.differing < best.differing:
             best = place
         if best.differing == 0:

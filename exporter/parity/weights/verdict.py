@@ -11,7 +11,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Fault:
+class WeightFault:
     """A tensor of the file that is a tensor of the model but for some elements, of which one is shown."""
 
     tensor: str
@@ -41,7 +41,7 @@ class Weights:
     partly: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[WeightFault, ...] = ()
     why: str = ""
     computed: tuple[str, ...] = ()
     unseen: str = ""

@@ -17,7 +17,7 @@ from rnn_export.lowering.forms import forms_for
 from rnn_export.lowering.lower import lower
 from rnn_export.lowering.translate import translate
 from rnn_export.optimize.simplify import simplify
-from rnn_export.pytorch.job import Given, prepare, silent
+from rnn_export.pytorch.job import ExportRequest, prepare, silent
 from torch import Tensor, nn
 
 
@@ -130,7 +130,7 @@ CASES = {
 
 def _plain(model: nn.Module, signature: Signature) -> tuple[ir.Model, Signature]:
     """The graph before hoisting."""
-    prepared = prepare(Given(model, signature, None, None), seed=0, progress=silent)
+    prepared = prepare(ExportRequest(model, signature, None, None), seed=0, progress=silent)
     translated = translate(capture(model, prepared.signature, prepared.tensors), prepared.signature)
     graph = lower(translated, forms_for("scan", "cpu", stateful=False)).model
     simplify(graph)
