@@ -22,7 +22,7 @@ _HOMES = {
     "Manifest": "bundle.manifest",
     "ParityError": "errors",
     "PlacementError": "errors",
-    "Recurrent": "pytorch.recur",
+    "Recurrent": "recurrence",
     "Report": "parity.report",
     "RnnExportError": "errors",
     "Signature": "spec.signature",
@@ -38,7 +38,7 @@ _HOMES = {
     "export_torchscript": "export",
     "load": "pytorch.load",
     "read_bundle": "bundle.files",
-    "recur": "pytorch.recur",
+    "recur": "recurrence",
     "verify": "verification",
 }
 
@@ -65,8 +65,8 @@ if TYPE_CHECKING:
     from .pytorch.load import Loaded as Loaded
     from .pytorch.load import Source as Source
     from .pytorch.load import load as load
-    from .pytorch.recur import Recurrent as Recurrent
-    from .pytorch.recur import recur as recur
+    from .recurrence import Recurrent as Recurrent
+    from .recurrence import recur as recur
     from .spec.signature import Signature as Signature
     from .spec.signature import TensorSpec as TensorSpec
     from .stream.stream import Stream as Stream

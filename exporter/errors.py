@@ -18,10 +18,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .parity.report import Report
+from typing import Any
 
 
 class RnnExportError(Exception):
@@ -61,22 +58,22 @@ class UnavailableError(RnnExportError):
 class PlacementError(RnnExportError):
     """Nodes ran, or would run, elsewhere than on the execution provider that was asked for: nothing is proved of it.
 
-    `report` holds every case, where any was run.
+    `report` is the `Report` that holds every case, where any was run; else None.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, report: Report | None = None) -> None:
+    def __init__(self, message: str, report: Any = None) -> None:
         super().__init__(message)
         self.report = report
 
 
 class ParityError(RnnExportError):
-    """An artifact does not compute what PyTorch computes; `report` holds every case."""
+    """An artifact does not compute what PyTorch computes; `report` is the `Report` that holds every case."""
 
     exit_code = 1
 
-    def __init__(self, message: str, report: Report) -> None:
+    def __init__(self, message: str, report: Any) -> None:
         super().__init__(message)
         self.report = report
 

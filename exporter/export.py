@@ -31,11 +31,7 @@ from .spec.signature import Signature
 from .tune import check_tuning, fastest
 
 ONNX = "model.onnx"
-
-
 WHOLE = "model.float32.onnx"
-
-
 TORCHSCRIPT = "model.pt"
 
 

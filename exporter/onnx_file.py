@@ -17,10 +17,8 @@ from .errors import BundleError, CaptureError, first_line
 # What the keys of a model's metadata_props begin with: rnn_export.version, .inputs, .outputs, .states.
 METADATA_PREFIX = "rnn_export"
 
-
 # A protobuf message holds less than 2 GiB; weights beyond this many bytes go to a file beside it.
 INLINE_LIMIT = 1_500_000_000
-
 
 # Initializers of more bytes than this are weights; a smaller one may be a shape, which shape inference reads.
 _LARGE = 4096
@@ -107,14 +105,8 @@ def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 _GRAPH = 7
-
-
 _INITIALIZER = 5
-
-
 _RAW_DATA = 9
-
-
 _LENGTH_DELIMITED = 2
 
 

@@ -25,11 +25,8 @@ from .spec.signature import Signature
 
 Sizes = Mapping[str, int]
 
-
 # Each candidate runs this long in a round, and the candidates take turns, so that what else the machine does hits all.
 _ROUNDS = 7
-
-
 _SECONDS = 0.05
 
 

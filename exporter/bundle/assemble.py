@@ -22,8 +22,9 @@ from ..errors import BundleError, ParityError
 from ..parity.artifact import check_artifact, open_whole
 from ..parity.cases import cases_for
 from ..parity.expected import Expected, baselines, expect, output_dims
-from ..parity.precision_cost import check_cost
+from ..parity.precision_cost import check_cost, with_measured_error
 from ..parity.report import Report
+from ..parity.weights.computed import weights_of
 from ..pytorch.job import ExportJob
 from ..pytorch.load import Source
 from ..spec.artifact import Artifact
@@ -106,7 +107,7 @@ def _proved(
     if prepared.original is not None:
         session = open_whole(file, artifact, prepared.signature, expected)
         costs = check_cost(session, prepared, prepared.original, expected, artifact)
-    precision = artifact.precision and artifact.precision.measured([_demand(cost) for cost in costs])
+    precision = artifact.precision and with_measured_error(artifact.precision, [_demand(cost) for cost in costs])
     return replace(artifact, parity=report.to_json(), precision=precision)
 
 
@@ -131,7 +132,7 @@ def _prove(prepared: ExportJob, folder: Path, name: str, artifact: Artifact, exp
         expected,
         traced=prepared.traced,
         seed=prepared.seed,
-        weights=prepared.weights,
+        weights=weights_of(prepared.model, prepared.tensors),
         advance=lambda done: prepared.progress("verify", done, len(expected)),
     )
 

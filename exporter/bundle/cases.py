@@ -23,8 +23,6 @@ from ..pytorch.samples import Case
 from .manifest import Manifest
 
 _LARGEST = 4_000_000
-
-
 Array = NDArray[np.generic]
 
 

@@ -17,7 +17,6 @@ from .replace import replacing
 # What the manifest's schema takes, and file systems do.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 
-
 # Files of an export and what else `ship` can leave out by name, on a file system that ignores case too.
 _OWN_NAME = re.compile(r"model\..*|readme\.md|manifest\.json|(cases|weights)(\.safetensors)?", re.IGNORECASE)
 

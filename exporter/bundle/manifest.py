@@ -17,13 +17,8 @@ from ..spec.artifact import Artifact, FileEntry
 from ..spec.signature import Signature, TensorSpec
 
 MANIFEST = "manifest.json"
-
-
 CASES = "cases.safetensors"
-
-
 WEIGHTS = "weights.safetensors"
-
 
 # One more whenever a program that reads manifests has to know what has changed.
 FORMAT = 1

@@ -13,7 +13,6 @@ from .programs.snippets import runs_in_openvino, snippets_of
 
 README = "README.md"
 
-
 _FILES = {
     "model.onnx": "the ONNX model",
     "model.onnx.data": "weights of the ONNX model, which must lie beside it",
@@ -22,9 +21,7 @@ _FILES = {
     WEIGHTS: "the weights under PyTorch's names, from which the model can be built again",
 }
 
-
 _OPENVINO = "C++, OpenVINO"
-
 
 # Programs of a checkout of rnn-export that replay the cases, by the kind of file that they run.
 CLIENTS: Mapping[str, Mapping[str, str]] = {

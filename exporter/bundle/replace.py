@@ -18,11 +18,7 @@ from .manifest import MANIFEST
 
 # renameat2(2): swap two paths in one step.
 _RENAME_EXCHANGE = 2
-
-
 _AT_FDCWD = -100
-
-
 _PARTIAL = ".partial"
 
 

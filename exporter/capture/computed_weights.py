@@ -21,7 +21,6 @@ from .operators import DOMAIN
 
 _aten = torch.ops.aten
 
-
 _VIEWS = {
     _aten.t.default,
     _aten.numpy_T.default,
@@ -39,14 +38,10 @@ _VIEWS = {
     _aten.contiguous.default,
 }
 
-
 _KEPT = (InputKind.PARAMETER, InputKind.BUFFER)
-
 
 # What PyTorch's ways to compute a weight call the parameters that they compute it from.
 _PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.\w+$")
-
-
 _SUFFIX = re.compile(r"_(g|v|orig|mask|u|raw)$")
 
 

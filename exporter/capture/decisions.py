@@ -17,13 +17,8 @@ from types import FrameType
 from ..pytorch.source_lines import current_line, is_users
 
 _LOGGER = "torch.fx.experimental.symbolic_shapes"
-
-
 _DECIDED = re.compile(r"eval (?!\[guard suppressed\])(.+) \[guard added\]")
-
-
 _FIXED = re.compile(r"set_replacement \w+ = (\d+) ")
-
 
 # How Python asks for a truth or a number, on the way from the user's line to PyTorch's log.
 _ASKS = {"__bool__", "__int__", "__index__", "__len__", "__iter__"}

@@ -24,7 +24,6 @@ from .substitutions import Substitutions
 
 Bounds = dict[str, dict[str, int]]
 
-
 # How often a bound may bring forth the next before the capture is given up.
 _NARROWINGS = 8
 

@@ -20,7 +20,6 @@ from torch import Tensor
 
 DOMAIN = "rnn_export"
 
-
 _KERNELS: dict[str, Callable[..., Any]] = {
     "rnn_tanh": torch.rnn_tanh,
     "rnn_relu": torch.rnn_relu,

@@ -15,8 +15,6 @@ from ..spec.signature import Signature, TensorSpec
 
 # Half and a quarter of a size beyond this are beyond 1 too, which PyTorch always asks.
 FAR = 64
-
-
 _PRIMES = (101, 89, 107, 83, 113, 79, 103, 109)
 
 

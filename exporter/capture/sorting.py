@@ -15,10 +15,7 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 Arguments = tuple[Any, ...]
-
-
 _aten, _ours = torch.ops.aten, torch.ops.rnn_export
-
 
 _SAME = {
     _aten.clone.default,
@@ -29,16 +26,11 @@ _SAME = {
     _aten._to_copy.default,
 }
 
-
 _SORTS = (_aten.sort.default, _aten.sort.stable, _aten.argsort.default)
-
-
 _SHAPE_ONLY = {_aten.sym_size.int, _aten._assert_tensor_metadata.default}
-
 
 # Which dimension of a value is the batch; of packed data [P, *] none is, but its rows follow the batch's order.
 _ROWS = -1
-
 
 _TAKES: Mapping[Any, Mapping[int, int]] = {
     _ours.pack.default: {0: 1, 1: 0},
@@ -46,7 +38,6 @@ _TAKES: Mapping[Any, Mapping[int, int]] = {
     _ours.recurrent.default: {1: _ROWS, 2: 1, 7: 0},
     _ours.lstm.default: {0: _ROWS, 1: 1, 2: 1, 7: 0},
 }
-
 
 # Batch sizes, the second output of `pack`, are the same in any order.
 _GIVES: Mapping[Any, Mapping[int, int]] = {

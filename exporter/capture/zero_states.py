@@ -12,13 +12,8 @@ from torch.fx import Node
 from .operators import DOMAIN
 
 _aten = torch.ops.aten
-
-
 _ZEROS = {_aten.zeros.default, _aten.zeros_like.default, _aten.new_zeros.default}
-
-
 _FILLED = {_aten.full.default: 1, _aten.full_like.default: 1, _aten.new_full.default: 2}
-
 
 # Zero in, zero out, whatever the other arguments.
 _KEEPS_ZERO = {
@@ -46,9 +41,7 @@ _KEEPS_ZERO = {
     operator.getitem,
 }
 
-
 _JOINS = {_aten.cat.default, _aten.stack.default}
-
 
 # Positions of the initial states among an operator's arguments.
 _STATE_ARGUMENTS = {f"{DOMAIN}::recurrent": (2,), f"{DOMAIN}::lstm": (1, 2)}

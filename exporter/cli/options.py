@@ -153,7 +153,6 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
     ),
 )
 
-
 _OUTPUT_OPTIONS: Sequence[Decorator] = (
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables."),
     click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong."),

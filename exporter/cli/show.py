@@ -33,16 +33,10 @@ if TYPE_CHECKING:
 
 _PLAIN_WIDTH = 160
 
-
 # An input of so many numbers is printed whole.
 _SHOWN = 24
-
-
 _STYLES = {"PASS": "green", "FAIL": "bold red", "KNOWN": "yellow", "REFUSED": "yellow"}
-
-
 _SHARE_BAR, _TIME_BAR = 6, 20
-
 
 _REMARKS = {
     "drives": "runs the nodes of its body",
@@ -50,7 +44,6 @@ _REMARKS = {
     "copies": "copies",
     "computes": "",
 }
-
 
 _STAGES = {
     "check": "Checking the model",

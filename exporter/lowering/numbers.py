@@ -11,8 +11,6 @@ import onnx_ir as ir
 from torch.onnx._internal.exporter import _building
 
 _NAME = "_process_python_constants"
-
-
 _CASTS = ("Cast", "CastLike")
 
 

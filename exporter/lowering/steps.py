@@ -18,14 +18,8 @@ from numpy.typing import NDArray
 from .weights import reorder
 
 Array = NDArray[Any]
-
-
 Arrays = dict[str, Array]
-
-
 Weights = Mapping[str, ir.Value]
-
-
 Nodes = Callable[[ir.tape.Tape, Sequence[ir.Value], Sequence[ir.Value], Weights], list[ir.Value]]
 
 
@@ -118,7 +112,6 @@ def _lstm(
 
 
 _INPUT = [("weight_ih", "bias")]
-
 
 STEPS: Mapping[str, Step] = {
     "rnn_tanh": Step(_arrange_rnn, _INPUT, _rnn("Tanh")),

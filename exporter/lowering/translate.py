@@ -97,10 +97,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 _INT, _FLOAT, _STRING = OpSchema.AttrType.INT, OpSchema.AttrType.FLOAT, OpSchema.AttrType.STRING
-
-
 _STACK_ATTRIBUTES = {"kind": _STRING, "given": _STRING, "has_bias": _INT, "num_layers": _INT, "bidirectional": _INT}
-
 
 # PyTorch's recorder misplaces the inputs of an operator that has both optional and variadic ones, so a stack has
 # variadic inputs alone, and says in `given` which of the optional ones are among them.
@@ -125,23 +122,11 @@ def _operator(
 
 
 _DTYPES = ("float", "float16", "double", "int64", "int32", "bool")
-
-
 _X, _LENGTHS, _STEPS = (OpSchema.FormalParameter(*pair) for pair in (("x", "T"), ("lengths", "I"), ("steps", "I")))
-
-
 _RECURRENT = _operator("recurrent", [_VARIADIC], ["y", "h_n"], _STACK_ATTRIBUTES)
-
-
 _LSTM = _operator("lstm", [_VARIADIC], ["y", "h_n", "c_n"], _STACK_ATTRIBUTES)
-
-
 _PACK = _operator("pack", [_X, _LENGTHS], ["data", "batch_sizes"], {})
-
-
 _LOGCUMSUMEXP = _operator("logcumsumexp", [_X], ["y"], {"axis": _INT})
-
-
 _PAD = _operator("pad", [_X, _LENGTHS, _STEPS], ["padded"], {"value": _FLOAT})
 
 

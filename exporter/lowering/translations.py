@@ -15,10 +15,7 @@ from torch.fx import GraphModule, Node
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 _NAME = "from_torchlib"
-
-
 _BUILD = ONNXRegistry.from_torchlib
-
 
 # Their numbers become attributes, which ONNX has in float32 alone (alpha, epsilon, bounds), or are rounded. Without a
 # translation they are decomposed into sums and products, whose numbers are tensors; normalisations are spelled out.
@@ -39,7 +36,6 @@ _ROUNDING = {
     "aten::selu",
     "aten::softplus",
 }
-
 
 # Translated as log(sigmoid(x)), which is -infinity where the decomposition still has digits.
 _OVERFLOWING = {"aten::log_sigmoid", "aten::log_sigmoid_forward"}

@@ -12,8 +12,6 @@ from typing import Any
 from onnxscript.values import TracedOnnxFunction
 
 _NAME = "function_ir"
-
-
 _PARSED = vars(TracedOnnxFunction)[_NAME]
 
 

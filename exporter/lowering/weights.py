@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 # Which of PyTorch's gates stands at each place in ONNX: PyTorch has r, z, n for a GRU and i, f, g, o for an LSTM.
 GATE_ORDER = {"rnn_tanh": (0,), "rnn_relu": (0,), "gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}
-
-
 Array = NDArray[np.generic]
 
 

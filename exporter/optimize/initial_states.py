@@ -16,7 +16,6 @@ from .places import StateSlot, captured
 
 Shape = tuple[str | int, ...]
 
-
 # Sizes that initial states are computed at, to see what they depend on.
 _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19)
 

@@ -11,21 +11,13 @@ from ..pytorch.suppress import suppress_output
 
 OLDEST = 17
 
-
 # The newest opset that ONNX Runtime 1.32 loads: 29 is refused.
 NEWEST = 28
 
-
 # Operators that changed between opsets 17 and 18, by what was added (ONNX changelog).
 _REDUCTIONS = {"L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare"}
-
-
 _NEW_IN_18 = {"BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "CenterCropPad", "Col2Im", "Mish"}
-
-
 _NEW_ATTRIBUTES = {"Split": ("num_outputs",), "Resize": ("antialias", "axes", "keep_aspect_ratio_policy")}
-
-
 _NEW_REDUCTIONS = {"ScatterElements": ("max", "min"), "ScatterND": ("max", "min")}
 
 

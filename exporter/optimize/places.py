@@ -18,7 +18,6 @@ from ..spec.signature import is_name
 
 NATIVE = {"RNN": ("h0",), "GRU": ("h0",), "LSTM": ("h0", "c0")}
 
-
 # The first of the initial states among the inputs of an RNN, GRU or LSTM (ONNX operator specification).
 _INITIAL = 5
 

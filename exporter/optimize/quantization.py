@@ -18,15 +18,11 @@ from numpy.typing import NDArray
 
 MICROSOFT = "com.microsoft"
 
-
 # Symmetric, for ONNX Runtime's kernels for signed weights are twice as fast as those for unsigned ones (AVX512-VNNI).
 LARGEST = 127
 
-
 # A channel of smaller weights is taken for zero: its scale would be denormal, or zero.
 LEAST = float(np.finfo(np.float32).tiny) * LARGEST
-
-
 Array = NDArray[np.generic]
 
 

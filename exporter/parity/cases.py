@@ -24,7 +24,6 @@ def cases_for(
 
 Array = NDArray[np.generic]
 
-
 # So many steps are carried one at a time, to see whether rounding errors grow with them.
 DRIFT = 2_000
 
@@ -36,11 +35,8 @@ def drift_cases(time: str, signature: Signature, seed: int) -> list[Case]:
 
 Bounds = Mapping[str, Mapping[str, int]]
 
-
 # Beyond this a case at a bound takes too long; the bound is said all the same.
 _LONGEST = 10_000
-
-
 _SIZES = (1, 2, 3, 17)
 
 

@@ -24,13 +24,8 @@ from .expected import Expected, baselines, output_dims
 from .report import Report
 
 Array = NDArray[np.generic]
-
-
 Plan = Callable[[int], Sequence[int]]
-
-
 Dims = Mapping[str, Sequence[Dim]]
-
 
 # A table shows the lengths of so many chunks, and of more their number.
 _SHOWN = 4

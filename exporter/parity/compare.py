@@ -21,22 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
-
-
 FACTOR = 4.0
-
-
 FLOOR = 4.0
-
 
 # A float64 model has no better reference than itself, so that rounding alone must fit.
 FLOOR_FLOAT64 = 1024.0
 
-
 # TensorFloat-32 keeps 10 binary digits of a factor, as float16 does.
 TF32_BOUND = FACTOR * FLOOR * 2.0**-10
-
-
 TOLERANCE = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8}
 
 

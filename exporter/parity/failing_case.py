@@ -24,11 +24,7 @@ from .expected import Expected
 from .reference import Reference
 
 _KEY = "rnn_export.case"
-
-
 Array = NDArray[np.generic]
-
-
 Dims = Mapping[str, Sequence[str | int | None]]
 
 

@@ -18,14 +18,8 @@ from torch.nn.utils.rnn import PackedSequence
 from ..pytorch.run import run_eager
 
 Array = NDArray[np.generic]
-
-
 Layers = dict[str, dict[str, Array]]
-
-
 _KINDS = (nn.RNN, nn.GRU, nn.LSTM)
-
-
 _FORWARDS = {kind.forward for kind in _KINDS}
 
 

@@ -22,11 +22,7 @@ from .layers import Layers
 from .reference import largest_error
 
 Array = NDArray[np.generic]
-
-
 _NATIVE = ("RNN", "GRU", "LSTM", "DynamicQuantizeLSTM")
-
-
 _STATES = ("h_n", "c_n")
 
 

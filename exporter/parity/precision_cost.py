@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..pytorch.evaluation import evaluating
 from ..pytorch.job import ExportJob, ExportRequest
 from ..runtimes.session import Placement, Session
 from ..spec.artifact import Artifact
-from ..spec.precision import UNBOUNDED
+from ..spec.precision import UNBOUNDED, OutputError, Precision
 from .check import check
 from .expected import Expected, expect_inputs
 from .reference import Oracle
@@ -75,3 +76,16 @@ def _widened(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 def _as(array: Array, one: type[Any], other: type[Any]) -> Array:
     return array.astype(other) if array.dtype == one else array
+
+
+def with_measured_error(precision: Precision, reports: Sequence[Report]) -> Precision:
+    """`precision` with the largest errors in the reports; cases that the bound does not apply to are not counted."""
+    found: dict[str, OutputError] = {}
+    cases = [case for report in reports for case in report.cases if case.case.values not in UNBOUNDED]
+    for result in (output for case in cases for output in case.outputs):
+        before = found.get(result.output, OutputError(0.0, 0.0, 0.0))
+        relative = result.error / result.scale if result.scale else 0.0
+        found[result.output] = OutputError(
+            max(before.max, result.error), max(before.relative, relative), max(before.vs_eager, result.vs_eager)
+        )
+    return replace(precision, error=found)

@@ -21,14 +21,10 @@ from .jitter import Jitter
 from .layers import Layers, trace_layers
 
 Array = NDArray[np.generic]
-
-
 JITTERS = 4
-
 
 # Where values saturate, maxima are shared, and each run shows only some of the integers that this unsettles.
 JITTERS_AT_TIES = 16
-
 
 # Below this many parameters one thread is as quick, and does not wait for others where the machine is busy: hetero took
 # 7 s with one thread and 21 to 89 s with two beside four busy processes on two cores.

@@ -15,10 +15,7 @@ from ..pytorch.samples import NON_FINITE, Case, Values
 from .expected import Expected
 
 Array = NDArray[np.generic]
-
-
 Inputs = Mapping[str, Array]
-
 
 # From the plainest.
 _PLAIN: tuple[Values, ...] = ("zero", "ordinary")

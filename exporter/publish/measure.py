@@ -31,26 +31,12 @@ from ..spec.artifact import Artifact
 from ..spec.signature import Signature
 
 Array = NDArray[np.generic]
-
-
 Floats = NDArray[np.float64]
-
-
 Example = Mapping[str, Array] | None
-
-
 TIMES = (1, 2, 3, 7, 17, 50, 150)
-
-
 BATCHES = (1, 2, 3, 7, 17)
-
-
 LONG = 500
-
-
 _SPEEDS = ((1, 1), (35, 1), (35, 32))
-
-
 _SECONDS = 0.3
 
 

@@ -34,11 +34,7 @@ from ..runtimes.session import Session
 from .ship import WrittenFiles, sizes_of
 
 _TOLERANCES = "data.json"
-
-
 Array = NDArray[np.generic]
-
-
 Values = tuple[Mapping[str, Array], Mapping[str, Array]]
 
 

@@ -13,15 +13,10 @@ from ..onnx_file import read_onnx
 from ..optimize.single_step import for_any_length
 
 _HEAVY = ("RNN", "GRU", "LSTM", "Scan", "Loop", "If", "DynamicQuantizeLSTM")
-
-
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "MatMulInteger", "Einsum")
-
 
 # A larger graph is no longer a small picture.
 _MOST = 120
-
-
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 120, 24, 16, 18
 
 

@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 # Text and axes are drawn in this, which the page then calls the colour of text.
 INK = "#010203"
-
-
 RUNTIME, EAGER, WRONG = "#e4572e", "#4d96d9", "#cf222e"
-
-
 _BINS = (0, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 

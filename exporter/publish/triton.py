@@ -29,18 +29,12 @@ from .triton_config import CarriedState, ModelConfig, Tensor
 
 CONFIG = "config.pbtxt"
 
-
 # Triton looks there for what a sequence begins with.
 _INITIAL = "initial_state"
 
-
 # Triton's numbers have 32 bits.
 _LARGEST = 2**31 - 1
-
-
 Array = NDArray[np.generic]
-
-
 Dims = Sequence[str | int]
 
 

@@ -27,8 +27,6 @@ class Word:
 
 
 Message = tuple[tuple[str, "Value"], ...]
-
-
 Value = str | int | Word | list[int] | Message
 
 

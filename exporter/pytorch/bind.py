@@ -24,8 +24,6 @@ from ..errors import SignatureError, did_you_mean
 
 # The parts of an argument by key, down to the names of inputs.
 Tree: TypeAlias = "str | dict[str, Tree]"
-
-
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 

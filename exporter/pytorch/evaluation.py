@@ -18,8 +18,6 @@ from .run import check_runs, run_on
 from .scripted import scripted_to_eager
 
 _WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel")
-
-
 _MOVING = ("Dropout", "AlphaDropout", "FeatureAlphaDropout", "BatchNorm", "InstanceNorm", "SyncBatchNorm")
 
 

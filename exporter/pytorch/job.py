@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import LoadError
-from ..parity.weights.computed import weights_of
-from ..parity.weights.tensors import ModelWeights
 from ..spec.signature import Signature
 from .evaluation import check_deterministic
 from .load import Source
@@ -22,11 +19,7 @@ from .outputs import name_outputs
 from .samples import Case, check_ranges, make_inputs, traced_sizes
 
 Array = NDArray[np.generic]
-
-
 Example = Mapping[str, Tensor | Array] | Sequence[Tensor | Array]
-
-
 Progress = Callable[[str, int, int], None]
 
 
@@ -60,11 +53,6 @@ class ExportJob:
     progress: Progress
     carries_state: bool = False
     original: ExportRequest | None = None
-
-    @cached_property
-    def weights(self) -> ModelWeights:
-        """The model's weights, which take a run of the model to find."""
-        return weights_of(self.model, self.tensors)
 
 
 def silent(stage: str, done: int, total: int) -> None:

@@ -14,35 +14,20 @@ from ..errors import SignatureError
 from ..spec.signature import Signature, TensorSpec
 
 Values = Literal["ordinary", "zero", "saturating", "denormal", "infinite", "nan", "longest", "shorter", "shortest"]
-
-
 Array = NDArray[np.generic]
-
-
 SATURATING = 100.0
-
-
 DENORMAL = 1e-40
-
 
 # Longer than any size a capture is likely to see, so that a limit that was baked in shows.
 LONG = 257
-
-
 NON_FINITE = ("infinite", "nan")
-
 
 # Cases that are ordinary but for the lengths of sequences: all the longest, none above half of it, all the shortest.
 _LENGTHS: tuple[Values, ...] = ("longest", "shorter", "shortest")
 
-
 # Kinds of values that not every input gets.
 _PARTIAL = ("saturating", *NON_FINITE)
-
-
 _PRIMES = (7, 5, 11, 13, 17, 19, 23, 29)
-
-
 _LARGE_PRIMES = (101, 89, 107, 83, 113, 79, 103, 109)
 
 

@@ -14,24 +14,13 @@ import torch
 from torch.fx import Node
 
 Place = tuple[str, int]
-
-
 _OWN = Path(__file__).resolve().parents[1]
-
-
 _TORCH = Path(torch.__file__).resolve().parent
-
-
 _LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
-
-
 _EXPORT = _TORCH / "export" / "__init__.py"
-
 
 # What is raised in these is never in the user's line.
 _BESIDE_TORCH = tuple(_TORCH.parent / name for name in ("numpy", "onnx", "onnxscript", "onnx_ir", "onnxruntime"))
-
-
 _STACK_LINE = re.compile(r'File "([^"]+)", line (\d+)')
 
 

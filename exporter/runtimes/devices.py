@@ -8,11 +8,7 @@ import subprocess
 from pathlib import Path
 
 _NVIDIA = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider")
-
-
 _CPU = ("CPUExecutionProvider", "cpu")
-
-
 _CPU_INFO = Path("/proc/cpuinfo")
 
 

@@ -22,7 +22,6 @@ from .providers import PROVIDERS, short_name
 
 _SECONDS = 60
 
-
 # What ONNX Runtime logs of a provider whose library does not load.
 _LOGGED = re.compile(r"with error: (.+)")
 

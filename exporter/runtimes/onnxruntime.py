@@ -22,24 +22,17 @@ from .providers import PROVIDERS, Provider, short_name
 from .session import Placement, ProviderOptions
 
 Array = NDArray[np.generic]
-
-
 _FATAL = 4
-
-
 _PLACE = re.compile(r"^\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z])")
-
 
 # Kernels of ONNX Runtime's CPU provider that treat NaN otherwise than PyTorch: found by the parity run on 1.32, and
 # kept true by a test. The recurrent ones clamp it to a number inside, the others pass over it. Its RNN with tanh, and
 # what Scan and Loop bodies are made of, pass NaN on.
 HIDES_NAN = ("GRU", "LSTM", "RNN with Relu", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "MaxPool")
 
-
 # WGSL lets a driver assume that there is neither NaN nor infinity (W3C, WebGPU Shading Language, floating point
 # evaluation). On SwiftShader Relu, Sigmoid, Exp, Clip, Softmax, TopK and the above hide NaN; on a GPU it may be others.
 _MAY_HIDE_NAN = {"WebGpuExecutionProvider": "WebGPU"}
-
 
 # Kernels of other providers, beside those above, that hide it: found by `make test-openvino-ep`.
 _HIDES_NAN_THERE = {"OpenVINOExecutionProvider": ("Relu",)}

@@ -10,11 +10,7 @@ from .providers import PROVIDERS
 from .session import ProviderOptions, Session
 
 _ONNX_RUNTIME = "onnxruntime:"
-
-
 _PROGRAM = "program:"
-
-
 RUNTIMES: tuple[str, ...] = (*(f"{_ONNX_RUNTIME}{name}" for name in PROVIDERS), "torchscript", *PACKAGES)
 
 

@@ -10,8 +10,6 @@ from ..onnx_file import all_nodes
 
 # These quantize a whole batch by one scale, which a single NaN or infinity spoils.
 _SPREADS_NAN = ("DynamicQuantizeLSTM", "DynamicQuantizeLinear")
-
-
 _WHOLE = (TensorProto.INT32, TensorProto.INT64)
 
 

@@ -26,14 +26,9 @@ from .session import Placement
 
 Array = NDArray[np.generic]
 
-
 # Runs the cases in a file and writes their outputs to another.
 Program = Callable[[Path, Path], None]
-
-
 SECONDS = 300.0
-
-
 _CASE = "case"
 
 

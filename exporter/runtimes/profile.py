@@ -17,13 +17,8 @@ import onnxruntime as ort
 from .session import Ran, Role
 
 Event = Mapping[str, Any]
-
-
 _KERNEL = "_kernel_time"
-
-
 _DRIVERS = ("Scan", "Loop", "If")
-
 
 # Beyond so many integers it is data: a tensor's shape has fewer.
 _MOST_SIZES = 8

@@ -43,10 +43,7 @@ def open_package(runtime: str, artifact: Path) -> ProcessSession:
 
 
 _ONNX = ".onnx"
-
-
 _SECONDS = 60
-
 
 # By the name of the runtime that a program says it is made with: kernels that treat NaN otherwise than PyTorch.
 _HIDES_NAN: Mapping[str, Sequence[str]] = {

@@ -47,10 +47,7 @@ def _installed() -> list[str]:
 
 
 _GPU = "'onnxruntime-gpu[cuda,cudnn]'"
-
-
 _NVIDIA = "an NVIDIA GPU with CUDA and cuDNN"
-
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {

@@ -35,7 +35,6 @@ class ProviderOptions:
 
 Role = Literal["computes", "drives", "sizes", "copies"]
 
-
 # A sentence names so many operators; the table has them all.
 _SHOWN = 3
 

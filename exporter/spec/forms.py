@@ -7,20 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 Form = Literal["native", "scan", "step"]
-
-
 Lowering = Literal["auto", "native", "scan"]
-
-
 Target = Literal["cpu", "cuda", "webgpu", "web", "openvino", "portable"]
-
-
 Forms = Mapping[str, Form]
-
-
 LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)
-
-
 TARGETS: tuple[Target, ...] = get_args(Target)
 
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..errors import InputError, did_you_mean
-
-if TYPE_CHECKING:  # a stream reads manifests without torch
-    from ..parity.report import Report
-
 
 # The error that each kind of weights may cause, relative to an output's scale (see docs/precision.md).
 BOUNDS: Mapping[str, float] = {"int8": 0.09, "float16": 0.004}
@@ -51,19 +47,6 @@ class Precision:
         measured = data["error"]
         error = None if measured is None else {name: OutputError(**entry) for name, entry in measured.items()}
         return cls(data["weights"], data["bound"], error)
-
-    def measured(self, reports: Sequence[Report]) -> Precision:
-        """The same with the largest errors of the reports; cases to which no bound applies are not counted."""
-        found: dict[str, OutputError] = {}
-        cases = [case for report in reports for case in report.cases if case.case.values not in UNBOUNDED]
-        results = [output for case in cases for output in case.outputs]
-        for result in results:
-            before = found.get(result.output, OutputError(0.0, 0.0, 0.0))
-            relative = result.error / result.scale if result.scale else 0.0
-            found[result.output] = OutputError(
-                max(before.max, result.error), max(before.relative, relative), max(before.vs_eager, result.vs_eager)
-            )
-        return replace(self, error=found)
 
 
 # What the bound does not hold for, and what is shown as KNOWN (see docs/precision.md).

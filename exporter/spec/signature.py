@@ -14,19 +14,13 @@ from typing import Any
 from ..errors import SignatureError
 
 DTYPES = ("float32", "float16", "float64", "int32", "int64", "bool")
-
-
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
-
-
 _DIM = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
 
 _SPEC = re.compile(
     r"\s*(?P<dtype>\w+)\s*\[(?P<dims>[^\[\]]*)\]\s*"
     r"(?:in\s+(?P<low>-?\d+)\s*\.\.\s*(?P<high>-?\d+|[A-Za-z_]\w*)\s*(?P<descending>\bdescending\s*)?)?"
 )
-
 
 _EXAMPLE = "write it like 'x: float32[T, N, 100]' or 'tokens: int64[N, T] in 0..27'"
 

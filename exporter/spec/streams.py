@@ -14,11 +14,7 @@ from ..errors import CaptureError
 from .signature import Signature
 
 STATELESS = "Export it without --stateful (in Python: stateful=True)."
-
-
 Array = NDArray[np.generic]
-
-
 Reset = float | tuple[float, ...]
 
 

@@ -19,8 +19,6 @@ from .feeding import one_step
 from .session import StepModel, time_axes
 
 Array = NDArray[Any]
-
-
 Arrays = dict[str, Array]
 
 

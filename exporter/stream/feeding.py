@@ -13,11 +13,7 @@ from ..spec.signature import TensorSpec
 from .session import StepModel, time_axes
 
 Array = NDArray[Any]
-
-
 Sizes = Mapping[str, int]
-
-
 _SIZES = "Other sizes are given when a stream is made, such as sizes={'N': 2}."
 
 

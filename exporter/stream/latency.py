@@ -21,21 +21,15 @@ from .stream import Array, Stream
 
 _WARM_UP = 200
 
-
 # So many different inputs take turns.
 _VALUES = 64
-
 
 # Progress is told every so many steps.
 _TOLD = 1000
 
-
 # Below so many bytes it is the call of numpy that takes the time, and not the reading.
 _LEAST_READ = 2**18
-
-
 _READS = 200
-
 
 # A dot product of so many numbers stays in one thread of a BLAS.
 _BLOCK = 4096

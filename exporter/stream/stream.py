@@ -22,11 +22,7 @@ from .feeding import by_name, checked_chunk, describe, wrong_step
 from .session import StepModel, open_step_model
 
 Array = NDArray[Any]
-
-
 Outputs = Array | dict[str, Array]
-
-
 _NEXT: tuple[Literal[1], Literal[0]] = (1, 0)
 
 

@@ -14,7 +14,6 @@ from ..manifest import Manifest
 
 Array = NDArray[np.generic]
 
-
 # float16 holds every whole number up to it.
 _EXACT = 2048
 

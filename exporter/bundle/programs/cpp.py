@@ -16,9 +16,7 @@ _ELEMENTS = {
     "bool": "bool",
 }
 
-
 _OPENVINO = {**_ELEMENTS, "float16": "ov::float16", "bool": "char"}
-
 
 _OPENVINO_TYPES = {
     "float16": "f16",
@@ -29,7 +27,6 @@ _OPENVINO_TYPES = {
     "bool": "boolean",
 }
 
-
 _TORCH_TYPES = {
     "float16": "kHalf",
     "float32": "kFloat",
@@ -39,15 +36,9 @@ _TORCH_TYPES = {
     "bool": "kBool",
 }
 
-
 _NAMES = {"inf": "INFINITY", "-inf": "-INFINITY", "nan": "NAN"}  # of <cmath>
-
-
 _LEAST = {str(-(2**63)): "INT64_MIN"}
-
-
 _WIDTH = 100
-
 
 _ONNXRUNTIME_FILLED = """\
 // A tensor that holds these values over and over.
@@ -60,7 +51,6 @@ Ort::Value filled(const std::vector<int64_t>& shape, const std::vector<T>& value
   return tensor;
 }
 """
-
 
 _OPENVINO_FILLED = """\
 // A tensor that holds these values over and over.

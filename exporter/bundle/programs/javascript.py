@@ -15,7 +15,6 @@ _ARRAYS = {
     "bool": "Uint8Array",
 }
 
-
 _NAMES = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 
 

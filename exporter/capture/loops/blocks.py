@@ -15,10 +15,8 @@ from .values import Op, Pick, Steps, dtype_of, is_value, root, takes_tensor
 
 _aten = torch.ops.aten
 
-
 # Operations whose two operands may be exchanged: the first step of `total = total + y` is recorded as `y + 0`.
 _COMMUTING = {_aten.add.Tensor, _aten.mul.Tensor}
-
 
 # Picks that lead from a tensor to an element of it: dimension, and index in the shorter and the longer capture.
 Path = tuple[tuple[int, tuple[int, int]], ...]

@@ -27,7 +27,6 @@ from .values import Op, for_tensors, origin, replaced
 
 _aten = torch.ops.aten
 
-
 # The element that says whether a step counts.
 _COUNTS = "counts"
 

@@ -24,10 +24,8 @@ from .writing import Placed, write
 # Lengths to capture at: short, for every step is captured; longer where a convolution takes several steps at once.
 _LENGTHS = (5, 12, 30)
 
-
 # Loops within loops are captured step by step too.
 _STEPS_AT_MOST = 200
-
 
 # A loop may take one step for several of the input's, such as after a convolution with a stride.
 _STEPS = (1, 2, 3, 4, 8)

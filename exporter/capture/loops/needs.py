@@ -15,10 +15,8 @@ from .values import Op, Pick, Program, Steps, Value, is_value, operands, values_
 
 _aten = torch.ops.aten
 
-
 # Operations on a list of tensors whose length may grow with the sequence; True where each part gets a new dimension.
 JOINS: dict[Any, bool] = {_aten.cat.default: False, _aten.stack.default: True}
-
 
 # How many steps before the last a value may be that a loop still carries at its end.
 _BEHIND = 3

@@ -19,10 +19,8 @@ from .values import Leaf, Op, Pick, Program, Value, operands, replaced, root
 
 _aten = torch.ops.aten
 
-
 # Checks that PyTorch records for itself; they compute nothing.
 _CHECKS = {_aten._assert_tensor_metadata.default}
-
 
 # Operations that make a tensor whose content depends on no other tensor's.
 _MAKERS = {
@@ -38,14 +36,9 @@ _MAKERS = {
     _aten.new_full.default,
 }
 
-
 # As many equal operations come of a loop, not of layers that happen to share their weights.
 _REPEATED = 4
-
-
 _END = 2**63 - 1
-
-
 _ALL = range(_END)
 
 

@@ -22,14 +22,8 @@ from .sizes import Sizes
 from .values import Leaf, Op, Pick, Program, Steps, Value, dtype_of, is_value, origin, shape_of
 
 _aten = torch.ops.aten
-
-
 _END = 2**63 - 1
-
-
 _SPLITS = {_aten.split.Tensor, _aten.chunk.default}
-
-
 Placed = tuple[RerolledLoop, tuple[int, int]]
 
 

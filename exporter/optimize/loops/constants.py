@@ -13,7 +13,6 @@ from ..places import is_graph
 
 Array = NDArray[np.generic]
 
-
 # An operator whose result differs from call to call, or whose constant form is larger than what it is made of.
 _NOT_FOLDED = ("RandomNormal", "RandomUniform", "Constant", "ConstantOfShape", "Expand", "Tile", "Range", "Shape")
 

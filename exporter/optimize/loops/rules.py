@@ -39,12 +39,10 @@ _UNARY = {
     *("Softplus", "Softsign", "Sqrt", "Tan", "Tanh", "ThresholdedRelu"),
 }
 
-
 _BROADCAST = {
     *("Add", "And", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual", "Less"),
     *("LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "Pow", "PRelu", "Sub", "Sum", "Where", "Xor"),
 }
-
 
 _REDUCTIONS = {
     f"Reduce{kind}" for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")

@@ -26,14 +26,11 @@ from .verdict import WeightFault, Weights
 
 Array = NDArray[Any]
 
-
 # What two libraries may make of one function of float32, relative to the largest result.
 _ROUNDING = 1e-5
 
-
 # Gates times directions, and twice as many for the two biases of each.
 _CUTS = (1, 2, 3, 4, 6, 8, 12, 16)
-
 
 # The whole channels first, for there are fewer.
 _ROUNDED = (rounded_whole, rounded_ends)

@@ -32,10 +32,7 @@ def _rounded_bits(dtype: Any, array: Array) -> Bits:
 
 
 EQUAL = Likeness(bits_of, bits_of, whole=True)
-
-
 NEAR = Likeness(coarse_bits, coarse_bits, whole=False)
-
 
 # Weights whose precision was lowered, and which still stand in the file as what they were.
 LOWER = [

@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 
 Bits = NDArray[np.unsignedinteger]
 
-
 # So many elements of a block are looked for first; where most of them fit, all are compared.
 _PROBES = 5
-
 
 # A block of few values, such as zeros, fits its probes in many places.
 _TRIED = 64

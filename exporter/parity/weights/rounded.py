@@ -17,8 +17,6 @@ from ...optimize.quantization import Quantized, quantize_channels
 from .owned import Owned
 
 Array = NDArray[Any]
-
-
 Marks = Mapping[str, NDArray[np.bool_]]
 
 

@@ -16,7 +16,6 @@ from .places import Bits
 
 Array = NDArray[Any]
 
-
 # A nearly equal number has the same bits but for these: sign, exponent and the first digits of the mantissa are equal.
 _DIGITS = 5
 

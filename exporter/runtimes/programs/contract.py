@@ -23,18 +23,12 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
 
-
 # The outputs for inputs, both in the order of the file.
 Run = Callable[[list[Array]], Sequence[Array]]
-
-
 READY = "ready"
-
 
 # What OpenVINO and tract say of the places in their own source that an error went through.
 _PLACES = ("Exception from ", "Check '", "Caused by:")
-
-
 _LONGEST = 300
 
 

@@ -42,16 +42,9 @@ class Package:
 # onnx 1.23, OpenVINO 2026.4 and tract 0.23, and kept true by a test. Most make a number of it or pass over it; PyTorch
 # makes 0 of its sign, and all of these leave it.
 _PASS_OVER_NAN = ("ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "TopK", "Max", "Min")
-
-
 _CLAMP_NAN = ("Relu", "Clip", "HardSigmoid", "Celu", "Sign", "RNN with Relu")
-
-
 _OPENVINO_HIDES = (*_CLAMP_NAN, *_PASS_OVER_NAN, "MaxPool", "Exp", "Softmax", "LogSoftmax", "ReduceLogSumExp")
-
-
 _TRACT_HIDES = ("Tanh", "Sigmoid", "GRU", "LSTM", "RNN with Tanh", *_CLAMP_NAN, *_PASS_OVER_NAN)
-
 
 PACKAGES: Mapping[str, Package] = MappingProxyType(
     {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
-from ..errors import InputError
+from .errors import InputError
 
 Cell = Callable[[Any, Any], Any]
 
