@@ -59,7 +59,8 @@ def _report(model: Any, signature: Any, seed: int) -> Report:
         try:
             exported = export_onnx(model, signature, Path(folder) / "b", quantize="int8", max_error=NO_BOUND, seed=seed)
         except ParityError as error:
-            return error.report
+            failed: Report = error.report
+            return failed
         assert exported.report is not None
         return exported.report
 

@@ -1,8 +1,8 @@
-"""Recurrent PyTorch models out of Python, correctly: export to ONNX and TorchScript, and proof that they are right.
+"""Get recurrent PyTorch models out of Python, correctly: export to ONNX and TorchScript, and verify the result.
 
-`load`, `export_onnx`, `export_torchscript` and `verify` are the command line's words; they and what they take and
-return are all there is, and `Stream`, which runs what was exported. Names are imported when first used, so that
-`import rnn_export` does not import torch, nor does `Stream`.
+Everything that the command line does is here: `load`, `export_onnx`, `export_torchscript` and `verify`, with what they
+take and return; `write_report`, `write_triton` and others that make something from a bundle; and `Stream`, which runs
+what was exported. Names are imported when first used, so that neither `import rnn_export` nor `Stream` imports torch.
 """
 
 from __future__ import annotations
@@ -15,13 +15,20 @@ __version__ = "0.1.0"
 _HOMES = {
     "BundleError": "errors",
     "CaptureError": "errors",
+    "Diagnosis": "runtimes.doctor",
     "Exported": "bundle.assemble",
+    "FailingCase": "parity.failing_case",
+    "Fault": "parity.fault",
     "InputError": "errors",
+    "Inspection": "publish.inspect",
+    "Latency": "stream.latency",
     "LoadError": "errors",
     "Loaded": "pytorch.load",
     "Manifest": "bundle.manifest",
+    "OnnxOptions": "spec.options",
     "ParityError": "errors",
     "PlacementError": "errors",
+    "ProviderOptions": "runtimes.session",
     "Recurrent": "recurrence",
     "Report": "parity.report",
     "RnnExportError": "errors",
@@ -30,16 +37,28 @@ _HOMES = {
     "Source": "pytorch.load",
     "Stream": "stream.stream",
     "TensorSpec": "spec.signature",
+    "TorchScriptOptions": "spec.options",
     "UnavailableError": "errors",
     "Verification": "verification",
     "WeightsError": "errors",
+    "WrittenFiles": "publish.ship",
     "add_file": "bundle.files",
+    "diagnose": "runtimes.doctor",
     "export_onnx": "export",
     "export_torchscript": "export",
+    "inspect": "publish.inspect",
     "load": "pytorch.load",
+    "measure_latency": "stream.latency",
     "read_bundle": "bundle.files",
     "recur": "recurrence",
+    "replay": "verification",
+    "ship": "publish.ship",
     "verify": "verification",
+    "write_fault": "parity.fault",
+    "write_junit": "publish.junit",
+    "write_onnx_tests": "publish.onnx_tests",
+    "write_report": "publish.report",
+    "write_triton": "publish.triton",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  ruff does not see that the keys are strings
@@ -61,16 +80,35 @@ if TYPE_CHECKING:
     from .errors import WeightsError as WeightsError
     from .export import export_onnx as export_onnx
     from .export import export_torchscript as export_torchscript
+    from .parity.failing_case import FailingCase as FailingCase
+    from .parity.fault import Fault as Fault
+    from .parity.fault import write_fault as write_fault
     from .parity.report import Report as Report
+    from .publish.inspect import Inspection as Inspection
+    from .publish.inspect import inspect as inspect
+    from .publish.junit import write_junit as write_junit
+    from .publish.onnx_tests import write_onnx_tests as write_onnx_tests
+    from .publish.report import write_report as write_report
+    from .publish.ship import WrittenFiles as WrittenFiles
+    from .publish.ship import ship as ship
+    from .publish.triton import write_triton as write_triton
     from .pytorch.load import Loaded as Loaded
     from .pytorch.load import Source as Source
     from .pytorch.load import load as load
     from .recurrence import Recurrent as Recurrent
     from .recurrence import recur as recur
+    from .runtimes.doctor import Diagnosis as Diagnosis
+    from .runtimes.doctor import diagnose as diagnose
+    from .runtimes.session import ProviderOptions as ProviderOptions
+    from .spec.options import OnnxOptions as OnnxOptions
+    from .spec.options import TorchScriptOptions as TorchScriptOptions
     from .spec.signature import Signature as Signature
     from .spec.signature import TensorSpec as TensorSpec
+    from .stream.latency import Latency as Latency
+    from .stream.latency import measure_latency as measure_latency
     from .stream.stream import Stream as Stream
     from .verification import Verification as Verification
+    from .verification import replay as replay
     from .verification import verify as verify
 
 

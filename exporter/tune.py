@@ -63,24 +63,27 @@ def _is_list_of_sizes(tune: Any) -> bool:
 
 
 def fastest(
-    build: Callable[[Forms], OnnxGraph], forms: Forms, prepared: ExportJob, tune: Sequence[Sizes], *, int8: bool
+    build: Callable[..., OnnxGraph], forms: Forms, job: ExportJob, tune: Sequence[Sizes], *, int8: bool
 ) -> tuple[OnnxGraph, list[Timing]]:
     """The graph whose layers have the forms that are the fastest over all of these sizes, and what was timed.
 
     Every combination of forms is tried for the kinds of layers that the model has. The fastest is the one with the
     smallest product of times, so that each size counts the same. Sessions have ONNX Runtime's own number of threads.
+    Without sizes nothing is timed, and the layers have the forms that are given.
 
     Raises:
         InputError: a size is too large for this machine's memory.
     """
-    graphs = list(_candidates(build, forms, int8))
+    if not tune:
+        return build(forms, int8=int8), []
+    graphs = list(_candidates(partial(build, int8=int8), forms, int8))
     timings: list[Timing] = []
     with tempfile.TemporaryDirectory() as folder:
-        sessions = [_open(graph, Path(folder) / f"{i}.onnx", prepared) for i, graph in enumerate(graphs)]
+        sessions = [_open(graph, Path(folder) / f"{i}.onnx") for i, graph in enumerate(graphs)]
         for sizes in tune:
-            prepared.progress("tune", len(timings), len(tune))
+            job.progress("tune", len(timings), len(tune))
             runs = {
-                _label(graph.forms): _run(graph, session, prepared, sizes)
+                _label(graph.forms): _run(graph, session, job, sizes)
                 for graph, session in zip(graphs, sessions, strict=True)
             }
             milliseconds = {label: 1e3 * seconds for label, seconds in _medians(runs).items()}
@@ -102,17 +105,17 @@ def _label(forms: Forms) -> str:
     return ", ".join(f"{kind} {form}" for kind, form in forms.items())
 
 
-def _open(graph: OnnxGraph, file: Path, prepared: ExportJob) -> Session:
+def _open(graph: OnnxGraph, file: Path) -> Session:
     write_onnx(graph.model, file)
     return open_onnxruntime_cpu(file)
 
 
-def _run(graph: OnnxGraph, session: Session, prepared: ExportJob, sizes: Sizes) -> Callable[[], Any]:
+def _run(graph: OnnxGraph, session: Session, job: ExportJob, sizes: Sizes) -> Callable[[], Any]:
     try:
-        inputs = make_inputs(prepared.signature, Case(dict(sizes), "ordinary", prepared.seed), prepared.example)
+        inputs = make_inputs(job.signature, Case(dict(sizes), "ordinary", job.seed), job.example)
     except (MemoryError, ValueError, OverflowError) as error:  # numpy's for a shape beyond memory, or beyond addresses
         given = ",".join(f"{name}={size}" for name, size in sizes.items())
-        raise InputError(f"There is not enough memory for {given}. Give smaller sizes to --tune.") from error
+        raise InputError(f"There is not enough memory for {given}. Give smaller sizes in tune.") from error
     states = {} if graph.stream is None else {state.name: state.initial(sizes) for state in graph.stream.states}
     return partial(session.run, {**states, **inputs})
 

@@ -1,59 +1,40 @@
-"""Verifying a bundle again, from the bundle alone."""
+"""Verify a bundle again, from the bundle alone: read, open, build or replay, check, find the fault."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from .bundle.cases import read_cases
 from .bundle.files import read_bundle
 from .bundle.manifest import CASES, WEIGHTS, Manifest
-from .errors import BundleError, InputError, first_line
-from .parity.artifact import check_artifact
+from .bundle.rebuild import Rebuilt, rebuild, why_not_rebuilt
+from .errors import BundleError, InputError
+from .parity.artifact import OpenArtifact, check_artifact, open_artifact
 from .parity.cases import cases_for, long_cases
 from .parity.compare import Baseline, read_typical
 from .parity.expected import Expected, baselines, expect
 from .parity.failing_case import FailingCase, read_failing_case
-from .parity.isolate import CaseGenerator, find_layers, isolate, run_again
-from .parity.locate import LayerValue, describe_first
+from .parity.fault import Fault, find_fault
+from .parity.isolate import CaseGenerator, run_again
 from .parity.report import Report
 from .parity.weights.computed import weights_of
 from .parity.weights.tensors import ModelWeights, as_arrays
-from .pytorch.checkpoint import load_weights, read_weights
+from .pytorch.checkpoint import read_weights
 from .pytorch.evaluation import evaluating
-from .pytorch.half import in_float16
-from .pytorch.job import Progress, silent
-from .pytorch.load import load_with, may_be_named
+from .pytorch.request import Progress, silent
 from .pytorch.run import as_tensors
 from .pytorch.samples import traced_sizes
-from .runtimes.open import open_session, runs
+from .runtimes.open import runs
 from .runtimes.session import ProviderOptions
-from .spec.forms import unrolls
-from .spec.signature import Signature
 
 Array = NDArray[np.generic]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """The smallest case found that an artifact fails, and each recurrent layer in it, or why there is none (`why`)."""
-
-    failing: FailingCase
-    layers: Sequence[LayerValue] = ()
-    why: str = ""
-
-    @property
-    def where(self) -> str:
-        """One sentence about the first layer that is wrong."""
-        return f"Layers could not be compared: {self.why}." if self.why else describe_first(self.layers)
 
 
 @dataclass(frozen=True)
@@ -75,6 +56,18 @@ class Verification:
     def passed(self) -> bool:
         return all(report.passed for report in self.reports)
 
+    def to_json(self) -> dict[str, Any]:
+        """The verification as plain data."""
+        return {
+            "passed": self.passed,
+            "error": next((report.failure for report in self.reports if not report.passed), ""),
+            "how": self.how,
+            "why": self.why,
+            "seed": self.seed,
+            "reports": [report.to_json() for report in self.reports],
+            "faults": [fault.to_json() for fault in self.faults],
+        }
+
 
 def verify(
     bundle: str | Path,
@@ -83,7 +76,7 @@ def verify(
     seed: int | None = None,
     long: Sequence[int] = (),
     runtime: str | None = None,
-    launch: ProviderOptions | None = None,
+    provider_options: ProviderOptions | None = None,
     allow_fallback: bool = False,
     progress: Progress = silent,
 ) -> Verification:
@@ -97,10 +90,10 @@ def verify(
         bundle: the folder.
         model: `file.py:Factory` or `package.module:Factory` to build the model with, instead of what the manifest says.
         seed: for the fresh cases; None draws one, which the result holds.
-        long: so many steps are tried besides, one sequence each, where the model has a dimension T.
+        long: numbers of steps to try besides, one sequence each, where the model has a dimension T.
         runtime: where to run the artifacts that it takes, such as `onnxruntime:cuda`; None runs each in the runtime
-            that the export proved it in.
-        launch: what the execution provider is given.
+            that the export verified it in.
+        provider_options: what the execution provider is given.
         allow_fallback: whether nodes may run on another provider than that, as ONNX Runtime lets them.
         progress: called with a stage's name, and how much of it is done out of how much.
 
@@ -108,42 +101,35 @@ def verify(
         BundleError: the folder is not a bundle, or a file is not as it was written.
         LoadError: the model cannot be built again.
         UnavailableError: the runtime is not there, or cannot run a file.
-        PlacementError: the launch is strict, and a node would run on the CPU.
-        InputError: something is said of an execution provider, and no runtime is given.
+        PlacementError: the options are strict, and a node would run on the CPU.
+        InputError: options of an execution provider are given without a runtime, or long cases without the model.
     """
+    if runtime is None and (allow_fallback or provider_options is not None):
+        raise InputError("Options of an execution provider need one. Give a runtime, such as onnxruntime:cuda.")
     folder = Path(bundle)
     progress("check", 0, 1)
-    if runtime is None and (allow_fallback or launch is not None):
-        raise InputError("What is said of an execution provider needs one. Give a runtime, such as onnxruntime:cuda.")
     manifest = read_bundle(folder)
-    if runtime is not None:
-        manifest = _in_runtime(runtime, launch, folder, manifest)
-    why = _not_rebuildable(folder, manifest, model)
+    opened = open_artifacts(folder, manifest, runtime, provider_options)
+    why = why_not_rebuilt(folder, manifest, model)
     if why and long:
-        raise InputError(f"Long cases need the model, and {why}. Leave out --long.")
+        raise InputError(f"Long cases need the model, and {why}. Leave out the long cases.")
     if why:
-        expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
-        typical = read_typical(manifest.typical)
-        stored = _stored(folder) if WEIGHTS in manifest.files else None
-        reports = _check_all(folder, manifest, expected, 0, stored, typical, launch, allow_fallback, progress)
-        faults = _faults(folder, manifest, reports, expected, typical, None, launch, progress)
-        return Verification(reports, "replayed", 0, why, faults)
-    seed = secrets.randbelow(2**31) if seed is None else seed
-    built, example = rebuild(folder, manifest, model)
-    with evaluating(built):
-        expected = _fresh(built, manifest, example, seed, long, progress)
-        typical = baselines(expected)
-        weights = weights_of(built, as_tensors(_first_run(expected).inputs))
-        reports = _check_all(folder, manifest, expected, seed, weights, typical, launch, allow_fallback, progress)
-        drawing = partial(CaseGenerator.of, built, manifest.signature, example)
-        faults = _faults(folder, manifest, reports, expected, typical, drawing, launch, progress)
-    return Verification(reports, "rebuilt", seed, faults=faults)
+        verification = _replay_stored(folder, manifest, opened, why, progress)
+    else:
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        verification = verify_fresh(manifest, opened, rebuild(folder, manifest, model), seed, long, progress)
+    reports = [replace(report, allow_fallback=allow_fallback) for report in verification.reports]
+    return replace(verification, reports=reports)
 
 
 def replay(
-    bundle: str | Path, case: str | Path, *, runtime: str | None = None, launch: ProviderOptions | None = None
+    bundle: str | Path,
+    case: str | Path,
+    *,
+    runtime: str | None = None,
+    provider_options: ProviderOptions | None = None,
 ) -> tuple[FailingCase, Report]:
-    """Run one case again that an artifact of the bundle failed, from the file that `write_failing_case` wrote.
+    """Run one case again that an artifact of the bundle failed, from the file that `write_fault` wrote.
 
     Nodes may run on any execution provider: the question is whether the case fails.
 
@@ -158,161 +144,129 @@ def replay(
         raise BundleError(
             f"{case} is a case of another {failing.artifact} than {folder} holds. Verify that bundle to find one of it."
         )
-    if runtime is not None:
-        manifest = _in_runtime(runtime, launch, folder, manifest)
-    return failing, replace(run_again(folder, manifest, failing, launch), allow_fallback=True)
+    alone = replace(manifest, artifacts={failing.artifact: manifest.artifacts[failing.artifact]})
+    opened = open_artifacts(folder, alone, runtime, provider_options)
+    return failing, replace(run_again(opened[failing.artifact], failing), allow_fallback=True)
 
 
-def _stored(folder: Path) -> ModelWeights:
-    """The weights in a bundle whose model is not built again."""
-    return ModelWeights(as_arrays(read_weights(folder / WEIGHTS)), {}, "the model was not built again")
+def open_artifacts(
+    folder: Path, manifest: Manifest, runtime: str | None = None, provider_options: ProviderOptions | None = None
+) -> dict[str, OpenArtifact]:
+    """Load each model file of a bundle, once: in its own runtime, or in `runtime`, where that takes it.
 
+    What a runtime cannot do is said here, before anything is computed.
 
-def _in_runtime(runtime: str, launch: ProviderOptions | None, folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest with those artifacts alone that the runtime takes, to be run in it.
-
-    Every file is opened once, so that what the runtime cannot do is said before the reference is computed.
+    Raises:
+        BundleError: the bundle holds no file that the runtime takes.
+        UnavailableError, PlacementError: as for `verify`.
     """
     artifacts = {
-        name: replace(artifact, runtime=runtime) for name, artifact in manifest.artifacts.items() if runs(runtime, name)
+        name: artifact if runtime is None else replace(artifact, runtime=runtime)
+        for name, artifact in manifest.artifacts.items()
+        if runtime is None or runs(runtime, name)
     }
     if not artifacts:
         raise BundleError(f"{folder} holds no file that {runtime} takes. Export the model in that format too.")
-    for name in artifacts:
-        open_session(runtime, folder / name, manifest.signature.outputs, launch)
-    return replace(manifest, artifacts=artifacts)
+    return {
+        name: open_artifact(folder / name, artifact, manifest.signature, provider_options)
+        for name, artifact in artifacts.items()
+    }
 
 
-def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str:
-    """Why fresh cases cannot be made; empty where they can."""
-    source = manifest.source
-    if WEIGHTS not in manifest.files:
-        given = "the model was given as an object, and the bundle does not say how to build it"
-        return given if source is None else "the bundle does not hold the model's weights"
-    if manifest.from_example and CASES not in manifest.files:
-        return "the bundle does not hold the example that cases are cut from"
-    if model is not None:
-        return ""
-    if source is None:
-        return "the bundle does not say how to build the model; --model does"
-    # What the manifest calls the model's kind is its own word, which proves nothing.
-    if may_be_named(source["model"]):
-        return ""
-    return f"building {source['model']} would run its code; --model {source['model']} allows it"
-
-
-def _fresh(
-    built: nn.Module,
+def verify_fresh(
     manifest: Manifest,
-    example: Mapping[str, Array] | None,
+    opened: Mapping[str, OpenArtifact],
+    rebuilt: Rebuilt,
+    seed: int,
+    long: Sequence[int],
+    progress: Progress,
+) -> Verification:
+    """Compare open files with the model, on cases drawn from the seed."""
+    with evaluating(rebuilt.model):
+        expected = _fresh_cases(manifest, opened, rebuilt, seed, long, progress)
+        typical = baselines(expected)
+        first = next((item for item in expected if item.reference is not None), expected[0])
+        weights = weights_of(rebuilt.model, as_tensors(first.inputs))
+        reports = _check_all(opened, expected, seed, weights, typical, progress)
+        failed = any(not report.right for report in reports)
+        generator = CaseGenerator.of(rebuilt.model, manifest.signature, rebuilt.example) if failed else None
+        faults = _find_faults(manifest, opened, reports, expected, typical, generator, progress)
+    return Verification(reports, "rebuilt", seed, faults=faults)
+
+
+def _replay_stored(
+    folder: Path, manifest: Manifest, opened: Mapping[str, OpenArtifact], why: str, progress: Progress
+) -> Verification:
+    """Compare open files with the outputs that the bundle stores."""
+    expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
+    if not expected:
+        raise BundleError(f"{folder} holds no cases to replay. Verify the bundle that it was made from.")
+    typical = read_typical(manifest.typical)
+    weights = None
+    if WEIGHTS in manifest.files:
+        weights = ModelWeights(as_arrays(read_weights(folder / WEIGHTS)), {}, "the model was not built again")
+    reports = _check_all(opened, expected, 0, weights, typical, progress)
+    faults = _find_faults(manifest, opened, reports, expected, typical, None, progress)
+    return Verification(reports, "replayed", 0, why, faults)
+
+
+def _fresh_cases(
+    manifest: Manifest,
+    opened: Mapping[str, OpenArtifact],
+    rebuilt: Rebuilt,
     seed: int,
     long: Sequence[int],
     progress: Progress,
 ) -> list[Expected]:
-    signature = manifest.signature
-    bounds = {name: bound for artifact in manifest.artifacts.values() for name, bound in artifact.bounds.items()}
-    streams = [artifact.stream for artifact in manifest.artifacts.values()]
+    """New cases with what PyTorch computes for them."""
+    signature, artifacts = manifest.signature, [each.artifact for each in opened.values()]
+    bounds = {name: bound for artifact in artifacts for name, bound in artifact.bounds.items()}
+    streams = [artifact.stream for artifact in artifacts]
     cases = [
-        *cases_for(streams, signature, traced_sizes(signature, example), seed, bounds),
+        *cases_for(streams, signature, traced_sizes(signature, rebuilt.example), seed, bounds),
         *long_cases(signature, long, seed),
     ]
-    return expect(built, signature, cases, example, advance=lambda done: progress("reference", done, len(cases)))
-
-
-def _faults(
-    folder: Path,
-    manifest: Manifest,
-    reports: Sequence[Report],
-    expected: Sequence[Expected],
-    typical: Mapping[str, Baseline],
-    drawing: Callable[[], CaseGenerator] | None,
-    launch: ProviderOptions | None,
-    progress: Progress,
-) -> list[Fault]:
-    failed = [report for report in reports if not report.right]
-    if not failed:
-        return []
-    progress("shrink", 0, 1)
-    drawn = None if drawing is None else drawing()
-    found = [isolate(folder, manifest, report, expected, typical, drawn, launch) for report in failed]
-    return [_fault(folder, manifest, failing, drawn, launch) for failing in found if failing is not None]
-
-
-def _fault(
-    folder: Path,
-    manifest: Manifest,
-    failing: FailingCase,
-    drawing: CaseGenerator | None,
-    launch: ProviderOptions | None,
-) -> Fault:
-    artifact = manifest.artifacts[failing.artifact]
-    if drawing is None:
-        return Fault(failing, why="the model was not built again")
-    if artifact.opset is None:
-        return Fault(failing, why="a TorchScript file is frozen into one graph")
-    if artifact.bound:
-        return Fault(failing, why="int8 weights move every layer a little")
-    is_step = artifact.stream is not None and failing.item.case.sizes.get(artifact.stream.time) == 1
-    if is_step and artifact.lowering is not None and unrolls(artifact.lowering.forms):
-        return Fault(failing, why="the smallest case runs the graph for one step, which has no layers of its own")
-    try:
-        return Fault(failing, find_layers(folder, manifest, failing, drawing.oracle, launch))
-    except Exception as error:  # a runtime raises classes of its own, and may not run the case at all
-        return Fault(failing, why=f"{type(error).__name__}, {first_line(error)}")
-
-
-def rebuild(folder: Path, manifest: Manifest, model: str | None) -> tuple[nn.Module, Mapping[str, Array] | None]:
-    """The model of a bundle with its stored weights, and the example that cases are cut from, if they are.
-
-    Raises:
-        LoadError: the model cannot be built again.
-    """
-    source = manifest.source or {"model": model, "arguments": {}, "seed": 0}
-    signature: Signature = manifest.signature
-    loaded = load_with(
-        model or source["model"],
-        source["arguments"],
-        inputs=signature.inputs,
-        outputs=signature.outputs,
-        seed=source["seed"],
+    return expect(
+        rebuilt.model, signature, cases, rebuilt.example, advance=lambda done: progress("reference", done, len(cases))
     )
-    built = in_float16(loaded.model) if source.get("precision") == "float16" else loaded.model
-    load_weights(built, folder / WEIGHTS)
-    example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
-    return built, example
-
-
-def _first_run(expected: Sequence[Expected]) -> Expected:
-    """The first case that PyTorch runs."""
-    return next((item for item in expected if item.reference is not None), expected[0])
 
 
 def _check_all(
-    folder: Path,
-    manifest: Manifest,
+    opened: Mapping[str, OpenArtifact],
     expected: Sequence[Expected],
     seed: int,
     weights: ModelWeights | None,
     typical: Mapping[str, Baseline],
-    launch: ProviderOptions | None,
-    allow_fallback: bool,
     progress: Progress,
 ) -> list[Report]:
-    if not expected:
-        raise BundleError(f"{folder} holds no cases to replay. Verify the bundle that it was made from.")
-    reports = []
-    for name, artifact in manifest.artifacts.items():
-        report = check_artifact(
-            folder / name,
-            artifact,
-            manifest.signature,
+    return [
+        check_artifact(
+            each,
             expected,
             traced=expected[0].case.sizes,
             seed=seed,
             weights=weights,
             typical=typical,
-            launch=launch,
             advance=lambda done: progress("verify", done, len(expected)),
         )
-        reports.append(replace(report, allow_fallback=allow_fallback))
-    return reports
+        for each in opened.values()
+    ]
+
+
+def _find_faults(
+    manifest: Manifest,
+    opened: Mapping[str, OpenArtifact],
+    reports: Sequence[Report],
+    expected: Sequence[Expected],
+    typical: Mapping[str, Baseline],
+    generator: CaseGenerator | None,
+    progress: Progress,
+) -> list[Fault]:
+    failed = [report for report in reports if not report.right]
+    if failed:
+        progress("shrink", 0, 1)
+    found = (
+        find_fault(opened[report.artifact], report, expected, typical, generator, manifest.weights_sha256)
+        for report in failed
+    )
+    return [fault for fault in found if fault is not None]

@@ -1,4 +1,4 @@
-"""From an exported model file to a whole bundle: proof, weights, cases, and what an older bundle may leave behind."""
+"""From a model file to a whole bundle: weights, cases, README, manifest, and what an older bundle may leave behind."""
 
 from __future__ import annotations
 
@@ -18,19 +18,15 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..errors import BundleError, ParityError
-from ..parity.artifact import check_artifact, open_whole
-from ..parity.cases import cases_for
-from ..parity.expected import Expected, baselines, expect, output_dims
-from ..parity.precision_cost import check_cost, with_measured_error
+from ..errors import BundleError
+from ..parity.expected import Expected, baselines, output_dims
+from ..parity.export_check import ExportCheck
 from ..parity.report import Report
-from ..parity.weights.computed import weights_of
 from ..pytorch.job import ExportJob
 from ..pytorch.load import Source
 from ..spec.artifact import Artifact
 from ..spec.dims import spell
 from ..spec.signature import Signature
-from ..spec.streams import cannot_stream
 from .cases import write_cases
 from .files import added_files, complete, hash_file, read_bundle
 from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
@@ -38,109 +34,55 @@ from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote: the folder, each file's size in bytes, the parity report, and what is to be said."""
+    """What an export wrote: the folder, each file's size in bytes, the parity report, and warnings and remarks."""
 
     folder: Path
     files: Mapping[str, int]
     report: Report | None
     notes: tuple[str, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "folder": str(self.folder),
+            "files": dict(self.files),
+            "notes": list(self.notes),
+            "report": self.report and self.report.to_json(),
+        }
+
 
 def assemble(
-    prepared: ExportJob,
+    check: ExportCheck,
     folder: Path,
     out: Path,
     name: str,
     artifact: Artifact,
+    report: Report | None,
     notes: Sequence[str],
-    verify: bool,
-    whole: Path | None = None,
 ) -> Exported:
-    """Prove the model file `name` in `folder`, and complete the folder to the bundle that will stand at `out`.
-
-    `whole` is the same graph with the model's own weights, where `name` has smaller ones. It must be as right as
-    PyTorch is: what the bound of smaller weights allows is then left to their rounding alone.
-
-    Raises:
-        ParityError: the file computes something else than PyTorch.
-        CaptureError: it computes the same in one pass, and something else in chunks.
-    """
-    expected = _expected(prepared, artifact, everything=verify)
-    if verify and whole is not None:
-        _demand(_prove(prepared, whole.parent, whole.name, replace(artifact, precision=None), expected))
-    report = _demand(_prove(prepared, folder, name, artifact, expected)) if verify else None
-    proved = _proved(prepared, folder / name, artifact, expected, report)
+    """Complete `folder`, which holds the model file `name`, to the bundle that will stand at `out`."""
+    job, expected = check.job, check.expected
     manifest = Manifest(
-        name=prepared.source.name if prepared.source else type(prepared.model).__name__,
-        signature=prepared.signature,
+        name=job.source.name if job.source else type(job.model).__name__,
+        signature=job.signature,
         outputs=_spelled(expected),
-        source=_plain(prepared.source),
-        weights_sha256=_write_weights(prepared, folder),
-        artifacts={name: proved},
+        source=_plain(job.source),
+        weights_sha256=_write_weights(job, folder),
+        artifacts={name: artifact},
         files={},
         cases=write_cases(folder / CASES, expected),
-        from_example=prepared.example is not None,
-        typical={output: asdict(typical) for output, typical in baselines(expected).items()},
+        from_example=job.example is not None,
+        typical={output: asdict(baseline) for output, baseline in baselines(expected).items()},
         versions=package_versions(),
     )
-    kept, dropped = _carry_over(prepared, folder, out, manifest, expected)
+    kept, dropped = _carry_over(check, folder, out, manifest)
     complete(folder, replace(manifest, artifacts=dict(sorted({**manifest.artifacts, **kept}.items()))))
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-    said = (*notes, *_precision_notes(proved), *_range_notes(prepared.signature), *dropped)
-    return Exported(out, dict(sorted(sizes.items())), report, said)
+    remarks = (*notes, *_precision_notes(artifact), *_range_notes(job.signature), *dropped)
+    return Exported(out, dict(sorted(sizes.items())), report, remarks)
 
 
-def _demand(report: Report) -> Report:
-    if report.mixes_steps:
-        raise cannot_stream(report.failure)
-    if not report.passed:
-        raise ParityError(report.failure, report)
-    return report
-
-
-def _proved(
-    prepared: ExportJob, file: Path, artifact: Artifact, expected: Sequence[Expected], report: Report | None
-) -> Artifact:
-    if report is None:
-        return artifact
-    costs: tuple[Report, ...] = (report,)
-    if prepared.original is not None:
-        session = open_whole(file, artifact, prepared.signature, expected)
-        costs = check_cost(session, prepared, prepared.original, expected, artifact)
-    precision = artifact.precision and with_measured_error(artifact.precision, [_demand(cost) for cost in costs])
-    return replace(artifact, parity=report.to_json(), precision=precision)
-
-
-def _expected(prepared: ExportJob, artifact: Artifact, *, everything: bool) -> list[Expected]:
-    """All cases run through PyTorch; where nothing is verified, only the few that the bundle stores."""
-    cases = cases_for([artifact.stream], prepared.signature, prepared.traced, prepared.seed, artifact.bounds)
-    chosen = cases if everything else cases[:3]
-    return expect(
-        prepared.model,
-        prepared.signature,
-        chosen,
-        prepared.example,
-        advance=lambda done: prepared.progress("reference", done, len(chosen)),
-    )
-
-
-def _prove(prepared: ExportJob, folder: Path, name: str, artifact: Artifact, expected: Sequence[Expected]) -> Report:
-    return check_artifact(
-        folder / name,
-        artifact,
-        prepared.signature,
-        expected,
-        traced=prepared.traced,
-        seed=prepared.seed,
-        weights=weights_of(prepared.model, prepared.tensors),
-        advance=lambda done: prepared.progress("verify", done, len(expected)),
-    )
-
-
-def _carry_over(
-    prepared: ExportJob, folder: Path, out: Path, newer: Manifest, expected: Sequence[Expected]
-) -> tuple[dict[str, Artifact], list[str]]:
-    """Keep what else an older bundle of the same model holds, model files proved again; say what is dropped."""
+def _carry_over(check: ExportCheck, folder: Path, out: Path, newer: Manifest) -> tuple[dict[str, Artifact], list[str]]:
+    """Keep what else an older bundle of the same model holds, its model files verified again; say what is dropped."""
     if not (out / MANIFEST).is_file():
         return {}, []
     try:
@@ -150,11 +92,7 @@ def _carry_over(
         return {}, [f"The older bundle was damaged, and all that it held has been replaced. {why}"]
     others = {name: artifact for name, artifact in older.artifacts.items() if name not in newer.artifacts}
     same = _is_same_model(older, newer)
-    kept = {
-        name: artifact
-        for name, artifact in others.items()
-        if same and _prove(prepared, out, name, artifact, expected).passed
-    }
+    kept = {name: artifact for name, artifact in others.items() if same and check.report(out / name, artifact).passed}
     added = added_files(older)
     for file in [*(file for name in kept for file in older.files_of(name)), *(added if same else [])]:
         shutil.copy2(out / file, folder / file)
@@ -170,18 +108,18 @@ def _is_same_model(older: Manifest, newer: Manifest) -> bool:
     )
 
 
-def _write_weights(prepared: ExportJob, folder: Path) -> str:
+def _write_weights(job: ExportJob, folder: Path) -> str:
     """Store the weights where the model can be built again from its source; returns their sha256."""
     state: dict[str, Tensor] = {}
     stored: set[int] = set()
-    for name, value in prepared.model.state_dict().items():
+    for name, value in job.model.state_dict().items():
         if isinstance(value, Tensor):
             tensor = value.detach().cpu().contiguous()
             # safetensors takes no two tensors that share memory; where none do, there is no need for a copy of all.
             shared = tensor.untyped_storage().nbytes() != tensor.nbytes or tensor.data_ptr() in stored
             state[name] = tensor.clone() if shared else tensor
             stored.add(tensor.data_ptr())
-    if prepared.source is None:
+    if job.source is None:
         return hashlib.sha256(safetensors.torch.save(state)).hexdigest()
     safetensors.torch.save_file(state, folder / WEIGHTS)
     return hash_file(folder / WEIGHTS).sha256

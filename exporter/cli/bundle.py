@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .options import output_options
-from .show import print_written
+from .written import print_written
 
 
 @click.command()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from .console import escape, make_table, open_console, print_json
 from .options import output_options
-from .show import print_diagnoses, print_json, progress
+from .progress import progress
+
+if TYPE_CHECKING:
+    from ..runtimes.doctor import Diagnosis
 
 
 @click.command()
@@ -34,3 +40,19 @@ def doctor(runtimes: tuple[str, ...], provider_library: Path | None, as_json: bo
     missing = [diagnosis for diagnosis in found if not diagnosis.there]
     if runtimes and missing:
         raise UnavailableError(f"{missing[0].runtime} is not there. {missing[0].why}")
+
+
+def print_diagnoses(diagnoses: Sequence[Diagnosis]) -> None:
+    """A table of the runtimes that are there, and one of the others, with why not and the command that gets each."""
+    there = make_table("There", "Version", "Device")
+    missing = make_table("Not there", "Why not, and how to get it")
+    for found in diagnoses:
+        if found.there:
+            there.add_row(f"[green]{escape(found.runtime)}[/]", found.version, escape(found.device))
+        else:
+            missing.add_row(escape(found.runtime), escape(found.why))
+            if found.get:
+                missing.add_row("", f"[cyan]{escape(found.get)}[/]")
+    for table in (there, missing):
+        if table.rows:
+            open_console().print(table)

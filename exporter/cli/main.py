@@ -12,16 +12,17 @@ import click
 from .. import __version__
 from ..errors import RnnExportError
 from .bundle import bundle
+from .console import print_error
 from .doctor import doctor
 from .inspect import inspect
 from .latency import latency
 from .models import models
 from .onnx import onnx
 from .report import report
-from .show import print_error
 from .torchscript import torchscript
 from .triton import triton
 from .verify import verify
+from .wording import in_options
 
 # As shells report a program that a SIGINT ended.
 _INTERRUPTED = 130
@@ -34,7 +35,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except RnnExportError as error:
-            _report(error, str(error), "Error")
+            _report(error, in_options(str(error), ctx), "Error")
             raise SystemExit(error.exit_code) from None
         except KeyboardInterrupt:
             click.echo("Interrupted; nothing was written.", err=True)
@@ -46,10 +47,8 @@ class _Group(click.Group):
                 error, "There is not enough memory for these sizes. Give smaller ones with --set or --input.", "Error"
             )
             raise SystemExit(2) from None
-        except Exception as error:  # the last resort: a fault of this program is said to be one
-            _report(
-                error, f"{type(error).__name__}: {error}. This is a fault of rnn-export; please report it.", "Fault"
-            )
+        except Exception as error:  # the last resort: a bug of our own is called one
+            _report(error, f"{type(error).__name__}: {error}. This is a bug in rnn-export; please report it.", "Bug")
             raise SystemExit(2) from None
 
 
@@ -66,43 +65,17 @@ def _report(error: Exception, message: str, kind: str) -> None:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="rnn-export")
 def main() -> None:
-    """Export recurrent PyTorch models to ONNX and TorchScript, and prove that they are right.
+    """Export recurrent PyTorch models to ONNX and TorchScript, and verify that they compute the same.
 
     \b
     rnn-export onnx --model hetero
     rnn-export onnx --model my_model.py:MyRNN --input 'x: float32[T, N, 100]' --weights my.safetensors
     rnn-export verify artifacts/hetero
 
-    Exit codes: 0 right, 1 the exported model computes something else than PyTorch or did not run where it was asked to,
-    2 something given is wrong.
+    Exit codes: 0 right, 1 the exported model does not compute what PyTorch computes, or did not run where it was asked
+    to, 2 wrong input.
     """
 
 
-main.add_command(models)
-
-
-main.add_command(onnx)
-
-
-main.add_command(torchscript)
-
-
-main.add_command(verify)
-
-
-main.add_command(doctor)
-
-
-main.add_command(report)
-
-
-main.add_command(inspect)
-
-
-main.add_command(latency)
-
-
-main.add_command(bundle)
-
-
-main.add_command(triton)
+for command in (models, onnx, torchscript, verify, doctor, report, inspect, latency, bundle, triton):
+    main.add_command(command)

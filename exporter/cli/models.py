@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import click
 
+from .console import escape, make_table, open_console, print_json
 from .options import output_options
-from .show import print_json, print_models
 
 
 @click.command()
@@ -33,3 +36,11 @@ def models(as_json: bool, quiet: bool, debug: bool) -> None:
         print_json(rows)
     elif not quiet:
         print_models(rows)
+
+
+def print_models(rows: Sequence[Mapping[str, Any]]) -> None:
+    table = make_table("Model", "What it is", "Inputs", "Outputs", "Parameters", right=[4])
+    for row in rows:
+        inputs = "\n".join(f"{name}: {escape(spec)}" for name, spec in row["inputs"].items())
+        table.add_row(row["name"], row["summary"], inputs, ", ".join(row["outputs"]), f"{row['parameters']:,}")
+    open_console().print(table)

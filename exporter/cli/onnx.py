@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
-from ..spec.forms import LOWERINGS, TARGETS, Lowering, Target
+from ..spec.forms import LOWERINGS, TARGETS
+from ..spec.options import OnnxOptions
 from .options import bundle_folder, choice, model_options, output_options, parse_sizes, precision_options
-from .show import finish_export, progress
+from .progress import progress
+from .written import print_exported
 
 
 @click.command()
@@ -35,7 +37,7 @@ from .show import finish_export, progress
     type=click.Choice(TARGETS),
     default="cpu",
     show_default=True,
-    help="Where the file is to run. It is proved in ONNX Runtime on the CPU, whatever the target.",
+    help="Where the file is to run. It is verified in ONNX Runtime on the CPU, whatever the target.",
 )
 @click.option(
     "--tune",
@@ -47,26 +49,16 @@ from .show import finish_export, progress
 def onnx(
     out: Path | None,
     no_verify: bool,
-    opset: int,
-    stateful: bool,
-    quantize: str | None,
-    precision: str | None,
-    max_error: float | None,
-    lowering: Lowering,
-    target: Target,
     tune: tuple[str, ...],
     as_json: bool,
     quiet: bool,
     debug: bool,
-    **arguments: Any,
+    **given: Any,
 ) -> None:
-    """Export a model to ONNX, and prove it in ONNX Runtime on the CPU."""
-    if max_error is not None and quantize is None and precision is None:
-        raise click.UsageError(
-            "--max-error bounds what smaller weights cost, and there are none. "
-            "Give --quantize int8 or --precision float16 too."
-        )
-    model = choice(arguments)
+    """Export a model to ONNX, and verify it in ONNX Runtime on the CPU."""
+    model = choice(given)
+    sizes = [parse_sizes(text) for text in tune]
+    options = OnnxOptions(verify=not no_verify, tune=sizes, seed=model.seed, **given)
     with progress(quiet or as_json) as advance:
         from ..export import export_onnx
 
@@ -75,17 +67,8 @@ def onnx(
             loaded.model,
             loaded.signature,
             bundle_folder(out, loaded.source),
-            verify=not no_verify,
-            opset=opset,
-            stateful=stateful,
-            quantize=quantize,
-            precision=precision,
-            max_error=max_error,
-            lowering=lowering,
-            target=target,
-            tune=[parse_sizes(text) for text in tune],
-            seed=model.seed,
+            options,
             source=loaded.source,
             progress=advance,
         )
-    finish_export(replace(exported, notes=(*loaded.notes, *exported.notes)), as_json, quiet)
+    print_exported(replace(exported, notes=(*loaded.notes, *exported.notes)), as_json, quiet)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from .console import print_json, print_notes
 from .options import output_options
-from .show import print_json, print_notes, progress
+from .progress import progress
 
 
 @click.command()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ..spec.options import TorchScriptOptions
 from .options import bundle_folder, choice, model_options, output_options, precision_options
-from .show import finish_export, progress
-
-if TYPE_CHECKING:
-    from ..lowering.torchscript import Method
+from .progress import progress
+from .written import print_exported
 
 
 @click.command()
@@ -26,26 +25,13 @@ if TYPE_CHECKING:
 )
 @precision_options
 @output_options
-def torchscript(
-    out: Path | None,
-    no_verify: bool,
-    method: Method,
-    precision: str | None,
-    max_error: float | None,
-    as_json: bool,
-    quiet: bool,
-    debug: bool,
-    **arguments: Any,
-) -> None:
-    """Export a model to frozen TorchScript, and prove it.
+def torchscript(out: Path | None, no_verify: bool, as_json: bool, quiet: bool, debug: bool, **given: Any) -> None:
+    """Export a model to frozen TorchScript, and verify it.
 
     States are those that the model itself takes and returns; hidden ones can be made inputs and outputs in ONNX alone.
     """
-    if max_error is not None and precision is None:
-        raise click.UsageError(
-            "--max-error bounds what smaller weights cost, and there are none. Give --precision float16 too."
-        )
-    model = choice(arguments)
+    model = choice(given)
+    options = TorchScriptOptions(verify=not no_verify, seed=model.seed, **given)
     with progress(quiet or as_json) as advance:
         from ..export import export_torchscript
 
@@ -54,12 +40,8 @@ def torchscript(
             loaded.model,
             loaded.signature,
             bundle_folder(out, loaded.source),
-            verify=not no_verify,
-            method=method,
-            precision=precision,
-            max_error=max_error,
-            seed=model.seed,
+            options,
             source=loaded.source,
             progress=advance,
         )
-    finish_export(replace(exported, notes=(*loaded.notes, *exported.notes)), as_json, quiet)
+    print_exported(replace(exported, notes=(*loaded.notes, *exported.notes)), as_json, quiet)

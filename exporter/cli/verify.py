@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from .console import escape, make_table, open_console, print_error, print_json, print_notes, styled
 from .options import output_options, parse_option
-from .show import print_case, print_error, print_fault, print_json, print_notes, print_placement, print_report, progress
+from .progress import progress
+from .report_table import print_placement, print_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..parity.report import Report
+    from ..parity.failing_case import FailingCase
+    from ..parity.fault import Fault
+    from ..parity.report import CaseResult, Report
     from ..runtimes.session import ProviderOptions
-    from ..verification import Fault, Verification
+    from ..verification import Verification
 
 
 _LONG = (1_000, 10_000)
+# An input of so many numbers is printed whole.
+_SHOWN = 24
 
 
 @click.command()
@@ -38,7 +44,7 @@ _LONG = (1_000, 10_000)
     metavar="RUNTIME",
     help="Where to run it: onnxruntime:cpu, onnxruntime:cuda or another execution provider, torchscript, "
     "openvino, tract or onnx.reference, which `rnn-export doctor` lists, or program:PATH (see clients/README.md).  "
-    "[default: where the export proved it]",
+    "[default: where the export verified it]",
 )
 @click.option("--allow-fallback", is_flag=True, help="Accept nodes on another execution provider than the runtime's.")
 @click.option("--strict", is_flag=True, help="Have ONNX Runtime refuse to put any node at all on the CPU.")
@@ -94,7 +100,7 @@ def verify(
     """
     if strict and allow_fallback:
         raise click.UsageError("--strict forbids what --allow-fallback accepts. Leave one of them out.")
-    given = _Runtime(runtime, _launch(options, provider_library, strict), allow_fallback)
+    given = _Runtime(runtime, _provider_options(options, provider_library, strict), allow_fallback)
     if case is not None:
         if model is not None or seed is not None or long or bisect:
             raise click.UsageError(
@@ -110,21 +116,21 @@ class _Runtime:
     """Where to run, as given: the runtime, what its execution provider is given, whether another may help."""
 
     name: str | None
-    launch: ProviderOptions | None
+    provider_options: ProviderOptions | None
     allow_fallback: bool
 
 
-def _launch(options: Sequence[str], library: Path | None, strict: bool) -> ProviderOptions | None:
+def _provider_options(options: Sequence[str], library: Path | None, strict: bool) -> ProviderOptions | None:
     from ..runtimes.session import ProviderOptions
 
-    launch = ProviderOptions(dict(map(parse_option, options)), library, strict)
-    return None if launch.plain else launch
+    given = ProviderOptions(dict(map(parse_option, options)), library, strict)
+    return None if given.plain else given
 
 
 def _replay(bundle: Path, case: Path, given: _Runtime, junit: Path | None, as_json: bool, quiet: bool) -> None:
     from ..verification import replay
 
-    failing, report = replay(bundle, case, runtime=given.name, launch=given.launch)
+    failing, report = replay(bundle, case, runtime=given.name, provider_options=given.provider_options)
     _write_junit(junit, [report])
     # A single case that is right but for NaN has nothing beside it that passes.
     passed = report.passed or report.cases[0].verdict == "KNOWN"
@@ -156,24 +162,14 @@ def _verify(
             seed=seed,
             long=long,
             runtime=given.name,
-            launch=given.launch,
+            provider_options=given.provider_options,
             allow_fallback=given.allow_fallback,
             progress=advance,
         )
     _write_junit(junit, verification.reports)
     written = [(fault, _write(fault, bundle, bisect)) for fault in verification.faults]
     if as_json:
-        print_json(
-            {
-                "passed": verification.passed,
-                "error": next((report.failure for report in verification.reports if not report.passed), ""),
-                "how": verification.how,
-                "why": verification.why,
-                "seed": verification.seed,
-                "reports": [report.to_json() for report in verification.reports],
-                "faults": [{"where": fault.where, "files": [*map(str, files)]} for fault, files in written],
-            }
-        )
+        print_json({**verification.to_json(), "faults": [fault.to_json(files) for fault, files in written]})
     elif not quiet:
         _print(verification, given.name is not None)
         for fault, files in written:
@@ -182,14 +178,20 @@ def _verify(
 
 
 def _write_junit(path: Path | None, reports: Sequence[Report]) -> None:
-    from ..errors import InputError
-    from ..publish.junit import write_junit
-
     if path is not None:
-        try:
-            write_junit(path, reports)
-        except OSError as error:
-            raise InputError(f"{path} cannot be written ({error.strerror}). Give --junit another place.") from error
+        from ..publish.junit import write_junit
+
+        write_junit(path, reports)
+
+
+def _write(fault: Fault, bundle: Path, bisect: bool) -> list[Path]:
+    from ..parity.fault import write_fault
+
+    try:
+        return write_fault(fault, bundle, layers=bisect)
+    except OSError as error:
+        print_error(f"{error.filename} cannot be written ({error.strerror}), so that the case is not kept.", "Note")
+        return []
 
 
 def _print(verification: Verification, placement: bool) -> None:
@@ -211,19 +213,34 @@ def _exit_unless_passed(reports: Sequence[Report]) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _write(fault: Fault, bundle: Path, bisect: bool) -> list[Path]:
-    """The smallest case, and with `bisect` the layers, beside the bundle, which must stay as it was written."""
-    from ..parity.failing_case import write_failing_case
-    from ..parity.locate import write_layers
+def print_fault(fault: Fault, files: Sequence[Path], bundle: Path, runtime: str | None) -> None:
+    """Where the fault is, which case is the smallest that shows it, and the command that runs it again."""
+    failing = fault.failing
+    smallest = f"The smallest case of {failing.artifact} that fails: {failing.says}."
+    if not files:
+        print_notes([fault.where, smallest])
+        return
+    print_notes([fault.where, f"{smallest} To run it again:"])
+    where = f" --runtime {shlex.quote(runtime)}" if runtime else ""
+    command = f"rnn-export verify {shlex.quote(str(bundle))} --case {shlex.quote(str(files[0]))}{where}"
+    open_console().print(f"    {escape(command)}", highlight=False, soft_wrap=True)
+    for file in files[1:]:
+        print_notes([f"What every layer computes in it is in {file}."])
 
-    beside = bundle.resolve().parent / f"{bundle.resolve().name}.{fault.failing.artifact}"
-    files = [beside.with_name(f"{beside.name}.case.safetensors")]
-    try:
-        write_failing_case(files[0], fault.failing)
-        if bisect and fault.layers:
-            files.append(beside.with_name(f"{beside.name}.layers.safetensors"))
-            write_layers(files[1], fault.layers)
-    except OSError as error:
-        print_error(f"{files[-1]} cannot be written ({error.strerror}), so that the case is not kept.", "Note")
-        return []
-    return [Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path for path in files]
+
+def print_case(failing: FailingCase, result: CaseResult) -> None:
+    """One case: what went in where that is little, and each output where it is furthest off."""
+    console = open_console()
+    console.print(f"\n[bold]{failing.artifact}[/bold], {failing.says}", highlight=False)
+    for name, array in failing.item.inputs.items():
+        if array.size <= _SHOWN:
+            console.print(f"{name} = {escape(str(array.tolist()))}", highlight=False)
+    table = make_table("Output", "Error", "Limit", "Verdict", "", right=[1, 2])
+    for output in result.outputs:
+        verdict = "PASS" if output.passed else "FAIL"
+        place = f"at {list(output.index)}: " if output.index else ""
+        what = escape(f"{place}{output.reason or output.excused}") if not output.passed or output.excused else ""
+        table.add_row(output.output, f"{output.error:.1e}", f"{output.limit:.1e}", styled(verdict), what)
+    console.print(table)
+    if result.note:
+        print_notes([f"{result.note}."])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
@@ -33,6 +33,12 @@ class OnnxGraph:
     bound: Mapping[str, str]
     stream: StreamSpec | None
     quantized: Mapping[str, Original]
+
+    def without_weights(self) -> OnnxGraph:
+        """Let go of the weights: what is written is in memory a second time, and rewrite rules hold on to the graph."""
+        for value in self.model.graph.initializers.values():
+            value.const_value = None
+        return replace(self, quantized={})
 
 
 def build_graph(

@@ -1,9 +1,9 @@
-"""Proving one model file: in one pass, and where its states are explicit, in chunks."""
+"""Check one exported file: its outputs in one pass and, where its states are explicit, in chunks; and its weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,50 +22,81 @@ from .weights.tensors import ModelWeights
 from .weights.verdict import Weights
 
 
+@dataclass(frozen=True)
+class OpenArtifact:
+    """An exported file, loaded once in the runtime that runs it; the options are its execution provider's."""
+
+    file: Path
+    artifact: Artifact
+    signature: Signature
+    session: Session
+    provider_options: ProviderOptions | None = None
+
+    @property
+    def bound(self) -> float:
+        """The error that reduced-precision weights or products may add, relative to an output's scale; else 0."""
+        uses_tf32 = self.provider_options is not None and self.provider_options.tf32
+        return max(self.artifact.bound, TF32_BOUND) if uses_tf32 else self.artifact.bound
+
+    def in_one_pass(self, expected: Sequence[Expected]) -> Session:
+        """A session that takes whole sequences, from the states' reset values where they are explicit."""
+        stream = self.artifact.stream
+        return self.session if stream is None else in_one_pass(self.session, stream, self.signature, expected)
+
+
+def open_artifact(
+    file: Path, artifact: Artifact, signature: Signature, provider_options: ProviderOptions | None = None
+) -> OpenArtifact:
+    """Load a file in its artifact's runtime.
+
+    Raises:
+        UnavailableError: the runtime is not there, or has no kernel for an operator of the model.
+        PlacementError: the options are strict, and the runtime would run part of the model elsewhere.
+        BundleError: the file is not a model.
+    """
+    session = open_session(artifact.runtime, file, signature.outputs, provider_options)
+    return OpenArtifact(file, artifact, signature, session, provider_options)
+
+
+def open_whole(file: Path, artifact: Artifact, signature: Signature, expected: Sequence[Expected]) -> Session:
+    """A file in its artifact's runtime, run in one pass; the errors are those of `open_artifact`."""
+    return open_artifact(file, artifact, signature).in_one_pass(expected)
+
+
 def check_artifact(
-    file: Path,
-    artifact: Artifact,
-    signature: Signature,
+    opened: OpenArtifact,
     expected: Sequence[Expected],
     *,
     traced: Mapping[str, int],
     seed: int,
     weights: ModelWeights | None,
     typical: Mapping[str, Baseline] | None = None,
-    launch: ProviderOptions | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
-    """Run the file in the artifact's runtime on every case and judge it, and compare its weights with the model's.
+    """Run every case and judge it, and compare the file's weights with the model's.
 
     Args:
         weights: the model's; None where they are not known.
-        launch: what the runtime's execution provider is given.
 
     The other arguments are those of `parity.check.check`.
 
     Raises:
-        UnavailableError: the runtime is not there, or has no kernel for an operator of the model.
-        PlacementError: the launch is strict, and the runtime would not run all of the model where it was asked to.
-        BundleError: the file is not a model.
+        UnavailableError: the runtime has no kernel for an operator of the model.
     """
-    check_all = check if artifact.stream is None else partial(check_stream, artifact.stream, signature)
+    artifact = opened.artifact
+    check_all = check if artifact.stream is None else partial(check_stream, artifact.stream, opened.signature)
     report = check_all(
-        open_session(artifact.runtime, file, signature.outputs, launch),
+        opened.session,
         expected,
-        artifact=file.name,
+        artifact=opened.file.name,
         runtime=artifact.runtime,
         traced=traced,
         seed=seed,
         typical=typical,
-        bound=bound_of(artifact, launch),
+        bound=opened.bound,
         advance=advance,
     )
-    return replace(report, weights=_compare(file, artifact, weights))
-
-
-def bound_of(artifact: Artifact, launch: ProviderOptions | None) -> float:
-    """What outputs may be off, relative to their scale, for smaller weights or for coarser products; else 0."""
-    return max(artifact.bound, TF32_BOUND) if launch is not None and launch.tf32 else artifact.bound
+    return replace(report, weights=_compare(opened.file, artifact, weights))
 
 
 def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> Weights:
@@ -80,18 +111,3 @@ def _computed_then(artifact: Artifact) -> Sequence[str]:
     """The tensors that the export, which had the model, found to be none of its own."""
     then = (artifact.parity or {}).get("weights") or {}
     return [*then.get("unknown", ()), *then.get("computed", ())]
-
-
-def open_whole(
-    file: Path,
-    artifact: Artifact,
-    signature: Signature,
-    expected: Sequence[Expected],
-    launch: ProviderOptions | None = None,
-) -> Session:
-    """The file in the artifact's runtime, run in one pass, from the states' reset values where they are explicit."""
-    session = open_session(artifact.runtime, file, signature.outputs, launch)
-    stream = artifact.stream
-    if stream is None:
-        return session
-    return in_one_pass(session, stream, signature, expected)

@@ -1,4 +1,4 @@
-"""From a report that failed to the smallest case that shows it, and a file's run of that case again."""
+"""From a report that failed to the smallest case that shows it, and that case run again."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..bundle.manifest import Manifest
 from ..pytorch.samples import Case
-from ..runtimes.open import open_session
-from ..runtimes.session import ProviderOptions, Session
+from ..runtimes.session import Session
 from ..spec.artifact import Artifact
 from ..spec.signature import Signature
-from .artifact import bound_of, open_whole
+from .artifact import OpenArtifact
 from .check import check_case
 from .chunks import Chunked, one_at_a_time, random_lengths
 from .compare import Baseline
@@ -34,7 +31,7 @@ Array = NDArray[np.generic]
 
 @dataclass(frozen=True)
 class CaseGenerator:
-    """What draws new cases and runs them through PyTorch: a model, in evaluation mode, and an example to cut from."""
+    """Makes new cases and runs them through PyTorch: a model, in evaluation mode, and an example to cut from."""
 
     oracle: Oracle
     signature: Signature
@@ -52,62 +49,56 @@ class CaseGenerator:
 
 
 def isolate(
-    folder: Path,
-    manifest: Manifest,
+    opened: OpenArtifact,
     report: Report,
     expected: Sequence[Expected],
     typical: Mapping[str, Baseline],
-    drawing: CaseGenerator | None,
-    launch: ProviderOptions | None = None,
+    generator: CaseGenerator | None,
+    weights_sha256: str,
 ) -> FailingCase | None:
-    """The smallest case that an artifact of a bundle fails; without a drawing, the smallest of those in the report.
+    """The smallest case that a file fails; without a generator, the smallest of those in the report.
 
     None where none of them fails when it is run again.
     """
-    artifact = manifest.artifacts[report.artifact]
     failed = {result.case.name for result in report.cases if result.verdict == "FAIL"}
     items = sorted((item for item in expected if item.case.name in failed), key=_size)
-    whole = open_whole(folder / report.artifact, artifact, manifest.signature, expected, launch)
-    for session in _sessions(whole, report.seed):
+    for session in _sessions(opened.in_one_pass(expected), report.seed):
 
         def fails(item: Expected, session: Session = session) -> bool:
             return check_case(session, item, typical, report.bound).verdict == "FAIL"
 
         item = next(filter(fails, items), None)
         if item is not None:
-            small = item if drawing is None else shrink(item, Trial(drawing.draw, drawing.feed, fails))
-            fed = _fed(session, artifact, small.case)
-            return FailingCase(report.artifact, manifest.weights_sha256, small, typical, fed)
+            small = item if generator is None else shrink(item, Trial(generator.draw, generator.feed, fails))
+            fed = _fed(session, opened.artifact, small.case)
+            return FailingCase(report.artifact, weights_sha256, small, typical, fed)
     return None
 
 
-def find_layers(
-    folder: Path, manifest: Manifest, failing: FailingCase, oracle: Oracle, launch: ProviderOptions | None = None
-) -> list[LayerValue]:
-    """Each recurrent layer in an ONNX artifact and in PyTorch, for that case in one pass."""
-    artifact, inputs = manifest.artifacts[failing.artifact], failing.item.inputs
+def find_layers(opened: OpenArtifact, failing: FailingCase, oracle: Oracle) -> list[LayerValue]:
+    """Each recurrent layer in an ONNX file and in PyTorch, for that case in one pass."""
+    artifact, inputs = opened.artifact, failing.item.inputs
     sizes = failing.item.case.sizes
     states = () if artifact.stream is None else artifact.stream.states
     eager, exact = oracle.layers(inputs)
     given = {**{state.name: state.initial(sizes) for state in states}, **inputs}
-    return layer_values(folder / failing.artifact, artifact.runtime, given, eager, exact, launch)
+    return layer_values(opened.file, artifact.runtime, given, eager, exact, opened.provider_options)
 
 
-def run_again(folder: Path, manifest: Manifest, failing: FailingCase, launch: ProviderOptions | None = None) -> Report:
-    """Run a case in the artifact that failed it, fed as it was."""
-    artifact = manifest.artifacts[failing.artifact]
-    session = open_session(artifact.runtime, folder / failing.artifact, manifest.signature.outputs, launch)
+def run_again(opened: OpenArtifact, failing: FailingCase) -> Report:
+    """Run a case in the file that failed it, fed as it was."""
+    artifact, session = opened.artifact, opened.session
     if artifact.stream is not None and failing.fed is not None:
         lengths = list(failing.fed.lengths)
         session = Chunked(
             session,
             artifact.stream,
-            manifest.signature,
+            opened.signature,
             failing.fed.dims,
             lambda T: lengths,
             failing.fed.after_reset,
         )
-    result = check_case(session, failing.item, failing.typical, bound_of(artifact, launch))
+    result = check_case(session, failing.item, failing.typical, opened.bound)
     item, has_exact = failing.item, failing.item.reference is not None and failing.item.reference.exact is not None
     return Report(
         failing.artifact,
@@ -117,12 +108,12 @@ def run_again(folder: Path, manifest: Manifest, failing: FailingCase, launch: Pr
         item.case.seed,
         dict(item.case.sizes),
         [result],
-        bound=bound_of(artifact, launch),
+        bound=opened.bound,
     )
 
 
 def _sessions(whole: Session, seed: int) -> Iterator[Session]:
-    """The artifact in one pass, and where it is a stream, fed in each way."""
+    """The file in one pass, and where it is a stream, fed in each way."""
     yield whole
     if not isinstance(whole, Chunked):
         return

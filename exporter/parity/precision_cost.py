@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pytorch.evaluation import evaluating
-from ..pytorch.job import ExportJob, ExportRequest
+from ..pytorch.job import ExportJob
+from ..pytorch.request import ExportRequest
 from ..runtimes.session import Placement, Session
 from ..spec.artifact import Artifact
 from ..spec.precision import UNBOUNDED, OutputError, Precision

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from ..errors import InputError
 from ..parity.report import CaseResult, Report
 
 
-def write_junit(path: Path, reports: Sequence[Report]) -> None:
-    """Write the file: what PyTorch refuses is a skipped test, what is known of a runtime is in a test's output."""
+def write_junit(path: str | Path, reports: Sequence[Report]) -> None:
+    """Write the file: a case that PyTorch refuses is a skipped test, an expected difference a test with output.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     root = ElementTree.Element("testsuites")
     for report in reports:
         suite = ElementTree.SubElement(
@@ -24,7 +29,12 @@ def write_junit(path: Path, reports: Sequence[Report]) -> None:
         for result in report.cases:
             _add(suite, report, result)
     ElementTree.indent(root)
-    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    try:
+        ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}). Give another place for the JUnit file."
+        ) from error
 
 
 def _add(suite: ElementTree.Element, report: Report, result: CaseResult) -> None:

@@ -23,7 +23,7 @@ from ..parity.isolate import CaseGenerator
 from ..parity.report import CaseResult
 from ..pytorch.bind import bind_inputs
 from ..pytorch.evaluation import evaluating
-from ..pytorch.job import Progress
+from ..pytorch.request import Progress
 from ..pytorch.run import as_tensors
 from ..pytorch.samples import Case, make_inputs
 from ..runtimes.session import Session

@@ -16,9 +16,10 @@ from rich.filesize import decimal
 from ..bundle.assemble import package_versions
 from ..bundle.manifest import Manifest
 from ..onnx_file import all_nodes, read_onnx
+from ..parity.fault import Fault
 from ..parity.report import Report
 from ..spec.artifact import Artifact
-from ..verification import Fault, Verification
+from ..verification import Verification
 from .measure import Measured, Speed
 from .picture import Picture, draw_graph
 from .plots import draw_course, draw_grid, draw_ulps

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from ..bundle.manifest import read_manifest
+from ..bundle.rebuild import rebuild
 from ..errors import InputError
-from ..pytorch.job import Progress, silent
-from ..verification import rebuild, verify
+from ..pytorch.request import Progress, silent
+from ..verification import verify
 from .measure import Measured, measure
 from .page import render
 
@@ -41,7 +42,7 @@ def write_report(
     manifest = read_manifest(folder)
     measured: dict[str, Measured] = {}
     if verification.how == "rebuilt":
-        built, example = rebuild(folder, manifest, model)
-        measured = measure(folder, manifest, built, example, verification.seed, progress)
+        rebuilt = rebuild(folder, manifest, model)
+        measured = measure(folder, manifest, rebuilt.model, rebuilt.example, verification.seed, progress)
     path.write_text(render(folder, manifest, verification, measured), encoding="utf-8")
     return path, verification.passed

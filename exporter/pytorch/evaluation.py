@@ -99,7 +99,9 @@ def check_same(given: nn.Module, python: nn.Module, example: Mapping[str, Tensor
     Raises:
         LoadError: the two compute different things.
     """
-    if not _same(check_runs(given, example), check_runs(python, example)):
+    with evaluating(given):
+        before = check_runs(given, example)
+    if not _same(before, check_runs(python, example)):
         raise LoadError(
             f"The TorchScript computes something else than its class {type(python).__name__} does now. "
             "Give the Python module that it was made from."

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, LoadError, first_line
 from ..spec.signature import Signature, TensorSpec
-from .job import Example, ExportRequest
+from .request import Example, ExportRequest
 
 Array = NDArray[np.generic]
 

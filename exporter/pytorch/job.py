@@ -1,9 +1,10 @@
-"""What both kinds of export start from: a model that is known to run, its named signature, and real tensors for it."""
+"""What an export starts from: a model that is known to run, its named signature, and real tensors for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,24 +14,14 @@ from torch import Tensor, nn
 
 from ..errors import LoadError
 from ..spec.signature import Signature
-from .evaluation import check_deterministic
+from .evaluation import as_python, check_deterministic, check_tensors, evaluating, unwrap
+from .half import to_float16
 from .load import Source
 from .outputs import name_outputs
+from .request import Example, ExportRequest, Progress
 from .samples import Case, check_ranges, make_inputs, traced_sizes
 
 Array = NDArray[np.generic]
-Example = Mapping[str, Tensor | Array] | Sequence[Tensor | Array]
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """What is to be exported: a model, its inputs, real ones if there are any, and where the model came from."""
-
-    model: nn.Module
-    signature: Signature
-    example: Example | None
-    source: Source | None
 
 
 @dataclass(frozen=True)
@@ -39,8 +30,7 @@ class ExportJob:
 
     `traced` are the sizes it is captured at, `tensors` the inputs it is captured with, and `example` what the caller
     gave, from which the inputs of the test cases are then cut. `carries_state` says that the model keeps something from
-    call to call, in an attribute or buffer of its own. `original` is what was given in float32, where this is that in
-    float16.
+    call to call, in an attribute or buffer of its own. `original` is the float32 model, where this is that in float16.
     """
 
     model: nn.Module
@@ -53,23 +43,38 @@ class ExportJob:
     progress: Progress
     carries_state: bool = False
     original: ExportRequest | None = None
+    notes: tuple[str, ...] = ()
 
 
-def silent(stage: str, done: int, total: int) -> None:
-    """Progress that nobody looks at."""
+@contextmanager
+def start_job(request: ExportRequest, *, precision: str | None, seed: int, progress: Progress) -> Iterator[ExportJob]:
+    """Put the model in evaluation mode for a block, run it once, and name its outputs; every flag is restored.
 
-
-def prepare(given: ExportRequest, *, seed: int, progress: Progress, original: ExportRequest | None = None) -> ExportJob:
-    """Run the model, in evaluation mode, once on what it will be captured with, and name its outputs.
+    With a precision of "float16" the job's model is a copy in float16.
 
     Raises:
         SignatureError: the example does not fit the signature or its ranges, or the output names do not fit.
-        LoadError: the model's forward raises, or answers at random.
+        LoadError: the model's forward raises, or is not deterministic, or a tensor of the model cannot be exported.
         CaptureError: the model returns something else than tensors.
     """
+    request = replace(request, model=unwrap(request.model))
+    check_tensors(request.model)
+    original = None
+    if precision is not None:
+        original = replace(request, model=as_python(request.model))
+        request = to_float16(original)
+    with evaluating(request.model) as notes:
+        job = prepare(request, seed=seed, progress=progress, original=original)
+        yield replace(job, notes=(*notes, *_warnings(job)))
+
+
+def prepare(
+    request: ExportRequest, *, seed: int, progress: Progress, original: ExportRequest | None = None
+) -> ExportJob:
+    """Run the model, in evaluation mode, once on what it will be captured with; the errors are those of `start_job`."""
     progress("check", 0, 1)
-    model, signature = given.model, given.signature
-    arrays = None if given.example is None else _arrays(signature, given.example)
+    model, signature = request.model, request.signature
+    arrays = None if request.example is None else _arrays(signature, request.example)
     small = traced_sizes(signature, arrays)
     if arrays is not None:
         check_ranges(signature, arrays)
@@ -85,7 +90,7 @@ def prepare(given: ExportRequest, *, seed: int, progress: Progress, original: Ex
         except LoadError:
             raise refused from refused.__cause__
     named = name_outputs(model, output, signature)
-    return ExportJob(model, named, traced, tensors, arrays, given.source, seed, progress, carries_state, original)
+    return ExportJob(model, named, traced, tensors, arrays, request.source, seed, progress, carries_state, original)
 
 
 def _run_at(
@@ -99,3 +104,23 @@ def _run_at(
 def _arrays(signature: Signature, example: Example) -> dict[str, Array]:
     named = example if isinstance(example, Mapping) else dict(zip(signature.inputs, example, strict=False))
     return {name: np.asarray(value.detach() if isinstance(value, Tensor) else value) for name, value in named.items()}
+
+
+def _warnings(job: ExportJob) -> list[str]:
+    """What the user should know about the model before it is exported."""
+    bad = _not_finite(job.model)
+    broken = bad if job.original is None else _not_finite(job.original.model)
+    warnings = [f"{name} of the model holds NaN or infinity. Was the training broken off?" for name in broken]
+    warnings += [f"{name} holds numbers that are too large for float16." for name in bad if name not in broken]
+    if job.carries_state:
+        warnings.append(
+            "The model keeps a state from call to call, which an exported one does not: each of its calls starts from "
+            "the model as it is now. Take the state as an input and return it."
+        )
+    return warnings
+
+
+def _not_finite(model: nn.Module) -> list[str]:
+    """Parameters that hold NaN or infinity, and buffers with NaN: infinity in one may be a mask."""
+    parameters = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+    return [*parameters, *(name for name, buffer in model.named_buffers() if buffer.isnan().any())]

@@ -96,7 +96,7 @@ def load_with(
 ) -> Loaded:
     """`load` with the factory's arguments apart, whatever they are called: a factory may have a `seed` of its own."""
     if weights_key is not None and weights is None:
-        raise WeightsError("A key names an entry of a checkpoint. Give the checkpoint too, with --weights.")
+        raise WeightsError("A key names an entry of a checkpoint. Give the checkpoint too, as weights=PATH.")
     with _importable(Path.cwd()):
         kind, factory, lookup = _find(model)
     with _importable(lookup):
@@ -213,7 +213,7 @@ def _signature(
         takes = ", ".join(inspect.signature(module.forward).parameters)
         raise SignatureError(
             f"{model} does not say what goes in: its forward takes ({takes}). "
-            "Describe each input, such as --input 'x: float32[T, N, 100]'."
+            'Describe each input, such as inputs={"x": "float32[T, N, 100]"}.'
         )
     bind_inputs(module, signature.inputs)
     return signature
@@ -245,6 +245,5 @@ def _reporting(what: str, doing: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         raise LoadError(
-            f"{doing.capitalize()} {what} raised {type(error).__name__}: {first_line(error)}. "
-            "Mend that first; --debug shows where."
+            f"{doing.capitalize()} {what} raised {type(error).__name__}: {first_line(error)}. Fix that first."
         ) from error

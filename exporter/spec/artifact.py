@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .forms import LoweringChoice
+from .forms import LoweringChoice, unrolls
 from .precision import Precision
 from .streams import StreamSpec
 
@@ -42,6 +42,11 @@ class Artifact:
     def bound(self) -> float:
         """What parity allows for smaller weights, relative to an output's scale; 0 where they are the model's own."""
         return 0.0 if self.precision is None else self.precision.allowance
+
+    @property
+    def unrolls(self) -> bool:
+        """Whether the file is a stream's, and has a graph for one step besides."""
+        return self.stream is not None and self.lowering is not None and unrolls(self.lowering.forms)
 
     def to_json(self) -> dict[str, Any]:
         return {

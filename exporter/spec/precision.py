@@ -77,8 +77,8 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
     if weights is None:
         if max_error is not None:
             raise InputError(
-                "max_error bounds what smaller weights cost, and there are none. "
-                "Give quantize='int8' or precision='float16' too."
+                "max_error bounds what reduced-precision weights cost, and there are none. "
+                'Give quantize="int8" or precision="float16" too.'
             )
         return None
     if max_error is not None and not (math.isfinite(max_error) and max_error > 0):

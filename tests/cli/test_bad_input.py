@@ -66,7 +66,7 @@ CASES = [
     (("onix",), "No such command 'onix'"),
     (("onnx", "--model", "absent.py:Model", *X), "There is no file"),
     (mine("Grv"), "user_model.py has no 'Grv'. Did you mean 'Gru'?"),
-    (mine("fails"), "raised OSError: no disk. Mend that first; --debug shows where."),
+    (mine("fails"), "raised OSError: no disk. Fix that first; --debug shows where."),
     (mine("number"), "user_model.py:number returned a int. It must return an nn.Module."),
     (("onnx", "--model", "single", "--set", "hiden_size=3"), "no argument 'hiden_size'. Did you mean 'hidden_size'?"),
     (("onnx", "--model", "single", "--set", "hidden_size=big"), "'big' does not fit. It must be a whole number."),
@@ -74,7 +74,7 @@ CASES = [
     (("onnx", "--model", "single", "--set", "hidden_size=0"), "hidden_size must be greater than zero"),
     (("onnx", "--model", "single", "--set", "hidden_size"), "'hidden_size' is not a setting. Write it as key=value"),
     ((*EXPORT, "--weights", "absent.pt"), "There is no file absent.pt"),
-    ((*EXPORT, "--weights-key", "a"), "A key names an entry of a checkpoint. Give the checkpoint too, with --weights."),
+    ((*EXPORT, "--weights-key", "a"), "A key names an entry of a checkpoint. Give the checkpoint too, as --weights P"),
     ((*EXPORT, "--weights", "misfit.pt"), "misshaped rnn.weight_ih_l0 [5, 3] instead of [4, 3]"),
     ((*EXPORT, "--weights", "evil.pt"), "holds pickled Python objects, which could run code and are not read."),
     ((*EXPORT, "--weights", "text.pt"), "text.pt is not a PyTorch checkpoint"),
@@ -98,8 +98,8 @@ CASES = [
     (mine("Gru", *X, "--state", "x=h_n"), "The state 'h_n' is not an output. Outputs are output."),
     ((*EXPORT, "--tune", "T=1,N=1,T=2"), "'T=1,N=1,T=2' gives T twice. Give every dimension one size."),
     ((*EXPORT, "--tune", "T=100000000000000,N=1"), "not enough memory for T=100000000000000,N=1. Give smaller"),
-    ((*EXPORT, "--tune", "T=10000000000,N=1000000000000"), "Give smaller sizes to --tune."),
-    ((*EXPORT, "--max-error", "0.1"), "--max-error bounds what smaller weights cost, and there are none. Give --qu"),
+    ((*EXPORT, "--tune", "T=10000000000,N=1000000000000"), "Give smaller sizes in tune."),
+    ((*EXPORT, "--max-error", "0.1"), "--max-error bounds what reduced-precision weights cost, and there are n"),
     ((*EXPORT, "--opset", "16"), "Opset 16 is not supported. Use one from 17 to 28; 18 is the default."),
     ((*EXPORT, "--opset", "new"), "'new' is not a valid integer"),
     ((*EXPORT, "--out", "text.pt"), "is a file. Choose a folder with --out."),
@@ -229,4 +229,4 @@ def test_a_fault_of_our_own_is_said_to_be_one(cli: Cli, folder: Path, monkeypatc
     monkeypatch.setattr("rnn_export.lowering.build.optimize", broken)
     result = cli(*EXPORT)
     assert result.exit_code == 2
-    assert result.stderr == "Fault: TypeError: broken. This is a fault of rnn-export; please report it.\n"
+    assert result.stderr == "Bug: TypeError: broken. This is a bug in rnn-export; please report it.\n"

@@ -26,7 +26,8 @@ from rnn_export.onnx_file import write_onnx
 from rnn_export.parity.check import check
 from rnn_export.parity.expected import Expected, expect
 from rnn_export.pytorch.evaluation import evaluating
-from rnn_export.pytorch.job import ExportRequest, prepare, silent
+from rnn_export.pytorch.job import prepare
+from rnn_export.pytorch.request import ExportRequest, silent
 from rnn_export.pytorch.samples import Case
 from rnn_export.runtimes.open import open_session
 from rnn_export.spec.forms import Form

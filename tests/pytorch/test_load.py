@@ -76,7 +76,7 @@ def test_a_model_that_is_not_there(model: str, said: str) -> None:
     ("source", "said"),
     [
         ("def make(): return 3", "returned a int. It must return an nn.Module."),
-        ("def make(): raise KeyError('width')", "raised KeyError: 'width'. Mend that first; --debug shows where."),
+        ("def make(): raise KeyError('width')", "raised KeyError: 'width'. Fix that first."),
         ("def make(): exit(3)", "raised SystemExit: 3."),
         ("import nothing_like_this\ndef make(): ...", "raised ModuleNotFoundError: No module named"),
         ("def make(:", "raised SyntaxError"),

@@ -17,7 +17,8 @@ from rnn_export.lowering.forms import forms_for
 from rnn_export.lowering.lower import lower
 from rnn_export.lowering.translate import translate
 from rnn_export.optimize.simplify import simplify
-from rnn_export.pytorch.job import ExportRequest, prepare, silent
+from rnn_export.pytorch.job import prepare
+from rnn_export.pytorch.request import ExportRequest, silent
 from torch import Tensor, nn
 
 

@@ -1,0 +1,70 @@
+"""The PyTorch model of a bundle, built again from what the manifest says, with the weights that lie in the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ..pytorch.checkpoint import load_weights
+from ..pytorch.half import in_float16
+from ..pytorch.load import load_with, may_be_named
+from .cases import read_cases
+from .manifest import CASES, WEIGHTS, Manifest
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A model with its stored weights, and the example that cases are cut from, if they are."""
+
+    model: nn.Module
+    example: Mapping[str, Array] | None
+
+
+def why_not_rebuilt(folder: Path, manifest: Manifest, model: str | None) -> str:
+    """Why fresh cases cannot be made; empty where they can.
+
+    Args:
+        model: the code that the caller trusts, as `file.py:Factory` or `package.module:Factory`.
+    """
+    source = manifest.source
+    if WEIGHTS not in manifest.files:
+        given = "the model was given as an object, and the bundle does not say how to build it"
+        return given if source is None else "the bundle does not hold the model's weights"
+    if manifest.from_example and CASES not in manifest.files:
+        return "the bundle does not hold the example that cases are cut from"
+    if model is not None:
+        return ""
+    if source is None:
+        return "the bundle does not say how to build the model; model=FILE:FACTORY does"
+    # What the manifest calls the model's kind is its own word, and cannot be trusted.
+    if may_be_named(source["model"]):
+        return ""
+    return f'building {source["model"]} would run its code; model="{source["model"]}" allows it'
+
+
+def rebuild(folder: Path, manifest: Manifest, model: str | None) -> Rebuilt:
+    """Build the model, and load its weights.
+
+    Raises:
+        LoadError: the model cannot be built again.
+    """
+    source = manifest.source or {"model": model, "arguments": {}, "seed": 0}
+    signature = manifest.signature
+    loaded = load_with(
+        model or source["model"],
+        source["arguments"],
+        inputs=signature.inputs,
+        outputs=signature.outputs,
+        seed=source["seed"],
+    )
+    built = in_float16(loaded.model) if source.get("precision") == "float16" else loaded.model
+    load_weights(built, folder / WEIGHTS)
+    example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
+    return Rebuilt(built, example)

@@ -1,0 +1,32 @@
+"""What a caller asks to export, and how it is told of progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..spec.signature import Signature
+from .load import Source
+
+Array = NDArray[np.generic]
+Example = Mapping[str, Tensor | Array] | Sequence[Tensor | Array]
+# Called with a stage's name, and how much of it is done out of how much.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What is to be exported: a model, its inputs, real ones if there are any, and where the model came from."""
+
+    model: nn.Module
+    signature: Signature
+    example: Example | None = None
+    source: Source | None = None
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
