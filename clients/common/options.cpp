@@ -9,7 +9,7 @@ namespace rnn {
 namespace {
 
 constexpr const char* kWays =
-    ", in one of four ways:\n\n"
+    "Runs an exported model, in one of four ways:\n\n"
     "  MODEL CASES OUT     Run the model on every case, and write the outputs.\n"
     "  MODEL               Do so for each line CASES<tab>OUT on stdin, and answer\n"
     "                      with an empty line or with what is wrong.\n"
@@ -36,7 +36,7 @@ bool fits(const Options& options) {
 
 std::optional<Options> parse_options(const Client& client, int argc, char** argv) {
   Options options;
-  CLI::App app("Runs an exported model in " + client.runtime + kWays, client.name);
+  CLI::App app(kWays, client.name);
   app.set_version_flag("--version", client.name + " " RNN_EXPORT_VERSION ", " + client.runtime + ", takes " +
                                         client.extension);
   app.add_option("--check", options.bundle, "Replay a bundle's cases.")->option_text("BUNDLE");
