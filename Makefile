@@ -139,9 +139,10 @@ CLIENTS ?= onnxruntime libtorch openvino
 clients: $(READY) build/openvino/.ready
 	OpenVINO_DIR=$${OpenVINO_DIR:-$(CURDIR)/build/openvino/openvino/cmake} clients/build.sh $(BIN)/python $(CLIENTS)
 
+TOOLCHAIN := g++ cmake make libcli11-dev nlohmann-json3-dev libssl-dev
+
 toolchain:
-	dpkg -s g++ cmake make nlohmann-json3-dev libssl-dev >/dev/null || { apt-get update && \
-	    apt-get install -y --no-install-recommends g++ cmake make nlohmann-json3-dev libssl-dev; }
+	dpkg -s $(TOOLCHAIN) >/dev/null || { apt-get update && apt-get install -y --no-install-recommends $(TOOLCHAIN); }
 
 test-clients: clients
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/clients --ignore=tests/clients/test_node.py \

@@ -20,6 +20,7 @@ toolchain() {
     local install="apt-get install -y --no-install-recommends"
     command -v c++ >/dev/null || { missing "$1" "C++ compiler" "$install g++"; return 1; }
     command -v cmake >/dev/null || { missing "$1" "CMake" "$install cmake make"; return 1; }
+    header CLI/CLI.hpp || { missing "$1" "CLI11" "$install libcli11-dev"; return 1; }
     header nlohmann/json.hpp || { missing "$1" "JSON library" "$install nlohmann-json3-dev"; return 1; }
     header openssl/evp.h || { missing "$1" "OpenSSL with headers" "$install libssl-dev"; return 1; }
 }

@@ -1,7 +1,6 @@
 #include "client.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -10,6 +9,7 @@
 #include "bundle.h"
 #include "error.h"
 #include "judging.h"
+#include "options.h"
 #include "safetensors.h"
 #include "sizes.h"
 #include "streaming.h"
@@ -21,14 +21,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kCases = "cases.safetensors";
 
-struct Options {
-  bool check = false;
-  bool time = false;
-  std::vector<std::string> paths;
-  std::string provider = "cpu";
-  std::int64_t chunk = 0;
-};
-
 // A model file, loaded, with what the manifest says of it, if there is one.
 struct Model {
   Session session;
@@ -36,57 +28,6 @@ struct Model {
   std::vector<Output> outputs;
   std::optional<Stream> stream;
 };
-
-void help(const Client& client) {
-  std::cout
-      << client.name << " MODEL CASES.safetensors OUT.safetensors [--provider NAME] [--chunk K]\n"
-      << client.name << " MODEL [--provider NAME] [--chunk K]\n"
-      << client.name << " --time MODEL CASES.safetensors [--provider NAME] [--chunk K]\n"
-      << client.name << " --check BUNDLE [--provider NAME] [--chunk K]\n\n"
-      << "Run every case of a file and write the outputs; or do so for each line CASES<tab>OUT on stdin; or print\n"
-      << "the microseconds that each case takes; or replay the cases of a bundle and judge them.\n"
-      << "MODEL is a " << client.extension << " file, CASES holds tensors <case>/inputs/<input>.\n\n"
-      << "  --provider NAME  where to run it; cpu if not given\n"
-      << "  --chunk K        feed K steps at a time (bundles exported with --stateful)\n"
-      << "  --version        print the versions of this program and of the runtime\n\n"
-      << "Exit codes: 0 all is right, 1 a case fails, 2 bad input.\n";
-}
-
-std::int64_t positive(const std::string& text) {
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < 1) {
-    throw InputError("--chunk is '" + text + "'. Give a number of steps, 1 or more.");
-  }
-  return number;
-}
-
-Options parse(const std::vector<std::string>& arguments) {
-  Options options;
-  for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
-    if (*argument == "--check") {
-      options.check = true;
-    } else if (*argument == "--time") {
-      options.time = true;
-    } else if (*argument == "--provider" || *argument == "--chunk") {
-      const auto name = *argument;
-      if (++argument == arguments.end()) throw InputError(name + " needs a value.");
-      if (name == "--chunk") options.chunk = positive(*argument);
-      if (name == "--provider") options.provider = *argument;
-    } else if (argument->rfind("--", 0) == 0) {
-      throw InputError("There is no option " + *argument + ". --help lists them.");
-    } else {
-      options.paths.push_back(*argument);
-    }
-  }
-  const auto count = options.paths.size();
-  if (options.check && (options.time || count != 1)) throw InputError("--check takes one bundle.");
-  if (options.time && count != 2) throw InputError("--time takes a model and cases.");
-  if (!options.check && !options.time && count != 1 && count != 3) {
-    throw InputError("Give a model, cases and a file for the outputs.");
-  }
-  return options;
-}
 
 const Artifact* find(const Manifest& manifest, const std::string& file) {
   const auto found = std::find_if(manifest.artifacts.begin(), manifest.artifacts.end(),
@@ -144,7 +85,7 @@ std::map<std::string, Tensors> by_case(const Tensors& tensors, const std::string
 }
 
 Model open_alone(const Client& client, const Options& options) {
-  const fs::path file = options.paths[0];
+  const fs::path file = *options.model;
   std::optional<Manifest> manifest;
   const auto folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
   if (fs::exists(folder / kManifest)) manifest = read_manifest(folder);
@@ -233,7 +174,7 @@ Verdict worst_of(const Tensors& got, const Tensors& tensors, const Case& each, c
 }
 
 int check(const Client& client, const Options& options) {
-  const fs::path folder = options.paths[0];
+  const fs::path folder = *options.bundle;
   const auto manifest = read_manifest(folder);
   const auto& artifact = artifact_for(folder, manifest, client.extension);
   check_hash(folder, manifest, kCases);
@@ -260,27 +201,15 @@ int check(const Client& client, const Options& options) {
   return failed ? 1 : 0;
 }
 
-int run(const Client& client, const std::vector<std::string>& arguments) {
-  const auto given = [&](const char* option) {
-    return std::find(arguments.begin(), arguments.end(), option) != arguments.end();
-  };
-  if (given("--help") || given("-h")) {
-    help(client);
-    return 0;
-  }
-  if (given("--version")) {
-    std::cout << client.name << " " RNN_EXPORT_VERSION ", " << client.runtime << ", takes " << client.extension << "\n";
-    return 0;
-  }
-  const auto options = parse(arguments);
-  if (options.check) return check(client, options);
+int run(const Client& client, const Options& options) {
+  if (options.bundle) return check(client, options);
   const auto model = open_alone(client, options);
   if (options.time) {
-    time_cases(model, options.paths[1], options.chunk);
-  } else if (options.paths.size() == 1) {
-    serve(model, options.chunk);
+    time_cases(model, *options.cases, options.chunk);
+  } else if (options.cases) {
+    run_cases(model, *options.cases, *options.out, options.chunk);
   } else {
-    run_cases(model, options.paths[1], options.paths[2], options.chunk);
+    serve(model, options.chunk);
   }
   return 0;
 }
@@ -289,7 +218,8 @@ int run(const Client& client, const std::vector<std::string>& arguments) {
 
 int run(const Client& client, int argc, char** argv) {
   try {
-    return run(client, std::vector<std::string>(argv + 1, argv + argc));
+    const auto options = parse_options(client, argc, argv);
+    return options ? run(client, *options) : 0;
   } catch (const std::bad_alloc&) {
     std::cerr << client.name << ": There is not enough memory.\n";
   } catch (const std::exception& error) {

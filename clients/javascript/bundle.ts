@@ -44,7 +44,7 @@ export class Bundle {
   /** The file with the model's weights, where they lie apart. */
   get weightsFile(): string | null {
     const file = `${this.file}.data`;
-    return this.manifest.hashes.has(file) ? file : null;
+    return this.manifest.files.has(file) ? file : null;
   }
 
   /**
@@ -59,7 +59,7 @@ export class Bundle {
 
   /** Whether it is a model of characters, and says which. */
   get hasVocabulary(): boolean {
-    return this.manifest.hashes.has(VOCABULARY);
+    return this.manifest.files.has(VOCABULARY);
   }
 
   /** @throws InputError There is none, or it was changed or is malformed. */
@@ -72,7 +72,7 @@ export class Bundle {
   }
 
   private async checkHash(file: string): Promise<void> {
-    const expected = this.manifest.hashes.get(file);
+    const expected = this.manifest.files.get(file)?.sha256;
     if (expected === undefined) {
       throw new InputError(`${this.source.name}/${MANIFEST} does not name ${file}. Export the model again.`);
     }

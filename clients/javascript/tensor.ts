@@ -1,5 +1,6 @@
 /** Tensors as files and runtimes hold them: a dtype, a shape, and a typed array in row-major order. */
 
+import { getFloat16, setFloat16 } from "@petamoriken/float16";
 import { InputError } from "./errors.js";
 
 export type Dtype = "float16" | "float32" | "float64" | "int32" | "int64" | "bool";
@@ -15,6 +16,9 @@ export const ARRAYS: Readonly<Record<Dtype, ArrayType>> = {
   int64: BigInt64Array,
   bool: Uint8Array,
 };
+
+/** As in files, and on every processor that onnxruntime-node and onnxruntime-web run on. */
+const LITTLE_ENDIAN = true;
 
 export interface Tensor {
   readonly dtype: Dtype;
@@ -43,7 +47,7 @@ export function describe(dtype: string, shape: readonly (number | string | null)
 
 /** The elements as numbers. Of int64 those beyond 2^53 are rounded. */
 export function numbers(tensor: Tensor): Float64Array {
-  if (tensor.dtype === "float16") return Float64Array.from(tensor.data as Uint16Array, float16);
+  if (tensor.dtype === "float16") return halves(tensor.data as Uint16Array);
   if (tensor.dtype === "int64") return Float64Array.from(tensor.data as BigInt64Array, Number);
   return Float64Array.from(tensor.data as Exclude<Data, BigInt64Array>);
 }
@@ -58,10 +62,21 @@ export function fromNumbers(dtype: Dtype, shape: readonly number[], values: read
   if (values.length !== data.length) {
     throw new InputError(`${describe(dtype, shape)} has ${data.length} elements, not ${values.length}. Give as many.`);
   }
+  const bits = viewOf(data);
   values.forEach((value, i) => {
-    data[i] = dtype === "int64" ? BigInt(value) : dtype === "float16" ? float16Bits(value) : value;
+    if (dtype === "float16") setFloat16(bits, 2 * i, value, LITTLE_ENDIAN);
+    else data[i] = dtype === "int64" ? BigInt(value) : value;
   });
   return { dtype, shape, data };
+}
+
+function halves(data: Uint16Array): Float64Array {
+  const bits = viewOf(data);
+  return Float64Array.from(data, (_, i) => getFloat16(bits, 2 * i, LITTLE_ENDIAN));
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Data): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
 }
 
 /** The elements of [start, end) along the given axes. */
@@ -98,30 +113,4 @@ export function join(parts: readonly Tensor[], axis: number, outer: number): Ten
     }
   }
   return { dtype: first.dtype, shape, data };
-}
-
-function float16(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0x1f) return fraction ? NaN : sign * Infinity;
-  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
-}
-
-/** Rounds to nearest, ties to even. */
-function float16Bits(value: number): number {
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
-  const size = Math.abs(value);
-  if (Number.isNaN(value)) return 0x7e00;
-  if (size >= 65520) return sign | 0x7c00;
-  const exponent = size < 2 ** -14 ? -14 : Math.floor(Math.log2(size));
-  const steps = roundToEven(size / 2 ** (exponent - 10));
-  // A fraction that is rounded up to the next power of two carries into the exponent by itself.
-  return sign | (size < 2 ** -14 ? steps : ((exponent + 15) << 10) + (steps - 1024));
-}
-
-function roundToEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
 }

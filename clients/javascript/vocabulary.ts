@@ -1,38 +1,27 @@
 /** `vocabulary.json` in a bundle: which character each token of the model is. */
 
+import * as z from "zod/mini";
 import { InputError } from "./errors.js";
+import { readJson } from "./json.js";
 
 export const VOCABULARY = "vocabulary.json";
 
-export interface Vocabulary {
-  /** The input that takes tokens. */
-  readonly input: string;
-  /** The output with a logit for every character. */
-  readonly output: string;
-  /** A character's token is its place. */
-  readonly characters: readonly string[];
-}
+const character = z.string().check(z.refine((each) => [...each].length === 1));
+
+/** `input` takes tokens, `output` has a logit for every character; a character's token is its place. */
+const vocabulary = z.object({
+  format: z.literal(1),
+  input: z.string(),
+  output: z.string(),
+  characters: z.array(character).check(z.minLength(1)),
+});
+
+export type Vocabulary = z.infer<typeof vocabulary>;
 
 /** @throws InputError It is not a vocabulary of this format. */
 export function readVocabulary(bytes: Uint8Array, file: string): Vocabulary {
-  const malformed = new InputError(`${file} is not a vocabulary of format 1. Write it again.`);
-  let data: Record<string, unknown> | null;
-  try {
-    data = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    throw malformed;
-  }
-  const { format, input, output, characters } = data ?? {};
-  if (format !== 1 || typeof input !== "string" || typeof output !== "string" || !isCharacters(characters)) {
-    throw malformed;
-  }
-  return { input, output, characters };
-}
-
-function isCharacters(value: unknown): value is string[] {
-  return (
-    Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === "string" && [...each].length === 1)
-  );
+  const bad = () => new InputError(`${file} is not a vocabulary of format 1. Write it again.`);
+  return readJson(bytes, vocabulary, bad);
 }
 
 /** The tokens of a text. @throws InputError A character is not in the vocabulary. */

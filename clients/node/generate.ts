@@ -8,14 +8,16 @@ import { endWithOutput } from "./output.js";
 
 const HELP = `Usage: generate.mjs BUNDLE --prompt TEXT [OPTIONS]
 
-Writes text with a model of characters that rnn-export wrote, one character at a time.
+Writes text with an exported model of characters, one character at a time.
 
   --prompt TEXT      What the text begins with.
-  --temperature X    0 takes the likeliest character (default 0.5); the larger, the more surprising.
-  --length K         How many characters to write (default 200).
+  --temperature X    0 takes the likeliest character; the larger, the more
+                     surprising. 0.5 if not given.
+  --length K         How many characters to write: 200 if not given.
   --help             Show this text.
 
-How many characters were written per second is said on stderr. Exit codes: 0, or 2 if something that was given is wrong.
+How many characters were written per second is said on stderr.
+Exit codes: 0, or 2 for bad input.
 `;
 
 const OPTIONS = {

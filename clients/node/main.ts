@@ -23,19 +23,22 @@ const HELP = `Usage: client.mjs MODEL CASES.safetensors OUT.safetensors [OPTIONS
        client.mjs --time MODEL CASES.safetensors [OPTIONS]
        client.mjs --check BUNDLE [OPTIONS]
 
-Runs a model that rnn-export wrote, in ONNX Runtime for Node.
+Runs an exported model in ONNX Runtime for Node.
 
-  MODEL CASES OUT    Run the model on tensors <case>/inputs/<input>, and write <case>/outputs/<output>.
-  MODEL              Do so for each line CASES<tab>OUT on stdin, and answer with an empty line or with what is wrong.
-  --time MODEL CASES Print the microseconds that each case takes.
-  --check BUNDLE     Replay the bundle's own cases and compare them with what PyTorch computed.
+  MODEL CASES OUT     Run the model on every case, and write the outputs.
+  MODEL               Do so for each line CASES<tab>OUT on stdin, and answer
+                      with an empty line or with what is wrong.
+  --time MODEL CASES  Print the microseconds that each case takes.
+  --check BUNDLE      Replay the bundle's own cases, and compare them with
+                      what PyTorch computed.
 
-  --provider NAME    cpu (default), webgpu or cuda.
-  --chunk K          Feed K time steps at a time, and carry the states. The model must have been exported --stateful.
-  --version          Show the versions of this program and of ONNX Runtime.
-  --help             Show this text.
+  --provider NAME     Where to run it: cpu if not given, webgpu or cuda.
+  --chunk K           Feed K steps at a time, and carry the states. The model
+                      must have been exported with --stateful.
+  --version           Show the versions of this program and of ONNX Runtime.
+  --help              Show this text.
 
-Exit codes: 0 right, 1 a case failed, 2 something that was given is wrong or not there.
+Exit codes: 0 right, 1 a case fails, 2 bad input.
 `;
 
 /** @returns The exit code. */

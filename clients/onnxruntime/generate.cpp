@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "arguments.h"
 #include "bundle.h"
 #include "error.h"
 #include "model.h"
@@ -14,50 +15,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* kHelp = R"(Usage: rnn-export-generate BUNDLE --prompt TEXT [OPTIONS]
-
-Writes text with a model of characters that rnn-export wrote, one character at a time.
-
-  --prompt TEXT      What the text begins with.
-  --temperature X    0 takes the likeliest character (default 0.5); the larger, the more surprising.
-  --length K         How many characters to write (default 200).
-  --help             Show this text.
-
-How many characters were written per second is said on stderr. Exit codes: 0, or 2 if something that was given is wrong.
-)";
-
 struct Options {
-  std::vector<std::string> paths;
-  std::optional<std::string> prompt;
-  std::string temperature = "0.5";
-  std::string length = "200";
-  bool help = false;
+  std::string bundle;
+  std::string prompt;
+  double temperature = 0.5;
+  long length = 200;
 };
-
-Options parse(const std::vector<std::string>& arguments) {
-  Options options;
-  for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
-    if (argument->size() < 2 || argument->front() != '-') {
-      options.paths.push_back(*argument);
-      continue;
-    }
-    if (*argument == "--help" || *argument == "-h") {
-      options.help = true;
-      continue;
-    }
-    const auto equals = argument->find('=');
-    const auto name = argument->substr(0, equals);
-    const bool known = name == "--prompt" || name == "--temperature" || name == "--length";
-    if (!known) throw rnn::InputError("Unknown option '" + name + "'. See --help.");
-    const bool apart = equals == std::string::npos;
-    if (apart && ++argument == arguments.end()) throw rnn::InputError(name + " needs a value. See --help.");
-    const auto value = apart ? *argument : argument->substr(equals + 1);
-    if (name == "--prompt") options.prompt = value;
-    if (name == "--temperature") options.temperature = value;
-    if (name == "--length") options.length = value;
-  }
-  return options;
-}
 
 double temperature_of(const std::string& text) {
   // Also "inf", "nan" and "0x1" are numbers to strtod.
@@ -77,6 +40,27 @@ long length_of(const std::string& text) {
     throw rnn::InputError("--length is " + text + ". Give a whole number from 1 to 999999999.");
   }
   return number;
+}
+
+// Nothing where --help was given, after printing the help.
+std::optional<Options> parse(int argc, char** argv) {
+  Options options;
+  CLI::App app("Writes text with an exported model of characters, one character at a time.", "rnn-export-generate");
+  app.add_option("BUNDLE", options.bundle, "The bundle's folder.")->required()->option_text(" ");
+  app.add_option("--prompt", options.prompt, "What the text begins with.")->required()->option_text("TEXT");
+  const auto set_temperature = [&](const std::string& text) { options.temperature = temperature_of(text); };
+  app.add_option_function<std::string>("--temperature", set_temperature,
+                                       "0 takes the likeliest character; the larger, the more\n"
+                                       "surprising. 0.5 if not given.")
+      ->option_text("X");
+  const auto set_length = [&](const std::string& text) { options.length = length_of(text); };
+  app.add_option_function<std::string>("--length", set_length, "How many characters to write: 200 if not given.")
+      ->option_text("K");
+  app.footer(
+      "How many characters were written per second is said on stderr.\n"
+      "Exit codes: 0, or 2 for bad input.");
+  if (!rnn::parse(app, argc, argv)) return std::nullopt;
+  return options;
 }
 
 rnn::Session open(const std::filesystem::path& file, const rnn::Artifact& artifact) {
@@ -115,26 +99,16 @@ void write(rnn::Writer& writer, const std::string& prompt, long length) {
   std::fprintf(stderr, "\n");
 }
 
-void run(const std::vector<std::string>& arguments) {
-  const auto options = parse(arguments);
-  const auto temperature = temperature_of(options.temperature);
-  const auto length = length_of(options.length);
-  if (options.help) {
-    std::cout << kHelp;
-    return;
-  }
-  if (options.paths.size() != 1 || !options.prompt) {
-    throw rnn::InputError("Give BUNDLE and --prompt TEXT. See --help.");
-  }
-  auto writer = writer_for(options.paths[0], *options.prompt, temperature);
-  write(writer, *options.prompt, length);
+void run(const Options& options) {
+  auto writer = writer_for(options.bundle, options.prompt, options.temperature);
+  write(writer, options.prompt, options.length);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
-    run({argv + 1, argv + argc});
+    if (const auto options = parse(argc, argv)) run(*options);
     return 0;
   } catch (const std::bad_alloc&) {
     std::cerr << "Error: There is not enough memory.\n";

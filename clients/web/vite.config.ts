@@ -6,6 +6,8 @@ export default defineConfig({
   base: "./",
   // What is not there is an error, and not this page.
   appType: "mpa",
+  // What ../javascript imports lies in this folder's packages.
+  resolve: { dedupe: ["@petamoriken/float16", "zod"] },
   build: { target: "es2023" },
   plugins: [countSizes()],
   server: { fs: { allow: [".."] } },

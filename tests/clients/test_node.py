@@ -248,13 +248,19 @@ BAD_BUNDLES: dict[str, tuple[Spoil, str]] = {
     "a file": (lambda bundle: (shutil.rmtree(bundle), bundle.write_text("")), "lstm/manifest.json cannot be read"),
     "no manifest": (lambda bundle: (bundle / "manifest.json").unlink(), "lstm/manifest.json is not there."),
     "no JSON": (lambda bundle: (bundle / "manifest.json").write_text("{"), "is not a manifest (it is not JSON)."),
-    "a list": (lambda bundle: (bundle / "manifest.json").write_text("[]"), "is not a manifest (it is not an object)."),
-    "another format": (lambda bundle: edit(bundle, lambda data: data.update(format=2)), "it is not of format 1"),
-    "no inputs": (lambda bundle: edit(bundle, lambda data: data.pop("inputs")), "(inputs is not an object)"),
-    "inputs are text": (lambda bundle: edit(bundle, lambda data: data.update(inputs="x")), "(inputs is not an object)"),
+    "a list": (
+        lambda bundle: (bundle / "manifest.json").write_text("[]"),
+        "is not a manifest (it is not of type object).",
+    ),
+    "another format": (lambda bundle: edit(bundle, lambda data: data.update(format=2)), "(format is not 1)"),
+    "no inputs": (lambda bundle: edit(bundle, lambda data: data.pop("inputs")), "(inputs is not of type object)"),
+    "inputs are text": (
+        lambda bundle: edit(bundle, lambda data: data.update(inputs="x")),
+        "(inputs is not of type object)",
+    ),
     "unknown dtype": (
         lambda bundle: edit(bundle, lambda data: data["inputs"]["x"].update(dtype="complex64")),
-        "(inputs.x has no known dtype)",
+        "(inputs.x.dtype is not a known dtype)",
     ),
     "no ONNX": (lambda bundle: edit(bundle, lambda data: data.update(artifacts={})), "lstm has no model.onnx."),
     "no model": (lambda bundle: (bundle / "model.onnx").unlink(), "lstm/model.onnx is not there."),
@@ -290,6 +296,9 @@ def test_bad_bundles(fault: str, bundle: Path) -> None:
         (["--check", "{bundle}", "--provider", "tpu"], "has no provider 'tpu'. Choose from cpu, webgpu"),
         (["--check", "{bundle}", "--provider", "cuda"], "lstm/model.onnx cannot be opened in onnxruntime-node"),
         (["none.onnx", "{bundle}/cases.safetensors", "out"], "none.onnx cannot be opened in onnxruntime-node"),
+        (["--check", "-b"], "-b/manifest.json is not there."),
+        (["-m"], "Unknown option '-m'. See --help."),
+        (["--", "-m"], "-m cannot be opened in onnxruntime-node"),
         (["{bundle}/model.onnx", "none", "out"], "none is not there."),
         (["{bundle}/model.onnx", "{bundle}/cases.safetensors", "none/out"], "none/out cannot be written"),
     ],
@@ -322,7 +331,9 @@ def test_a_state_without_its_manifest_is_missing(bundles: Path, tmp_path: Path) 
 
 
 def test_help_and_version() -> None:
-    assert len(run("--help").stdout.splitlines()) < 24
+    lines = run("--help").stdout.splitlines()
+    assert len(lines) < 24
+    assert max(map(len, lines)) <= 80
     assert re.fullmatch(r"rnn-export-node \S+, onnxruntime-node \S+, takes \.onnx\n", run("--version").stdout)
 
 

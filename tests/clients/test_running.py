@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,22 @@ def test_arguments(client: str) -> None:
         assert refused(client, *wrong)
     for number in ("0", "-1", "x", "1.5", "", "99999999999999999999"):
         assert "--chunk is" in refused(client, "--check", "a", "--chunk", number)
-    assert "There is no option --chunks" in refused(client, "--check", "a", "--chunks", "1")
+    assert "Unexpected argument '--chunks'. See --help." in refused(client, "--check", "a", "--chunks", "1")
+    assert "Unexpected argument '-m'" in refused(client, "-m", "b", "c")
+    assert "There is no model file -m." in refused(client, "--", "-m", "b", "c")
+    assert "--chunk needs a value." in refused(client, "a", "--chunk")
+    assert "There is no bundle -b." in refused(client, "--check", "-b")
+    assert "There is no bundle [a,b]." in refused(client, "--check", "[a,b]")
+    assert "--chunk is 'x'" in refused(client, "--check", "a", "--chunk", "1", "--chunk=x")
+
+
+def test_help_and_version(client: str) -> None:
+    for option in ("--help", "-h"):
+        told = run(client, "a", option)
+        assert (told.code, told.stderr) == (0, "")
+        assert max(map(len, told.stdout.splitlines())) <= 80
+    version = rf"rnn-export-{client} \S+, \S.* \S+, takes \.{FILE[client].partition('.')[2]}\n"
+    assert re.fullmatch(version, run(client, "--version").stdout)
 
 
 def test_model_that_is_none(client: str, copied: Bundles, bundles: Bundles, tmp_path: Path) -> None:

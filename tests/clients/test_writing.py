@@ -149,17 +149,31 @@ def test_characters_are_drawn_from_the_softmax(written: Run, tmp_path: Path) -> 
 def test_help(written: Run) -> None:
     ended = written("--help")
     assert ended.code == 0
-    assert len(ended.stdout.splitlines()) < 24
+    lines = ended.stdout.splitlines()
+    assert len(lines) < 24
+    assert max(map(len, lines)) <= 80
+
+
+# The sentences of CLI11, and of Node's parseArgs.
+COMMAND_LINES = [
+    ([], "BUNDLE is required.", "Give BUNDLE and --prompt TEXT."),
+    (["b"], "--prompt is required.", "Give BUNDLE and --prompt TEXT."),
+    (["b", "more", "--prompt", "A"], "Unexpected argument 'more'.", "Give BUNDLE and --prompt TEXT."),
+    (["b", "--promt", "A"], "Unexpected argument '--promt'.", "Unknown option '--promt'."),
+    (["b", "--prompt"], "--prompt needs a value.", "--prompt needs a value."),
+]
+
+
+@pytest.mark.parametrize(("arguments", "cpp", "node"), COMMAND_LINES)
+def test_a_command_line_that_is_wrong(arguments: list[str], cpp: str, node: str, writer: str, watched: Run) -> None:
+    ended = watched(*arguments)
+    assert ended.refused
+    assert ended.stderr == f"Error: {node if writer == 'node' else cpp} See --help.\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Give BUNDLE and --prompt TEXT. See --help."),
-        (["{bundle}"], "Give BUNDLE and --prompt TEXT. See --help."),
-        (["{bundle}", "more", "--prompt", "A"], "Give BUNDLE and --prompt TEXT. See --help."),
-        (["{bundle}", "--prompt"], "--prompt needs a value. See --help."),
-        (["{bundle}", "--promt", "A"], "Unknown option '--promt'. See --help."),
         (["{bundle}", "--prompt", ""], "The prompt is empty. Give at least one character."),
         (["{bundle}", "--prompt", "A\n#"], 'The model does not know the character "#". Leave it out.'),
         (["{bundle}", "--prompt", "🙃"], 'The model does not know the character "🙃". Leave it out.'),

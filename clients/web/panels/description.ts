@@ -22,17 +22,21 @@ function states(specs: ReadonlyMap<string, State>): HTMLElement {
   return table("States", ["Before a chunk", "After it", "Type", "At first"], rows);
 }
 
-function proof({ proof, weights, bound }: Artifact): string[][] {
-  if (!proof) return [["Proved", "not when it was exported"]];
-  const share = `the largest error was ${(100 * proof.share).toFixed(0)}% of its limit`;
-  const verdict = `${proof.passed ? "PASS" : "FAIL"}, ${proof.cases} cases in ${proof.runtime}; ${share}`;
-  const standard = proof.reference === "float64" ? "PyTorch's own error against float64" : "a fixed tolerance";
-  const smaller = weights ? [["Weights", `${weights}, which may cost ${bound} of an output's scale`]] : [];
+function proof({ parity, precision }: Artifact): string[][] {
+  if (!parity) return [["Proved", "not when it was exported"]];
+  const share = `the largest error was ${(100 * parity.largest_error_over_limit).toFixed(0)}% of its limit`;
+  const verdict = `${parity.passed ? "PASS" : "FAIL"}, ${parity.cases.length} cases in ${parity.runtime}; ${share}`;
+  const standard = parity.reference === "float64" ? "PyTorch's own error against float64" : "a fixed tolerance";
+  const smaller = precision ? [["Weights", cost(precision)]] : [];
   return [["Proved", verdict], ["Limits", standard], ...smaller];
 }
 
-function origin({ madeBy, opset }: Artifact): string[][] {
-  return [["Exported by", opset === null ? madeBy : `${madeBy}, ONNX opset ${opset}`]];
+function cost({ weights, bound }: NonNullable<Artifact["precision"]>): string {
+  return `${weights}, which may cost ${bound} of an output's scale`;
+}
+
+function origin({ made_by, opset }: Artifact): string[][] {
+  return [["Exported by", opset === null ? made_by : `${made_by}, ONNX opset ${opset}`]];
 }
 
 function versions(found: ReadonlyMap<string, string>): string[] {

@@ -408,7 +408,7 @@ const BAD = {
     "manifest.json",
     '{"format": 9}',
     null,
-    /is not a manifest \(it is not of format 1\)/,
+    /is not a manifest \(format is not 1\)/,
   ],
   "a changed model": ["model.onnx", "changed", null, /^bad\d+\/model\.onnx was changed after it was written/],
   "no model": [null, null, "model.onnx", /^bad\d+\/model\.onnx is not there\.$/],
