@@ -148,9 +148,13 @@ test-clients: clients
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/clients --ignore=tests/clients/test_node.py \
 	    --ignore=tests/clients/test_web.py $(PYTEST_ARGS)
 
+# The direction of imports is read off a copy that is laid out as it is installed.
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	rm -rf build/imports && mkdir -p build/imports
+	cp -R exporter build/imports/rnn_export && cp -R models build/imports/rnn_export/models
+	PYTHONPATH=build/imports $(BIN)/lint-imports --no-cache --show-timings
 
 # Types are checked on an installed copy: in the checkout the package's folders have other names than its modules.
 types: $(READY)
