@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm lint types wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm lint types docs wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -157,6 +157,12 @@ types: $(READY)
 	$(PIP) install --no-deps --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p rnn_export
 	MYPYPATH=build/types $(BIN)/mypy -p benchmarks -p examples
+
+# The documentation as a site, in build/site. Any warning is an error, a broken link or anchor among them.
+docs: $(READY)
+	mkdir -p build/docs
+	ln -sfn $(CURDIR)/exporter build/docs/rnn_export
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Installs the wheel in an environment of its own and exports from there, outside the checkout.
 wheel: $(READY)

@@ -70,6 +70,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
+        """Whether every report passed."""
         return all(report.passed for report in self.reports)
 
 
