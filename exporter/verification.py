@@ -54,6 +54,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
+        """Whether every report passed."""
         return all(report.passed for report in self.reports)
 
     def to_json(self) -> dict[str, Any]:

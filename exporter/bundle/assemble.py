@@ -17,7 +17,6 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from .. import __version__
 from ..errors import BundleError
 from ..parity.expected import Expected, baselines, output_dims
 from ..parity.export_check import ExportCheck
@@ -27,6 +26,7 @@ from ..pytorch.load import Source
 from ..spec.artifact import Artifact
 from ..spec.dims import spell
 from ..spec.signature import Signature
+from ..version import __version__
 from .cases import write_cases
 from .files import added_files, complete, hash_file, read_bundle
 from .manifest import CASES, MANIFEST, WEIGHTS, Manifest

@@ -11,10 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..errors import BundleError
 from ..spec.artifact import Artifact, FileEntry
 from ..spec.signature import Signature, TensorSpec
+from ..version import __version__
 
 MANIFEST = "manifest.json"
 CASES = "cases.safetensors"

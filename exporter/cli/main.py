@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from .. import __version__
 from ..errors import RnnExportError
+from ..version import __version__
 from .bundle import bundle
 from .console import print_error
 from .doctor import doctor

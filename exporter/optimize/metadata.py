@@ -9,10 +9,10 @@ import json
 
 import onnx_ir as ir
 
-from .. import __version__
 from ..onnx_file import METADATA_PREFIX
 from ..spec.signature import Signature
 from ..spec.streams import StreamSpec, declared_states, states_json
+from ..version import __version__
 
 
 def describe(model: ir.Model, signature: Signature, stream: StreamSpec | None) -> None:
