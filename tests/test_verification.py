@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,9 +22,14 @@ from rnn_export import (
     WeightsError,
     export_onnx,
     load,
+    replay,
     verify,
+    write_fault,
+    write_junit,
 )
 from rnn_export.bundle.manifest import read_manifest, write_manifest
+from rnn_export.parity import artifact
+from rnn_export.runtimes.open import open_session
 from torch import nn
 
 PICKY = """
@@ -134,3 +140,40 @@ def test_long_sequences(bundle: Path) -> None:
         {"T": 1_000, "N": 1},
         {"T": 10_000, "N": 1},
     ]
+
+
+def test_each_file_is_opened_once(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it fails, and the smallest case is sought."""
+    opened: list[str] = []
+
+    def counting(runtime: str, file: Path, *others: Any) -> Any:
+        opened.append(file.name)
+        return open_session(runtime, file, *others)
+
+    monkeypatch.setattr(artifact, "open_session", counting)
+    assert verify(bundle, seed=1).passed
+    assert opened == ["model.onnx"]
+    other = load("classifier", **SMALL["classifier"], cell="gru", seed=4)
+    export_onnx(other.model, other.signature, tmp_path / "other", source=other.source, verify=False)
+    shutil.copy(tmp_path / "other" / "model.onnx", bundle / "model.onnx")
+    renew_hash(bundle, "model.onnx")
+    opened.clear()
+    assert len(verify(bundle, seed=1).faults) == 1
+    assert opened == ["model.onnx"]
+
+
+def test_a_fault_is_kept_beside_the_bundle_and_runs_again(bundle: Path, tmp_path: Path) -> None:
+    other = load("classifier", **SMALL["classifier"], cell="gru", seed=4)
+    export_onnx(other.model, other.signature, tmp_path / "other", source=other.source, verify=False)
+    shutil.copy(tmp_path / "other" / "model.onnx", bundle / "model.onnx")
+    renew_hash(bundle, "model.onnx")
+    verification = verify(bundle, seed=1)
+    (fault,) = verification.faults
+    case, layers = write_fault(fault, bundle, layers=True)
+    assert (case.name, layers.name) == ("bundle.model.onnx.case.safetensors", "bundle.model.onnx.layers.safetensors")
+    assert {case.resolve().parent, layers.resolve().parent} == {tmp_path}
+    failing, report = replay(bundle, case)
+    assert (failing.artifact, report.passed, len(report.cases)) == ("model.onnx", False, 1)
+    assert verification.to_json()["faults"] == [{"where": fault.where, "files": []}]
+    write_junit(tmp_path / "junit.xml", verification.reports)
+    assert (tmp_path / "junit.xml").read_text().count("<failure") == verification.reports[0].count("FAIL")
