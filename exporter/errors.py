@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose, with the exit code it stands for.
+"""Every error this package raises on purpose, and its exit code.
 
     RnnExportError
     ├── InputError            something the caller gave is wrong            exit 2
@@ -8,7 +8,7 @@
     │   └── BundleError       a bundle or model file that cannot be read or written
     ├── CaptureError          the model cannot be exported as it stands     exit 2
     ├── UnavailableError      a runtime that is not there, or cannot run it exit 2
-    ├── PlacementError        an artifact ran elsewhere than it was asked   exit 1
+    ├── PlacementError        an artifact ran on another execution provider exit 1
     └── ParityError           an artifact computes something else           exit 1
 
 A message says what is wrong and what to do about it, in one or two sentences.
@@ -56,7 +56,7 @@ class UnavailableError(RnnExportError):
 
 
 class PlacementError(RnnExportError):
-    """Nodes ran, or would run, elsewhere than on the execution provider that was asked for: nothing is proved of it.
+    """Nodes ran, or would run, on another execution provider than the one that was asked for.
 
     `report` is the `Report` that holds every case, where any was run; else None.
     """

@@ -1,4 +1,4 @@
-"""Running a cell over time: a plain loop in PyTorch, one `Scan` in the exported graph."""
+"""Run a cell over time: a plain loop in PyTorch, one `Scan` in the exported graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Timing on this machine: which forms of a model's layers are the fastest at the sizes that a user runs."""
+"""Time a model's layers in each form on this machine, and choose the fastest."""
 
 from __future__ import annotations
 

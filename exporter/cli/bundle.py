@@ -37,7 +37,7 @@ def bundle(
 ) -> None:
     """Make another bundle of a BUNDLE for shipping, or tests of its cases.
 
-    The new bundle has a manifest with hashes of its own. What stays in it is as it was proved.
+    The new bundle has a manifest with hashes of its own. What stays in it is as it was verified.
     """
     if out is None and (onnx_tests is None or without):
         raise click.UsageError("Give --out for the new bundle's folder, or --onnx-tests for a folder of tests.")

@@ -65,7 +65,7 @@ def file_size(count: int) -> str:
 
 
 def share_bar(share: float, width: int) -> Bar:
-    """Of so many characters; full from 1 on."""
+    """A bar `width` characters wide; full from 1 on."""
     from rich.bar import Bar
 
     return Bar(1.0, 0.0, min(share, 1.0), width=width, color="cyan", bgcolor="default")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 _LONG = (1_000, 10_000)
-# An input of so many numbers is printed whole.
+# Inputs of up to this many numbers are printed.
 _SHOWN = 24
 
 

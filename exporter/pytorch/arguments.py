@@ -1,4 +1,4 @@
-"""Arguments of a model factory: reading `key=value` text and checking it against the factory's parameters."""
+"""Read `key=value` settings and check them against a model factory's parameters."""
 
 from __future__ import annotations
 

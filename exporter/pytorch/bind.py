@@ -1,4 +1,4 @@
-"""How named tensors become the arguments of a model's forward: the one place that knows.
+"""Bind named tensors to the arguments of a model's forward.
 
 An input goes to the argument of its own name, so that others may be left out, keyword-only ones too; inputs whose names
 no argument has take the free positional arguments in order. Parts of a nested argument have dotted names: `hx.0` and

@@ -1,4 +1,4 @@
-"""Reading a checkpoint without running anything in it, and fitting it to a model."""
+"""Read a checkpoint without running anything in it, and load it into a model."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ _SHOWN = 3
 
 
 def load_weights(model: nn.Module, path: Path, key: str | None = None) -> tuple[str, ...]:
-    """Load a checkpoint into `model`, every tensor of both matching by name and shape.
+    """Load a checkpoint into `model`; every tensor of both must match by name and shape.
 
-    Returns what is to be said of it: tensors whose numbers the model's dtype does not hold are changed.
-
-    What DataParallel or torch.compile puts before every name is left out.
+    A prefix that DataParallel or torch.compile adds to every name is dropped. Returns warnings: numbers that do not fit
+    the model's dtype are rounded.
 
     Args:
         path: a safetensors file, or a file of `torch.save` that holds nothing but tensors and plain data.

@@ -1,4 +1,4 @@
-"""Evaluation mode: a model is exported as it predicts, and one that answers at random is found out."""
+"""Put a model in evaluation mode, and reject one that is not deterministic."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_tensors(model: nn.Module) -> None:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[list[str]]:
-    """Put a model in evaluation mode for a block; yields what is to be said about that, and restores every flag.
+    """Put a model in evaluation mode for a block, and restore every flag; yields a warning where that changes its outputs.
 
     What torch.compile has wrapped runs as it was written: to compile it would take long and compute the same.
     """

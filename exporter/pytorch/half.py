@@ -1,4 +1,4 @@
-"""A model in float16, made of one in float32, and what that costs beside it."""
+"""Make a float16 model, with its signature and example, from a float32 one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an export starts from: a model that is known to run, its named signature, and real tensors for it."""
+"""Start an export: a model that is known to run, its named signature, and tensors to capture it with."""
 
 from __future__ import annotations
 

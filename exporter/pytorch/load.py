@@ -1,4 +1,4 @@
-"""Finding and building a model: a built-in name, `file.py:Factory` or `package.module:Factory`."""
+"""Find and build a model: a built-in name, `file.py:Factory` or `package.module:Factory`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A built model, its signature, where it came from, and what is to be said of its weights."""
+    """A built model, its signature, where it came from, and warnings about its weights."""
 
     model: nn.Module
     signature: Signature

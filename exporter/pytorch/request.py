@@ -20,7 +20,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What is to be exported: a model, its inputs, real ones if there are any, and where the model came from."""
+    """A model to export, its signature, real inputs if there are any, and where the model came from."""
 
     model: nn.Module
     signature: Signature
