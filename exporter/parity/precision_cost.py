@@ -25,7 +25,7 @@ Array = NDArray[np.generic]
 
 
 def check_cost(
-    session: Session, prepared: ExportJob, original: ExportRequest, lowered: Sequence[Expected], artifact: Artifact
+    session: Session, job: ExportJob, original: ExportRequest, lowered: Sequence[Expected], artifact: Artifact
 ) -> tuple[Report, ...]:
     """Run a float16 file, and PyTorch in float16, on what the float32 model is given; judge both by it and the bound.
 
@@ -34,19 +34,17 @@ def check_cost(
 
     Args:
         session: of the file, fed in one pass.
-        prepared: the float16 model.
+        job: the float16 model.
         original: the float32 model and its inputs.
         lowered: the cases, with float16 inputs; those that no bound holds for are left out.
     """
     assert artifact.precision is not None
     finite = [item for item in lowered if item.case.values not in UNBOUNDED and item.reference is not None]
     with evaluating(original.model):
-        oracle = Oracle(original.model, original.signature.with_outputs(prepared.signature.outputs))
+        oracle = Oracle(original.model, original.signature.with_outputs(job.signature.outputs))
         expected = [expect_inputs(oracle, original.signature, item.case, _widened(item.inputs)) for item in finite]
-    compare = partial(
-        check, expected=expected, traced=prepared.traced, seed=prepared.seed, bound=artifact.precision.bound
-    )
-    eager = Oracle(prepared.model, prepared.signature).eager
+    compare = partial(check, expected=expected, traced=job.traced, seed=job.seed, bound=artifact.precision.bound)
+    eager = Oracle(job.model, job.signature).eager
     return (
         compare(
             _Widened(session.run), artifact="The float16 file, beside the float32 model,", runtime=artifact.runtime

@@ -47,7 +47,7 @@ def check_tensors(model: nn.Module) -> None:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[list[str]]:
-    """Put a model in evaluation mode for a block, and restore every flag; yields a warning where that changes its outputs.
+    """Put a model in evaluation mode for a block, and restore every flag; yields warnings where that changes outputs.
 
     What torch.compile has wrapped runs as it was written: to compile it would take long and compute the same.
     """
