@@ -18,8 +18,8 @@ from ..spec.signature import Signature
 from .computed_weights import fold_computed_weights
 from .decisions import Decisions, deciding
 from .exporting import Bounds, BranchError, export
-from .loops.lengths import export_rolled
 from .loops.repeats import UnlikeError
+from .loops.rerolling import export_rolled
 from .sizes import at_other_sizes
 from .sorting import drop_sorting
 from .zero_states import drop_zero_states

@@ -7,13 +7,36 @@ alike up to the end of the first loop, where the longer one has a step more; aft
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence, Set
+from collections.abc import Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
-from .values import Leaf, Op, dtype_of, is_value, operands, root, shape_of, takes_tensor
+import torch
+
+from .values import Leaf, Op, Pick, dtype_of, is_value, operands, replaced, root, shape_of, takes_tensor
+
+_aten = torch.ops.aten
 
 # A run of fewer equal steps than this may be an accident.
 FEWEST = 3
+
+
+# Operations that make a tensor whose content depends on no other tensor's.
+_MAKERS = {
+    _aten.zeros.default,
+    _aten.ones.default,
+    _aten.full.default,
+    _aten.empty.memory_format,
+    _aten.zeros_like.default,
+    _aten.ones_like.default,
+    _aten.full_like.default,
+    _aten.new_zeros.default,
+    _aten.new_ones.default,
+    _aten.new_full.default,
+}
+
+# As many equal operations come of a loop, not of layers that happen to share their weights.
+_REPEATED = 4
 
 
 @dataclass(frozen=True)
@@ -135,3 +158,75 @@ def _form(argument: object, weights: Set[Leaf]) -> Hashable:
     if isinstance(argument, int) and not isinstance(argument, bool):
         return "number"
     return repr(argument)
+
+
+def in_order(ops: Sequence[Op], output: Any) -> tuple[tuple[Op, ...], Any]:
+    """The operations in an order in which equal steps of a loop look equal.
+
+    What every step does with parameters and sizes alone is done once, at the start; and tensors are made as early as
+    may be, for a loop makes its initial state in the first step where it is not given.
+    """
+    once, ops, output = _merged(ops, output)
+    first: dict[Op, None] = {}
+    rest: list[Op] = []
+    for op in ops:
+        needs = {base for base in map(root, operands(op)) if isinstance(base, Op)}
+        if needs <= first.keys() and (op in once or _is_size(op) or op.target in _MAKERS):
+            first[op] = None
+        elif op.target in _MAKERS:
+            rest.insert(max((rest.index(base) for base in needs - first.keys()), default=-1) + 1, op)
+        else:
+            rest.append(op)
+    return (*first, *rest), output
+
+
+def _merged(ops: Sequence[Op], output: Any) -> tuple[Set[Op], list[Op], Any]:
+    """What every step repeats with parameters and sizes alone, once; all operations with that; and the output."""
+    first: dict[Op, Op] = {}
+    known: dict[Any, Op] = {}
+    for op in ops:
+        if _is_static(op, first.keys()):
+            first[op] = known.setdefault(_key(op, first), op)
+    copies = Counter(first.values())
+    once = {op for op, count in copies.items() if count >= _REPEATED and op.target is not _aten.clone.default}
+    new: dict[Op, Op] = {}
+    for op in ops:
+        if first.get(op, op) is not op and first[op] in once:
+            new[op] = new[first[op]]
+        else:
+            new[op] = Op(op.target, _renewed(op.args, new), _renewed(op.kwargs, new), op.node, op.content)
+    return {new[op] for op in once}, list(dict.fromkeys(new.values())), _renewed(output, new)
+
+
+def _renewed(argument: Any, new: Mapping[Op, Op]) -> Any:
+    def renew(part: Any) -> Any:
+        if isinstance(part, Pick):
+            return Pick(renew(part.base), part.dim, part.index)
+        return new.get(part, part) if isinstance(part, Op) else part
+
+    return replaced(argument, renew)
+
+
+def _is_static(op: Op, static: Set[Op]) -> bool:
+    """Whether no value of an input goes into it."""
+    if _is_size(op) or (op.target in _MAKERS and not any(isinstance(root(value), Op) for value in operands(op))):
+        return True
+    return all(base.op == "get_attr" if isinstance(base, Leaf) else base in static for base in map(root, operands(op)))
+
+
+def _is_size(op: Op) -> bool:
+    return op.target is _aten.sym_size.int and isinstance(op.args[0], Leaf)
+
+
+def _key(op: Op, first: Mapping[Op, Op]) -> Any:
+    """What equal operations on equal values have in common."""
+    return (op.target, _frozen(_renewed(op.args, first)), _frozen(_renewed(op.kwargs, first)))
+
+
+def _frozen(argument: Any) -> Any:
+    """The tree as something that can be looked up; 1, 1.0 and True are told apart."""
+    if isinstance(argument, (tuple, list)):
+        return tuple(map(_frozen, argument))
+    if isinstance(argument, Mapping):
+        return tuple((key, _frozen(part)) for key, part in argument.items())
+    return (type(argument), argument)

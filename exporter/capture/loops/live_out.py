@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 
-from .blocks import RerolledLoop, Trace, finals, operands_of, outer_values
-from .series import Series, grouped
-from .values import Op, Pick, Program, Steps, Value, is_value, operands, values_in
+from .alignment import Invariant, LoopCarried, Operand, RerolledLoop, ScanInput, Trace, operands_of
+from .values import Op, Pick, Program, Series, Steps, Value, grouped, is_value, operands, values_in
 
 _aten = torch.ops.aten
 
@@ -54,6 +53,11 @@ def find_needs(
     return [Needs(sorted(positions), kept) for positions, kept in zip(stacked, behind, strict=True)]
 
 
+def finals(loop: RerolledLoop) -> set[int]:
+    """The positions whose last result a loop puts out as the final value of what it carries."""
+    return {o.position for o in operands_of((loop.args, loop.kwargs)) if isinstance(o, LoopCarried) and not o.path}
+
+
 def _before_last(loop: RerolledLoop, short: int | None, long: int | None) -> int | None:
     """How many steps before the last one these are, if as many in both captures."""
     if short is None or long is None or loop.count[0] - short != loop.count[1] - long:
@@ -73,6 +77,17 @@ def _of_loop(value: Value) -> tuple[Steps, int | None] | None:
     if isinstance(value, Pick) and isinstance(value.base, Steps):
         return value.base, value.index
     return (value, None) if isinstance(value, Steps) else None
+
+
+def outer_values(operand: Operand) -> Iterator[tuple[Any, Any]]:
+    """What an operand takes from outside the loop, in the shorter and in the longer capture."""
+    if isinstance(operand, Invariant):
+        yield operand.short, operand.long
+    elif isinstance(operand, LoopCarried):
+        yield from ((fixed.short, fixed.long) for fixed in operand.initial)
+    elif isinstance(operand, ScanInput):
+        yield operand.short.base, operand.long.base
+        yield from () if operand.first is None else ((operand.first.short, operand.first.long),)
 
 
 def _outer_values(program: Program, side: Trace, loops: Sequence[RerolledLoop], capture: int) -> Iterator[Value]:

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from .repeats import FEWEST, RepeatedSpan, UnlikeError
-from .series import Series, picks, series
-from .values import Op, Pick, Steps, dtype_of, is_value, root, takes_tensor
+from .values import Op, Pick, Series, Steps, dtype_of, is_value, picks, root, series, takes_tensor
 
 _aten = torch.ops.aten
 
@@ -128,22 +127,6 @@ def _enter(side: Trace, start: int, period: int, count: int, index: int) -> None
 
 def _carries(loop: RerolledLoop) -> int:
     return len({(o.position, o.path) for o in operands_of((loop.args, loop.kwargs)) if isinstance(o, LoopCarried)})
-
-
-def finals(loop: RerolledLoop) -> set[int]:
-    """The positions whose last result a loop puts out as the final value of what it carries."""
-    return {o.position for o in operands_of((loop.args, loop.kwargs)) if isinstance(o, LoopCarried) and not o.path}
-
-
-def outer_values(operand: Operand) -> Iterator[tuple[Any, Any]]:
-    """What an operand takes from outside the loop, in the shorter and in the longer capture."""
-    if isinstance(operand, Invariant):
-        yield operand.short, operand.long
-    elif isinstance(operand, LoopCarried):
-        yield from ((fixed.short, fixed.long) for fixed in operand.initial)
-    elif isinstance(operand, ScanInput):
-        yield operand.short.base, operand.long.base
-        yield from () if operand.first is None else ((operand.first.short, operand.first.long),)
 
 
 def operands_of(tree: Any) -> Iterator[Operand]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, zip_longest
 
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -15,11 +15,13 @@ from ...spec.signature import Signature
 from ..decisions import deciding
 from ..exporting import Bounds, export
 from ..sizes import resized
-from .blocks import Trace, find_loop
+from .alignment import RerolledLoop, Trace, find_loop
+from .live_out import find_needs
+from .outside import Outside
 from .reading import read
 from .repeats import UnlikeError, find_runs
+from .scan import write_scan
 from .values import Program
-from .writing import Placed, write
 
 # Lengths to capture at: short, for every step is captured; longer where a convolution takes several steps at once.
 _LENGTHS = (5, 12, 30)
@@ -29,6 +31,8 @@ _STEPS_AT_MOST = 200
 
 # A loop may take one step for several of the input's, such as after a convolution with a stride.
 _STEPS = (1, 2, 3, 4, 8)
+
+Placed = tuple[RerolledLoop, tuple[int, int]]
 
 
 def export_rolled(
@@ -116,7 +120,30 @@ def roll(short: Program, long: Program) -> GraphModule:
                 raise
             for part in run.apart():
                 loops.append(find_loop(*sides, part, len(loops)))
-    return write((short, long), sides, loops)
+    return _write((short, long), sides, loops)
+
+
+def _write(programs: tuple[Program, Program], sides: tuple[Trace, Trace], placed: Sequence[Placed]) -> GraphModule:
+    """The shorter capture's module with its repeated steps rolled, and its sizes read from its inputs."""
+    short, long = programs
+    loops = [loop for loop, _ in placed]
+    starts = {starts[0]: i for i, (_, starts) in enumerate(placed)}
+    needs = find_needs(programs, sides, loops)
+    outside = Outside(programs, sides, loops)
+    for a, b in zip_longest(short.leaves, long.leaves):
+        if a != b:
+            raise UnlikeError("The model takes other constants at another length", None)
+        outside.leaf(a, b)
+    i = j = 0
+    while i < len(short.ops):
+        if i in starts:
+            index, loop = starts[i], loops[starts[i]]
+            outside.scans[index] = write_scan(index, loop, needs[index], outside)
+            i, j = i + len(loop.ops) * loop.count[0], j + len(loop.ops) * loop.count[1]
+        else:
+            outside.op(short.ops[i], long.ops[j])
+            i, j = i + 1, j + 1
+    return outside.finish(short.output, long.output)
 
 
 def _flat(program: ExportedProgram, order: Sequence[int]) -> GraphModule:

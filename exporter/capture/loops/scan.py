@@ -1,16 +1,17 @@
-"""One step of a loop as a graph of its own: carried values, elements and invariants in, the next values out."""
+"""A loop as a `scan`: its body, one step as a graph of its own, and what it starts from and runs over."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count as count_from
 from typing import Any
 
 import torch
 from torch import fx
 from torch.fx import Node
 
-from .blocks import (
+from .alignment import (
     InductionVariable,
     Invariant,
     Local,
@@ -21,9 +22,10 @@ from .blocks import (
     ScanInput,
     operands_of,
 )
-from .needs import Needs
-from .sizes import is_size
-from .values import Op, for_tensors, origin, replaced
+from .live_out import Needs
+from .outside import Outside, WrittenScan
+from .repeats import UnlikeError
+from .values import Op, dtype_of, for_tensors, is_size, origin, replaced
 
 _aten = torch.ops.aten
 
@@ -61,18 +63,8 @@ class Body:
     idles: bool
 
 
-def write_body(loop: RerolledLoop, needs: Needs, outside: Callable[[Invariant, Op], Any], *, idles: bool) -> Body:
-    """The body of a loop that puts out what is needed.
-
-    Args:
-        outside: gives the constant, or the node outside the body, for what is the same in every step.
-        idles: whether a step may be told to leave the carried values as they are.
-    """
-    return _BodyWriter(loop, needs, outside).body(needs.stacked, idles)
-
-
 class _BodyWriter:
-    def __init__(self, loop: RerolledLoop, needs: Needs, outside: Callable[[Invariant, Op], Any]) -> None:
+    def __init__(self, loop: RerolledLoop, needs: Needs, outside: Outside) -> None:
         self._loop = loop
         self._graph = fx.Graph()
         operands = list(operands_of((loop.args, loop.kwargs)))
@@ -87,7 +79,7 @@ class _BodyWriter:
             InductionVariable(0, 1)
         ]
         self._fixed = {
-            id(o): outside(o, op)
+            id(o): outside.fixed(o.short, o.long, op)
             for op, args, kwargs in zip(loop.ops, loop.args, loop.kwargs, strict=True)
             for o in operands_of((args, kwargs))
             if isinstance(o, Invariant)
@@ -169,3 +161,90 @@ def _tensors(found: Any) -> Iterator[Node]:
 
 class _Nothing(torch.nn.Module):
     """A body has no parameters of its own: they come in as invariants."""
+
+
+def write_scan(index: int, loop: RerolledLoop, needs: Needs, outside: Outside) -> WrittenScan:
+    """Write a loop, the `index`-th, as a `scan` over what its steps take in turn.
+
+    Raises:
+        UnlikeError: an initial value, or the number of steps, cannot be written for every length.
+    """
+    idles = _may_have_no_step(loop, outside)
+    body = _BodyWriter(loop, needs, outside).body(needs.stacked, idles)
+    inits = [_initial(slot, loop, outside) for slot in body.slots]
+    xs = [
+        _elements(o, loop.ops[0], outside) if isinstance(o, ScanInput) else _numbers(o, loop, outside)
+        for o in body.scanned
+    ]
+    if idles:
+        xs = _with_idle_step(body, xs, outside)
+    # PyTorch refuses inputs that are views of one tensor, such as a weight and its transpose.
+    invariants = tuple(
+        node if node.op == "get_attr" else outside.call(_aten.clone.default, node) for node in body.invariants
+    )
+    target = outside.graph.get_attr(_add_body(outside.module, index, body.module))
+    node = outside.call(torch.ops.higher_order.scan, target, inits, xs, invariants)
+    node.meta = origin(loop.ops[0].node)
+    return WrittenScan(node, body.finals, body.steps, idles)
+
+
+def _add_body(module: fx.GraphModule, index: int, body: fx.GraphModule) -> str:
+    # A module that is rolled along one dimension may be rolled again along another.
+    name = next(name for i in count_from(index) if not hasattr(module, name := f"loop_{i}"))
+    setattr(module, name, body)
+    return name
+
+
+def _may_have_no_step(loop: RerolledLoop, outside: Outside) -> bool:
+    """Whether the loop runs over a part of its sequence only, such as all but the first element."""
+    scanned = [o for o in operands_of((loop.args, loop.kwargs)) if isinstance(o, (ScanInput, InductionVariable))]
+    return bool(scanned) and all(
+        isinstance(o, ScanInput)
+        and o.first is None
+        and o.short.count != outside.lengths(o.short.base, o.long.base, o.short.dim)[0]
+        for o in scanned
+    )
+
+
+def _with_idle_step(body: Body, xs: Sequence[Node], outside: Outside) -> list[Node]:
+    """The elements after a step that does nothing, for a scan over nothing cannot be run; and which steps count."""
+    padded = [
+        outside.call(_aten.constant_pad_nd.default, x, [0, 0] * outside.inner_rank(o.short) + [1, 0])
+        for x, o in zip(xs, body.scanned, strict=True)
+        if isinstance(o, ScanInput)
+    ]
+    steps = outside.call(_aten.arange.default, outside.call(_aten.sym_size.int, padded[0], 0))
+    return [*padded, outside.call(_aten.gt.Scalar, steps, 0)]
+
+
+def _initial(slot: Slot, loop: RerolledLoop, outside: Outside) -> Node:
+    """The initial value in the shape and dtype that a carried value has."""
+    op = loop.ops[slot.operand.position]
+    dims, dtype = [dim for dim, _ in slot.operand.path], dtype_of(op)
+    node: Any = outside.fixed(slot.initial.short, slot.initial.long, op)
+    if not isinstance(node, Node):
+        return outside.call(_aten.full.default, outside.shape_like(op, dims), node, dtype=dtype)
+    node = outside.expanded(node, slot.initial.short, op, dims)
+    if dtype != dtype_of(slot.initial.short):
+        node = outside.call(_aten.to.dtype, node, dtype)
+    # When PyTorch 2.13 captures a scan of which two inputs are one tensor, its body takes the one for the other.
+    return outside.call(_aten.clone.default, node)
+
+
+def _elements(operand: ScanInput, op: Op, outside: Outside) -> Node:
+    """What a loop runs over, stacked along dimension 0."""
+    rest = outside.series(operand.short, operand.long, op)
+    if operand.first is None:
+        return rest
+    first = outside.fixed(operand.first.short, operand.first.long, op)
+    return outside.call(_aten.cat.default, [outside.call(_aten.unsqueeze.default, first, 0), rest])
+
+
+def _numbers(operand: InductionVariable, loop: RerolledLoop, outside: Outside) -> Node:
+    steps = outside.sizes.number(*loop.count)
+    if steps is None:
+        raise UnlikeError("counts to a number that no input has for a size", loop.ops[0])
+    numbers = outside.call(_aten.arange.default, steps)
+    if operand.stride != 1:
+        numbers = outside.call(_aten.mul.Tensor, numbers, operand.stride)
+    return outside.call(_aten.add.Tensor, numbers, operand.start) if operand.start else numbers
