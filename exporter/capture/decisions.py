@@ -44,7 +44,7 @@ class Decisions(logging.Handler):
         super().__init__()
 
     @property
-    def baked_at(self) -> str:
+    def specialized_at(self) -> str:
         """The line at which the first size became a plain number, or was taken to equal one; empty if not known."""
         equal = [decision.line for decision in self.made if decision.expression.startswith("Eq(")]
         return next(iter([*self.fixed.values(), *equal]), "")
