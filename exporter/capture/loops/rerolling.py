@@ -87,12 +87,12 @@ class _Capture:
     def _module(self, symbols: tuple[str, ...], fixed: Mapping[str, int]) -> GraphModule:
         if symbols:
             program, _ = self.program(symbols, fixed)
-            return _flattened(program, range(len(self._signature.inputs)))
+            return flattened(program, range(len(self._signature.inputs)))
         signature, example = self._at(fixed)
         with deciding() as decisions:
             program, _ = export(self._model, signature, example, decisions)
         order = bind_inputs(self._model, signature.inputs).order()
-        return _flattened(program, [order.index(name) for name in signature.inputs])
+        return flattened(program, [order.index(name) for name in signature.inputs])
 
     def _at(self, fixed: Mapping[str, int]) -> tuple[Signature, dict[str, Tensor]]:
         """The signature and the example with these sizes fixed."""
@@ -145,7 +145,7 @@ def _write(
     return outer.finish(short.output, long.output)
 
 
-def _flattened(program: ExportedProgram, order: Sequence[int]) -> GraphModule:
+def flattened(program: ExportedProgram, order: Sequence[int]) -> GraphModule:
     """The program as a module that takes its inputs as separate tensors, in this order, and returns a flat tuple."""
     module = program.module(check_guards=False)
     assert isinstance(module, GraphModule)
