@@ -17,6 +17,7 @@ _HOMES = {
     "CaptureError": "errors",
     "Exported": "bundle.assemble",
     "InputError": "errors",
+    "InternalError": "errors",
     "LoadError": "errors",
     "Loaded": "pytorch.load",
     "Manifest": "bundle.manifest",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from .errors import BundleError as BundleError
     from .errors import CaptureError as CaptureError
     from .errors import InputError as InputError
+    from .errors import InternalError as InternalError
     from .errors import LoadError as LoadError
     from .errors import ParityError as ParityError
     from .errors import PlacementError as PlacementError

@@ -10,9 +10,9 @@ import pytest
 import rnn_export
 
 PUBLIC = """
-BundleError CaptureError Exported InputError LoadError Loaded Manifest ParityError PlacementError Recurrent Report
-RnnExportError Signature SignatureError Source Stream TensorSpec UnavailableError Verification WeightsError __version__
-add_file export_onnx export_torchscript load read_bundle recur verify
+BundleError CaptureError Exported InputError InternalError LoadError Loaded Manifest ParityError PlacementError
+Recurrent Report RnnExportError Signature SignatureError Source Stream TensorSpec UnavailableError Verification
+WeightsError __version__ add_file export_onnx export_torchscript load read_bundle recur verify
 """
 
 
