@@ -16,7 +16,7 @@ from ..pytorch.bind import bind_inputs
 from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
 from .computed_weights import fold_computed_weights
-from .decisions import Decisions, deciding
+from .decisions import Decisions, record_decisions
 from .exporting import Bounds, BranchError, export
 from .loops.repeats import MismatchError
 from .loops.rerolling import export_rerolled
@@ -51,7 +51,7 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
     Raises:
         CaptureError: the model cannot be captured; the message gives the reason and, if known, the line.
     """
-    with deciding() as decisions:
+    with record_decisions() as decisions:
         early = _captured_early(model, signature, example, decisions) if _is_long(signature, example) else None
         captured = early or _captured(model, signature, example, decisions)
     drop_zero_states(captured.program)

@@ -12,7 +12,7 @@ from torch.fx.graph import CodeGen
 
 from ...pytorch.bind import bind_inputs
 from ...spec.signature import Signature
-from ..decisions import deciding
+from ..decisions import record_decisions
 from ..exporting import Bounds, export
 from ..sizes import resized
 from .alignment import RerolledLoop, find_loop
@@ -73,7 +73,7 @@ class _Capture:
         """A program in which `symbols` are dynamic, at these `fixed` sizes of the others."""
         rerolled = self._reroll(symbols, fixed)
         signature, example = self._at(fixed)
-        with deciding() as decisions:
+        with record_decisions() as decisions:
             return export(rerolled, signature, example, decisions)
 
     def _reroll(self, symbols: tuple[str, ...], fixed: Mapping[str, int]) -> GraphModule:
@@ -89,7 +89,7 @@ class _Capture:
             program, _ = self.program(symbols, fixed)
             return flattened(program, range(len(self._signature.inputs)))
         signature, example = self._at(fixed)
-        with deciding() as decisions:
+        with record_decisions() as decisions:
             program, _ = export(self._model, signature, example, decisions)
         order = bind_inputs(self._model, signature.inputs).order()
         return flattened(program, [order.index(name) for name in signature.inputs])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from rnn_export import Signature
 from rnn_export.capture import loops
-from rnn_export.capture.decisions import deciding
+from rnn_export.capture.decisions import record_decisions
 from rnn_export.capture.exporting import export
 from rnn_export.capture.loops.alignment import (
     Invariant,
@@ -72,7 +72,7 @@ def loop(traces: tuple[Trace, Trace]) -> RerolledLoop:
 
 def captured(model: nn.Module, T: int) -> Program:
     signature = Signature({"x": f"float32[{T}, N, 3]", "h": "float32[N, 2]"})
-    with deciding() as decisions:
+    with record_decisions() as decisions:
         program, _ = export(model, signature, {"x": torch.randn(T, 5, 3), "h": torch.randn(5, 2)}, decisions)
     return read(flattened(program, [0, 1]))
 
