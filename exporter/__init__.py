@@ -21,6 +21,7 @@ _HOMES = {
     "Fault": "parity.fault",
     "InputError": "errors",
     "Inspection": "publish.inspect",
+    "InternalError": "errors",
     "Latency": "stream.latency",
     "LoadError": "errors",
     "Loaded": "pytorch.load",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from .errors import BundleError as BundleError
     from .errors import CaptureError as CaptureError
     from .errors import InputError as InputError
+    from .errors import InternalError as InternalError
     from .errors import LoadError as LoadError
     from .errors import ParityError as ParityError
     from .errors import PlacementError as PlacementError

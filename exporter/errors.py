@@ -7,6 +7,7 @@
     │   ├── WeightsError      a checkpoint that does not fit the model
     │   └── BundleError       a bundle or model file that cannot be read or written
     ├── CaptureError          the model cannot be exported as it stands     exit 2
+    ├── InternalError         a bug in rnn-export, not in the model         exit 2
     ├── UnavailableError      a runtime that is not there, or cannot run it exit 2
     ├── PlacementError        an artifact ran on another execution provider exit 1
     └── ParityError           an artifact computes something else           exit 1
@@ -49,6 +50,13 @@ class BundleError(InputError):
 
 class CaptureError(RnnExportError):
     """The model cannot be exported as it stands."""
+
+
+class InternalError(RnnExportError):
+    """A bug in rnn-export, not in the model; its message asks the user to report it."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} This is a bug in rnn-export: report it, with the model."
 
 
 class UnavailableError(RnnExportError):

@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from .errors import BundleError, CaptureError, first_line
+from .errors import BundleError, InternalError, first_line
 
 # What the keys of a model's metadata_props begin with: rnn_export.version, .inputs, .outputs, .states.
 METADATA_PREFIX = "rnn_export"
@@ -45,7 +45,7 @@ def write_onnx(model: ir.Model, path: Path) -> None:
     """Check a model and write it; weights beyond `INLINE_LIMIT` in all go to `<name>.data` beside it.
 
     Raises:
-        CaptureError: the graph is not valid ONNX.
+        InternalError: the graph is not valid ONNX.
     """
     initializers = model.graph.initializers.items()
     weights = {name: value.const_value for name, value in initializers if value.const_value and _is_large(value)}
@@ -80,13 +80,13 @@ def _check(proto: onnx.ModelProto) -> None:
     """The full checker and strict shape inference.
 
     Raises:
-        CaptureError: the graph is not valid ONNX.
+        InternalError: the graph is not valid ONNX.
     """
     try:
         onnx.checker.check_model(proto, full_check=True)
         onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise CaptureError(f"The exported graph is not valid ONNX ({first_line(error)}). Report this.") from error
+        raise InternalError(f"The exported graph is not valid ONNX ({first_line(error)}).") from error
 
 
 def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from rnn_export import InternalError
 from rnn_export.onnx_file import write_onnx, write_weights_last
 
 
@@ -53,3 +54,13 @@ def test_a_weight_is_called_what_the_graph_calls_it(tmp_path: Path) -> None:
     write_onnx(built, tmp_path / "m.onnx")
     assert [tensor.name for tensor in onnx.load(tmp_path / "m.onnx").graph.initializer] == ["W0"]
     onnx.checker.check_model(tmp_path / "m.onnx", full_check=True)
+
+
+def test_an_invalid_graph_is_a_bug_of_ours(tmp_path: Path) -> None:
+    built = model(3, 4)
+    built.graph.outputs[0].shape = ir.Shape(["N", 5])
+    with pytest.raises(
+        InternalError, match="not valid ONNX .* This is a bug in rnn-export: report it, with the model.$"
+    ):
+        write_onnx(built, tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()

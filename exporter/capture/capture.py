@@ -1,4 +1,4 @@
-"""From an `nn.Module` to an `ExportedProgram` in which recurrence is still whole and every named size symbolic."""
+"""Capture an `nn.Module` as an `ExportedProgram` in which recurrence is whole and every named size symbolic."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from ..pytorch.bind import bind_inputs
 from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
 from .computed_weights import fold_computed_weights
-from .decisions import Decisions, deciding
+from .decisions import Decisions, record_decisions
 from .exporting import Bounds, BranchError, export
-from .loops.lengths import export_rolled
-from .loops.repeats import UnlikeError
+from .loops.repeats import MismatchError
+from .loops.rerolling import export_rerolled
 from .sizes import at_other_sizes
 from .sorting import drop_sorting
 from .zero_states import drop_zero_states
 
-# PyTorch captures a Python loop step by step: at more steps than this it is worth a look at fewer first.
+# PyTorch captures a Python loop step by step: a longer example is first tried at other sizes.
 _LONG = 300
 
 
 @dataclass(frozen=True)
 class Captured:
-    """A captured program, the names of its inputs in its order, and the bounds that the sizes had to be given.
+    """A captured program, the names of its inputs in its order, and the bounds within which it holds.
 
-    Bounds are sizes beyond which the model takes another path or cannot run, such as `{"T": {"max": 300}}`.
+    Beyond its bounds, such as `{"T": {"max": 300}}`, the model takes another path or cannot run.
     """
 
     program: ExportedProgram
@@ -45,14 +45,14 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
 
     Args:
         model: in evaluation mode.
-        signature: its inputs, after `forward`'s arguments or in their order.
-        example: a tensor per input, the sizes of whose symbolic dimensions differ from one another and from 1.
+        signature: its inputs, named after the arguments of `forward` or in their order.
+        example: a tensor per input; the sizes of its symbolic dimensions differ from one another and from 1.
 
     Raises:
-        CaptureError: the model cannot be captured; the message says why, and where it can, at which line.
+        CaptureError: the model cannot be captured; the message gives the reason and, if known, the line.
     """
-    with deciding() as decisions:
-        early = _rolled_early(model, signature, example, decisions) if _is_long(signature, example) else None
+    with record_decisions() as decisions:
+        early = _captured_early(model, signature, example, decisions) if _is_long(signature, example) else None
         captured = early or _captured(model, signature, example, decisions)
     drop_zero_states(captured.program)
     drop_sorting(captured.program)
@@ -65,11 +65,11 @@ def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tens
         program, bounds = export(model, signature, example, decisions)
         return Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
     except BranchError as error:
-        return _rolled(model, signature, example, error, "")
+        return _rerolled(model, signature, example, error, "")
     except RnnExportError:
         raise
     except Exception as error:  # torch.export raises whatever the captured code raises
-        return _rolled(model, signature, example, error, decisions.baked_at)
+        return _rerolled(model, signature, example, error, decisions.specialized_at)
 
 
 def _is_long(signature: Signature, example: Mapping[str, Tensor]) -> bool:
@@ -80,55 +80,55 @@ def _is_long(signature: Signature, example: Mapping[str, Tensor]) -> bool:
     )
 
 
-def _rolled_early(
+def _captured_early(
     model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions
 ) -> Captured | None:
-    """A model that loops in Python, without a capture of every step of a long example; None where it is not known to.
+    """A model with a Python loop, without capturing every step of a long example; None if it is not known to have one.
 
-    A model that also decides by a size of its own may loop at other sizes than the example's alone.
+    A model that also branches on a size may have the loop at other sizes only.
     """
     try:
         export(model, signature, at_other_sizes(signature, example), decisions)
     except Exception as error:  # torch.export raises whatever the captured code raises
         branches = any(made.is_users and not made.expression.startswith("Eq(") for made in decisions.made)
-        if not branches and any(_is_baked(name, str(error)) for name in signature.symbols):
+        if not branches and any(_is_specialized(name, str(error)) for name in signature.symbols):
             with suppress(CaptureError):
-                return _rolled(model, signature, example, error, decisions.baked_at)
+                return _rerolled(model, signature, example, error, decisions.specialized_at)
     decisions.fixed.clear()
     return None
 
 
-def _rolled(
-    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], error: Exception, baked_at: str
+def _rerolled(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], error: Exception, specialized_at: str
 ) -> Captured:
-    """Capture a model that `torch.export` takes at fixed sizes alone, as it does where a Python loop runs over one."""
-    baked = [name for name in signature.symbols if _is_baked(name, str(error))]
-    symbols = baked or list(signature.symbols)
+    """Reroll the loops of a model that `torch.export` captures at fixed sizes only; `error` is why it did not."""
+    specialized = [name for name in signature.symbols if _is_specialized(name, str(error))]
+    symbols = specialized or list(signature.symbols)
     try:
-        program, bounds = _roll_all(model, signature, example, symbols)
-    except UnlikeError as unlike:
-        raise _cannot_roll(symbols, unlike, error) from error
+        program, bounds = _reroll_all(model, signature, example, symbols)
+    except MismatchError as mismatch:
+        raise _explain_mismatch(symbols, mismatch, error) from error
     except Exception as second:  # the model cannot be captured at fixed sizes either
-        raise _explain(error, baked, baked_at) from second
+        raise _explain(error, specialized, specialized_at) from second
     if isinstance(error, BranchError) and not any(map(_is_scan, program.graph.nodes)):
         raise error
     return Captured(program, tuple(signature.inputs), bounds)
 
 
-def _roll_all(
+def _reroll_all(
     model: nn.Module, signature: Signature, example: Mapping[str, Tensor], symbols: Sequence[str]
 ) -> tuple[ExportedProgram, Bounds]:
-    """Roll over these sizes, and over those that turn out to be fixed too once these are."""
+    """Reroll over these sizes, and over further ones that turn out to be specialized as well."""
     try:
-        return export_rolled(model, signature, example, symbols)
+        return export_rerolled(model, signature, example, symbols)
     except Exception as error:  # torch.export raises whatever the captured code raises
-        more = [name for name in signature.symbols if name not in symbols and _is_baked(name, str(error))]
+        more = [name for name in signature.symbols if name not in symbols and _is_specialized(name, str(error))]
         if not more:
             raise
-    return _roll_all(model, signature, example, [*symbols, *more])
+    return _reroll_all(model, signature, example, [*symbols, *more])
 
 
-def _is_baked(name: str, message: str) -> bool:
+def _is_specialized(name: str, message: str) -> bool:
     return f"Constraints violated ({name})" in message or f"  {name} = " in message
 
 
@@ -136,34 +136,34 @@ def _is_scan(node: torch.fx.Node) -> bool:
     return node.target is torch.ops.higher_order.scan
 
 
-def _cannot_roll(symbols: Sequence[str], unlike: UnlikeError, error: Exception) -> CaptureError:
+def _explain_mismatch(symbols: Sequence[str], mismatch: MismatchError, error: Exception) -> CaptureError:
     names = " and ".join(symbols)
     if isinstance(error, BranchError):
         return error
-    if unlike.op is None:
-        return CaptureError(f"The model depends on {names} in a way that cannot be exported: {unlike}.")
-    what = getattr(unlike.op.target, "__name__", str(unlike.op.target)).partition(".")[0]
+    if mismatch.op is None:
+        return CaptureError(f"The model depends on {names} in a way that cannot be exported: {mismatch}.")
+    what = getattr(mismatch.op.target, "__name__", str(mismatch.op.target)).partition(".")[0]
     return CaptureError(
         f"The model works for one value of {names} only: it loops over it, but not every step is the same. "
-        f"'{what}'{at(node_line(unlike.op.node))} {unlike}. "
-        "Make the steps alike, or put what differs before or after the loop."
+        f"'{what}'{at(node_line(mismatch.op.node))} {mismatch}. "
+        "Make all steps the same, or move what differs out of the loop."
     )
 
 
-def _explain(error: Exception, baked: Sequence[str], baked_at: str) -> CaptureError:
+def _explain(error: Exception, specialized: Sequence[str], specialized_at: str) -> CaptureError:
     if isinstance(error, CaptureError):
         return error
-    if baked or "Constraints violated" in str(error):
-        names = " and ".join(baked) or "a named size"
+    if specialized or "Constraints violated" in str(error):
+        names = " and ".join(specialized) or "a named size"
         return CaptureError(
-            f"The model works for one value of {names} only{at(baked_at)}: a Python loop runs over it, or it is used "
-            "as a plain number. Use tensor operations or a recurrent layer there, or give the size as a number in the "
-            "input."
+            f"The model works for one value of {names} only{at(specialized_at)}: a Python loop runs over it, or it is "
+            "used as a plain number. Use tensor operations or a recurrent layer there, or give the size as a number in "
+            "the input."
         )
     place = at(user_line(error))
     if isinstance(error, GuardOnDataDependentSymNode):
         return CaptureError(
-            f"The model uses a value that it computes as a plain number or truth{place}, which a graph cannot. "
+            f"The model turns a computed value into a Python number or truth value{place}, which a graph cannot. "
             "Use tensor operations there, such as torch.where, masked_fill or gather."
         )
     return CaptureError(

@@ -1,7 +1,7 @@
-"""Weights that forward computes from parameters alone (weight_norm, a parametrization, pruning): computed once, here.
+"""Fold weights that forward computes from parameters alone (weight_norm, parametrizations, pruning) into buffers.
 
-In evaluation mode they are the same for every input. What is a mere view of a parameter is left for what it is, so
-that a weight that is used in two ways is stored once; but recurrent layers reorder their weights anyway.
+In evaluation mode they are the same for every input. A view of a parameter stays a view, so that a weight that is used
+in two ways is stored once, except in recurrent layers, which reorder their weights anyway.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _VIEWS = {
     _aten.contiguous.default,
 }
 
-_KEPT = (InputKind.PARAMETER, InputKind.BUFFER)
+_STORED_KINDS = (InputKind.PARAMETER, InputKind.BUFFER)
 
-# What PyTorch's ways to compute a weight call the parameters that they compute it from.
+# How PyTorch names the parameters that a weight is computed from.
 _PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.\w+$")
 _SUFFIX = re.compile(r"_(g|v|orig|mask|u|raw)$")
 
@@ -48,7 +48,7 @@ _SUFFIX = re.compile(r"_(g|v|orig|mask|u|raw)$")
 def fold_computed_weights(program: ExportedProgram) -> None:
     """Replace what depends on parameters and buffers alone by its value, in place.
 
-    The program must be functional. A buffer that forward writes to is no constant.
+    The program must be functional. A buffer that forward writes to is not constant.
     """
     stored = _stored(program)
     constant = _constant_nodes(program, stored)
@@ -58,14 +58,14 @@ def fold_computed_weights(program: ExportedProgram) -> None:
         if isinstance(value, Tensor):
             buffer = _add_buffer(program, node, value, _name(program, node, stored))
             node.replace_all_uses_with(buffer)
-            # What is folded after it may be computed from it.
+            # A later node may be computed from this one.
             stored[buffer] = values[buffer] = value
     program.graph_module.graph.eliminate_dead_code()
     program.graph_module.recompile()
 
 
 def _stored(program: ExportedProgram) -> dict[Node, Tensor]:
-    """The placeholders of parameters, buffers and other tensors, with their values."""
+    """The placeholders of constant parameters, buffers and other tensors, with their values."""
     signature = program.graph_signature
     written = set(signature.buffers_to_mutate.values())
     tensors: Mapping[str, Any] = {**program.constants, **program.state_dict}
@@ -78,7 +78,8 @@ def _stored(program: ExportedProgram) -> dict[Node, Tensor]:
 
 
 def _constant_nodes(program: ExportedProgram, stored: Mapping[Node, Tensor]) -> set[Node]:
-    """The nodes that depend on `stored` and on nothing else, and on something of it."""
+    """The nodes that depend on `stored` and on nothing else."""
+    # Nodes without any input, such as `arange(3)`, are constant too, but no weights.
     free: set[Node] = set()
     found: set[Node] = set(stored)
     for node in program.graph.nodes:
@@ -96,7 +97,7 @@ def _is_random(node: Node) -> bool:
 
 
 def _to_fold(program: ExportedProgram, stored: Mapping[Node, Tensor], constant: set[Node]) -> list[Node]:
-    """What is computed, and used by what is not constant; views are followed to what they show."""
+    """The computed constants that other nodes use; of a view, the node that it is a view of."""
     found: dict[Node, None] = {}
     for node in program.graph.nodes:
         if node in constant:
@@ -104,19 +105,20 @@ def _to_fold(program: ExportedProgram, stored: Mapping[Node, Tensor], constant: 
         is_recurrent = str(node.target).startswith(DOMAIN)
         for used in node.all_input_nodes:
             if used in constant and used not in stored:
-                shown = used if is_recurrent else _shown(used)
-                if shown not in stored and (is_recurrent or not _grows(shown, stored)):
-                    found[shown] = None
+                folded = used if is_recurrent else _base(used)
+                if folded not in stored and (is_recurrent or not _is_larger(folded, stored)):
+                    found[folded] = None
     return list(found)
 
 
-def _shown(node: Node) -> Node:
+def _base(node: Node) -> Node:
     while node.target in _VIEWS:
         node = node.all_input_nodes[0]
     return node
 
 
-def _grows(node: Node, stored: Mapping[Node, Tensor]) -> bool:
+def _is_larger(node: Node, stored: Mapping[Node, Tensor]) -> bool:
+    """Whether a value takes more memory than all that it is computed from."""
     value = node.meta.get("val")
     return not isinstance(value, Tensor) or value.numel() > sum(stored[leaf].numel() for leaf in _leaves(node, stored))
 
@@ -140,7 +142,7 @@ def _evaluate(node: Node, values: dict[Node, Any]) -> Any:
 
 
 def _name(program: ExportedProgram, node: Node, stored: Mapping[Node, Tensor]) -> str:
-    """What the layer calls it: rnn.weight_hh_l0 for rnn.parametrizations.weight_hh_l0.original0."""
+    """The name that the layer uses: rnn.weight_hh_l0 for rnn.parametrizations.weight_hh_l0.original0."""
     specs = dict(zip(_placeholders(program), program.graph_signature.input_specs, strict=True))
     name = str(specs[_leaves(node, stored)[0]].target)
     name = _SUFFIX.sub("", _PARAMETRIZED.sub(r"\1", name))
@@ -155,7 +157,7 @@ def _placeholders(program: ExportedProgram) -> Sequence[Node]:
 
 def _add_buffer(program: ExportedProgram, node: Node, value: Tensor, name: str) -> Node:
     specs = program.graph_signature.input_specs
-    place = sum(spec.kind in _KEPT for spec in specs)
+    place = sum(spec.kind in _STORED_KINDS for spec in specs)
     with program.graph.inserting_before(_placeholders(program)[place]):
         added: Node = program.graph.placeholder(f"b_{re.sub(r'[^A-Za-z0-9_]', '_', name)}")
     added.meta["val"] = node.meta["val"]

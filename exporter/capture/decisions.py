@@ -1,7 +1,11 @@
-"""What a capture decided by a size, and where in the user's source: PyTorch says it in its log, and nowhere else.
+"""Record the decisions that a capture makes by a size, each with the line of the user's source that asked for it.
 
-`if x.size(1) % 2:` and `range(len(x))` need a plain truth or number, so PyTorch takes the example's. So does its own
-code at times, to choose between two ways to compute the same; those are not the model's decisions.
+`if x.size(1) % 2:` and `range(len(x))` need a plain truth value or number, so PyTorch takes the example's. At times its
+own code does the same, to choose between two ways to compute one result; those are not the model's decisions.
+
+PyTorch's log is the one place that tells which: a record is written while the asking frame is still on the stack. The
+guards of the shape environment say what was decided, but neither at which line nor who asked, and are out of
+reach when `torch.export` raises.
 """
 
 from __future__ import annotations
@@ -20,13 +24,13 @@ _LOGGER = "torch.fx.experimental.symbolic_shapes"
 _DECIDED = re.compile(r"eval (?!\[guard suppressed\])(.+) \[guard added\]")
 _FIXED = re.compile(r"set_replacement \w+ = (\d+) ")
 
-# How Python asks for a truth or a number, on the way from the user's line to PyTorch's log.
-_ASKS = {"__bool__", "__int__", "__index__", "__len__", "__iter__"}
+# The methods by which Python asks a symbolic size for a plain value.
+_CONVERSIONS = {"__bool__", "__int__", "__index__", "__len__", "__iter__"}
 
 
 @dataclass(frozen=True)
 class Decision:
-    """An expression that was taken to be true, the line at which, and whether the user's own code asked for it."""
+    """An expression that was taken to be true, the line that asked, and whether that line is the user's own code."""
 
     expression: str
     line: str
@@ -35,7 +39,7 @@ class Decision:
 
 @dataclass
 class Decisions(logging.Handler):
-    """What one capture decided; `fixed` says, per size that became a plain number, at which line it did."""
+    """The decisions of one capture; `fixed` maps each size that became a plain number to the line where it did."""
 
     made: list[Decision] = field(default_factory=list)
     fixed: dict[int, str] = field(default_factory=dict)
@@ -44,14 +48,14 @@ class Decisions(logging.Handler):
         super().__init__()
 
     @property
-    def baked_at(self) -> str:
-        """The line at which the first size became a plain number, or was taken to equal one; empty if not known."""
+    def specialized_at(self) -> str:
+        """The line at which the first size became, or was taken to equal, a plain number; empty if not known."""
         equal = [decision.line for decision in self.made if decision.expression.startswith("Eq(")]
         return next(iter([*self.fixed.values(), *equal]), "")
 
     @property
     def branch(self) -> str:
-        """The line of the first decision by the user's own code; empty where there is none."""
+        """The line of the first decision of the user's own code; empty where there is none."""
         return next((decision.line for decision in self.made if decision.is_users), "")
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -65,8 +69,8 @@ class Decisions(logging.Handler):
 
 
 @contextmanager
-def deciding() -> Iterator[Decisions]:
-    """Collect what `torch.export` decides within the block; nothing of it reaches other logs."""
+def record_decisions() -> Iterator[Decisions]:
+    """Record what `torch.export` decides within the block; other handlers of its log see nothing of it."""
     logger, decisions = logging.getLogger(_LOGGER), Decisions()
     before = (logger.level, logger.propagate, logger.handlers)
     logger.handlers = [decisions]
@@ -80,10 +84,10 @@ def deciding() -> Iterator[Decisions]:
 
 
 def _is_asked_by_user() -> bool:
-    """Whether what asks for a plain value, innermost, is asked by the user's own line."""
+    """Whether the innermost frame that asks for a plain value is the user's own code."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_name not in _ASKS:
+    while frame is not None and frame.f_code.co_name not in _CONVERSIONS:
         frame = frame.f_back
-    while frame is not None and frame.f_code.co_name in _ASKS:
+    while frame is not None and frame.f_code.co_name in _CONVERSIONS:
         frame = frame.f_back
     return frame is not None and is_users(frame.f_code.co_filename)

@@ -1,4 +1,4 @@
-"""`torch.export` with the named sizes of a signature dynamic, within the bounds that the model turns out to need."""
+"""Call `torch.export` with the named sizes of a signature dynamic, within the bounds that the model needs."""
 
 from __future__ import annotations
 
@@ -24,46 +24,46 @@ from .substitutions import Substitutions
 
 Bounds = dict[str, dict[str, int]]
 
-# How often a bound may bring forth the next before the capture is given up.
-_NARROWINGS = 8
+# How often one bound may lead to the next.
+_MOST_NARROWINGS = 8
 
 
 class BranchError(CaptureError):
-    """The model takes one path or another by a named size."""
+    """The model branches on a named size."""
 
 
 def export(
     model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions
 ) -> tuple[ExportedProgram, Bounds]:
-    """Capture; where sizes are computed (by strides, padding, chunks) as PyTorch cannot reason about, trust it.
+    """Capture a model; where PyTorch cannot reason about a computed size (strides, padding, chunks), trust it.
 
-    The second capture is at sizes that are not mistaken for others, far from 1, and takes for true what PyTorch's own
-    code has to know of computed sizes; the cases at all sizes tell whether the graph is right there. Decisions of the
-    model's own are not taken for true. The program is functional: nothing in it writes to a tensor.
+    A second capture, at sizes far from 1 that equal no others, assumes what PyTorch's own code needs to know of
+    computed sizes; verification at many sizes tells whether the graph is right there. What the model's own code decides
+    is not assumed. The program is functional: nothing in it writes to a tensor.
 
     Args:
-        decisions: of `deciding`, within whose block this is called.
+        decisions: from the enclosing `record_decisions` block.
 
     Raises:
-        BranchError: the model decides by a size.
+        BranchError: the model branches on a named size.
         Exception: whatever `torch.export` raises.
     """
     try:
         return _export_bounded(model, signature, example, {}, decisions)
     except torch._dynamo.exc.UserError as error:
-        # Where a size became a plain number, a loop may run over it, and larger sizes only make it longer.
+        # If a size became a plain number, a loop may run over it, which larger sizes only make longer.
         if "satisfy the generated guard" not in str(error) or "specialized it to be a constant" in str(error):
             raise
         far: Bounds = {name: {"min": FAR} for name in signature.symbols}
         elsewhere = at_other_sizes(signature, example)
         try:
             program, bounds = _export_bounded(model, signature, elsewhere, far, decisions, trusting=True)
-        except Exception:  # the first capture's error says more, as it is about the sizes that were given
+        except Exception:  # the first error is about the example's own sizes
             raise error from None
     if decisions.branch:
         raise BranchError(
-            f"The model takes one path or another by a named size, at {decisions.branch}. Compute it in one way for "
-            "all sizes (pad to a multiple, say, or choose with torch.where), or give the size as a number in the input."
+            f"The model branches on a named size at {decisions.branch}. Compute the same for all sizes (pad to a "
+            "multiple, say, or choose with torch.where), or give the size as a number in the input."
         )
     return program, {name: {"max": bound["max"]} for name, bound in bounds.items() if "max" in bound}
 
@@ -77,8 +77,8 @@ def _export_bounded(
     *,
     trusting: bool = False,
 ) -> tuple[ExportedProgram, Bounds]:
-    """Capture within these bounds, or within those that the model turns out to need (a convolution's, say)."""
-    for _ in range(_NARROWINGS):
+    """Capture within these bounds, narrowed to those that the model turns out to need (a convolution's, say)."""
+    for _ in range(_MOST_NARROWINGS):
         try:
             decisions.made.clear()
             return _export_within(model, signature, example, bounds, trusting=trusting), bounds

@@ -1,4 +1,4 @@
-"""The recurrent operators that stay whole while a model is captured; their kernels call PyTorch's own.
+"""The operators that a capture has for recurrent layers and packed sequences; their kernels call PyTorch's own.
 
 One operator stands for a whole stack of layers, time-first, in evaluation mode. `weights` are PyTorch's flat
 weights: for each layer and direction `weight_ih [G*H, I]`, `weight_hh [G*H, R]`, with `has_bias` `bias_ih [G*H]` and
@@ -6,8 +6,8 @@ weights: for each layer and direction `weight_ih [G*H, I]`, `weight_hh [G*H, R]`
 D = 2 if `bidirectional` else 1. A missing initial state is zero.
 
 With `lengths` int64[N] x is packed: [P, I], P = sum(lengths), the steps of all sequences, time-first and without
-padding (see torch.nn.utils.rnn.PackedSequence). `pack` makes that of a padded x, `pad` undoes it. Other than PyTorch's
-functions, these take the lengths in any order.
+padding (see torch.nn.utils.rnn.PackedSequence). `pack` packs a padded x, `pad` undoes it. Unlike PyTorch's functions,
+these take the lengths in any order.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Packed sequences while a model is captured: which lengths stand behind the batch sizes that PyTorch passes around.
+"""Capture packed sequences in terms of their lengths, where PyTorch passes batch sizes around.
 
-A `PackedSequence` holds batch sizes: how many sequences go on to each step. The operators of this package take the
-lengths, whose number is N, where that of the batch sizes depends on values.
+A `PackedSequence` holds batch sizes: how many sequences have each step. Their number depends on values. This package's
+operators take the lengths instead, whose number is N.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Arguments = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class _Pack:
-    """Batch sizes int64[S], as `pack` made them, and the lengths int64[N] they were made of."""
+    """Batch sizes int64[S] that `pack` made, and the lengths int64[N] that it made them from."""
 
     batch_sizes: Tensor
     lengths: Tensor
 
 
 class PackedSequences:
-    """The packed sequences of one capture; `handlers` are what PyTorch's functions on them become."""
+    """The packed sequences of one capture; `handlers` maps PyTorch's functions on them to their replacements."""
 
     def __init__(self) -> None:
         self._packs: list[_Pack] = []
@@ -52,10 +52,10 @@ class PackedSequences:
         }
 
     def lengths_of(self, batch_sizes: Tensor) -> Tensor:
-        """The lengths int64[N] that batch sizes were made of.
+        """The lengths int64[N] that batch sizes were made from.
 
         Raises:
-            CaptureError: no `pack_padded_sequence` of this capture made them.
+            CaptureError: they do not come from a `pack_padded_sequence` in this capture.
         """
         found = self._find(batch_sizes)
         if found is None:
@@ -66,7 +66,7 @@ class PackedSequences:
         return next((known for known in self._packs if known.batch_sizes is batch_sizes), None)
 
     def _pack(self, x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
-        # A model may change its lengths later.
+        # The model may write to its lengths later.
         kept = lengths.clone()
         data, batch_sizes = pack(x.transpose(0, 1) if batch_first else x, kept)
         self._packs.append(_Pack(batch_sizes, kept))
@@ -80,12 +80,12 @@ class PackedSequences:
         return padded.transpose(0, 1) if batch_first else padded, lengths.clone()
 
     def _getitem(self, tensor: Tensor, index: Any) -> Any:
-        """The first batch size is N: as a size, not as a value."""
+        """`batch_sizes[0]` is N, as a symbolic size; any other element is a value."""
         known = self._find(tensor) if isinstance(index, int) and index == 0 else None
         return tensor[index] if known is None else known.lengths.shape[0]
 
     def _size(self, tensor: Tensor, *dim: Any, **named: Any) -> Any:
-        """As ever; and what `pad_packed_sequence` is about to check, that `total_length` suffices, is then known."""
+        """`Tensor.size`; in `pad_packed_sequence` it also asserts what is checked next: `size <= total_length`."""
         size = tensor.size(*dim, **named)
         total_length = _total_length() if self._find(tensor) is not None else None
         if total_length is not None:
@@ -94,7 +94,7 @@ class PackedSequences:
 
 
 def _total_length() -> Any:
-    """The argument of the `pad_packed_sequence` that is running; None outside of one."""
+    """The `total_length` of the `pad_packed_sequence` that is running; None outside of one."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code is not pad_packed_sequence.__code__:
         frame = frame.f_back
@@ -104,19 +104,19 @@ def _total_length() -> Any:
 def _computed_batch_sizes() -> CaptureError:
     return CaptureError(
         f"The batch sizes of a PackedSequence{at(current_line())} are computed in forward. "
-        "Take them, as they are, from what pack_padded_sequence or pack_sequence returned."
+        "Use those that pack_padded_sequence or pack_sequence returned, unchanged."
     )
 
 
 class ListedTensor:
-    """What `tolist` and `numpy` give of lengths while N is symbolic: it can be made a tensor again, nothing else."""
+    """The result of `tolist` or `numpy` on lengths while N is symbolic: a tensor can be made from it, nothing else."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
 
     def _refuse(self, *_: object) -> NoReturn:
         raise CaptureError(
-            f"The model uses the values of a tensor as a list or array{at(current_line())}, whose length is dynamic. "
+            f"The model uses a tensor as a list or array{at(current_line())}, but its length is dynamic. "
             "Use the tensor itself there, such as lengths.max() for max(lengths.tolist())."
         )
 
@@ -128,7 +128,7 @@ def _from_list(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if isinstance(data, ListedTensor):
             return data.tensor.to(dtype or data.tensor.dtype)
         if isinstance(data, (list, tuple)) and any(isinstance(part, SymInt) for part in data):
-            # PyTorch's function in C++ would make numbers of the sizes, its twin in Python does not.
+            # PyTorch's function in C++ would specialize the sizes; its reference in Python does not.
             made: Tensor = torch._refs.tensor(data, dtype=dtype, **kwargs)
             return made
         return make(data, *args, dtype=dtype, **kwargs)
@@ -139,24 +139,24 @@ def _from_list(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def _pad_sequence(
     sequences: Sequence[Tensor], batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
 ) -> Tensor:
-    """As PyTorch's, whose own decides while capturing which sequence is the longest."""
+    """As PyTorch's, which would decide during the capture which sequence is the longest."""
     longest = reduce(torch.sym_max, [sequence.shape[0] for sequence in sequences])
     padded = [F.pad(sequence, _edges(sequence, longest, padding_side), value=padding_value) for sequence in sequences]
     return torch.stack(padded, 0 if batch_first else 1)
 
 
 def _edges(sequence: Tensor, longest: Any, side: str) -> list[Any]:
-    """How much to pad each dimension, the last one first, each at its beginning and its end."""
+    """The padding for `F.pad`: of each dimension, last one first, its beginning and its end."""
     missing = longest - sequence.shape[0]
     return [0, 0] * (sequence.dim() - 1) + ([missing, 0] if side == "left" else [0, missing])
 
 
 @contextmanager
 def symbolic_batch(model: nn.Module) -> Iterator[None]:
-    """Within the block nothing of PyTorch's makes a number of N while it handles packed sequences or their lengths.
+    """Within the block PyTorch's code for packed sequences and their lengths does not specialize N.
 
-    The recurrent layers' own check of a state's shape reads `int(batch_sizes[0])`; the two methods that do so are
-    shadowed in each layer of `model`, not in its class. `FakeTensor.tolist` makes a list of N elements: it is replaced.
+    A recurrent layer checks a state's shape against `int(batch_sizes[0])`; the two methods that do so are shadowed in
+    each layer of `model`, not in its class. `FakeTensor.tolist`, which makes a list of N elements, is replaced.
     """
     tolist = FakeTensor.tolist
     with ExitStack() as restore:
@@ -173,7 +173,7 @@ def symbolic_batch(model: nn.Module) -> Iterator[None]:
 def _listed(tensor: Any, listed: Callable[[Any], Any]) -> Any:
     if tensor.dim() == 1 and isinstance(tensor.shape[0], SymInt):
         return ListedTensor(tensor)
-    return list(tensor.counted) if hasattr(tensor, "counted") else listed(tensor)
+    return list(tensor.listed) if hasattr(tensor, "listed") else listed(tensor)
 
 
 def _shadow(module: nn.RNNBase, name: str) -> Callable[[], object]:
@@ -184,7 +184,7 @@ def _shadow(module: nn.RNNBase, name: str) -> Callable[[], object]:
             return original(x, None)
         if isinstance(batch_sizes[0], Tensor):
             raise _computed_batch_sizes()
-        # PyTorch's own formula, given a padded tensor of the same batch.
+        # PyTorch's own formula, for a padded tensor of the same batch.
         return original(x.new_empty(batch_sizes[0], batch_sizes[0], 1), None)
 
     module.__dict__[name] = expected

@@ -1,7 +1,7 @@
-"""Keeping recurrence whole: while active, PyTorch's recurrent functions become the operators of this package.
+"""Keep recurrent layers whole in a capture: PyTorch's recurrent functions become the operators of this package.
 
-`nn.RNN`, `nn.GRU` and `nn.LSTM` end in `torch.rnn_tanh`, `rnn_relu`, `gru` or `lstm`. Intercepting these, rather than
-the modules, leaves all that the modules do around them (unbatched input, `batch_first`, checks, subclasses) as it is.
+`nn.RNN`, `nn.GRU` and `nn.LSTM` end in `torch.rnn_tanh`, `rnn_relu`, `gru` or `lstm`. Intercepting these rather than
+the modules keeps what the modules do around them: unbatched input, `batch_first`, checks, subclasses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _KINDS = {torch.rnn_tanh: "rnn_tanh", torch.rnn_relu: "rnn_relu", torch.gru: "gr
 
 
 class KeepRecurrentLayers(TorchFunctionMode):
-    """Context manager; it patches nothing, and ends with its `with` block also on an error."""
+    """A context manager that patches nothing: PyTorch keeps the mode for the thread, until the block ends."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class KeepRecurrentLayers(TorchFunctionMode):
         kind = _KINDS.get(func)
         if kind is None:
             return func(*args, **kwargs)
-        # The overload for packed sequences has the batch sizes second, before the states and the list of weights.
+        # The overload for packed sequences has the batch sizes second, so that the list of weights comes fourth.
         return self._call_packed(kind, *args) if isinstance(args[3], (list, tuple)) else _call(kind, *args, **kwargs)
 
     def _call_packed(

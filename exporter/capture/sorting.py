@@ -1,7 +1,7 @@
-"""Leaving out the sorting by length that PyTorch's packed sequences need and the operators of this package do not.
+"""Drop the sorting by length that PyTorch's packed sequences need and the operators of this package do not.
 
-`pack_padded_sequence(enforce_sorted=False)` sorts the batch, and what comes out is put back in order; many models do
-the same by hand. The order of a batch matters to none of the operators in between, so that both can go.
+`pack_padded_sequence(enforce_sorted=False)` sorts the batch and puts the results back in order; many models do so by
+hand. No operator in between depends on the order of a batch, so both can go.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ _SAME = {
 _SORTS = (_aten.sort.default, _aten.sort.stable, _aten.argsort.default)
 _SHAPE_ONLY = {_aten.sym_size.int, _aten._assert_tensor_metadata.default}
 
-# Which dimension of a value is the batch; of packed data [P, *] none is, but its rows follow the batch's order.
+# In place of the batch dimension of packed data [P, *], which has none but whose rows follow the batch's order.
 _ROWS = -1
+
+# The batch dimension of each argument and of each result, by position.
 
 _TAKES: Mapping[Any, Mapping[int, int]] = {
     _ours.pack.default: {0: 1, 1: 0},
@@ -39,7 +41,7 @@ _TAKES: Mapping[Any, Mapping[int, int]] = {
     _ours.lstm.default: {0: _ROWS, 1: 1, 2: 1, 7: 0},
 }
 
-# Batch sizes, the second output of `pack`, are the same in any order.
+# The batch sizes, the second result of `pack`, are the same in any order.
 _GIVES: Mapping[Any, Mapping[int, int]] = {
     _ours.pack.default: {0: _ROWS},
     _ours.recurrent.default: {0: _ROWS, 1: 1},
@@ -48,9 +50,9 @@ _GIVES: Mapping[Any, Mapping[int, int]] = {
 
 
 def drop_sorting(program: ExportedProgram) -> None:
-    """Where a batch is sorted by length, run through recurrent layers and put back in order, run it as it is; in place.
+    """Where a batch is sorted, run through recurrent layers and put back in order, run it unsorted; in place.
 
-    Nothing is changed where anything else sees the sorted batch. The program must be functional.
+    Nothing changes where any other operator sees the sorted batch. The program must be functional.
     """
     graph = program.graph_module.graph
     for target in _SORTS:
@@ -63,22 +65,22 @@ def drop_sorting(program: ExportedProgram) -> None:
 
 
 class _Sorting:
-    """One sorting of a batch, which selections along it bring in order, and which bring it back."""
+    """A sort of the batch: the selections that apply its order, and those that undo it."""
 
     def __init__(self, sort: Node, order: Node) -> None:
         self._sort = sort
-        # What is sorted comes out sorted beside the order, but from argsort.
+        # `sort` returns the sorted lengths beside the order; `argsort` does not.
         self._lengths = _item(sort, 0)
         self._sorts = _selections(order)
         inverses = [inverse for user in order.users if (inverse := _inverse(user, order)) is not None]
         self._restores = {node: dim for inverse in inverses for node, dim in _selections(inverse).items()}
 
     def drop(self) -> None:
-        """Take the lengths, and every input, as they are, where nothing sees the difference."""
+        """Use the lengths and every input unsorted, where nothing sees the difference."""
         found = self._sorted_values()
         for value in found:
             for user in [user for user in value.users if user in self._restores]:
-                # What is selected is contiguous in memory, and a view of it further on may need that.
+                # A selection is contiguous, which a later view may need.
                 user.target, user.args = _aten.clone.default, (value,)
                 user.kwargs = {"memory_format": torch.contiguous_format}
         for value in found:
@@ -87,7 +89,7 @@ class _Sorting:
                 value.replace_all_uses_with(arguments[0])
 
     def _sorted_values(self) -> dict[Node, int]:
-        """Every value in sorted order, and which dimension the batch is; none if another operator sees one."""
+        """Every value in sorted order with its batch dimension; none if another operator sees one."""
         found = {**self._sorts, **({} if self._lengths is None else {self._lengths: 0})}
         waiting = list(found)
         while waiting:
@@ -101,7 +103,7 @@ class _Sorting:
         return found if all(_takes_sorted(user, found) for value in found for user in value.users) else {}
 
     def _following(self, user: Node, value: Node, dim: int) -> dict[Node, int] | None:
-        """Of what an operator makes of a sorted value, that which is sorted too; None where that is not known."""
+        """The results of an operator on a sorted value that are sorted too; None where that is not known."""
         if user.target in _SHAPE_ONLY or self._restores.get(user) == dim:
             return {}
         if user.target in _SAME:
@@ -117,14 +119,14 @@ class _Sorting:
 
 
 def _takes_sorted(user: Node, found: Mapping[Node, int]) -> bool:
-    """Whether all that an operator takes of the batch is sorted, each along the dimension where it looks for it."""
+    """Whether all arguments of an operator that have a batch dimension are sorted along it."""
     arguments: Arguments = user.args
     taken = [(arguments[at], dim) for at, dim in _TAKES.get(user.target, {}).items()]
     return all(given is None or found.get(given) == dim for given, dim in taken)
 
 
 def _selections(index: Node) -> dict[Node, int]:
-    """The nodes that put one dimension in the order of `index`, all of it, and which dimension that is."""
+    """The nodes that reorder a whole dimension by `index`, and that dimension."""
     found = {}
     for user in index.users:
         arguments: Arguments = user.args
@@ -133,29 +135,29 @@ def _selections(index: Node) -> dict[Node, int]:
             dim = arguments[1] % user.meta["val"].dim()
         if user.target is _aten.index.Tensor and arguments[1][-1] is index and not any(arguments[1][:-1]):
             dim = len(arguments[1]) - 1
-        # Sizes that are the same symbol are equal; comparing them otherwise would make that an assumption.
+        # Comparing the symbols themselves would add an assumption; equal sizes have equal names.
         if dim is not None and str(arguments[0].meta["val"].shape[dim]) == str(index.meta["val"].shape[0]):
             found[user] = dim
     return found
 
 
 def _inverse(user: Node, order: Node) -> Node | None:
-    """The inverse permutation, if that is what a node makes of `order`: by sorting it, or by scattering 0, 1, 2..."""
+    """The inverse permutation, if a node computes it from `order`: by sorting it, or by scattering 0, 1, 2..."""
     if user.target is _aten.argsort.default and not any(user.args[1:]):
         return user
     if user.target is _aten.sort.default and not any(user.args[1:]):
         return _item(user, 1)
-    if user.target is _aten.scatter.src and user.args[2] is order and _counts(user.args[3]):
+    if user.target is _aten.scatter.src and user.args[2] is order and _is_iota(user.args[3]):
         return user
     return None
 
 
-def _counts(node: Any) -> bool:
-    """Whether it is 0, 1, 2 and so on."""
+def _is_iota(node: Any) -> bool:
+    """Whether a node is 0, 1, 2 and so on."""
     from_zero = node.target is _aten.arange.start and node.args[0] == 0
     return from_zero or node.target is _aten.arange.default
 
 
 def _item(node: Node, index: int) -> Node | None:
-    """One of several results of a node; None where nothing takes it."""
+    """One of several results of a node; None where nothing uses it."""
     return next((user for user in node.users if user.target is operator.getitem and user.args[1] == index), None)

@@ -1,11 +1,11 @@
-"""Functions of PyTorch that a capture cannot keep whole, and what computes the same and can be kept.
+"""Substitute functions of PyTorch that a capture cannot handle by equal ones that it can.
 
-* `max_pool1d` takes the length for a plain number, where `max_pool2d` does not;
-* `scaled_dot_product_attention` of three dimensions has no ONNX form, that of four has;
-* `Tensor.data` is not recorded, `detach` is;
-* `torch.arange` of plain numbers forgets them; `tolist` wants them back.
+* `max_pool1d` specializes the length; `max_pool2d` does not.
+* `scaled_dot_product_attention` has an ONNX form for four dimensions, but not for three.
+* `Tensor.data` is not recorded; `detach` is.
+* `torch.arange` of plain numbers forgets them; `tolist` needs them.
 
-And one that has no equal: `squeeze` of a dynamic size, which leaves one dimension less at size 1 and only there.
+`squeeze` of a dynamic size has no substitute, and is refused: it removes the dimension at size 1 only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..pytorch.source_lines import at, current_line
 
 
 class Substitutions(TorchFunctionMode):
-    """Context manager; it patches nothing, and ends with its `with` block also on an error."""
+    """A context manager that patches nothing: PyTorch keeps the mode for the thread, until the block ends."""
 
     def __torch_function__(
         self,
@@ -70,11 +70,11 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | No
 
 
 def _arange(*numbers: Any, **options: Any) -> Tensor:
-    """The same tensor; it remembers what it counts, for a model that makes a list of dimensions that way."""
-    counted = torch.arange(*numbers, **options)
+    """`torch.arange` that keeps its numbers as `listed`, for a model that makes a list of dimensions from it."""
+    tensor = torch.arange(*numbers, **options)
     if all(type(number) is int for number in numbers) and not options:
-        counted.counted = list(range(*numbers))  # type: ignore[attr-defined]
-    return counted
+        tensor.listed = list(range(*numbers))  # type: ignore[attr-defined]
+    return tensor
 
 
 def _squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
@@ -83,10 +83,10 @@ def _squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
         return input
     if any(isinstance(input.shape[axis], SymInt) for axis in chosen):
         raise CaptureError(
-            f"The model's squeeze{at(current_line())} leaves one dimension less where a dynamic size is 1, which a "
-            "graph cannot. Name the dimension that is always 1, such as squeeze(-1), or leave it out."
+            f"The model's squeeze{at(current_line())} removes a dimension where a dynamic size is 1, which a graph "
+            "cannot. Name the dimension that is always 1, such as squeeze(-1), or leave the squeeze out."
         )
-    # ONNX has no form for what leaves a dimension longer than 1 as it is.
+    # ONNX's Squeeze fails where PyTorch leaves a dimension longer than 1 as it is.
     ones = [axis for axis in chosen if input.shape[axis] == 1]
     if not ones:
         return input

@@ -1,4 +1,4 @@
-"""Leaving out initial states that are zero, so that nothing computes their shape at run time."""
+"""Drop initial states that are zero, so that nothing computes their shape at run time."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _STATE_ARGUMENTS = {f"{DOMAIN}::recurrent": (2,), f"{DOMAIN}::lstm": (1, 2)}
 
 
 def drop_zero_states(program: ExportedProgram) -> None:
-    """Replace zero initial states of recurrent operators by None, in place, and what only they needed by nothing.
+    """Replace zero initial states of recurrent operators by None and remove what only they needed, in place.
 
     The program must be functional: a tensor that was zero when it was made must still be zero when it is used.
     """

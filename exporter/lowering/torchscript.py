@@ -1,4 +1,4 @@
-"""From an `nn.Module` to a frozen TorchScript module, by scripting or by tracing."""
+"""Compile an `nn.Module` to a frozen TorchScript module, by scripting or by tracing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.jit._trace import TracerWarning
+from torch.jit import TracerWarning
 
 from ..errors import CaptureError, first_line
 from ..pytorch.bind import InputBinding, bind_inputs
@@ -23,9 +23,9 @@ Method = Literal["auto", "script", "trace"]
 
 @dataclass(frozen=True)
 class Compiled:
-    """A frozen module's archive, how it was made, and why it was not scripted if that was tried first.
+    """A frozen module's archive, how it was compiled, and why it was not scripted if that was tried first.
 
-    `fixed` are the places, as file:line, at which a trace took a value of the example's for a constant.
+    `fixed` are the places, as file:line, where a trace made a value of the example a constant.
     """
 
     archive: bytes
@@ -54,22 +54,23 @@ def compile_torchscript(model: nn.Module, example: Mapping[str, Tensor], method:
         except CaptureError as not_traced:
             causes = f"{_reason(not_scripted.__cause__)}; {_reason(not_traced.__cause__)}"
             raise CaptureError(
-                f"TorchScript can neither compile nor trace the model ({causes}). Mend its forward."
+                f"TorchScript can neither compile nor trace the model ({causes}). Change its forward."
             ) from not_traced
 
 
 def _script(model: nn.Module, example: Mapping[str, Tensor]) -> bytes:
     if not bind_inputs(model, example).is_plain(tuple(example)):
         raise CaptureError(
-            "TorchScript cannot compile the model so that it takes the inputs one after the other, as they are "
-            "described: they are parts of others, or arguments between them are left out. Use --method trace."
+            "TorchScript cannot compile the model with these inputs as separate arguments: some are parts of an "
+            'argument, or arguments between them are left out. Trace it instead (method="trace").'
         )
     try:
         with suppress_output():
             return _archive(torch.jit.script(model))
     except Exception as error:  # the TorchScript compiler raises many kinds
         raise CaptureError(
-            f"TorchScript cannot compile the model ({_reason(error)}). Use --method trace, or mend its forward."
+            f"TorchScript cannot compile the model ({_reason(error)}). "
+            'Trace it instead (method="trace"), or change its forward.'
         ) from error
 
 
@@ -82,33 +83,35 @@ def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> tuple[bytes, tupl
             return archive, _places(caught)
     except Exception as error:  # the tracer raises whatever the model's forward raises
         raise CaptureError(
-            f"TorchScript cannot trace the model ({_reason(error)}). Use --method script, or mend its forward."
+            f"TorchScript cannot trace the model ({_reason(error)}). "
+            'Script it instead (method="script"), or change its forward.'
         ) from error
 
 
 def _traced(model: nn.Module, example: Mapping[str, Tensor]) -> torch.jit.ScriptModule:
-    call = bind_inputs(model, example)
-    plain = model if call.is_plain(tuple(example)) else _Positional(model, call, tuple(example)).eval()
+    binding = bind_inputs(model, example)
+    is_plain = binding.is_plain(tuple(example))
+    plain = model if is_plain else _Positional(model, binding, tuple(example)).eval()
     inputs = tuple(example.values())
-    # A dictionary needs strict=False; a trace then holds the keys it saw, which the signature fixes anyway.
+    # A dictionary needs strict=False: the trace keeps the keys that it saw, which the signature fixes anyway.
     strict = not isinstance(plain(*inputs), dict)
     return torch.jit.trace(plain, inputs, check_trace=False, strict=strict)  # type: ignore[no-any-return]
 
 
 class _Positional(nn.Module):
-    """A model that takes its inputs one after the other, however its own forward takes them."""
+    """The model with each input as a positional argument."""
 
-    def __init__(self, model: nn.Module, call: InputBinding, names: tuple[str, ...]) -> None:
+    def __init__(self, model: nn.Module, binding: InputBinding, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.model, self.call, self.names = model, call, names
+        self.model, self.binding, self.names = model, binding, names
 
     def forward(self, *tensors: Tensor) -> object:
-        args, kwargs = self.call.arguments(dict(zip(self.names, tensors, strict=True)))
+        args, kwargs = self.binding.arguments(dict(zip(self.names, tensors, strict=True)))
         return self.model(*args, **kwargs)
 
 
 def _places(caught: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
-    """Where the tracer warned, leaving out PyTorch's own modules, which are written to be traced."""
+    """Where the tracer warned, except in PyTorch's own modules, which are written to be traced."""
     own = str(Path(torch.__file__).parent)
     found = {
         f"{warning.filename}:{warning.lineno}"
@@ -119,7 +122,7 @@ def _places(caught: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
 
 
 def _archive(module: torch.jit.ScriptModule) -> bytes:
-    """Freeze and serialize. In memory: PyTorch's own writer ends the process when a disk is full."""
+    """Freeze and serialize, in memory: PyTorch's own writer ends the process when a disk is full."""
     frozen = torch.jit.freeze(module.eval())
     if not hasattr(frozen, "forward"):
         # Freezing drops a forward that has overloads, as nn.GRU's and nn.LSTM's have.
@@ -130,5 +133,5 @@ def _archive(module: torch.jit.ScriptModule) -> bytes:
 
 
 def _reason(error: BaseException | None) -> str:
-    """The compiler's own sentence, without the listing of the source around it."""
+    """The compiler's own sentence, without the source listing around it."""
     return "" if error is None else first_line(error).rstrip(":. ")

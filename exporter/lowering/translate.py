@@ -17,7 +17,7 @@ from torch.fx import Node
 
 from ..capture.capture import Captured
 from ..capture.operators import DOMAIN
-from ..errors import CaptureError, first_line
+from ..errors import CaptureError, InternalError, first_line
 from ..pytorch.source_lines import at, node_line
 from ..pytorch.suppress import suppress_output
 from ..spec.signature import Signature
@@ -39,6 +39,7 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
 
     Raises:
         CaptureError: an operator of the model has no ONNX translation.
+        InternalError: PyTorch returned nothing.
     """
     try:
         with suppress_output(), unparsed(), exact_numbers(), translations_for(captured.program), torch.no_grad():
@@ -57,7 +58,7 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
             "Replace it in forward."
         ) from error
     if exported is None:
-        raise CaptureError("torch.onnx.export returned nothing. Report this, with the model.")
+        raise InternalError("torch.onnx.export returned nothing.")
     graph = exported.model.graph
     _cast_outputs(graph, captured.program)
     # The capture has the inputs as PyTorch flattens forward's arguments.

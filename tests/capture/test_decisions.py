@@ -8,7 +8,7 @@ import pytest
 import torch
 from rnn_export import CaptureError, Signature
 from rnn_export.capture.capture import capture
-from rnn_export.capture.decisions import deciding
+from rnn_export.capture.decisions import record_decisions
 from torch import Tensor, nn
 
 X = Signature({"x": "float32[N, T, 3]"})
@@ -55,7 +55,7 @@ def line(model: type[nn.Module], offset: int) -> str:
     ("model", "said", "offset"),
     [
         (Loops, "it loops over it, but not every step is the same. 'slice' at ", 1),
-        (Branches, "takes one path or another by a named size, at ", 1),
+        (Branches, "branches on a named size at ", 1),
     ],
 )
 def test_the_models_own_decisions_are_refused_at_their_line(
@@ -79,6 +79,6 @@ def test_computed_sizes_are_trusted_and_right_elsewhere(model: type[nn.Module]) 
 def test_the_log_is_left_as_it_was() -> None:
     logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
     before = (logger.level, logger.propagate, list(logger.handlers))
-    with deciding():
+    with record_decisions():
         assert logger.level == logging.INFO
     assert (logger.level, logger.propagate, list(logger.handlers)) == before

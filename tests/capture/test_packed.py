@@ -137,7 +137,7 @@ def test_any_other_use_of_a_list_is_refused_with_its_line(
     with pytest.raises(CaptureError) as error:
         captured(model)
     assert str(error.value) == (
-        "The model uses the values of a tensor as a list or array at user_model.py:7, whose length is dynamic. "
+        "The model uses a tensor as a list or array at user_model.py:7, but its length is dynamic. "
         "Use the tensor itself there, such as lengths.max() for max(lengths.tolist())."
     )
 

@@ -65,9 +65,9 @@ def traced():
 """
 
 CASES = [
-    ("Squeezes", "squeeze at user_model.py:15 leaves one dimension less where a dynamic size is 1"),
-    ("SqueezesAll", "squeeze at user_model.py:19 leaves one dimension less where a dynamic size is 1"),
-    ("Branches", "uses a value that it computes as a plain number or truth at user_model.py:24, which a graph cannot."),
+    ("Squeezes", "squeeze at user_model.py:15 removes a dimension where a dynamic size is 1"),
+    ("SqueezesAll", "squeeze at user_model.py:19 removes a dimension where a dynamic size is 1"),
+    ("Branches", "turns a computed value into a Python number or truth value at user_model.py:24"),
     ("Decomposes", "uses an operation that has no ONNX form at user_model.py:31 (No ONNX function found for"),
     ("Numpy", "torch.export cannot capture the model at user_model.py:35 (RuntimeError: .numpy() is not supported"),
     ("Complex", "The model returns complex numbers, which ONNX has not. Return torch.view_as_real of them."),

@@ -1,50 +1,34 @@
-"""From a captured graph to values in a plain form, in which equal steps of a loop look equal.
+"""Read a captured graph as values that look equal in equal steps, however the model indexes and collects.
 
-Elements of a sequence (`x[t]`, `x.unbind()`, `x.split(1)`, `x[:, t:t+1]`) are picks; a tensor that is written element
-by element is a stack; nested concatenations are one; what every step does with parameters alone comes first, and once.
+An element of a sequence is a pick, whether by `x[t]`, `x.unbind()`, `x.split(1)` or `x[:, t:t+1]`. A tensor that is
+written element by element is a `stack`; nested concatenations are one `cat`.
 """
 
 from __future__ import annotations
 
 import operator
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
 
-from .values import Leaf, Op, Pick, Program, Value, operands, replaced, root
+from .repeats import canonical_order
+from .values import Leaf, Op, Pick, Program, Value, map_leaves
 
 _aten = torch.ops.aten
 
-# Checks that PyTorch records for itself; they compute nothing.
+# Checks that PyTorch adds; nothing uses their result.
 _CHECKS = {_aten._assert_tensor_metadata.default}
 
-# Operations that make a tensor whose content depends on no other tensor's.
-_MAKERS = {
-    _aten.zeros.default,
-    _aten.ones.default,
-    _aten.full.default,
-    _aten.empty.memory_format,
-    _aten.zeros_like.default,
-    _aten.ones_like.default,
-    _aten.full_like.default,
-    _aten.new_zeros.default,
-    _aten.new_ones.default,
-    _aten.new_full.default,
-}
-
-# As many equal operations come of a loop, not of layers that happen to share their weights.
-_REPEATED = 4
 _END = 2**63 - 1
 _ALL = range(_END)
 
 
 @dataclass(frozen=True, eq=False)
 class _Written:
-    """A tensor whose elements along `dim` have been overwritten: `parts` by index."""
+    """A tensor some of whose elements along `dim` have been overwritten: `parts`, by index."""
 
     base: Value
     dim: int
@@ -55,7 +39,7 @@ class _Written:
 
 @dataclass(frozen=True, eq=False)
 class _Joined:
-    """A concatenation whose parts are not concatenations along the same dimension themselves."""
+    """A concatenation of parts, none of which is a concatenation along the same dimension itself."""
 
     dim: int
     parts: tuple[Any, ...]
@@ -68,127 +52,126 @@ def read(module: GraphModule) -> Program:
     output: Any = None
     for node in module.graph.nodes:
         if node.op == "output":
-            output = reader.whole(reader.arguments(node.args[0]))
+            output = reader.materialized(reader.arguments(node.args[0]))
         elif node.op == "call_function" and node.target not in _CHECKS:
             reader.call(node)
         elif node.op in ("placeholder", "get_attr"):
             reader.leaf(node)
-    ops, output = _in_order(reader.ops, output)
+    ops, output = canonical_order(reader.ops, output)
     return Program(module, tuple(reader.leaves), ops, output)
 
 
 class _Reader:
-    """Reads node by node; `ops` are in the order of the graph."""
+    """Reads a graph node by node; `leaves` and `ops` are in its order."""
 
     def __init__(self, module: GraphModule) -> None:
-        self._module = module
-        self._known: dict[Any, Leaf] = {}
         self.leaves: list[Leaf] = []
         self.ops: list[Op] = []
-        self._of: dict[Node, Any] = {}
-        self._made: dict[_Written | _Joined, Op] = {}
+        self._module = module
+        self._known: dict[Any, Leaf] = {}
+        self._values: dict[Node, Any] = {}
+        self._materialized: dict[_Written | _Joined, Op] = {}
 
     def leaf(self, node: Node) -> None:
-        """An input, or a parameter or constant, which may have a name for every step that uses it."""
+        """Read an input, parameter or constant; a parameter may have a node of its own in every step."""
         leaf = Leaf(node.op, str(node.target), node)
-        self._of[node] = self._known.setdefault(self._identity(leaf), leaf)
-        if self._of[node] is leaf:
+        self._values[node] = self._known.setdefault(self._identity(leaf), leaf)
+        if self._values[node] is leaf:
             self.leaves.append(leaf)
 
     def _identity(self, leaf: Leaf) -> Any:
-        owner = self._module if leaf.op == "get_attr" else None
-        content = None if owner is None else operator.attrgetter(leaf.target)(owner)
-        if not isinstance(content, torch.Tensor):
+        tensor = operator.attrgetter(leaf.target)(self._module) if leaf.op == "get_attr" else None
+        if not isinstance(tensor, torch.Tensor):
             return leaf
-        kind = (content.dtype, content.shape, content.stride())
-        return (*kind, content.item()) if content.dim() == 0 else (*kind, content.data_ptr())
+        kind = (tensor.dtype, tensor.shape, tensor.stride())
+        return (*kind, tensor.item()) if tensor.dim() == 0 else (*kind, tensor.data_ptr())
 
     def call(self, node: Node) -> None:
+        """Read an operation, by the rule for its target where there is one that applies."""
         args, kwargs = self.arguments(node.args), self.arguments(node.kwargs)
         rule = _RULES.get(node.target)
         found = None if rule is None else rule(self, node, *args, **kwargs)
-        self._of[node] = self._outputs(node, args, kwargs) if found is None else found
+        self._values[node] = self._outputs(node, args, kwargs) if found is None else found
 
-    def arguments(self, argument: Any) -> Any:
-        return replaced(argument, lambda part: self._of[part] if isinstance(part, Node) else part)
+    def arguments(self, tree: Any) -> Any:
+        return map_leaves(lambda leaf: self._values[leaf] if isinstance(leaf, Node) else leaf, tree)
 
-    def op(self, node: Node, content: Any, target: Any, *args: Any, **kwargs: Any) -> Op:
-        op = Op(target, self.whole(args), self.whole(kwargs), node, content)
+    def op(self, node: Node, val: Any, target: Any, *args: Any, **kwargs: Any) -> Op:
+        op = Op(target, self.materialized(args), self.materialized(kwargs), node, val)
         self.ops.append(op)
         return op
 
     def _outputs(self, node: Node, args: Any, kwargs: Any) -> Any:
-        """An operation, or each output of one that has several: the last step of a loop may not use all of them."""
-        content = node.meta.get("val")
-        op = self.op(node, content, node.target, *args, **kwargs)
-        if not isinstance(content, (tuple, list)):
+        """An operation, or all outputs of one that has several, of which the last step may use fewer."""
+        val = node.meta.get("val")
+        op = self.op(node, val, node.target, *args, **kwargs)
+        if not isinstance(val, (tuple, list)):
             return op
-        return tuple(self.op(node, part, operator.getitem, op, i) for i, part in enumerate(content))
+        return tuple(self.op(node, part, operator.getitem, op, i) for i, part in enumerate(val))
 
-    def whole(self, argument: Any) -> Any:
-        """What was written or joined bit by bit, as one operation."""
-        return replaced(argument, self._whole)
+    def materialized(self, tree: Any) -> Any:
+        """The tree in which what was written or joined part by part is one operation."""
+        return map_leaves(self._materialize, tree)
 
-    def _whole(self, part: Any) -> Any:
-        if isinstance(part, (_Written, _Joined)) and part not in self._made:
-            if isinstance(part, _Joined):
-                self._made[part] = self.op(
-                    part.node, part.node.meta.get("val"), _aten.cat.default, list(part.parts), part.dim
-                )
+    def _materialize(self, leaf: Any) -> Any:
+        if not isinstance(leaf, (_Written, _Joined)):
+            return leaf
+        if leaf not in self._materialized:
+            if isinstance(leaf, _Joined):
+                target, parts = _aten.cat.default, list(leaf.parts)
             else:
-                slots = [part.parts.get(i, Pick(part.base, part.dim, i)) for i in range(part.size)]
-                self._made[part] = self.op(part.node, part.node.meta.get("val"), _aten.stack.default, slots, part.dim)
-        return self._made.get(part, part) if isinstance(part, (_Written, _Joined)) else part
+                target = _aten.stack.default
+                parts = [leaf.parts.get(i, Pick(leaf.base, leaf.dim, i)) for i in range(leaf.size)]
+            self._materialized[leaf] = self.op(leaf.node, leaf.node.meta.get("val"), target, parts, leaf.dim)
+        return self._materialized[leaf]
 
 
 def _shape(node: Any) -> tuple[Any, ...]:
     return tuple(node.meta["val"].shape)
 
 
+def _dim_and_size(node: Any, dim: int) -> tuple[int, Any]:
+    """A dimension of a node's value, counted from the start, and its size."""
+    shape = _shape(node)
+    return dim % len(shape), shape[dim]
+
+
 def _select(reader: _Reader, node: Node, base: Any, dim: int, index: Any) -> Any:
-    shape = _shape(node.args[0])
-    dim %= len(shape)
-    if isinstance(index, int) and isinstance(shape[dim], int):
-        index %= shape[dim]
+    dim, size = _dim_and_size(node.args[0], dim)
     if not isinstance(index, int):
         return None
-    return _pick(reader, base, dim, index)
+    return _pick(reader, base, dim, index % size if isinstance(size, int) else index)
 
 
 def _pick(reader: _Reader, base: Any, dim: int, index: int) -> Any:
     if isinstance(base, _Written) and base.dim == dim:
         return base.parts.get(index, Pick(base.base, dim, index))
-    return Pick(reader.whole(base), dim, index)
+    return Pick(reader.materialized(base), dim, index)
 
 
 def _unbind(reader: _Reader, node: Node, base: Any, dim: int = 0) -> Any:
-    shape = _shape(node.args[0])
-    dim %= len(shape)
-    size = shape[dim]
+    dim, size = _dim_and_size(node.args[0], dim)
     return tuple(_pick(reader, base, dim, i) for i in range(size)) if isinstance(size, int) else None
 
 
 def _split(reader: _Reader, node: Node, base: Any, size: Any, dim: int = 0) -> Any:
-    shape = _shape(node.args[0])
-    dim %= len(shape)
-    total = shape[dim]
+    dim, total = _dim_and_size(node.args[0], dim)
     if size != 1 or not isinstance(total, int):
         return None
-    return tuple(_kept(reader, node, _pick(reader, base, dim, i), dim) for i in range(total))
+    return tuple(_keepdim(reader, node, _pick(reader, base, dim, i), dim) for i in range(total))
 
 
 def _chunk(reader: _Reader, node: Node, base: Any, chunks: int, dim: int = 0) -> Any:
-    shape = _shape(node.args[0])
-    return _split(reader, node, base, 1, dim) if shape[dim] == chunks else None
+    return _split(reader, node, base, 1, dim) if _shape(node.args[0])[dim] == chunks else None
 
 
-def _kept(reader: _Reader, node: Node, picked: Any, dim: int) -> Op:
-    """An element that keeps the dimension it is picked along, with length 1."""
+def _keepdim(reader: _Reader, node: Node, picked: Any, dim: int) -> Op:
+    """An element with the dimension that it was picked along, of size 1."""
     return reader.op(node, None, _aten.unsqueeze.default, picked, dim)
 
 
-def _sliced(size: Any, start: Any, end: Any, step: int) -> range | None:
-    """The indices that a slice of a dimension takes: _ALL where it is all of them, None where that is not known."""
+def _indices(size: Any, start: Any, end: Any, step: int) -> range | None:
+    """The indices that a slice takes: `_ALL` for the whole dimension, None where that depends on a dynamic size."""
     start, end = 0 if start is None else start, _END if end is None else end
     if not (isinstance(start, int) and isinstance(end, int)) or step != 1:
         return None
@@ -200,48 +183,46 @@ def _sliced(size: Any, start: Any, end: Any, step: int) -> range | None:
 def _slice(
     reader: _Reader, node: Node, base: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> Any:
-    shape = _shape(node.args[0])
-    dim %= len(shape)
-    taken = _sliced(shape[dim], start, end, step)
+    dim, size = _dim_and_size(node.args[0], dim)
+    taken = _indices(size, start, end, step)
     if taken is _ALL:
         return base
-    if taken is None or len(taken) != 1 or shape[dim] == 1:
+    if taken is None or len(taken) != 1 or size == 1:
         return None
-    return _kept(reader, node, _pick(reader, base, dim, taken[0]), dim)
+    return _keepdim(reader, node, _pick(reader, base, dim, taken[0]), dim)
 
 
 def _narrow(reader: _Reader, node: Node, base: Any, dim: int, start: Any, length: Any) -> Any:
-    ints = isinstance(start, int) and isinstance(length, int) and start >= 0
-    return _slice(reader, node, base, dim, start, start + length) if ints else None
+    is_known = isinstance(start, int) and isinstance(length, int) and start >= 0
+    return _slice(reader, node, base, dim, start, start + length) if is_known else None
 
 
 def _squeeze(reader: _Reader, node: Node, base: Any, dim: int) -> Any:
-    dim %= len(_shape(node.args[0]))
-    is_kept = isinstance(base, Op) and base.target is _aten.unsqueeze.default
-    return base.args[0] if is_kept and base.args[1] == dim else None
+    dim, _ = _dim_and_size(node.args[0], dim)
+    is_unsqueezed = isinstance(base, Op) and base.target is _aten.unsqueeze.default
+    return base.args[0] if is_unsqueezed and base.args[1] == dim else None
 
 
 def _copy(reader: _Reader, node: Node, into: Any, source: Any, non_blocking: bool = False) -> Any:
-    """Only the value of what is copied counts, where shape and dtype are those of the target."""
+    """A copy into a tensor is its source, where that has the shape and dtype already."""
     target, given = node.meta["val"], node.args[1]
-    content = given.meta.get("val") if isinstance(given, Node) else None
-    if not isinstance(content, torch.Tensor):
+    val = given.meta.get("val") if isinstance(given, Node) else None
+    if not isinstance(val, torch.Tensor):
         return None
-    return source if (content.shape, content.dtype) == (target.shape, target.dtype) else None
+    return source if (val.shape, val.dtype) == (target.shape, target.dtype) else None
 
 
 def _select_scatter(reader: _Reader, node: Node, base: Any, source: Any, dim: int, index: Any) -> Any:
-    shape = _shape(node)
-    dim %= len(shape)
-    if not isinstance(index, int) or not isinstance(shape[dim], int):
+    dim, size = _dim_and_size(node, dim)
+    if not isinstance(index, int) or not isinstance(size, int):
         return None
-    return _write(reader, node, base, dim, index % shape[dim], source)
+    return _write(reader, node, base, dim, index % size, source)
 
 
 def _write(reader: _Reader, node: Node, base: Any, dim: int, index: int, source: Any) -> _Written:
     if isinstance(base, _Written) and base.dim == dim:
         return _Written(base.base, dim, base.size, {**base.parts, index: source}, node)
-    return _Written(reader.whole(base), dim, _shape(node)[dim], {index: source}, node)
+    return _Written(reader.materialized(base), dim, _shape(node)[dim], {index: source}, node)
 
 
 def _slice_scatter(
@@ -254,9 +235,8 @@ def _slice_scatter(
     end: Any = None,
     step: int = 1,
 ) -> Any:
-    shape = _shape(node)
-    dim %= len(shape)
-    taken = _sliced(shape[dim], start, end, step)
+    dim, size = _dim_and_size(node, dim)
+    taken = _indices(size, start, end, step)
     if taken is _ALL:
         return source
     if taken is None or len(taken) != 1:
@@ -268,7 +248,7 @@ def _cat(reader: _Reader, node: Node, parts: Any, dim: int = 0) -> Any:
     dim %= len(_shape(node))
     flat: list[Any] = []
     for part in parts:
-        flat += part.parts if isinstance(part, _Joined) and part.dim == dim else [reader.whole(part)]
+        flat += part.parts if isinstance(part, _Joined) and part.dim == dim else [reader.materialized(part)]
     return _Joined(dim, tuple(flat), node)
 
 
@@ -277,8 +257,7 @@ def _hstack(reader: _Reader, node: Node, parts: Any) -> Any:
 
 
 def _vstack(reader: _Reader, node: Node, parts: Any) -> Any:
-    joined = node.all_input_nodes
-    return _cat(reader, node, parts, 0) if all(len(_shape(part)) > 1 for part in joined) else None
+    return _cat(reader, node, parts, 0) if all(len(_shape(part)) > 1 for part in node.all_input_nodes) else None
 
 
 def _getitem(reader: _Reader, node: Node, base: Any, index: Any) -> Any:
@@ -303,75 +282,3 @@ _RULES: Mapping[Any, Callable[..., Any]] = {
     _aten.vstack.default: _vstack,
     operator.getitem: _getitem,
 }
-
-
-def _in_order(ops: Sequence[Op], output: Any) -> tuple[tuple[Op, ...], Any]:
-    """The operations in an order in which equal steps of a loop look equal.
-
-    What every step does with parameters and sizes alone is done once, at the start; and tensors are made as early as
-    may be, for a loop makes its initial state in the first step where it is not given.
-    """
-    once, ops, output = _merged(ops, output)
-    first: dict[Op, None] = {}
-    rest: list[Op] = []
-    for op in ops:
-        needs = {base for base in map(root, operands(op)) if isinstance(base, Op)}
-        if needs <= first.keys() and (op in once or _is_size(op) or op.target in _MAKERS):
-            first[op] = None
-        elif op.target in _MAKERS:
-            rest.insert(max((rest.index(base) for base in needs - first.keys()), default=-1) + 1, op)
-        else:
-            rest.append(op)
-    return (*first, *rest), output
-
-
-def _merged(ops: Sequence[Op], output: Any) -> tuple[Set[Op], list[Op], Any]:
-    """What every step repeats with parameters and sizes alone, once; all operations with that; and the output."""
-    first: dict[Op, Op] = {}
-    known: dict[Any, Op] = {}
-    for op in ops:
-        if _is_static(op, first.keys()):
-            first[op] = known.setdefault(_key(op, first), op)
-    copies = Counter(first.values())
-    once = {op for op, count in copies.items() if count >= _REPEATED and op.target is not _aten.clone.default}
-    new: dict[Op, Op] = {}
-    for op in ops:
-        if first.get(op, op) is not op and first[op] in once:
-            new[op] = new[first[op]]
-        else:
-            new[op] = Op(op.target, _renewed(op.args, new), _renewed(op.kwargs, new), op.node, op.content)
-    return {new[op] for op in once}, list(dict.fromkeys(new.values())), _renewed(output, new)
-
-
-def _renewed(argument: Any, new: Mapping[Op, Op]) -> Any:
-    def renew(part: Any) -> Any:
-        if isinstance(part, Pick):
-            return Pick(renew(part.base), part.dim, part.index)
-        return new.get(part, part) if isinstance(part, Op) else part
-
-    return replaced(argument, renew)
-
-
-def _is_static(op: Op, static: Set[Op]) -> bool:
-    """Whether no value of an input goes into it."""
-    if _is_size(op) or (op.target in _MAKERS and not any(isinstance(root(value), Op) for value in operands(op))):
-        return True
-    return all(base.op == "get_attr" if isinstance(base, Leaf) else base in static for base in map(root, operands(op)))
-
-
-def _is_size(op: Op) -> bool:
-    return op.target is _aten.sym_size.int and isinstance(op.args[0], Leaf)
-
-
-def _key(op: Op, first: Mapping[Op, Op]) -> Any:
-    """What equal operations on equal values have in common."""
-    return (op.target, _frozen(_renewed(op.args, first)), _frozen(_renewed(op.kwargs, first)))
-
-
-def _frozen(argument: Any) -> Any:
-    """The tree as something that can be looked up; 1, 1.0 and True are told apart."""
-    if isinstance(argument, (tuple, list)):
-        return tuple(map(_frozen, argument))
-    if isinstance(argument, Mapping):
-        return tuple((key, _frozen(part)) for key, part in argument.items())
-    return (type(argument), argument)

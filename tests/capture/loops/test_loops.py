@@ -480,8 +480,8 @@ class Remembers(Cells):
 @pytest.mark.parametrize(
     ("model", "operation", "line", "how"),
     [
-        (EverySecondStep, "gru_cell", "h = self.cell(x[t], h)", "is not done alike in every step"),
-        (Remembers, "stack", "outs.append(torch.stack(memory)", "takes another number of tensors in another step"),
+        (EverySecondStep, "gru_cell", "h = self.cell(x[t], h)", "is not the same in every step"),
+        (Remembers, "stack", "outs.append(torch.stack(memory)", "takes a different number of tensors in another step"),
     ],
 )
 def test_a_loop_whose_steps_differ_is_refused(
@@ -492,5 +492,5 @@ def test_a_loop_whose_steps_differ_is_refused(
     source, first = inspect.getsourcelines(model)
     number = first + next(i for i, text in enumerate(source) if text.strip().startswith(line))
     assert f"'{operation}' at" in str(refused.value)
-    assert f"{Path(__file__).name}:{number} {how}. Make the steps alike" in str(refused.value)
+    assert f"{Path(__file__).name}:{number} {how}. Make all steps the same" in str(refused.value)
     assert not (tmp_path / "out").exists()
