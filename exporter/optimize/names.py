@@ -11,7 +11,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass, NameFixPass, OutputFixPass
 
 from ..spec.signature import Signature
-from .places import is_graph
+from .graph import defined_by
 
 
 def name_after(model: ir.Model, signature: Signature) -> None:
@@ -23,8 +23,7 @@ def name_after(model: ir.Model, signature: Signature) -> None:
         value.name = name
         value.shape = ir.Shape(spec.shape)
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        bodies = [attribute.as_graph() for attribute in node.attributes.values() if is_graph(attribute)]
-        for value in (*node.outputs, *(value for body in bodies for value in body.inputs)):
+        for value in defined_by(node):
             _rename_dims(value, symbols)
     taken = {*signature.inputs, *signature.outputs}
     for node in model.graph:

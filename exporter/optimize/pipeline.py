@@ -7,7 +7,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..pytorch.suppress import suppress_output
 from ..spec.signature import Signature
-from .loops.pipeline import hoist_loops
+from .loops.pipeline import optimize_loops
 from .names import name_after
 from .opset import convert_opset
 from .select_state import select_state
@@ -23,7 +23,7 @@ def optimize(model: ir.Model, signature: Signature, opset: int) -> None:
     """
     with suppress_output():
         simplify(model)
-    hoist_loops(model, signature)
+    optimize_loops(model, signature)
     select_state(model)
     move_transposes(model)
     convert_opset(model, opset)

@@ -8,8 +8,8 @@ from onnx import AttributeProto, GraphProto
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..spec.signature import Signature
-from .loops.constants import constant_like
-from .loops.loop import ScanLoop
+from .graph import constant_like, defined_by
+from .loops.scan_loop import ScanLoop
 
 
 def for_any_length(graph: GraphProto) -> GraphProto:
@@ -83,12 +83,9 @@ def _rename(branch: ir.Graph) -> None:
     """A name inside a branch must differ from all others: of two bodies that had the same names, too."""
     taken: set[str] = set()
     for node in ir.traversal.RecursiveGraphIterator(branch):
-        bodies = [
-            attribute.as_graph() for attribute in node.attributes.values() if attribute.type is ir.AttributeType.GRAPH
-        ]
         if node.name:
             node.name = _free(f"{branch.name}.{node.name}", taken)
-        for value in (*node.outputs, *(value for body in bodies for value in body.inputs)):
+        for value in defined_by(node):
             if value.name:
                 value.name = _free(f"{branch.name}.{value.name}", taken)
 

@@ -1,6 +1,6 @@
 """Hidden initial and final states of recurrent layers become inputs and outputs of the graph.
 
-Works in place, after names and shapes are those of the signature. Layers are `RNN`, `GRU`, `LSTM` and `Scan` nodes of
+Works in slot, after names and shapes are those of the signature. Layers are `RNN`, `GRU`, `LSTM` and `Scan` nodes of
 the main graph that run over time; a layer that runs within one time step (over frequencies, say) keeps its states to
 itself.
 """
@@ -16,8 +16,9 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from ..errors import CaptureError
 from ..spec.signature import Signature
 from ..spec.streams import STATELESS, Reset, State, StreamSpec, after_name, cannot_stream, declared_states
+from .graph import defined_by
 from .initial_states import Shape, dtype_of, inputs_behind, reset_value
-from .places import NATIVE, StateSlot, find_places, is_graph, layer_of
+from .recurrent_states import NATIVE, StateSlot, layer_of, state_slots
 
 # The input of an RNN, GRU or LSTM that holds the sequences' lengths (ONNX operator specification).
 _LENGTHS = 4
@@ -40,11 +41,11 @@ def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
     for node in nodes:
         _check_direction(node)
     pairs = {**_pairs_by_name(signature, time), **signature.states}
-    places = find_places(nodes, [*signature.inputs, *signature.outputs])
-    hidden = [place for place in places if _is_hidden(place, pairs, signature, time)]
+    slots = state_slots(nodes, [*signature.inputs, *signature.outputs])
+    hidden = [slot for slot in slots if _is_hidden(slot, pairs, signature, time)]
     # What a layer starts from may be computed through the layers before it: all are read before any is replaced.
-    values = [reset_value(model, place, signature) for place in hidden]
-    exposed = [_expose(model, place, *value) for place, value in zip(hidden, values, strict=True)]
+    values = [reset_value(model, slot, signature) for slot in hidden]
+    exposed = [_expose(model, slot, *value) for slot, value in zip(hidden, values, strict=True)]
     RemoveUnusedNodesPass()(model)
     states = (*declared_states(signature, pairs), *exposed)
     if not states:
@@ -122,48 +123,48 @@ def _pairs_by_name(signature: Signature, time: str) -> dict[str, str]:
     }
 
 
-def _is_hidden(place: StateSlot, pairs: Mapping[str, str], signature: Signature, time: str) -> bool:
+def _is_hidden(slot: StateSlot, pairs: Mapping[str, str], signature: Signature, time: str) -> bool:
     """Whether a state is none of the model's own.
 
     Raises:
         CaptureError: it starts from what is computed from the sequence, or from an input that no output continues.
     """
-    given = inputs_behind(place.initial, place.node.graph)
+    given = inputs_behind(slot.initial, slot.node.graph)
     if not given or given & {*pairs}:
         return not given
     names = " and ".join(f"'{name}'" for name in sorted(given))
     if any(time in signature.inputs[name].symbols for name in given):
         raise cannot_stream(
-            f"layer '{place.layer}' starts from a state computed from {names}, which has to be known as a whole."
+            f"layer '{slot.layer}' starts from a state computed from {names}, which has to be known as a whole."
         )
     raise CaptureError(
-        f"The model cannot stream: layer '{place.layer}' starts from {names}, and no output is said to continue it. "
+        f"The model cannot stream: layer '{slot.layer}' starts from {names}, and no output is said to continue it. "
         "A state and its output are called h0 and h_n, or paired with --state input=output (in Python: "
         "Signature(..., states=...)); where a state is computed from something else, make it an input itself."
     )
 
 
-def _expose(model: ir.Model, place: StateSlot, shape: Shape, reset: Reset) -> State:
+def _expose(model: ir.Model, slot: StateSlot, shape: Shape, reset: Reset) -> State:
     """Replace one initial state by an input of the graph, and make the final one an output."""
-    dtype = dtype_of(place)
-    before = ir.Value(name=place.name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
-    if place.before >= len(place.node.inputs):
-        place.node.resize_inputs(place.before + 1)
-    _make_room(model.graph, place.name)
-    place.node.replace_input_with(place.before, before)
+    dtype = dtype_of(slot)
+    before = ir.Value(name=slot.name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
+    if slot.before >= len(slot.node.inputs):
+        slot.node.resize_inputs(slot.before + 1)
+    _make_room(model.graph, slot.name)
+    slot.node.replace_input_with(slot.before, before)
     model.graph.inputs.append(before)
-    after = f"{place.name.removesuffix('0')}_n"
+    after = f"{slot.name.removesuffix('0')}_n"
     _make_room(model.graph, after)
-    model.graph.outputs.append(_final(model.graph, place, before))
+    model.graph.outputs.append(_final(model.graph, slot, before))
     model.graph.outputs[-1].name = after
-    return State(place.name, after, str(dtype.numpy().name), shape, reset)
+    return State(slot.name, after, str(dtype.numpy().name), shape, reset)
 
 
-def _final(graph: ir.Graph, place: StateSlot, before: ir.Value) -> ir.Value:
+def _final(graph: ir.Graph, slot: StateSlot, before: ir.Value) -> ir.Value:
     """The final state, as a value that is no output of the graph yet."""
-    if place.after >= len(place.node.outputs):
-        place.node.resize_outputs(place.after + 1)
-    final = place.node.outputs[place.after]
+    if slot.after >= len(slot.node.outputs):
+        slot.node.resize_outputs(slot.after + 1)
+    final = slot.node.outputs[slot.after]
     final.type, final.shape = before.type, before.shape
     for i, value in enumerate(graph.outputs):
         if value is final:
@@ -177,8 +178,7 @@ def _final(graph: ir.Graph, place: StateSlot, before: ir.Value) -> ir.Value:
 def _make_room(graph: ir.Graph, name: str) -> None:
     """Rename what is called so inside the graph and the bodies in it."""
     for node in ir.traversal.RecursiveGraphIterator(graph):
-        bodies = [attribute.as_graph() for attribute in node.attributes.values() if is_graph(attribute)]
-        for value in (*node.outputs, *(value for body in bodies for value in body.inputs)):
+        for value in defined_by(node):
             if value.name == name:
                 value.name = f"{name}.inner"
     if name in graph.initializers:

@@ -1,4 +1,4 @@
-"""How an operator that works on one step works on all of them: on inputs with a time axis in front, [T, ...] for [...].
+"""How each operator is batched over time: from inputs [...] of one step to inputs [T, ...] of all steps.
 
 Source: ONNX operator specification, opset 18. An operator without a rule stays in its loop.
 """
@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from .constants import Array, array_of, constant_like
+from ..graph import Array, array_of, constant_like, rank
 
-Over = Sequence[bool]
+# Which inputs of a node have time in front.
+OverTime = Sequence[bool]
 
 
 @dataclass(frozen=True)
-class Given:
-    """An input of the node, if it has time with axes of length 1 after that one."""
+class Operand:
+    """An input of the node; where it has time in front, `ones` axes of length 1 are put after that axis."""
 
     index: int
     ones: int = 0
@@ -26,9 +27,9 @@ class Given:
 
 @dataclass(frozen=True)
 class Plan:
-    """The same operator over all steps: its inputs, of which some are other constants now, and changed attributes."""
+    """The same operator over all steps: its inputs, of which some are new constants, and the changed attributes."""
 
-    inputs: Sequence[Given | Array | None]
+    inputs: Sequence[Operand | Array | None]
     attributes: Mapping[str, int | Sequence[int]] = field(default_factory=dict)
 
 
@@ -49,24 +50,24 @@ _REDUCTIONS = {
 }
 
 
-def plan_over_time(node: ir.Node, over: Over) -> Plan | None:
-    """How a node is computed for all steps, given which of its inputs have time in front; None if it cannot be."""
+def plan_over_time(node: ir.Node, over: OverTime) -> Plan | None:
+    """How to compute a node for all steps, given which of its inputs have time in front; None if it cannot be."""
     rule = _RULES.get(node.op_type) if node.domain == "" else None
     if rule is None or any(value is not None and value.shape is None for value in (*node.inputs, *node.outputs)):
         return None
     return rule(node, over)
 
 
-def over_time(
+def batched_nodes(
     node: ir.Node, plan: Plan, inputs: Sequence[ir.Value | None], length: int | ir.SymbolicDim, main: ir.Graph
 ) -> list[ir.Node]:
-    """The nodes that compute `node` for all steps, of which the last has its outputs; `inputs` are outside the loop."""
+    """The nodes that compute `node` for all steps, the last of which has its outputs; `inputs` are outside the loop."""
     nodes: list[ir.Node] = []
     given: list[ir.Value | None] = []
     for k, operand in enumerate(plan.inputs):
         if operand is None:
             given.append(None)
-        elif isinstance(operand, Given):
+        elif isinstance(operand, Operand):
             value = inputs[operand.index]
             given.append(_spread(value, operand.ones, nodes, main) if operand.ones and value is not None else value)
         else:
@@ -93,43 +94,40 @@ def _spread(value: ir.Value, ones: int, nodes: list[ir.Node], main: ir.Graph) ->
     return spread
 
 
-def rank(value: ir.Value | None) -> int:
-    assert value is not None
-    assert value.shape is not None
-    return value.shape.rank()
+def _unchanged(node: ir.Node) -> list[Operand | Array | None]:
+    return [None if value is None else Operand(k) for k, value in enumerate(node.inputs)]
 
 
-def _as_it_is(node: ir.Node) -> list[Given | Array | None]:
-    return [None if value is None else Given(k) for k, value in enumerate(node.inputs)]
+def _unary(node: ir.Node, over: OverTime) -> Plan | None:
+    return Plan(_unchanged(node)) if not any(over[1:]) else None
 
 
-def _unary(node: ir.Node, over: Over) -> Plan | None:
-    return Plan(_as_it_is(node)) if not any(over[1:]) else None
-
-
-def _broadcast(node: ir.Node, over: Over) -> Plan | None:
+def _broadcast(node: ir.Node, over: OverTime) -> Plan | None:
     full = rank(node.outputs[0])
     if node.op_type == "PRelu" and not over[0]:
         return None
-    return Plan([Given(k, full - rank(value) if over[k] else 0) for k, value in enumerate(node.inputs)])
+    return Plan([Operand(k, full - rank(value) if over[k] else 0) for k, value in enumerate(node.inputs)])
 
 
-def _matmul(node: ir.Node, over: Over) -> Plan | None:
+def _matmul(node: ir.Node, over: OverTime) -> Plan | None:
     left, right = map(rank, node.inputs)
     if (over[0] and left == 1 and (over[1] or right > 2)) or (over[1] and (right == 1 or (over[0] and left == 1))):
         return None
     full = max(left, right)
-    # A matrix is multiplied as it is, with all rows of all steps at once.
+    # A matrix is multiplied by all rows of all steps at once.
     return Plan(
-        [Given(0, full - left if over[0] and right > 2 else 0), Given(1, full - right if over[1] and left > 2 else 0)]
+        [
+            Operand(0, full - left if over[0] and right > 2 else 0),
+            Operand(1, full - right if over[1] and left > 2 else 0),
+        ]
     )
 
 
-def _axis(default: int) -> Callable[[ir.Node, Over], Plan | None]:
-    def rule(node: ir.Node, over: Over) -> Plan | None:
+def _axis(default: int) -> Callable[[ir.Node, OverTime], Plan | None]:
+    def rule(node: ir.Node, over: OverTime) -> Plan | None:
         if not over[0] or any(over[1:]) or len(node.outputs) > 1:
             return None
-        return Plan(_as_it_is(node), {"axis": _after_time(node.attributes.get_int("axis", default))})
+        return Plan(_unchanged(node), {"axis": _after_time(node.attributes.get_int("axis", default))})
 
     return rule
 
@@ -138,74 +136,74 @@ def _after_time(axis: int) -> int:
     return axis + 1 if axis >= 0 else axis
 
 
-def _split(node: ir.Node, over: Over) -> Plan | None:
-    return Plan(_as_it_is(node), {"axis": _after_time(node.attributes.get_int("axis", 0))})
+def _split(node: ir.Node, over: OverTime) -> Plan | None:
+    return Plan(_unchanged(node), {"axis": _after_time(node.attributes.get_int("axis", 0))})
 
 
-def _concat(node: ir.Node, over: Over) -> Plan | None:
-    return Plan(_as_it_is(node), {"axis": _after_time(node.attributes["axis"].as_int())}) if all(over) else None
+def _concat(node: ir.Node, over: OverTime) -> Plan | None:
+    return Plan(_unchanged(node), {"axis": _after_time(node.attributes["axis"].as_int())}) if all(over) else None
 
 
-def _gather(node: ir.Node, over: Over) -> Plan | None:
+def _gather(node: ir.Node, over: OverTime) -> Plan | None:
     axis = node.attributes.get_int("axis", 0)
     if over[0] and over[1]:
         return None
     if over[0]:
-        return Plan(_as_it_is(node), {"axis": _after_time(axis)})
-    return Plan(_as_it_is(node)) if axis in (0, -rank(node.inputs[0])) else None
+        return Plan(_unchanged(node), {"axis": _after_time(axis)})
+    return Plan(_unchanged(node)) if axis in (0, -rank(node.inputs[0])) else None
 
 
-def _transpose(node: ir.Node, over: Over) -> Plan | None:
+def _transpose(node: ir.Node, over: OverTime) -> Plan | None:
     order = node.attributes.get_ints("perm", None) or [*range(rank(node.inputs[0]))][::-1]
-    return Plan(_as_it_is(node), {"perm": [0, *(axis + 1 for axis in order)]})
+    return Plan(_unchanged(node), {"perm": [0, *(axis + 1 for axis in order)]})
 
 
 def _axes(node: ir.Node, k: int) -> Array | None:
-    """Constant axes that a node has as input k, moved by the time axis."""
+    """The constant axes that are input k of a node, moved by the time axis."""
     axes = array_of(node.inputs[k]) if len(node.inputs) > k else None
     return None if axes is None else np.array([_after_time(int(axis)) for axis in axes.reshape(-1)], np.int64)
 
 
-def _with_axes(node: ir.Node, over: Over) -> Plan | None:
+def _with_axes(node: ir.Node, over: OverTime) -> Plan | None:
     axes = _axes(node, 1)
-    return None if axes is None or not over[0] else Plan([Given(0), axes])
+    return None if axes is None or not over[0] else Plan([Operand(0), axes])
 
 
-def _reduce(node: ir.Node, over: Over) -> Plan | None:
+def _reduce(node: ir.Node, over: OverTime) -> Plan | None:
     axes = _axes(node, 1)
     if len(node.inputs) < 2 or node.inputs[1] is None:
         axes = None if node.attributes.get_int("noop_with_empty_axes", 0) else np.arange(1, rank(node.inputs[0]) + 1)
-    return None if axes is None or not axes.size or not over[0] else Plan([Given(0), axes])
+    return None if axes is None or not axes.size or not over[0] else Plan([Operand(0), axes])
 
 
-def _cumsum(node: ir.Node, over: Over) -> Plan | None:
+def _cumsum(node: ir.Node, over: OverTime) -> Plan | None:
     axis = array_of(node.inputs[1])
     return (
         None
         if axis is None or not over[0]
-        else Plan([Given(0), np.array(_after_time(int(axis.reshape(-1)[0])), np.int64)])
+        else Plan([Operand(0), np.array(_after_time(int(axis.reshape(-1)[0])), np.int64)])
     )
 
 
-def _slice(node: ir.Node, over: Over) -> Plan | None:
+def _slice(node: ir.Node, over: OverTime) -> Plan | None:
     starts = array_of(node.inputs[1])
     if starts is None or not over[0] or any(over[1:]):
         return None
     has_axes = len(node.inputs) > 3 and node.inputs[3] is not None
     axes = _axes(node, 3) if has_axes else np.arange(1, starts.size + 1)
-    steps = [Given(4)] if len(node.inputs) > 4 and node.inputs[4] is not None else []
-    return None if axes is None else Plan([Given(0), Given(1), Given(2), axes, *steps])
+    steps = [Operand(4)] if len(node.inputs) > 4 and node.inputs[4] is not None else []
+    return None if axes is None else Plan([Operand(0), Operand(1), Operand(2), axes, *steps])
 
 
-def _reshape(node: ir.Node, over: Over) -> Plan | None:
+def _reshape(node: ir.Node, over: OverTime) -> Plan | None:
     shape = array_of(node.inputs[1])
-    # A zero takes over the length of time; with allowzero it cannot.
+    # A zero stands for the length of time, which allowzero forbids.
     if shape is None or not over[0] or (node.attributes.get_int("allowzero", 0) != 0 and 0 in shape):
         return None
-    return Plan([Given(0), np.concatenate([np.zeros(1, np.int64), shape])], {"allowzero": 0})
+    return Plan([Operand(0), np.concatenate([np.zeros(1, np.int64), shape])], {"allowzero": 0})
 
 
-_RULES: dict[str, Callable[[ir.Node, Over], Plan | None]] = {
+_RULES: dict[str, Callable[[ir.Node, OverTime], Plan | None]] = {
     **dict.fromkeys(_UNARY, _unary),
     "Clip": _unary,
     **dict.fromkeys(_BROADCAST, _broadcast),

@@ -1,4 +1,4 @@
-"""A `Scan` as what it means: states, elements of sequences, results of steps, and what each value depends on.
+"""`ScanLoop`: the states, elements and step outputs of a `Scan` node, and what each value in its body depends on.
 
 Source: ONNX operator specification, Scan-16.
 """
@@ -11,13 +11,13 @@ from enum import Enum
 
 import onnx_ir as ir
 
-from ..places import captured
+from ..graph import captured
 
 
 class Origin(Enum):
-    """What a value in a body depends on: nothing of the loop, elements of sequences in one direction, or the states."""
+    """What a value in a body depends on: nothing in the loop, elements of sequences in one direction, or the states."""
 
-    FIXED = "fixed"
+    INVARIANT = "invariant"
     FORWARD = "forward"
     REVERSE = "reverse"
     STATE = "state"
@@ -29,7 +29,10 @@ class Origin(Enum):
 
 @dataclass(frozen=True)
 class ScanLoop:
-    """A `Scan` node, and the main graph, which holds all constants."""
+    """A `Scan` node, and the main graph, which holds all constants.
+
+    Elements are the body's inputs that change from step to step; step outputs are its outputs that are stacked.
+    """
 
     node: ir.Node
     main: ir.Graph
@@ -40,7 +43,7 @@ class ScanLoop:
 
     @property
     def graph(self) -> ir.Graph:
-        """The graph around it."""
+        """The graph that holds the node."""
         assert isinstance(self.node.graph, ir.Graph)
         return self.node.graph
 
@@ -54,7 +57,7 @@ class ScanLoop:
 
     @property
     def elements(self) -> Sequence[ir.Value]:
-        """The body's inputs that are elements of sequences."""
+        """The body's inputs that are elements of sequences: [...] of [T, ...]."""
         return self.body.inputs[self.num_states :]
 
     @property
@@ -63,7 +66,7 @@ class ScanLoop:
         return self.body.outputs[self.num_states :]
 
     def listed(self, name: str, count: int) -> list[int]:
-        """An attribute with a number per sequence, of which the operator takes nothing for zeros."""
+        """An attribute with a number per sequence; zeros where the node lacks it, as the operator has it."""
         return [*(self.node.attributes.get_ints(name, None) or [0] * count)]
 
     @property
@@ -92,17 +95,17 @@ class ScanLoop:
         return next(iter(known), ir.SymbolicDim(None))
 
     def origins(self) -> Mapping[ir.Value, Origin]:
-        """The origin of every value that the body takes or makes; all others are fixed."""
+        """The origin of every value that the body takes or computes; all others are invariant."""
         found = dict.fromkeys(self.body.inputs[: self.num_states], Origin.STATE)
         found.update(zip(self.elements, self.origins_of_elements, strict=True))
         for node in self.body:
             read = (*node.inputs, *captured(node))
-            origin = joined(found.get(value, Origin.FIXED) for value in read if value is not None)
+            origin = _joined(found.get(value, Origin.INVARIANT) for value in read if value is not None)
             found.update(dict.fromkeys(node.outputs, origin))
         return found
 
     def set_inputs(self, inputs: Sequence[tuple[ir.Value | None, ir.Value, Origin, int]]) -> None:
-        """Replace what the loop runs over: outside, in the body, direction, axis."""
+        """Replace the sequences: for each the value outside, its element in the body, the direction and the axis."""
         states = [*self.node.inputs[: self.num_states]]
         self.body.inputs[:] = [*self.body.inputs[: len(states)], *(inner for _, inner, _, _ in inputs)]
         self.node.resize_inputs(len(states) + len(inputs))
@@ -114,7 +117,7 @@ class ScanLoop:
         self.node.attributes["scan_input_axes"] = ir.AttrInt64s("scan_input_axes", [axis for *_, axis in inputs])
 
     def copy(self, value: ir.Value, label: str) -> ir.Value:
-        """A value of the body once more: a body puts out what it computes, and that once."""
+        """A copy of a value of the body: a body may return only what it computes, and only once."""
         node = ir.node("Identity", [value], name=f"{value.name}.{label}")
         copy = node.outputs[0]
         copy.name, copy.type, copy.shape = f"{value.name}.{label}", value.type, value.shape
@@ -134,7 +137,7 @@ class ScanLoop:
         return stack
 
     def drop_steps(self, dropped: Iterable[int]) -> None:
-        """Leave out results of steps, by their positions among them, that nothing outside reads."""
+        """Remove step outputs, by their positions among them, that nothing outside reads."""
         out = {*dropped}
         kept = [k for k in range(len(self.steps)) if k not in out]
         directions, axes = self.listed("scan_output_directions", len(self.steps)), self.output_axes
@@ -146,18 +149,25 @@ class ScanLoop:
         )
         self.node.attributes["scan_output_axes"] = ir.AttrInt64s("scan_output_axes", [axes[k] for k in kept])
         for old, new in zip(outputs, list(self.node.outputs), strict=False):
-            if old is not new:  # whose own readers have moved on, or are none
+            if old is not new:  # the readers of `new` have moved on, or there were none
                 new.name, new.type, new.shape = old.name, old.type, old.shape
                 old.name = None
                 ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
         self.node.resize_outputs(len(outputs))
 
 
-def joined(origins: Iterable[Origin]) -> Origin:
-    """What depends on all of these; elements from both ends meet in the loop alone."""
-    kinds = {*origins} - {Origin.FIXED}
-    return Origin.FIXED if not kinds else kinds.pop() if len(kinds) == 1 else Origin.STATE
+def _joined(origins: Iterable[Origin]) -> Origin:
+    """The origin of what depends on all of these; elements from both ends meet only in the loop."""
+    kinds = {*origins} - {Origin.INVARIANT}
+    return Origin.INVARIANT if not kinds else kinds.pop() if len(kinds) == 1 else Origin.STATE
+
+
+def is_made_in(body: ir.Graph, value: ir.Value | None) -> bool:
+    """Whether a body takes or computes a value, so that it may differ from step to step."""
+    producer = None if value is None else value.producer()
+    return value in body.inputs or (producer is not None and producer.graph is body)
 
 
 def stacked_shape(value: ir.Value, length: int | ir.SymbolicDim) -> ir.Shape | None:
+    """The shape of a value of the body with time in front."""
     return None if value.shape is None else ir.Shape([length, *value.shape])

@@ -1,7 +1,7 @@
-"""A product of a one-hot vector and a matrix is a row of the matrix: `Gather`.
+"""Replace the product of a one-hot vector and a matrix by a row of the matrix: MatMul(one_hot(i), W) to Gather(W, i).
 
-Only where the signature says that no index lies outside the matrix, for such an index has no one in its vector, and the
-product is zero; and only where all weights are finite, for zero times infinity is NaN.
+Works in place. The signature must say that no index lies outside the matrix, since such an index has no one in its
+vector and the product is zero; and all weights must be finite, since zero times infinity is NaN.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from ...spec.signature import Signature
-from .constants import array_of, replace_constant
-from .emit import made, replace
-from .loop import ScanLoop
+from ..spec.signature import Signature
+from .graph import array_of, node_like, replace_constant
+from .loops.scan_loop import ScanLoop
 
-# Operators whose results are all among the elements of their first input (ONNX operator specification).
+# Operators that give nothing but elements of their first input (ONNX operator specification).
 _MOVES = {"Transpose", "Reshape", "Unsqueeze", "Squeeze", "Slice", "Gather", "Identity", "Split", "Expand", "Flatten"}
 
 
 def one_hot_to_gather(main: ir.Graph, signature: Signature) -> None:
-    """Apply to every MatMul of the graph and of the bodies in it, and add a bias to the matrix itself."""
+    """Apply to every MatMul of the graph and of the bodies in it; a bias is added to the matrix."""
     ranges = {
         value: spec.range for value, spec in zip(main.inputs, signature.inputs.values(), strict=False) if spec.range
     }
@@ -32,13 +31,14 @@ def one_hot_to_gather(main: ir.Graph, signature: Signature) -> None:
         if matrix is None or indices is None or not np.isfinite(matrix).all():
             continue
         if _is_within(indices, len(matrix), ranges, sequences) and isinstance(node.graph, ir.Graph):
-            gather = made("Gather", [node.inputs[1], indices], node.outputs[0], str(node.outputs[0].name), {"axis": 0})
-            replace(node.graph, node, [gather])
+            rows = node.outputs[0]
+            gather = node_like("Gather", [node.inputs[1], indices], rows, str(rows.name), {"axis": 0})
+            ir.convenience.replace_nodes_and_values(node.graph, node, [node], [gather], [rows], gather.outputs)
             _add_bias(main, gather)
 
 
 def _indices(value: ir.Value | None, depth: int) -> ir.Value | None:
-    """What a one-hot vector [..., depth] was made from, as `torch.nn.functional.one_hot` makes it."""
+    """The indices that a one-hot vector [..., depth] was made from, as `torch.nn.functional.one_hot` makes it."""
     node = None if value is None else value.producer()
     while node is not None and node.op_type in ("Cast", "Identity") and node.inputs[0] is not None:
         node = node.inputs[0].producer()
@@ -83,7 +83,7 @@ def _is_within(
 
 
 def _sequences(main: ir.Graph) -> dict[ir.Value, ir.Value]:
-    """What each element in the body of a loop is taken from."""
+    """The sequence that each element in the body of a loop is taken from."""
     found: dict[ir.Value, ir.Value] = {}
     for node in ir.traversal.RecursiveGraphIterator(main):
         if node.op_type == "Scan" and node.domain == "":

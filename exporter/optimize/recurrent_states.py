@@ -1,7 +1,7 @@
-"""Where recurrent nodes have their states, and what these are called: `rnn.h0`, `rnn.0.c0`, `loop.h0`.
+"""The states of recurrent nodes: which input and output of a node holds each, and its name, such as `rnn.0.c0`.
 
-A node is named after its layer by the lowerings of library layers; a `Scan` of a loop after the module whose weights
-its body reads.
+The lowerings name a node after its layer. A `Scan` that was a Python loop is named after the module whose weights its
+body reads, or else `loop`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from itertools import chain, count, takewhile
 import onnx_ir as ir
 
 from ..spec.signature import is_name
+from .graph import captured
 
 NATIVE = {"RNN": ("h0",), "GRU": ("h0",), "LSTM": ("h0", "c0")}
 
@@ -24,7 +25,7 @@ _INITIAL = 5
 
 @dataclass(frozen=True)
 class StateSlot:
-    """One state of one layer: which input and which output of the node, and what they are to be called."""
+    """One state of one layer: the positions of the input and output of the node that hold it, and its name."""
 
     layer: str
     node: ir.Node
@@ -37,8 +38,8 @@ class StateSlot:
         return self.node.inputs[self.before] if self.before < len(self.node.inputs) else None
 
 
-def find_places(nodes: Sequence[ir.Node], names: Sequence[str]) -> Iterator[StateSlot]:
-    """The states of all layers, named: `rnn.h0`, in a stack of several layers `rnn.0.h0`; none of `names`."""
+def state_slots(nodes: Sequence[ir.Node], names: Sequence[str]) -> Iterator[StateSlot]:
+    """The states of all layers: `rnn.h0`, in a stack of several layers `rnn.0.h0`, but none of `names`."""
     sizes = Counter(layer_of(node)[0] for node in nodes)
     taken = {name.rpartition(".")[0] for name in names}
     for node in nodes:
@@ -52,7 +53,7 @@ def find_places(nodes: Sequence[ir.Node], names: Sequence[str]) -> Iterator[Stat
 
 
 def layer_of(node: ir.Node) -> tuple[str, int | None]:
-    """The module that a node came from, and which of its layers it is; None where nodes are not numbered by layer."""
+    """The module that a node came from, and its layer in that; None where nodes are not numbered by layer."""
     name = str(node.name)
     match = re.fullmatch(r"(?P<module>.+)\.l(?P<layer>\d+)(\.reverse)?(?P<again>_\d+)?", name)
     if match:
@@ -62,7 +63,7 @@ def layer_of(node: ir.Node) -> tuple[str, int | None]:
 
 
 def _module_read(node: ir.Node) -> str:
-    """The innermost module that holds all weights which the bodies inside a node read; empty if there is none."""
+    """The innermost module that holds all weights that the bodies inside a node read; empty if there is none."""
     weights = [value for value in captured(node) if value is not None and value.const_value is not None]
     modules = [str(value.name).split(".")[:-1] for value in weights if "." in str(value.name)]
     shared = takewhile(lambda parts: len({*parts}) == 1, zip(*modules, strict=False))
@@ -70,7 +71,7 @@ def _module_read(node: ir.Node) -> str:
 
 
 def _letters(node: ir.Node) -> Sequence[str]:
-    """What the states of a node are called within its layer: `h0` and `c0`, with a number where there are more."""
+    """The names of a node's states within its layer: `h0` and `c0`, with a number where there are more."""
     if node.op_type in NATIVE:
         return NATIVE[node.op_type]
     body = node.attributes["body"].as_graph()
@@ -85,7 +86,7 @@ def _letters(node: ir.Node) -> Sequence[str]:
 
 
 def _cell_states(finals: Sequence[ir.Value]) -> dict[int, int]:
-    """Which states are the c of which h: h = o * tanh(c) (Hochreiter and Schmidhuber 1997)."""
+    """Which state is the c of which h, by position: h = o * tanh(c) (Hochreiter and Schmidhuber 1997)."""
     found = {}
     for k, h in enumerate(finals):
         factors = h.producer().inputs if _made_by(h, "Mul") else ()  # type: ignore[union-attr]
@@ -98,14 +99,3 @@ def _cell_states(finals: Sequence[ir.Value]) -> dict[int, int]:
 def _made_by(value: ir.Value | None, op_type: str) -> bool:
     node = value.producer() if value is not None else None
     return node is not None and node.op_type == op_type
-
-
-def captured(node: ir.Node) -> Iterator[ir.Value | None]:
-    """What the bodies inside a node read from around it (and, which does no harm, from within)."""
-    for attribute in filter(is_graph, node.attributes.values()):
-        for inner in ir.traversal.RecursiveGraphIterator(attribute.as_graph()):
-            yield from inner.inputs
-
-
-def is_graph(attribute: ir.Attr) -> bool:
-    return attribute.type == ir.AttributeType.GRAPH
