@@ -25,8 +25,7 @@ from .parity.failing_case import FailingCase, read_failing_case
 from .parity.isolate import CaseGenerator, find_layers, isolate, run_again
 from .parity.locate import LayerValue, describe_first
 from .parity.report import Report
-from .parity.weights.computed import weights_of
-from .parity.weights.tensors import ModelWeights, as_arrays
+from .parity.weights.model import ModelWeights, as_arrays, weights_of
 from .pytorch.checkpoint import load_weights, read_weights
 from .pytorch.evaluation import evaluating
 from .pytorch.half import in_float16

@@ -24,7 +24,7 @@ from ..parity.cases import cases_for
 from ..parity.expected import Expected, baselines, expect, output_dims
 from ..parity.precision_cost import check_cost, with_measured_error
 from ..parity.report import Report
-from ..parity.weights.computed import weights_of
+from ..parity.weights.model import weights_of
 from ..pytorch.job import ExportJob
 from ..pytorch.load import Source
 from ..spec.artifact import Artifact

@@ -16,10 +16,9 @@ from .chunks import check_stream, in_one_pass
 from .compare import TF32_BOUND, Baseline
 from .expected import Expected
 from .report import Report
-from .weights.compare import compare_weights
+from .weights.compare import Weights, compare_weights
+from .weights.model import ModelWeights
 from .weights.stored import stored_int8, stored_weights
-from .weights.tensors import ModelWeights
-from .weights.verdict import Weights
 
 
 def check_artifact(

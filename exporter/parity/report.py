@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..pytorch.samples import Case
 from ..runtimes.session import Placement
 from .compare import OutputResult
-from .weights.verdict import Weights
+from .weights.compare import Weights
 
 Verdict = Literal["PASS", "FAIL", "KNOWN", "REFUSED"]
 

@@ -15,11 +15,10 @@ from onnx import numpy_helper
 from planting import plant, write_bundle
 from rnn_export import Signature, export_onnx, verify
 from rnn_export.optimize.quantization import quantize_channels
-from rnn_export.parity.weights.compare import compare_weights
-from rnn_export.parity.weights.rounded import scaled
+from rnn_export.parity.weights.candidates import scaled
+from rnn_export.parity.weights.compare import Weights, compare_weights
+from rnn_export.parity.weights.model import model_weights
 from rnn_export.parity.weights.stored import stored_int8, stored_weights
-from rnn_export.parity.weights.tensors import model_weights
-from rnn_export.parity.weights.verdict import Weights
 from rnn_export.pytorch.evaluation import evaluating
 from torch import nn
 
