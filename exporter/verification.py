@@ -20,10 +20,10 @@ from .errors import BundleError, InputError, first_line
 from .parity.artifact import check_artifact
 from .parity.cases import cases_for, long_cases
 from .parity.compare import Baseline, read_typical
+from .parity.compare_layers import LayerValue, describe_first
 from .parity.expected import Expected, baselines, expect
 from .parity.failing_case import FailingCase, read_failing_case
 from .parity.isolate import CaseGenerator, find_layers, isolate, run_again
-from .parity.locate import LayerValue, describe_first
 from .parity.report import Report
 from .parity.weights.model import ModelWeights, as_arrays, weights_of
 from .pytorch.checkpoint import load_weights, read_weights

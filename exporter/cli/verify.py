@@ -213,8 +213,8 @@ def _exit_unless_passed(reports: Sequence[Report]) -> None:
 
 def _write(fault: Fault, bundle: Path, bisect: bool) -> list[Path]:
     """The smallest case, and with `bisect` the layers, beside the bundle, which must stay as it was written."""
+    from ..parity.compare_layers import write_layers
     from ..parity.failing_case import write_failing_case
-    from ..parity.locate import write_layers
 
     beside = bundle.resolve().parent / f"{bundle.resolve().name}.{fault.failing.artifact}"
     files = [beside.with_name(f"{beside.name}.case.safetensors")]

@@ -13,7 +13,7 @@ from ..errors import UnavailableError, first_line
 from ..pytorch.samples import SATURATING
 from ..runtimes.session import Session
 from ..spec.dims import Dim
-from .compare import Baseline, NonfiniteMask, OutputResult, first_step, judge
+from .compare import Baseline, NonfiniteMask, OutputResult, judge
 from .expected import Expected, baselines, output_dims
 from .report import CaseResult, Report
 
@@ -128,3 +128,13 @@ def first_wrong_step(dims: Mapping[str, Sequence[Dim]], results: Sequence[CaseRe
         if output.first is not None
     ]
     return min((step for step in steps if step is not None), default=None)
+
+
+def first_step(dims: Sequence[str | int | None], index: Sequence[int], sizes: dict[str, int], time: str) -> int | None:
+    """The time step that an index into an output of those dims falls in; None if the output has no time axis."""
+    for dim, position in zip(dims, index, strict=False):
+        if dim == time or (isinstance(dim, str) and dim.startswith("max(")):
+            return position
+        if isinstance(dim, str) and dim.startswith(f"{time}*"):
+            return position // int(np.prod([sizes[name] for name in dim.split("*")[1:]]))
+    return None

@@ -14,7 +14,7 @@ An export with smaller weights has a `bound` as well, relative to `scale`: the l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -187,15 +187,13 @@ def largest(array: Array) -> float:
     return float(np.max(np.abs(array[np.isfinite(array)]), initial=0.0))
 
 
+def largest_error(array: Array, exact: Array) -> float:
+    """The largest error where both are finite; 0 where their shapes differ or nothing is finite."""
+    if array.shape != exact.shape:
+        return 0.0
+    finite = np.isfinite(array) & np.isfinite(exact)
+    return float(np.max(np.abs(array[finite].astype(np.float64) - exact[finite].astype(np.float64)), initial=0.0))
+
+
 def _position(array: Array, flat: int) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(flat, array.shape))
-
-
-def first_step(dims: Sequence[str | int | None], index: Sequence[int], sizes: dict[str, int], time: str) -> int | None:
-    """The time step that an index into an output of those dims falls in; None if the output has no time axis."""
-    for dim, position in zip(dims, index, strict=False):
-        if dim == time or (isinstance(dim, str) and dim.startswith("max(")):
-            return position
-        if isinstance(dim, str) and dim.startswith(f"{time}*"):
-            return position // int(np.prod([sizes[name] for name in dim.split("*")[1:]]))
-    return None

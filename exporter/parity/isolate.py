@@ -22,9 +22,9 @@ from .artifact import bound_of, open_whole
 from .check import check_case
 from .chunks import Chunked, one_at_a_time, random_lengths
 from .compare import Baseline
+from .compare_layers import LayerValue, layer_values, trace_layers
 from .expected import Expected, expect_case, expect_inputs
 from .failing_case import FailingCase, Fed
-from .locate import LayerValue, layer_values
 from .reference import Oracle
 from .report import Report
 from .shrink import Trial, shrink
@@ -88,7 +88,7 @@ def find_layers(
     artifact, inputs = manifest.artifacts[failing.artifact], failing.item.inputs
     sizes = failing.item.case.sizes
     states = () if artifact.stream is None else artifact.stream.states
-    eager, exact = oracle.layers(inputs)
+    eager, exact = oracle.in_both(trace_layers, inputs)
     given = {**{state.name: state.initial(sizes) for state in states}, **inputs}
     return layer_values(folder / failing.artifact, artifact.runtime, given, eager, exact, launch)
 
