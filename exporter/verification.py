@@ -19,9 +19,9 @@ from .bundle.manifest import CASES, WEIGHTS, Manifest
 from .errors import BundleError, InputError, first_line
 from .parity.artifact import check_artifact
 from .parity.cases import cases_for, long_cases
-from .parity.compare import Baseline, read_typical
+from .parity.compare import Baseline, read_baselines
 from .parity.compare_layers import LayerValue, describe_first
-from .parity.expected import Expected, baselines, expect
+from .parity.expected import Expected, expect, measure_baselines
 from .parity.failing_case import FailingCase, read_failing_case
 from .parity.isolate import CaseGenerator, find_layers, isolate, run_again
 from .parity.report import Report
@@ -122,7 +122,7 @@ def verify(
         raise InputError(f"Long cases need the model, and {why}. Leave out --long.")
     if why:
         expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
-        typical = read_typical(manifest.typical)
+        typical = read_baselines(manifest.typical)
         stored = _stored(folder) if WEIGHTS in manifest.files else None
         reports = _check_all(folder, manifest, expected, 0, stored, typical, launch, allow_fallback, progress)
         faults = _faults(folder, manifest, reports, expected, typical, None, launch, progress)
@@ -131,7 +131,7 @@ def verify(
     built, example = rebuild(folder, manifest, model)
     with evaluating(built):
         expected = _fresh(built, manifest, example, seed, long, progress)
-        typical = baselines(expected)
+        typical = measure_baselines(expected)
         weights = weights_of(built, as_tensors(_first_run(expected).inputs))
         reports = _check_all(folder, manifest, expected, seed, weights, typical, launch, allow_fallback, progress)
         drawing = partial(CaseGenerator.of, built, manifest.signature, example)
@@ -309,7 +309,7 @@ def _check_all(
             traced=expected[0].case.sizes,
             seed=seed,
             weights=weights,
-            typical=typical,
+            baselines=typical,
             launch=launch,
             advance=lambda done: progress("verify", done, len(expected)),
         )

@@ -21,7 +21,7 @@ from .. import __version__
 from ..errors import BundleError, ParityError
 from ..parity.artifact import check_artifact, open_whole
 from ..parity.cases import cases_for
-from ..parity.expected import Expected, baselines, expect, output_dims
+from ..parity.expected import Expected, expect, measure_baselines, output_dims
 from ..parity.precision_cost import check_cost, with_measured_error
 from ..parity.report import Report
 from ..parity.weights.model import weights_of
@@ -80,7 +80,7 @@ def assemble(
         files={},
         cases=write_cases(folder / CASES, expected),
         from_example=prepared.example is not None,
-        typical={output: asdict(typical) for output, typical in baselines(expected).items()},
+        typical={output: asdict(baseline) for output, baseline in measure_baselines(expected).items()},
         versions=package_versions(),
     )
     kept, dropped = _carry_over(prepared, folder, out, manifest, expected)

@@ -16,7 +16,7 @@ from .chunks import check_stream, in_one_pass
 from .compare import TF32_BOUND, Baseline
 from .expected import Expected
 from .report import Report
-from .weights.compare import Weights, compare_weights
+from .weights.compare import WeightComparison, compare_weights
 from .weights.model import ModelWeights
 from .weights.stored import stored_int8, stored_weights
 
@@ -30,7 +30,7 @@ def check_artifact(
     traced: Mapping[str, int],
     seed: int,
     weights: ModelWeights | None,
-    typical: Mapping[str, Baseline] | None = None,
+    baselines: Mapping[str, Baseline] | None = None,
     launch: ProviderOptions | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
@@ -55,7 +55,7 @@ def check_artifact(
         runtime=artifact.runtime,
         traced=traced,
         seed=seed,
-        typical=typical,
+        baselines=baselines,
         bound=bound_of(artifact, launch),
         advance=advance,
     )
@@ -67,11 +67,11 @@ def bound_of(artifact: Artifact, launch: ProviderOptions | None) -> float:
     return max(artifact.bound, TF32_BOUND) if launch is not None and launch.tf32 else artifact.bound
 
 
-def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> Weights:
+def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> WeightComparison:
     if weights is None:
-        return Weights(why="the bundle does not hold the model's")
+        return WeightComparison(why="the bundle does not hold the model's")
     int8 = stored_int8(file) if artifact.bound else {}
-    found = compare_weights(stored_weights(file), weights.own, weights.computed, int8)
+    found = compare_weights(stored_weights(file), weights.tensors, weights.computed, int8)
     return replace(found.without(_computed_then(artifact)), unseen=weights.unseen) if weights.unseen else found
 
 

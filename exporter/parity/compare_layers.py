@@ -52,8 +52,8 @@ class LayerValue:
 
     @property
     def result(self) -> OutputResult:
-        own = 0.0 if self.exact is None else largest_error(self.eager, self.exact)
-        return judge(f"{self.layer}.{self.value}", self.got, self.eager, self.exact, own, Baseline(0.0, 0.0))
+        eager_error = 0.0 if self.exact is None else largest_error(self.eager, self.exact)
+        return judge(f"{self.layer}.{self.value}", self.got, self.eager, self.exact, eager_error, Baseline(0.0, 0.0))
 
     def __str__(self) -> str:
         """Where it first differs, or that it does not."""

@@ -24,7 +24,7 @@ from .chunks import Chunked, one_at_a_time, random_lengths
 from .compare import Baseline
 from .compare_layers import LayerValue, layer_values, trace_layers
 from .expected import Expected, expect_case, expect_inputs
-from .failing_case import FailingCase, Fed
+from .failing_case import FailingCase, Feeding
 from .reference import Oracle
 from .report import Report
 from .shrink import Trial, shrink
@@ -56,7 +56,7 @@ def isolate(
     manifest: Manifest,
     report: Report,
     expected: Sequence[Expected],
-    typical: Mapping[str, Baseline],
+    baselines: Mapping[str, Baseline],
     drawing: CaseGenerator | None,
     launch: ProviderOptions | None = None,
 ) -> FailingCase | None:
@@ -71,13 +71,13 @@ def isolate(
     for session in _sessions(whole, report.seed):
 
         def fails(item: Expected, session: Session = session) -> bool:
-            return check_case(session, item, typical, report.bound).verdict == "FAIL"
+            return check_case(session, item, baselines, report.bound).verdict == "FAIL"
 
         item = next(filter(fails, items), None)
         if item is not None:
             small = item if drawing is None else shrink(item, Trial(drawing.draw, drawing.feed, fails))
             fed = _fed(session, artifact, small.case)
-            return FailingCase(report.artifact, manifest.weights_sha256, small, typical, fed)
+            return FailingCase(report.artifact, manifest.weights_sha256, small, baselines, fed)
     return None
 
 
@@ -107,7 +107,7 @@ def run_again(folder: Path, manifest: Manifest, failing: FailingCase, launch: Pr
             lambda T: lengths,
             failing.fed.after_reset,
         )
-    result = check_case(session, failing.item, failing.typical, bound_of(artifact, launch))
+    result = check_case(session, failing.item, failing.baselines, bound_of(artifact, launch))
     item, has_exact = failing.item, failing.item.reference is not None and failing.item.reference.exact is not None
     return Report(
         failing.artifact,
@@ -128,13 +128,13 @@ def _sessions(whole: Session, seed: int) -> Iterator[Session]:
         return
     lengths = partial(random_lengths, seed=seed)
     yield from (replace(whole, plan=one_at_a_time), replace(whole, plan=lengths))
-    yield replace(whole, plan=lengths, earlier=True)
+    yield replace(whole, plan=lengths, after_reset=True)
 
 
-def _fed(session: Session, artifact: Artifact, case: Case) -> Fed | None:
+def _fed(session: Session, artifact: Artifact, case: Case) -> Feeding | None:
     if not isinstance(session, Chunked) or artifact.stream is None:
         return None
-    return Fed(list(session.plan(case.sizes[artifact.stream.time])), session.earlier, session.dims)
+    return Feeding(list(session.plan(case.sizes[artifact.stream.time])), session.after_reset, session.dims)
 
 
 def _size(item: Expected) -> int:

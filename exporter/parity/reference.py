@@ -63,14 +63,14 @@ class RefusedError(Exception):
 class Reference:
     """What PyTorch computes for one case, by output.
 
-    `eager` is in the model's own precision, `exact` in float64 (None where the model has no float64 form). `own` is the
-    largest error of PyTorch against `exact`, over the case itself and over runs that are slightly moved. `unsettled`
-    marks the elements of integer outputs that change in such a run: the place of a maximum that is shared, say.
+    `eager` is in the model's own precision, `exact` in float64; None where the model has no float64 form. `eager_error`
+    is PyTorch's largest error against `exact`, over the case and its jittered runs. `unsettled` marks the elements of
+    integer outputs that change in a jittered run, such as the index of one of two equal maxima.
     """
 
     eager: Mapping[str, Array]
     exact: Mapping[str, Array] | None
-    own: Mapping[str, float]
+    eager_error: Mapping[str, float]
     unsettled: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
@@ -132,13 +132,13 @@ class Oracle:
             exact = None
         runs = [named, *filter(None, (self._jittered(tensors, seed) for seed in range(jitters)))]
         floats = [name for name, array in named.items() if np.issubdtype(array.dtype, np.floating)]
-        own = (
+        eager_error = (
             {}
             if exact is None
             else {name: max(largest_error(run[name], exact[name]) for run in runs) for name in floats}
         )
         unsettled = {name: _changed([run[name] for run in runs]) for name in named if name not in floats}
-        return Reference(named, exact, own, unsettled)
+        return Reference(named, exact, eager_error, unsettled)
 
     def _exact(self, tensors: Mapping[str, Tensor]) -> dict[str, Array] | None:
         if self._double is None:

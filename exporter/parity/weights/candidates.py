@@ -22,7 +22,7 @@ Marks = Mapping[str, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
-class Owned:
+class Candidate:
     """A tensor of the model, or the sum of two; `found` marks what the file was found to hold of it."""
 
     parts: tuple[str, ...]
@@ -39,21 +39,21 @@ class Owned:
         return self.parts[0].rpartition(".")[0]
 
 
-def own(model: Mapping[str, Array]) -> list[Owned]:
+def candidates_of(model: Mapping[str, Array]) -> list[Candidate]:
     """The tensors of a model, the small ones first; those that are equal share their marks."""
     marks: dict[tuple[Any, ...], NDArray[np.bool_]] = {}
-    owned = []
+    candidates = []
     for name, array in sorted(model.items(), key=lambda item: item[1].size):
         same = (array.dtype, array.shape, hash(array.tobytes()))
-        owned.append(Owned((name,), array, marks.setdefault(same, np.zeros(array.shape, np.bool_))))
-    return [each for each in owned if each.array.size]
+        candidates.append(Candidate((name,), array, marks.setdefault(same, np.zeros(array.shape, np.bool_))))
+    return [each for each in candidates if each.array.size]
 
 
-def sums(owned: Sequence[Owned]) -> list[Owned]:
+def sums(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The sums of two tensors of one layer that were not found: two biases, or a bias and a matrix of its rows."""
-    left = [each for each in owned if not each.found.all()]
+    left = [each for each in candidates if not each.found.all()]
     return [
-        Owned((*one.parts, *other.parts), total, np.zeros(total.shape, np.bool_))
+        Candidate((*one.parts, *other.parts), total, np.zeros(total.shape, np.bool_))
         for one, other in permutations(left, 2)
         if one.module == other.module and other.array.ndim == 1 and (one.array.ndim > 1 or one.name < other.name)
         for total in _sums(one.array, other.array)
@@ -70,22 +70,22 @@ def _sums(one: Array, other: Array) -> Iterator[Array]:
         yield one + other[:, None]
 
 
-def mark_parts(owned: Sequence[Owned], summed: Sequence[Owned]) -> None:
+def mark_parts(candidates: Sequence[Candidate], summed: Sequence[Candidate]) -> None:
     """Mark the tensors whose sums were found, and zeros that add nothing to a tensor that was found."""
-    named = {each.name: each for each in owned}
+    named = {each.name: each for each in candidates}
     for total in summed:
         for part in (named[name] for name in total.parts):
             if part.array.shape == total.array.shape:
                 part.found[...] |= total.found
             elif total.found.all():
                 part.found[...] = True
-    for each in owned:
-        others = [other for other in owned if other is not each and other.module == each.module]
+    for each in candidates:
+        others = [other for other in candidates if other is not each and other.module == each.module]
         if each.array.ndim == 1 and not each.array.any() and any(_takes(other, each) for other in others):
             each.found[...] = True
 
 
-def _takes(other: Owned, vector: Owned) -> bool:
+def _takes(other: Candidate, vector: Candidate) -> bool:
     return vector.array.size in other.array.shape and bool(other.found.all())
 
 
@@ -95,27 +95,27 @@ def scaled(quantized: Quantized) -> Array:
     return np.ascontiguousarray(np.swapaxes(values, -1, -2).reshape(-1, values.shape[-2]))
 
 
-def rounded_whole(owned: Sequence[Owned], marks: Marks, width: int) -> list[Owned]:
+def rounded_whole(candidates: Sequence[Candidate], marks: Marks, width: int) -> list[Candidate]:
     """What the matrices of a model become whose rows, or whose columns, are channels of so many weights.
 
     What is found is marked in `marks`, by tensor.
     """
-    whole = ((each, matrix, found) for each, matrix, found in _matrices(owned, marks) if matrix.shape[1] == width)
-    return [Owned(each.parts, _round(matrix), found) for each, matrix, found in whole]
+    whole = ((each, matrix, found) for each, matrix, found in _matrices(candidates, marks) if matrix.shape[1] == width)
+    return [Candidate(each.parts, _round(matrix), found) for each, matrix, found in whole]
 
 
-def rounded_ends(owned: Sequence[Owned], marks: Marks, width: int) -> list[Owned]:
+def rounded_ends(candidates: Sequence[Candidate], marks: Marks, width: int) -> list[Candidate]:
     """The same of longer channels, of which only the first or the last so many weights are taken."""
-    longer = ((each, matrix, found) for each, matrix, found in _matrices(owned, marks) if matrix.shape[1] > width)
+    longer = ((each, matrix, found) for each, matrix, found in _matrices(candidates, marks) if matrix.shape[1] > width)
     return [
-        Owned(each.parts, _round(matrix[:, end]), found[:, end])
+        Candidate(each.parts, _round(matrix[:, end]), found[:, end])
         for each, matrix, found in longer
         for end in (slice(width), slice(-width, None))
     ]
 
 
-def _matrices(owned: Sequence[Owned], marks: Marks) -> Iterator[tuple[Owned, Array, NDArray[np.bool_]]]:
-    for each in owned:
+def _matrices(candidates: Sequence[Candidate], marks: Marks) -> Iterator[tuple[Candidate, Array, NDArray[np.bool_]]]:
+    for each in candidates:
         if each.array.ndim == 2 and each.array.dtype == np.float32:
             yield each, each.array, marks[each.name]
             yield each, each.array.T, marks[each.name].T

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .candidates import Marks, Owned, mark_parts, own, rounded_ends, rounded_whole, sums
+from .candidates import Candidate, Marks, candidates_of, mark_parts, rounded_ends, rounded_whole, sums
 from .matching import EQUAL, LOWER, NEAR, Match, count_differing, cuts
 
 Array = NDArray[Any]
@@ -49,7 +49,7 @@ class WeightFault:
 
 
 @dataclass(frozen=True)
-class Weights:
+class WeightComparison:
     """How many of the model's tensors are in a file bit for bit, and what cannot be said of the others.
 
     `partly` and `absent` are tensors of the model that the file holds a part of, or nothing. `unknown` are tensors of
@@ -73,7 +73,7 @@ class Weights:
     def passed(self) -> bool:
         return not self.faults
 
-    def without(self, known: Sequence[str]) -> Weights:
+    def without(self, known: Sequence[str]) -> WeightComparison:
         """The same, but these tensors of the file are of unknown origin, whatever they are like."""
         faults = tuple(fault for fault in self.faults if fault.tensor not in known)
         moved = tuple(fault.tensor for fault in self.faults if fault.tensor in known)
@@ -114,32 +114,32 @@ def compare_weights(
     model: Mapping[str, Array],
     computed: Mapping[str, Array] = MappingProxyType({}),
     int8: Mapping[str, Array] = MappingProxyType({}),
-) -> Weights:
+) -> WeightComparison:
     """Compare the floating-point tensors of a file with those of the model that it was made from, each by name.
 
     `computed` are tensors that the model's forward computes of its own alone. A tensor of the file that is one of these
     but for rounding, for it may have been computed by another library, is none of unknown origin. `int8` are what the
     int8 tensors of the file stand for, float32 [channels, K]: they must be what rounding makes of the model's.
     """
-    owned = own(model)
-    left = _without_equal(stored, owned)
-    left8, near8, as_int8 = _compare_int8(int8, owned)
-    summed = sums(owned)
-    left = _without_equal(left, [*owned, *summed])
-    mark_parts(owned, summed)
-    results = own(_without_equal(computed, own(model)))
+    candidates = candidates_of(model)
+    left = _without_equal(stored, candidates)
+    left8, near8, as_int8 = _compare_int8(int8, candidates)
+    summed = sums(candidates)
+    left = _without_equal(left, [*candidates, *summed])
+    mark_parts(candidates, summed)
+    results = candidates_of(_without_equal(computed, candidates_of(model)))
     remade = [name for name, array in left.items() if _is_rounded(array, results)]
     left = {name: array for name, array in left.items() if name not in remade}
-    near = {name: matches for name, array in left.items() if (matches := _nearly(array, [*owned, *summed]))}
+    near = {name: matches for name, array in left.items() if (matches := _nearly(array, [*candidates, *summed]))}
     near |= {name: matches for name, matches in near8.items() if not _rounding_of(left8[name], results)}
-    touched = {part for matches in near.values() for match in matches for part in match.owned.parts}
-    unseen = [each for each in owned if not each.found.any() and each.name not in touched]
+    named = {part for matches in near.values() for match in matches for part in match.candidate.parts}
+    unseen = [each for each in candidates if not each.found.any() and each.name not in named]
     faults = [_fault(name, matches) for name, matches in near.items() if not _is_computed(matches, unseen)]
     faulty = {fault.tensor for fault in faults}
-    return Weights(
-        compared=len(owned),
-        equal=sum(bool(each.found.all()) for each in owned) - len(as_int8),
-        partly=tuple(each.name for each in owned if each.found.any() and not each.found.all()),
+    return WeightComparison(
+        compared=len(candidates),
+        equal=sum(bool(each.found.all()) for each in candidates) - len(as_int8),
+        partly=tuple(each.name for each in candidates if each.found.any() and not each.found.all()),
         absent=tuple(each.name for each in unseen),
         unknown=tuple(name for name, array in {**left, **left8}.items() if array.size > 1 and name not in faulty),
         faults=tuple(faults),
@@ -149,37 +149,37 @@ def compare_weights(
 
 
 def _compare_int8(
-    int8: Mapping[str, Array], owned: Sequence[Owned]
+    int8: Mapping[str, Array], candidates: Sequence[Candidate]
 ) -> tuple[dict[str, Array], dict[str, list[Match]], tuple[str, ...]]:
     """The int8 tensors that are not the model's rounded, what they are like, and the model's found so alone."""
-    marks = {each.name: np.zeros(each.array.shape, np.bool_) for each in owned}
+    marks = {each.name: np.zeros(each.array.shape, np.bool_) for each in candidates}
     left = {
         name: array
         for name, array in int8.items()
-        if all(_without_equal({name: array}, part(owned, marks, array.shape[1])) for part in _ROUNDED)
+        if all(_without_equal({name: array}, part(candidates, marks, array.shape[1])) for part in _ROUNDED)
     }
-    near = {name: _nearly_rounded(array, owned, marks) for name, array in left.items()}
-    alone = tuple(each.name for each in owned if marks[each.name].all() and not each.found.all())
-    for each in owned:
+    near = {name: _nearly_rounded(array, candidates, marks) for name, array in left.items()}
+    alone = tuple(each.name for each in candidates if marks[each.name].all() and not each.found.all())
+    for each in candidates:
         each.found[...] |= marks[each.name]
     return left, {name: matches for name, matches in near.items() if matches}, alone
 
 
-def _rounding_of(array: Array, results: Sequence[Owned]) -> bool:
+def _rounding_of(array: Array, results: Sequence[Candidate]) -> bool:
     """Whether int8 weights are near to what rounding makes of something that forward computes."""
     marks = {each.name: np.zeros(each.array.shape, np.bool_) for each in results}
     return bool(_nearly_rounded(array, results, marks))
 
 
-def _nearly_rounded(array: Array, owned: Sequence[Owned], marks: Marks) -> list[Match]:
-    return _nearly(array, [each for part in _ROUNDED for each in part(owned, marks, array.shape[1])])
+def _nearly_rounded(array: Array, candidates: Sequence[Candidate], marks: Marks) -> list[Match]:
+    return _nearly(array, [each for part in _ROUNDED for each in part(candidates, marks, array.shape[1])])
 
 
-def _without_equal(stored: Mapping[str, Array], owned: Sequence[Owned]) -> dict[str, Array]:
+def _without_equal(stored: Mapping[str, Array], candidates: Sequence[Candidate]) -> dict[str, Array]:
     """The tensors of the file that are not made of blocks of the model's; what the others hold is marked as found."""
     left = {}
     for name, array in stored.items():
-        matches = next(cuts(array, owned, EQUAL), [])
+        matches = next(cuts(array, candidates, EQUAL), [])
         for match in matches:
             match.found[...] = True
         if not matches:
@@ -187,14 +187,14 @@ def _without_equal(stored: Mapping[str, Array], owned: Sequence[Owned]) -> dict[
     return left
 
 
-def _nearly(array: Array, owned: Sequence[Owned]) -> list[Match]:
+def _nearly(array: Array, candidates: Sequence[Candidate]) -> list[Match]:
     """The blocks of a tensor beside what they most nearly are, among what was not found elsewhere; else none."""
-    left = [each for each in owned if not each.found.all()]
+    left = [each for each in candidates if not each.found.all()]
     lower = (matches for likeness in LOWER for matches in cuts(array, left, likeness))
     return next(lower, []) or min(cuts(array, left, NEAR), key=count_differing, default=[])
 
 
-def _is_rounded(array: Array, results: Sequence[Owned]) -> bool:
+def _is_rounded(array: Array, results: Sequence[Candidate]) -> bool:
     matches = next(cuts(array, results, EQUAL), []) or min(cuts(array, results, NEAR), key=count_differing, default=[])
     return bool(matches) and all(_is_close(match.values, match.box) for match in matches)
 
@@ -205,14 +205,14 @@ def _is_close(values: Array, results: Array) -> bool:
     return np.allclose(values, results, rtol=_ROUNDING, atol=_ROUNDING * largest)
 
 
-def _is_computed(matches: Sequence[Match], unseen: Sequence[Owned]) -> bool:
+def _is_computed(matches: Sequence[Match], unseen: Sequence[Candidate]) -> bool:
     """Whether a tensor may be computed from what it is like and something else that is not in the file.
 
     That would be another tensor of the same layer, such as the length of a normalised weight, or the statistics of a
     normalisation that was drawn into the layer before it.
     """
-    modules = {match.owned.module for match in matches}
-    sizes = {size for match in matches for size in match.owned.array.shape}
+    modules = {match.candidate.module for match in matches}
+    sizes = {size for match in matches for size in match.candidate.array.shape}
     return any(
         each.module in modules or (each.name.endswith("running_var") and each.array.size in sizes) for each in unseen
     )
@@ -224,7 +224,7 @@ def _fault(name: str, matches: Sequence[Match]) -> WeightFault:
     index = tuple(np.argwhere(where)[0])
     return WeightFault(
         tensor=name,
-        of=tuple(dict.fromkeys(part for match in matches for part in match.owned.parts)),
+        of=tuple(dict.fromkeys(part for match in matches for part in match.candidate.parts)),
         differing=count_differing(matches),
         size=sum(each.size for each in differing),
         got=float(match.values[index]),

@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from .candidates import Owned
+from .candidates import Candidate
 
 Array = NDArray[Any]
 Bits = NDArray[np.unsignedinteger]
@@ -70,7 +70,7 @@ class Match:
     """A block of a tensor of the file, and the box of a tensor of the model that it is or nearly is."""
 
     values: Array
-    owned: Owned
+    candidate: Candidate
     box: Array
     found: NDArray[np.bool_]
 
@@ -83,10 +83,10 @@ class Match:
         return int(np.count_nonzero(self.differs))
 
 
-def cuts(array: Array, owned: Sequence[Owned], likeness: Likeness) -> Iterator[list[Match]]:
+def cuts(array: Array, candidates: Sequence[Candidate], likeness: Likeness) -> Iterator[list[Match]]:
     """The ways to cut a tensor so that each of its blocks is, or nearly is, one of the model's."""
     # A single number is found in any large tensor, but may be one of the biases of one unit.
-    fitting = [each for each in owned if array.size > 1 or each.array.size <= max(_CUTS)]
+    fitting = [each for each in candidates if array.size > 1 or each.array.size <= max(_CUTS)]
     for matrix in _ways(array):
         for count in _CUTS:
             if matrix.shape[0] % count == 0:
@@ -103,10 +103,10 @@ def _ways(array: Array) -> Iterator[Array]:
         yield array.reshape(-1, 1)  # the biases of one or two directions
 
 
-def _match_all(blocks: Sequence[Array], owned: Sequence[Owned], likeness: Likeness) -> list[Match]:
+def _match_all(blocks: Sequence[Array], candidates: Sequence[Candidate], likeness: Likeness) -> list[Match]:
     matches = []
     for block in blocks:
-        found = _matches(block, owned, likeness)
+        found = _matches(block, candidates, likeness)
         match = next(found, None) if likeness.whole else min(found, key=lambda each: each.differing, default=None)
         if match is None:
             return []
@@ -114,10 +114,10 @@ def _match_all(blocks: Sequence[Array], owned: Sequence[Owned], likeness: Likene
     return matches
 
 
-def _matches(block: Array, owned: Sequence[Owned], likeness: Likeness) -> Iterator[Match]:
+def _matches(block: Array, candidates: Sequence[Candidate], likeness: Likeness) -> Iterator[Match]:
     bits = likeness.of_file(block)
     rows, columns = block.shape
-    for each in owned:
+    for each in candidates:
         if each.array.dtype != block.dtype or each.array.size < block.size:
             continue
         for matrix, found in zip(matrices(each.array), matrices(each.found), strict=True):
@@ -132,7 +132,7 @@ def _matches(block: Array, owned: Sequence[Owned], likeness: Likeness) -> Iterat
 
 def _tells(match: Match) -> bool:
     """Whether a likeness is no accident, as it may be between tensors that are mostly zeros."""
-    whole = match.box.size == match.owned.array.size
+    whole = match.box.size == match.candidate.array.size
     return whole or np.unique(coarse_bits(match.box)[coarse_bits(match.box) == coarse_bits(match.values)]).size > 1
 
 

@@ -28,7 +28,7 @@ Array = NDArray[Any]
 class ModelWeights:
     """The tensors of a model by name, and what its forward computes of them alone, or why that is not known."""
 
-    own: Mapping[str, Array]
+    tensors: Mapping[str, Array]
     computed: Mapping[str, Array]
     unseen: str = ""
 
