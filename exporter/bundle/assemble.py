@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import BundleError
-from ..parity.expected import Expected, baselines, output_dims
+from ..parity.expected import Expected, measure_baselines, output_dims
 from ..parity.export_check import ExportCheck
 from ..parity.report import Report
 from ..pytorch.job import ExportJob
@@ -71,7 +71,7 @@ def assemble(
         files={},
         cases=write_cases(folder / CASES, expected),
         from_example=job.example is not None,
-        typical={output: asdict(baseline) for output, baseline in baselines(expected).items()},
+        typical={output: asdict(baseline) for output, baseline in measure_baselines(expected).items()},
         versions=package_versions(),
     )
     kept, dropped = _carry_over(check, folder, out, manifest)

@@ -37,7 +37,7 @@ def write_cases(path: Path, expected: Sequence[Expected]) -> list[dict[str, Any]
             "sizes": dict(item.case.sizes),
             "values": item.case.values,
             "seed": item.case.seed,
-            "own_error": dict(item.reference.own),
+            "own_error": dict(item.reference.eager_error),
         }
         for item in chosen
         if item.reference is not None

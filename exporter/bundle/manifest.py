@@ -31,7 +31,7 @@ class Manifest:
     `outputs` describes each output, such as `float32[T*N, 3]`. `states` of the signature pair inputs with outputs.
     `from_example` says that the first of the stored `cases` holds the caller's own inputs, from which others are cut.
     `source` says how to build the model again, or is None for a model that was given as an object. `typical` holds,
-    per output, what limits are computed from when the stored `cases` are replayed (see `parity.compare.Typical`).
+    per output, what limits are computed from when the stored `cases` are replayed (see `parity.compare.Baseline`).
     """
 
     name: str

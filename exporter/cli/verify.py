@@ -216,7 +216,7 @@ def _exit_unless_passed(reports: Sequence[Report]) -> None:
 def print_fault(fault: Fault, files: Sequence[Path], bundle: Path, runtime: str | None) -> None:
     """Where the fault is, which case is the smallest that shows it, and the command that runs it again."""
     failing = fault.failing
-    smallest = f"The smallest case of {failing.artifact} that fails: {failing.says}."
+    smallest = f"The smallest case of {failing.artifact} that fails: {failing.description}."
     if not files:
         print_notes([fault.where, smallest])
         return
@@ -231,7 +231,7 @@ def print_fault(fault: Fault, files: Sequence[Path], bundle: Path, runtime: str 
 def print_case(failing: FailingCase, result: CaseResult) -> None:
     """One case: what went in where that is little, and each output where it is furthest off."""
     console = open_console()
-    console.print(f"\n[bold]{failing.artifact}[/bold], {failing.says}", highlight=False)
+    console.print(f"\n[bold]{failing.artifact}[/bold], {failing.description}", highlight=False)
     for name, array in failing.item.inputs.items():
         if array.size <= _SHOWN:
             console.print(f"{name} = {escape(str(array.tolist()))}", highlight=False)

@@ -16,10 +16,9 @@ from .chunks import check_stream, in_one_pass
 from .compare import TF32_BOUND, Baseline
 from .expected import Expected
 from .report import Report
-from .weights.compare import compare_weights
+from .weights.compare import WeightComparison, compare_weights
+from .weights.model import ModelWeights
 from .weights.stored import stored_int8, stored_weights
-from .weights.tensors import ModelWeights
-from .weights.verdict import Weights
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def check_artifact(
     traced: Mapping[str, int],
     seed: int,
     weights: ModelWeights | None,
-    typical: Mapping[str, Baseline] | None = None,
+    baselines: Mapping[str, Baseline] | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Run every case and judge it, and compare the file's weights with the model's.
@@ -92,18 +91,18 @@ def check_artifact(
         runtime=artifact.runtime,
         traced=traced,
         seed=seed,
-        typical=typical,
+        baselines=baselines,
         bound=opened.bound,
         advance=advance,
     )
     return replace(report, weights=_compare(opened.file, artifact, weights))
 
 
-def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> Weights:
+def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> WeightComparison:
     if weights is None:
-        return Weights(why="the bundle does not hold the model's")
+        return WeightComparison(why="the bundle does not hold the model's")
     int8 = stored_int8(file) if artifact.bound else {}
-    found = compare_weights(stored_weights(file), weights.own, weights.computed, int8)
+    found = compare_weights(stored_weights(file), weights.tensors, weights.computed, int8)
     return replace(found.without(_computed_then(artifact)), unseen=weights.unseen) if weights.unseen else found
 
 

@@ -13,8 +13,8 @@ from ..errors import UnavailableError, first_line
 from ..pytorch.samples import SATURATING
 from ..runtimes.session import Session
 from ..spec.dims import Dim
-from .compare import Baseline, NonfiniteMask, OutputResult, first_step, judge
-from .expected import Expected, baselines, output_dims
+from .compare import Baseline, NonfiniteMask, OutputResult, judge
+from .expected import Expected, measure_baselines, output_dims
 from .report import CaseResult, Report
 
 Array = NDArray[np.generic]
@@ -28,21 +28,21 @@ def check(
     runtime: str,
     traced: Mapping[str, int],
     seed: int,
-    typical: Mapping[str, Baseline] | None = None,
+    baselines: Mapping[str, Baseline] | None = None,
     bound: float = 0.0,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Run every case in a session and judge it.
 
     Args:
-        typical: what is typical of each output; by default found from the ordinary cases in `expected`.
+        baselines: what is typical of each output; by default found from the ordinary cases in `expected`.
         bound: what smaller weights may cost, relative to each output's scale.
         advance: called after each case with how many are done.
     """
-    typical = baselines(expected) if typical is None else typical
+    baselines = measure_baselines(expected) if baselines is None else baselines
     results = []
     for item in expected:
-        results.append(check_case(session, item, typical, bound))
+        results.append(check_case(session, item, baselines, bound))
         advance(len(results))
     exact = all(item.reference is None or item.reference.exact is not None for item in expected)
     reference: Literal["float64", "tolerance"] = "float64" if exact else "tolerance"
@@ -51,7 +51,7 @@ def check(
     return Report(artifact, runtime, session.placement(), reference, seed, dict(traced), results, step, bound)
 
 
-def check_case(session: Session, item: Expected, typical: Mapping[str, Baseline], bound: float = 0.0) -> CaseResult:
+def check_case(session: Session, item: Expected, baselines: Mapping[str, Baseline], bound: float = 0.0) -> CaseResult:
     """Run one case in a session and judge it."""
     if item.reference is None:
         return CaseResult(item.case, (), "REFUSED", f"PyTorch refuses it ({item.refused})")
@@ -68,8 +68,8 @@ def check_case(session: Session, item: Expected, typical: Mapping[str, Baseline]
             got[name],
             eager,
             None if exact is None else exact[name],
-            item.reference.own.get(name, 0.0),
-            typical.get(name, Baseline(0.0, 0.0)),
+            item.reference.eager_error.get(name, 0.0),
+            baselines.get(name, Baseline(0.0, 0.0)),
             _reach(session, item, name),
             item.reference.unsettled.get(name),
             bound,
@@ -96,10 +96,10 @@ def _beyond_bound(output: OutputResult, bound: float) -> OutputResult:
 
 
 def _reach(session: Session, item: Expected, output: str) -> NonfiniteMask | None:
-    touched = item.touched or _overflowed(item)
-    if not touched:
+    mask = item.nonfinite_mask or _overflowed(item)
+    if not mask:
         return None
-    where = touched[output]
+    where = mask[output]
     return NonfiniteMask(np.ones_like(where) if session.spreads_nan else where, session.hides_nan)
 
 
@@ -128,3 +128,13 @@ def first_wrong_step(dims: Mapping[str, Sequence[Dim]], results: Sequence[CaseRe
         if output.first is not None
     ]
     return min((step for step in steps if step is not None), default=None)
+
+
+def first_step(dims: Sequence[str | int | None], index: Sequence[int], sizes: dict[str, int], time: str) -> int | None:
+    """The time step that an index into an output of those dims falls in; None if the output has no time axis."""
+    for dim, position in zip(dims, index, strict=False):
+        if dim == time or (isinstance(dim, str) and dim.startswith("max(")):
+            return position
+        if isinstance(dim, str) and dim.startswith(f"{time}*"):
+            return position // int(np.prod([sizes[name] for name in dim.split("*")[1:]]))
+    return None

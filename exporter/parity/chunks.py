@@ -20,7 +20,7 @@ from ..spec.signature import Signature
 from ..spec.streams import StreamSpec
 from .check import check, check_case, first_wrong_step
 from .compare import Baseline, largest
-from .expected import Expected, baselines, output_dims
+from .expected import Expected, measure_baselines, output_dims
 from .report import Report
 
 Array = NDArray[np.generic]
@@ -36,18 +36,18 @@ class Chunked(SessionWrapper):
     """A session that feeds a whole sequence in chunks, of the lengths that `plan` says, from the states' reset values.
 
     `dims` are each output's dimensions; in a product such as `T*N` the steps come first, in `N*T` the sequences. With
-    `earlier`, the stream is first fed the sequence from its end, and then reset.
+    `after_reset`, the stream is first fed the sequence from its end, and then reset.
     """
 
     stream: StreamSpec
     signature: Signature
     dims: Dims
     plan: Plan
-    earlier: bool = False
+    after_reset: bool = False
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of the whole sequence; states that the model's own `forward` does not return are left out."""
-        if self.earlier:
+        if self.after_reset:
             self._feed({name: self._cut(name, array, slice(None, None, -1)) for name, array in inputs.items()})
         parts = self._feed(inputs)
         return {name: self._join(name, [part[name] for part in parts], inputs) for name in self.signature.outputs}
@@ -105,7 +105,7 @@ def check_stream(
     runtime: str,
     traced: Mapping[str, int],
     seed: int,
-    typical: Mapping[str, Baseline] | None = None,
+    baselines: Mapping[str, Baseline] | None = None,
     bound: float = 0.0,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
@@ -113,7 +113,7 @@ def check_stream(
 
     The arguments after `signature` are those of `check`.
     """
-    typical = baselines(expected) if typical is None else typical
+    baselines = measure_baselines(expected) if baselines is None else baselines
     whole = in_one_pass(session, stream, signature, expected)
     report = check(
         whole,
@@ -122,14 +122,14 @@ def check_stream(
         runtime=runtime,
         traced=traced,
         seed=seed,
-        typical=typical,
+        baselines=baselines,
         bound=bound,
         advance=advance,
     )
     results = []
-    for item, fed, plan, earlier in _feedings(stream, expected):
-        chunked = replace(whole, plan=plan, earlier=earlier)
-        results.append(replace(check_case(chunked, item, typical, bound), fed=fed))
+    for item, fed, plan, after_reset in _feedings(stream, expected):
+        chunked = replace(whole, plan=plan, after_reset=after_reset)
+        results.append(replace(check_case(chunked, item, baselines, bound), fed=fed))
     step = report.first_step if not report.right else first_wrong_step(whole.dims, results, stream.time)
     return replace(report, cases=[*report.cases, *results], first_step=step)
 
@@ -141,7 +141,7 @@ def _feedings(stream: StreamSpec, expected: Sequence[Expected]) -> Iterator[tupl
         T = item.case.sizes[stream.time]
         lengths = random_lengths(T, item.case.seed)
         if T > 2:
-            yield item, _spell(lengths), _fixed(lengths), False
+            yield item, _describe_chunks(lengths), _fixed(lengths), False
         if item.case.values == "ordinary":
             yield item, "one at a time", one_at_a_time, False
     for item in run[:1]:
@@ -167,7 +167,7 @@ def random_lengths(T: int, seed: int) -> Sequence[int]:
     return [int(length) for length in np.diff([0, *sorted(cuts), T])]
 
 
-def _spell(lengths: Sequence[int]) -> str:
+def _describe_chunks(lengths: Sequence[int]) -> str:
     return "as " + " + ".join(map(str, lengths)) if len(lengths) <= _SHOWN else f"in {len(lengths)} chunks"
 
 

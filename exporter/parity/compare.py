@@ -2,19 +2,19 @@
 
 With e the largest error against the float64 reference r, an output passes when
 
-    e(runtime) <= FACTOR * max(own, typical.error * scale, FLOOR * eps * scale) + FACTOR * tiny
+    e(runtime) <= FACTOR * max(eager_error, baseline.error * scale, FLOOR * eps * scale) + FACTOR * tiny
 
-where `own` is PyTorch's error on the case and its jittered runs (see `jitter`), `typical` its median relative error
-over the ordinary cases (a case of a few numbers may be lucky), `scale` the larger of max|r| and its median over the
-ordinary cases, and eps and tiny belong to the output's dtype. Without a float64 reference the limit is `TOLERANCE`
-relative to max|r|, r being PyTorch's own output.
+where `eager_error` is PyTorch's error on the case and its jittered runs (see `reference`), `baseline.error` its median
+relative error over the ordinary cases (a case of a few numbers may be lucky), `scale` the larger of max|r| and its
+median over the ordinary cases, and eps and tiny belong to the output's dtype. Without a float64 reference the limit is
+`TOLERANCE` relative to max|r|, r being PyTorch's own output.
 
 An export with smaller weights has a `bound` as well, relative to `scale`: the limit is then at least bound * scale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,7 +40,7 @@ class Baseline:
     error: float
 
 
-def read_typical(stored: Mapping[str, Mapping[str, float]]) -> dict[str, Baseline]:
+def read_baselines(stored: Mapping[str, Mapping[str, float]]) -> dict[str, Baseline]:
     """What is typical of each output, as a bundle or a failing case has it."""
     return {output: Baseline(**values) for output, values in stored.items()}
 
@@ -91,18 +91,18 @@ def judge(
     got: Array,
     eager: Array,
     exact: Array | None,
-    own: float,
-    typical: Baseline,
-    touched: NonfiniteMask | None = None,
+    eager_error: float,
+    baseline: Baseline,
+    nonfinite_mask: NonfiniteMask | None = None,
     unsettled: NDArray[np.bool_] | None = None,
     bound: float = 0.0,
 ) -> OutputResult:
     """Compare `got`, from a runtime, with PyTorch's `eager` and `exact` outputs.
 
     Args:
-        own: PyTorch's error on this case.
-        typical: what is typical of this output.
-        touched: in a case with a non-finite input, where that input shows, and in a runtime with what kernel.
+        eager_error: PyTorch's error on this case.
+        baseline: what is typical of this output.
+        nonfinite_mask: in a case with a non-finite input, where that input shows, and in a runtime with what kernel.
         unsettled: elements of an integer output that PyTorch's own rounding decides; they are not compared.
         bound: relative to the output's scale, what smaller weights may cost.
     """
@@ -112,18 +112,20 @@ def judge(
         return _wrong(output, f"is {got.dtype} instead of {eager.dtype}")
     if unsettled is not None:
         got = np.where(unsettled, eager, got)
-    result = _judge_all(output, got, eager, exact, own, typical, bound)
-    if result.passed or touched is None or not touched.kernel:
+    result = _judge_all(output, got, eager, exact, eager_error, baseline, bound)
+    if result.passed or nonfinite_mask is None or not nonfinite_mask.kernel:
         return result
-    untouched = np.where(touched.where, eager, got)
-    reference = None if exact is None else np.where(touched.where, eager, exact)
-    rest = _judge_all(output, untouched, eager, reference, own, typical, bound)
-    excused = f"The runtime's {touched.kernel} kernel treats NaN otherwise than PyTorch; check inputs for it first"
+    elsewhere = np.where(nonfinite_mask.where, eager, got)
+    reference = None if exact is None else np.where(nonfinite_mask.where, eager, exact)
+    rest = _judge_all(output, elsewhere, eager, reference, eager_error, baseline, bound)
+    excused = (
+        f"The runtime's {nonfinite_mask.kernel} kernel treats NaN otherwise than PyTorch; check inputs for it first"
+    )
     return replace(rest, excused=excused) if rest.passed else result
 
 
 def _judge_all(
-    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: Baseline, bound: float
+    output: str, got: Array, eager: Array, exact: Array | None, eager_error: float, baseline: Baseline, bound: float
 ) -> OutputResult:
     if not np.issubdtype(eager.dtype, np.floating):
         return _judge_exactly(output, got, eager)
@@ -133,22 +135,22 @@ def _judge_all(
         return OutputResult(
             output, np.inf, 0.0, index, f"is {got[index]} where PyTorch has {eager[index]}", first=index
         )
-    return _judge_values(output, got, eager, exact, own, typical, bound)
+    return _judge_values(output, got, eager, exact, eager_error, baseline, bound)
 
 
 def _judge_values(
-    output: str, got: Array, eager: Array, exact: Array | None, own: float, typical: Baseline, bound: float
+    output: str, got: Array, eager: Array, exact: Array | None, eager_error: float, baseline: Baseline, bound: float
 ) -> OutputResult:
     reference = (eager if exact is None else exact).astype(np.float64)
     finite = np.isfinite(eager) & np.isfinite(reference) & np.isfinite(got)
     errors = np.where(finite, np.abs(np.where(finite, got, 0.0) - np.where(finite, reference, 0.0)), 0.0)
-    scale = max(largest(reference[finite]), typical.scale)
+    scale = max(largest(reference[finite]), baseline.scale)
     dtype = np.finfo(eager.dtype.name)
     if exact is None:
         limit = TOLERANCE[eager.dtype.name] * scale
     else:
         floor = FLOOR_FLOAT64 if eager.dtype == np.float64 else FLOOR
-        limit = FACTOR * max(own, typical.error * scale, floor * float(dtype.eps) * scale)
+        limit = FACTOR * max(eager_error, baseline.error * scale, floor * float(dtype.eps) * scale)
     limit = max(limit, bound * scale) + FACTOR * float(dtype.tiny)
     if not errors.size:
         return OutputResult(output, 0.0, limit, ())
@@ -187,15 +189,13 @@ def largest(array: Array) -> float:
     return float(np.max(np.abs(array[np.isfinite(array)]), initial=0.0))
 
 
+def largest_error(array: Array, exact: Array) -> float:
+    """The largest error where both are finite; 0 where their shapes differ or nothing is finite."""
+    if array.shape != exact.shape:
+        return 0.0
+    finite = np.isfinite(array) & np.isfinite(exact)
+    return float(np.max(np.abs(array[finite].astype(np.float64) - exact[finite].astype(np.float64)), initial=0.0))
+
+
 def _position(array: Array, flat: int) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(flat, array.shape))
-
-
-def first_step(dims: Sequence[str | int | None], index: Sequence[int], sizes: dict[str, int], time: str) -> int | None:
-    """The time step that an index into an output of those dims falls in; None if the output has no time axis."""
-    for dim, position in zip(dims, index, strict=False):
-        if dim == time or (isinstance(dim, str) and dim.startswith("max(")):
-            return position
-        if isinstance(dim, str) and dim.startswith(f"{time}*"):
-            return position // int(np.prod([sizes[name] for name in dim.split("*")[1:]]))
-    return None

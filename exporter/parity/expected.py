@@ -23,7 +23,7 @@ Array = NDArray[np.generic]
 class Expected:
     """A case with its inputs and what PyTorch computes for it, or why it does not (`refused`).
 
-    `touched` says, per output, which elements a non-finite input changes; None where every input is finite.
+    `nonfinite_mask` says, per output, which elements a non-finite input changes; None where every input is finite.
     `measures` are sizes that come from the inputs' values, such as `{"max(lengths)": 5, "sum(lengths)": 12}`.
     """
 
@@ -31,7 +31,7 @@ class Expected:
     inputs: Mapping[str, Array]
     reference: Reference | None
     refused: str = ""
-    touched: Mapping[str, NDArray[np.bool_]] | None = None
+    nonfinite_mask: Mapping[str, NDArray[np.bool_]] | None = None
     measures: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -61,7 +61,7 @@ def expect_case(oracle: Oracle, signature: Signature, case: Case, example: Mappi
     if item.reference is None:
         return item
     try:
-        return replace(item, touched=_touched(oracle, signature, case, item.reference, example))
+        return replace(item, nonfinite_mask=_nonfinite_mask(oracle, signature, case, item.reference, example))
     except RefusedError as refused:
         return Expected(case, item.inputs, None, str(refused))
 
@@ -82,7 +82,7 @@ def _measures(signature: Signature, inputs: Mapping[str, Array]) -> dict[str, in
     }
 
 
-def _touched(
+def _nonfinite_mask(
     oracle: Oracle,
     signature: Signature,
     case: Case,
@@ -108,17 +108,17 @@ def _reached(eager: Array, ordinary: Array) -> NDArray[np.bool_]:
     return np.asarray((eager != ordinary) | alike)
 
 
-def baselines(expected: Sequence[Expected]) -> dict[str, Baseline]:
+def measure_baselines(expected: Sequence[Expected]) -> dict[str, Baseline]:
     """What is typical of each floating-point output: medians over the ordinary cases."""
     scales: dict[str, list[float]] = {}
     errors: dict[str, list[float]] = {}
     for item in expected:
         reference = item.reference
         if item.case.values == "ordinary" and reference is not None and reference.exact is not None:
-            for name, own in reference.own.items():
+            for name, error in reference.eager_error.items():
                 scale = largest(reference.exact[name])
                 scales.setdefault(name, []).append(scale)
-                errors.setdefault(name, []).append(own / scale if scale > 0 else 0.0)
+                errors.setdefault(name, []).append(error / scale if scale > 0 else 0.0)
     return {name: Baseline(median(scales[name]), median(errors[name])) for name in scales}
 
 

@@ -16,8 +16,7 @@ from .cases import cases_for
 from .expected import Expected, expect
 from .precision_cost import check_cost, with_measured_error
 from .report import Report
-from .weights.computed import weights_of
-from .weights.tensors import ModelWeights
+from .weights.model import ModelWeights, weights_of
 
 # Cases that are run through PyTorch where nothing is verified, for the bundle to store.
 _STORED = 3

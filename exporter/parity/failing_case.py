@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError, first_line
 from ..pytorch.samples import Case
-from .compare import Baseline, read_typical
+from .compare import Baseline, read_baselines
 from .expected import Expected
 from .reference import Reference
 
@@ -29,7 +29,7 @@ Dims = Mapping[str, Sequence[str | int | None]]
 
 
 @dataclass(frozen=True)
-class Fed:
+class Feeding:
     """How a stream was fed: the lengths of the chunks, whether after a reset, and the outputs' dimensions."""
 
     lengths: Sequence[int]
@@ -47,11 +47,11 @@ class FailingCase:
     artifact: str
     weights_sha256: str
     item: Expected
-    typical: Mapping[str, Baseline]
-    fed: Fed | None
+    baselines: Mapping[str, Baseline]
+    fed: Feeding | None
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         """The case in words, such as `ordinary values at T=1, N=2, fed one at a time`."""
         sizes = ", ".join(f"{name}={size}" for name, size in self.item.case.sizes.items())
         return f"{self.item.case.values} values" + (f" at {sizes}" if sizes else "")
@@ -65,7 +65,7 @@ def write_failing_case(path: Path, failing: FailingCase) -> None:
         "inputs": item.inputs,
         "outputs": reference.eager,
         "reference": reference.exact or {},
-        "touched": item.touched or {},
+        "touched": item.nonfinite_mask or {},
         "unsettled": reference.unsettled,
     }
     tensors = {
@@ -76,8 +76,8 @@ def write_failing_case(path: Path, failing: FailingCase) -> None:
         "weights_sha256": failing.weights_sha256,
         "case": asdict(item.case),
         "measures": dict(item.measures),
-        "own_error": dict(reference.own),
-        "typical": {name: asdict(typical) for name, typical in failing.typical.items()},
+        "own_error": dict(reference.eager_error),
+        "typical": {name: asdict(baseline) for name, baseline in failing.baselines.items()},
         "fed": failing.fed and asdict(failing.fed),
     }
     path.write_bytes(safetensors.numpy.save(tensors, {_KEY: json.dumps(about)}))
@@ -110,8 +110,12 @@ def _failing_case(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Fai
 
     reference = Reference(part("outputs"), part("reference") or None, about["own_error"], part("unsettled"))
     item = Expected(
-        Case(**about["case"]), part("inputs"), reference, touched=part("touched") or None, measures=about["measures"]
+        Case(**about["case"]),
+        part("inputs"),
+        reference,
+        nonfinite_mask=part("touched") or None,
+        measures=about["measures"],
     )
-    typical = read_typical(about["typical"])
-    fed = None if about["fed"] is None else Fed(**about["fed"])
-    return FailingCase(about["artifact"], about["weights_sha256"], item, typical, fed)
+    baselines = read_baselines(about["typical"])
+    fed = None if about["fed"] is None else Feeding(**about["fed"])
+    return FailingCase(about["artifact"], about["weights_sha256"], item, baselines, fed)

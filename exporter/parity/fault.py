@@ -11,10 +11,10 @@ from typing import Any
 from ..errors import first_line
 from .artifact import OpenArtifact
 from .compare import Baseline
+from .compare_layers import LayerValue, describe_first, write_layers
 from .expected import Expected
 from .failing_case import FailingCase, write_failing_case
 from .isolate import CaseGenerator, find_layers, isolate
-from .locate import LayerValue, describe_first, write_layers
 from .report import Report
 
 
@@ -40,7 +40,7 @@ def find_fault(
     opened: OpenArtifact,
     report: Report,
     expected: Sequence[Expected],
-    typical: Mapping[str, Baseline],
+    baselines: Mapping[str, Baseline],
     generator: CaseGenerator | None,
     weights_sha256: str,
 ) -> Fault | None:
@@ -48,7 +48,7 @@ def find_fault(
 
     None where every case of the report passes when it is run again.
     """
-    failing = isolate(opened, report, expected, typical, generator, weights_sha256)
+    failing = isolate(opened, report, expected, baselines, generator, weights_sha256)
     if failing is None:
         return None
     why = _why_not_by_layer(opened, failing, generator)

@@ -19,9 +19,9 @@ from .artifact import OpenArtifact
 from .check import check_case
 from .chunks import Chunked, one_at_a_time, random_lengths
 from .compare import Baseline
+from .compare_layers import LayerValue, layer_values, trace_layers
 from .expected import Expected, expect_case, expect_inputs
-from .failing_case import FailingCase, Fed
-from .locate import LayerValue, layer_values
+from .failing_case import FailingCase, Feeding
 from .reference import Oracle
 from .report import Report
 from .shrink import Trial, shrink
@@ -52,7 +52,7 @@ def isolate(
     opened: OpenArtifact,
     report: Report,
     expected: Sequence[Expected],
-    typical: Mapping[str, Baseline],
+    baselines: Mapping[str, Baseline],
     generator: CaseGenerator | None,
     weights_sha256: str,
 ) -> FailingCase | None:
@@ -65,13 +65,13 @@ def isolate(
     for session in _sessions(opened.in_one_pass(expected), report.seed):
 
         def fails(item: Expected, session: Session = session) -> bool:
-            return check_case(session, item, typical, report.bound).verdict == "FAIL"
+            return check_case(session, item, baselines, report.bound).verdict == "FAIL"
 
         item = next(filter(fails, items), None)
         if item is not None:
             small = item if generator is None else shrink(item, Trial(generator.draw, generator.feed, fails))
             fed = _fed(session, opened.artifact, small.case)
-            return FailingCase(report.artifact, weights_sha256, small, typical, fed)
+            return FailingCase(report.artifact, weights_sha256, small, baselines, fed)
     return None
 
 
@@ -80,7 +80,7 @@ def find_layers(opened: OpenArtifact, failing: FailingCase, oracle: Oracle) -> l
     artifact, inputs = opened.artifact, failing.item.inputs
     sizes = failing.item.case.sizes
     states = () if artifact.stream is None else artifact.stream.states
-    eager, exact = oracle.layers(inputs)
+    eager, exact = oracle.in_both(trace_layers, inputs)
     given = {**{state.name: state.initial(sizes) for state in states}, **inputs}
     return layer_values(opened.file, artifact.runtime, given, eager, exact, opened.provider_options)
 
@@ -98,7 +98,7 @@ def run_again(opened: OpenArtifact, failing: FailingCase) -> Report:
             lambda T: lengths,
             failing.fed.after_reset,
         )
-    result = check_case(session, failing.item, failing.typical, opened.bound)
+    result = check_case(session, failing.item, failing.baselines, opened.bound)
     item, has_exact = failing.item, failing.item.reference is not None and failing.item.reference.exact is not None
     return Report(
         failing.artifact,
@@ -119,13 +119,13 @@ def _sessions(whole: Session, seed: int) -> Iterator[Session]:
         return
     lengths = partial(random_lengths, seed=seed)
     yield from (replace(whole, plan=one_at_a_time), replace(whole, plan=lengths))
-    yield replace(whole, plan=lengths, earlier=True)
+    yield replace(whole, plan=lengths, after_reset=True)
 
 
-def _fed(session: Session, artifact: Artifact, case: Case) -> Fed | None:
+def _fed(session: Session, artifact: Artifact, case: Case) -> Feeding | None:
     if not isinstance(session, Chunked) or artifact.stream is None:
         return None
-    return Fed(list(session.plan(case.sizes[artifact.stream.time])), session.earlier, session.dims)
+    return Feeding(list(session.plan(case.sizes[artifact.stream.time])), session.after_reset, session.dims)
 
 
 def _size(item: Expected) -> int:

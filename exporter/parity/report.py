@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..pytorch.samples import Case
 from ..runtimes.session import Placement
 from .compare import OutputResult
-from .weights.verdict import Weights
+from .weights.compare import WeightComparison
 
 Verdict = Literal["PASS", "FAIL", "KNOWN", "REFUSED"]
 
@@ -76,7 +76,7 @@ class Report:
     first_step: int | None = None
     bound: float = 0.0
     allow_fallback: bool = False
-    weights: Weights | None = None
+    weights: WeightComparison | None = None
 
     @property
     def passed(self) -> bool:

@@ -18,7 +18,7 @@ from torch import nn
 from ..bundle.manifest import Manifest
 from ..parity.artifact import open_whole
 from ..parity.check import check_case
-from ..parity.expected import Expected, baselines, output_dims
+from ..parity.expected import Expected, measure_baselines, output_dims
 from ..parity.isolate import CaseGenerator
 from ..parity.report import CaseResult
 from ..pytorch.bind import bind_inputs
@@ -170,7 +170,7 @@ def _grid(session: Session, bound: float, model: _Model) -> Grid | None:
     if not model.symbols:
         return None
     columns = BATCHES if len(model.symbols) > 1 else (1,)
-    typical = baselines(model.expected)
+    typical = measure_baselines(model.expected)
     shares = [_share(check_case(session, item, typical, bound)) for item in model.expected]
     row, column = [*model.symbols, ""][:2]
     return Grid(row, column, TIMES, columns, np.array(shares, np.float64).reshape(len(TIMES), len(columns)))

@@ -18,7 +18,7 @@ from planting import plant
 from rnn_export import CaptureError, Report, Signature, export_onnx, load, read_bundle, verify
 from rnn_export.bundle.manifest import read_manifest, write_manifest
 from rnn_export.parity.cases import DRIFT
-from rnn_export.parity.chunks import Chunked, _spell, random_lengths
+from rnn_export.parity.chunks import Chunked, _describe_chunks, random_lengths
 from rnn_export.parity.report import CaseResult
 from rnn_export.pytorch.samples import Case
 from rnn_export.runtimes.session import Placement
@@ -43,7 +43,7 @@ def test_every_variant_streams(name: str, cell: str, tmp_path: Path) -> None:
     assert report.passed
     fed = [result for result in report.cases if result.fed]
     drift = [result for result in fed if result.case.sizes["T"] == DRIFT]
-    assert [result.fed for result in drift] == [_spell(random_lengths(DRIFT, DRIFT)), "one at a time"]
+    assert [result.fed for result in drift] == [_describe_chunks(random_lengths(DRIFT, DRIFT)), "one at a time"]
     assert {result.verdict for result in drift} == {"PASS"}
     assert sum(result.fed == "one at a time" for result in fed) == 13
     assert sum(result.fed == "after a reset" for result in fed) == 1
@@ -355,17 +355,17 @@ class Counting:
         return {"sums": sums, "flat": sums.reshape(-1, 1), "last": sums[:, -1], "sum_n": sums[:, -1]}
 
 
-@given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=8), N=st.integers(1, 4), earlier=st.booleans())
-def test_chunks_cover_the_sequence_in_order(lengths: list[int], N: int, earlier: bool) -> None:
+@given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=8), N=st.integers(1, 4), after_reset=st.booleans())
+def test_chunks_cover_the_sequence_in_order(lengths: list[int], N: int, after_reset: bool) -> None:
     signature = Signature({"x": "float32[N, T, 1]"}, ["sums", "flat", "last"])
     stream = StreamSpec("T", (State("sum0", "sum_n", "float32", ("N", 1), 10.0),))
     session = Counting()
     dims = {"sums": ("N", "T", 1), "flat": ("N*T", 1), "last": ("N", 1)}
-    chunked = Chunked(session, stream, signature, dims, lambda T: lengths, earlier)
+    chunked = Chunked(session, stream, signature, dims, lambda T: lengths, after_reset)
     T = sum(lengths)
     x = np.arange(N * T, dtype=np.float32).reshape(N, T, 1)
     got = chunked.run({"x": x})
-    assert [len(steps) for steps in session.fed] == lengths * (2 if earlier else 1)
+    assert [len(steps) for steps in session.fed] == lengths * (2 if after_reset else 1)
     assert [step for steps in session.fed[-len(lengths) :] for step in steps] == list(range(T))
     sums = 10 + np.cumsum(x, 1)
     assert np.array_equal(got["sums"], sums)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from rnn_export.parity.compare import FACTOR, Baseline, NonfiniteMask, OutputResult, first_step, judge
+from rnn_export.parity.check import first_step
+from rnn_export.parity.compare import FACTOR, Baseline, NonfiniteMask, OutputResult, judge
 
 EXACT = np.linspace(-1, 1, 12).reshape(3, 4)
 EAGER = EXACT.astype(np.float32)
-OWN = 1e-6
+EAGER_ERROR = 1e-6
 NOTHING = Baseline(0.0, 0.0)
 
 
-def verdict(got: np.ndarray, eager: np.ndarray = EAGER, touched: NonfiniteMask | None = None) -> OutputResult:
-    return judge("y", got, eager, EXACT, OWN, NOTHING, touched)
+def verdict(got: np.ndarray, eager: np.ndarray = EAGER, mask: NonfiniteMask | None = None) -> OutputResult:
+    return judge("y", got, eager, EXACT, EAGER_ERROR, NOTHING, mask)
 
 
 def test_the_limit_is_pytorchs_own_error_times_the_factor() -> None:
-    assert verdict(EAGER + np.float32(0.9 * FACTOR * OWN)).passed
+    assert verdict(EAGER + np.float32(0.9 * FACTOR * EAGER_ERROR)).passed
     wrong = EAGER.copy()
-    wrong[1, 2] += np.float32(2 * FACTOR * OWN)
+    wrong[1, 2] += np.float32(2 * FACTOR * EAGER_ERROR)
     result = verdict(wrong)
     assert not result.passed
     assert result.index == result.first == (1, 2)
@@ -58,13 +59,13 @@ def test_non_finite_values_stay_in_their_places(value: float) -> None:
 def test_a_kernel_that_treats_nan_otherwise_is_excused_where_nan_reaches_and_nowhere_else() -> None:
     eager = EAGER.copy()
     eager[2] = np.nan
-    touched = NonfiniteMask(np.isnan(eager), "GRU")
-    assert "GRU kernel" in verdict(EAGER, eager, touched).excused
-    assert verdict(eager, eager, touched).excused == ""
+    mask = NonfiniteMask(np.isnan(eager), "GRU")
+    assert "GRU kernel" in verdict(EAGER, eager, mask).excused
+    assert verdict(eager, eager, mask).excused == ""
     elsewhere = EAGER.copy()
     elsewhere[0, 0] += 1e-3
-    assert not verdict(elsewhere, eager, touched).passed
-    assert not verdict(np.full_like(EAGER, np.nan), eager, touched).passed
+    assert not verdict(elsewhere, eager, mask).passed
+    assert not verdict(np.full_like(EAGER, np.nan), eager, mask).passed
     assert not verdict(EAGER, eager, NonfiniteMask(np.isnan(eager), "")).passed
     assert not verdict(EAGER, eager).passed
 
@@ -77,9 +78,9 @@ def test_integers_must_be_equal() -> None:
 
 def test_integers_that_nan_reaches_are_excused() -> None:
     eager = np.arange(6).reshape(2, 3)
-    touched = NonfiniteMask(eager > 2, "ArgMax")
-    assert judge("y", np.where(eager > 2, 0, eager), eager, None, 0.0, NOTHING, touched).excused
-    assert not judge("y", eager + 1, eager, None, 0.0, NOTHING, touched).passed
+    mask = NonfiniteMask(eager > 2, "ArgMax")
+    assert judge("y", np.where(eager > 2, 0, eager), eager, None, 0.0, NOTHING, mask).excused
+    assert not judge("y", eager + 1, eager, None, 0.0, NOTHING, mask).passed
 
 
 def test_without_a_reference_the_tolerance_is_relative_to_the_largest_value() -> None:

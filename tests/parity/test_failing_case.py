@@ -94,7 +94,7 @@ def test_a_file_holds_what_was_written(tmp_path: Path) -> None:
     path = tmp_path / "case.safetensors"
     write_failing_case(path, failing)
     read = read_failing_case(path)
-    assert (read.artifact, read.item.case, read.typical) == (failing.artifact, failing.item.case, failing.typical)
+    assert (read.artifact, read.item.case, read.baselines) == (failing.artifact, failing.item.case, failing.baselines)
     for name, array in failing.item.inputs.items():
         np.testing.assert_array_equal(read.item.inputs[name], array)
 

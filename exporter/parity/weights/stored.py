@@ -16,8 +16,8 @@ from torch import Tensor
 from ...onnx_file import all_graphs, read_onnx
 from ...optimize.quantization import Quantized
 from ...runtimes.torchscript import read_torchscript
-from .rounded import scaled
-from .tensors import as_array, is_float
+from .candidates import scaled
+from .model import as_array, is_float
 
 Array = NDArray[Any]
 

@@ -15,11 +15,10 @@ from onnx import numpy_helper
 from planting import plant, write_bundle
 from rnn_export import Signature, export_onnx, verify
 from rnn_export.optimize.quantization import quantize_channels
-from rnn_export.parity.weights.compare import compare_weights
-from rnn_export.parity.weights.rounded import scaled
+from rnn_export.parity.weights.candidates import scaled
+from rnn_export.parity.weights.compare import WeightComparison, compare_weights
+from rnn_export.parity.weights.model import model_weights
 from rnn_export.parity.weights.stored import stored_int8, stored_weights
-from rnn_export.parity.weights.tensors import model_weights
-from rnn_export.parity.weights.verdict import Weights
 from rnn_export.pytorch.evaluation import evaluating
 from torch import nn
 
@@ -38,7 +37,7 @@ def exported(model: nn.Module, out: Path, **options: Any) -> Path:
     return export_onnx(model, X, out, quantize="int8", max_error=1.0, verify=False, **options).folder / "model.onnx"
 
 
-def compared(file: Path, model: nn.Module) -> Weights:
+def compared(file: Path, model: nn.Module) -> WeightComparison:
     with evaluating(model):
         return compare_weights(stored_weights(file), model_weights(model), {}, stored_int8(file))
 

@@ -17,9 +17,8 @@ from rnn_export import Signature, export_onnx, export_torchscript, load, verify
 from rnn_export.lowering.steps import STEPS
 from rnn_export.lowering.weights import onnx_weights
 from rnn_export.parity.weights.compare import compare_weights
-from rnn_export.parity.weights.computed import computed_weights
+from rnn_export.parity.weights.model import computed_weights, model_weights
 from rnn_export.parity.weights.stored import stored_weights
-from rnn_export.parity.weights.tensors import model_weights
 from rnn_export.pytorch.evaluation import evaluating
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
@@ -305,7 +304,7 @@ def test_what_forward_computes_unseen_is_said(tmp_path: Path, monkeypatch: pytes
     def refuse(model: nn.Module, tensors: dict[str, Tensor]) -> None:
         raise TypeError("no modes")
 
-    monkeypatch.setattr("rnn_export.parity.weights.computed.computed_weights", refuse)
+    monkeypatch.setattr("rnn_export.parity.weights.model.computed_weights", refuse)
     report = export_onnx(Computing(COMPUTED["tanh"]), Signature({"x": "float32[T, N, 3]"}), tmp_path / "out").report
     assert report is not None
     said = "what forward computes was not seen: the model does not run while it is watched (TypeError: no modes)"

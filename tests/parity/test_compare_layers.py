@@ -14,7 +14,7 @@ from click.testing import Result
 from onnx import numpy_helper
 from planting import plant, write_bundle
 from rnn_export import verify
-from rnn_export.parity.layers import trace_layers
+from rnn_export.parity.compare_layers import trace_layers
 from torch import Tensor, nn
 
 
