@@ -27,7 +27,7 @@ _HOMES = {
     "RnnExportError": "errors",
     "Signature": "spec.signature",
     "SignatureError": "errors",
-    "Source": "pytorch.load",
+    "Source": "spec.source",
     "Stream": "stream.stream",
     "TensorSpec": "spec.signature",
     "UnavailableError": "errors",
@@ -63,12 +63,12 @@ if TYPE_CHECKING:
     from .export import export_torchscript as export_torchscript
     from .parity.report import Report as Report
     from .pytorch.load import Loaded as Loaded
-    from .pytorch.load import Source as Source
     from .pytorch.load import load as load
     from .recurrence import Recurrent as Recurrent
     from .recurrence import recur as recur
     from .spec.signature import Signature as Signature
     from .spec.signature import TensorSpec as TensorSpec
+    from .spec.source import Source as Source
     from .stream.stream import Stream as Stream
     from .verification import Verification as Verification
     from .verification import verify as verify

@@ -23,11 +23,11 @@ from .optimize.opset import check_opset
 from .pytorch.evaluation import as_python, check_same, check_tensors, evaluating, unwrap
 from .pytorch.half import to_float16
 from .pytorch.job import Example, ExportJob, ExportRequest, Progress, prepare, silent
-from .pytorch.load import Source
 from .spec.artifact import Artifact
 from .spec.forms import Lowering, LoweringChoice, Target
 from .spec.precision import choose_precision
 from .spec.signature import Signature
+from .spec.source import Source
 from .tune import check_tuning, fastest
 
 ONNX = "model.onnx"
@@ -109,7 +109,14 @@ def export_onnx(
         graph = replace(graph, quantized={})  # for what follows needs their room
         choice = LoweringChoice(target, graph.forms, tuple(timings))
         artifact = Artifact(
-            "onnxruntime:cpu", "torch.export", opset, captured.bounds, None, graph.stream, choice, chosen
+            runtime="onnxruntime:cpu",
+            made_by="torch.export",
+            opset=opset,
+            bounds=captured.bounds,
+            parity=None,
+            stream=graph.stream,
+            lowering=choice,
+            precision=chosen,
         )
         whole = Path(beside) / WHOLE if int8 and verify else None
         if whole is not None:
@@ -153,7 +160,16 @@ def export_torchscript(
         if compiled.not_scripted:
             notes.append(f"Traced, not scripted. {compiled.not_scripted}")
         notes += [f"Tracing fixed a decision that depends on values, at {place}." for place in compiled.fixed]
-        artifact = Artifact("torchscript", f"torch.jit.{compiled.method}", None, {}, None, precision=chosen)
+        artifact = Artifact(
+            runtime="torchscript",
+            made_by=f"torch.jit.{compiled.method}",
+            opset=None,
+            bounds={},
+            parity=None,
+            stream=None,
+            lowering=None,
+            precision=chosen,
+        )
         return assemble(prepared, folder, Path(out), TORCHSCRIPT, artifact, notes, verify)
 
 

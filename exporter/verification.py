@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 from torch import nn
 
@@ -19,7 +20,7 @@ from .bundle.manifest import CASES, WEIGHTS, Manifest
 from .errors import BundleError, InputError, first_line
 from .parity.artifact import check_artifact
 from .parity.cases import cases_for, long_cases
-from .parity.compare import Baseline, read_typical
+from .parity.compare import Baseline
 from .parity.expected import Expected, baselines, expect
 from .parity.failing_case import FailingCase, read_failing_case
 from .parity.isolate import CaseGenerator, find_layers, isolate, run_again
@@ -38,6 +39,7 @@ from .runtimes.open import open_session, runs
 from .runtimes.session import ProviderOptions
 from .spec.forms import unrolls
 from .spec.signature import Signature
+from .spec.source import Source
 
 Array = NDArray[np.generic]
 
@@ -123,7 +125,7 @@ def verify(
         raise InputError(f"Long cases need the model, and {why}. Leave out --long.")
     if why:
         expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
-        typical = read_typical(manifest.typical)
+        typical = manifest.typical
         stored = _stored(folder) if WEIGHTS in manifest.files else None
         reports = _check_all(folder, manifest, expected, 0, stored, typical, launch, allow_fallback, progress)
         faults = _faults(folder, manifest, reports, expected, typical, None, launch, progress)
@@ -174,13 +176,15 @@ def _in_runtime(runtime: str, launch: ProviderOptions | None, folder: Path, mani
     Every file is opened once, so that what the runtime cannot do is said before the reference is computed.
     """
     artifacts = {
-        name: replace(artifact, runtime=runtime) for name, artifact in manifest.artifacts.items() if runs(runtime, name)
+        name: structs.replace(artifact, runtime=runtime)
+        for name, artifact in manifest.artifacts.items()
+        if runs(runtime, name)
     }
     if not artifacts:
         raise BundleError(f"{folder} holds no file that {runtime} takes. Export the model in that format too.")
     for name in artifacts:
         open_session(runtime, folder / name, manifest.signature.outputs, launch)
-    return replace(manifest, artifacts=artifacts)
+    return structs.replace(manifest, artifacts=artifacts)
 
 
 def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str:
@@ -196,9 +200,9 @@ def _not_rebuildable(folder: Path, manifest: Manifest, model: str | None) -> str
     if source is None:
         return "the bundle does not say how to build the model; --model does"
     # What the manifest calls the model's kind is its own word, which proves nothing.
-    if may_be_named(source["model"]):
+    if may_be_named(source.model):
         return ""
-    return f"building {source['model']} would run its code; --model {source['model']} allows it"
+    return f"building {source.model} would run its code; --model {source.model} allows it"
 
 
 def _fresh(
@@ -267,16 +271,16 @@ def rebuild(folder: Path, manifest: Manifest, model: str | None) -> tuple[nn.Mod
     Raises:
         LoadError: the model cannot be built again.
     """
-    source = manifest.source or {"model": model, "arguments": {}, "seed": 0}
+    source = manifest.source or Source("file", model or "", {}, 0)
     signature: Signature = manifest.signature
     loaded = load_with(
-        model or source["model"],
-        source["arguments"],
+        model or source.model,
+        source.arguments,
         inputs=signature.inputs,
         outputs=signature.outputs,
-        seed=source["seed"],
+        seed=source.seed,
     )
-    built = in_float16(loaded.model) if source.get("precision") == "float16" else loaded.model
+    built = in_float16(loaded.model) if source.precision == "float16" else loaded.model
     load_weights(built, folder / WEIGHTS)
     example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
     return built, example

@@ -7,14 +7,15 @@ import json
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import onnx
 import onnxruntime
 import safetensors.torch
 import torch
+from msgspec.structs import asdict, replace
 from torch import Tensor
 
 from .. import __version__
@@ -26,10 +27,10 @@ from ..parity.precision_cost import check_cost, with_measured_error
 from ..parity.report import Report
 from ..parity.weights.computed import weights_of
 from ..pytorch.job import ExportJob
-from ..pytorch.load import Source
 from ..spec.artifact import Artifact
 from ..spec.dims import spell
 from ..spec.signature import Signature
+from ..spec.source import Source
 from ..spec.streams import cannot_stream
 from .cases import write_cases
 from .files import added_files, complete, hash_file, read_bundle
@@ -72,15 +73,16 @@ def assemble(
     proved = _proved(prepared, folder / name, artifact, expected, report)
     manifest = Manifest(
         name=prepared.source.name if prepared.source else type(prepared.model).__name__,
-        signature=prepared.signature,
+        inputs=prepared.signature.inputs,
         outputs=_spelled(expected),
+        states=prepared.signature.states,
         source=_plain(prepared.source),
         weights_sha256=_write_weights(prepared, folder),
         artifacts={name: proved},
         files={},
         cases=write_cases(folder / CASES, expected),
         from_example=prepared.example is not None,
-        typical={output: asdict(typical) for output, typical in baselines(expected).items()},
+        typical=baselines(expected),
         versions=package_versions(),
     )
     kept, dropped = _carry_over(prepared, folder, out, manifest, expected)
@@ -187,13 +189,12 @@ def _write_weights(prepared: ExportJob, folder: Path) -> str:
     return hash_file(folder / WEIGHTS).sha256
 
 
-def _plain(source: Source | None) -> dict[str, Any] | None:
+def _plain(source: Source | None) -> Source | None:
     """The source as JSON has it; None where an argument has no such form, for then it cannot be built again."""
     try:
-        plain: dict[str, Any] | None = json.loads(json.dumps(asdict(source))) if source else None
+        return msgspec.convert(json.loads(json.dumps(asdict(source))), Source) if source else None
     except TypeError:
         return None
-    return plain
 
 
 def _spelled(expected: Sequence[Expected]) -> dict[str, str]:

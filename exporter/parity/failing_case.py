@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.numpy
+from msgspec import structs
 from numpy.typing import NDArray
 
 from ..errors import BundleError, first_line
@@ -77,7 +78,7 @@ def write_failing_case(path: Path, failing: FailingCase) -> None:
         "case": asdict(item.case),
         "measures": dict(item.measures),
         "own_error": dict(reference.own),
-        "typical": {name: asdict(typical) for name, typical in failing.typical.items()},
+        "typical": {name: structs.asdict(typical) for name, typical in failing.typical.items()},
         "fed": failing.fed and asdict(failing.fed),
     }
     path.write_bytes(safetensors.numpy.save(tensors, {_KEY: json.dumps(about)}))

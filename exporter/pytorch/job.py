@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..errors import LoadError
 from ..spec.signature import Signature
+from ..spec.source import Source
 from .evaluation import check_deterministic
-from .load import Source
 from .outputs import name_outputs
 from .samples import Case, check_ranges, make_inputs, traced_sizes
 
