@@ -149,6 +149,10 @@ test-clients: clients
 	    --ignore=tests/clients/test_web.py $(PYTEST_ARGS)
 
 # The direction of imports is read off a copy that is laid out as it is installed.
+# The JSON Schema of manifest.json, from the structs in the code; a test holds the file to them.
+schema: $(READY)
+	$(BIN)/python -m rnn_export.bundle.schema
+
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -35,7 +35,7 @@ _HOMES = {
     "RnnExportError": "errors",
     "Signature": "spec.signature",
     "SignatureError": "errors",
-    "Source": "pytorch.load",
+    "Source": "spec.source",
     "Stream": "stream.stream",
     "TensorSpec": "spec.signature",
     "TorchScriptOptions": "spec.options",
@@ -95,7 +95,6 @@ if TYPE_CHECKING:
     from .publish.ship import ship as ship
     from .publish.triton import write_triton as write_triton
     from .pytorch.load import Loaded as Loaded
-    from .pytorch.load import Source as Source
     from .pytorch.load import load as load
     from .recurrence import Recurrent as Recurrent
     from .recurrence import recur as recur
@@ -106,6 +105,7 @@ if TYPE_CHECKING:
     from .spec.options import TorchScriptOptions as TorchScriptOptions
     from .spec.signature import Signature as Signature
     from .spec.signature import TensorSpec as TensorSpec
+    from .spec.source import Source as Source
     from .stream.latency import Latency as Latency
     from .stream.latency import measure_latency as measure_latency
     from .stream.stream import Stream as Stream

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
 from torch import nn
 
 from .bundle.assemble import Exported, assemble
@@ -25,12 +26,12 @@ from .optimize.opset import check_opset
 from .parity.export_check import ExportCheck
 from .pytorch.evaluation import as_python, check_same, unwrap
 from .pytorch.job import ExportJob, start_job
-from .pytorch.load import Source
 from .pytorch.request import Example, ExportRequest, Progress, silent
 from .spec.artifact import Artifact
 from .spec.forms import Forms, LoweringChoice
 from .spec.options import OnnxOptions, TorchScriptOptions, options_of
 from .spec.signature import Signature
+from .spec.source import Source
 from .tune import check_tuning, fastest
 
 __all__ = ["Exported", "export_onnx", "export_torchscript"]
@@ -81,14 +82,14 @@ def export_onnx(
         check_weights(folder / ONNX, graph.quantized)
         choice = LoweringChoice(options.target, graph.forms, tuple(timings))
         artifact = Artifact(
-            "onnxruntime:cpu",
-            "torch.export",
-            options.opset,
-            captured.bounds,
-            None,
-            graph.stream,
-            choice,
-            options.weights_precision(),
+            runtime="onnxruntime:cpu",
+            made_by="torch.export",
+            opset=options.opset,
+            bounds=captured.bounds,
+            parity=None,
+            stream=graph.stream,
+            lowering=choice,
+            precision=options.weights_precision(),
         )
         check = ExportCheck.of(job, artifact, verify=options.verify)
         if options.verify and options.quantize is not None:
@@ -128,7 +129,14 @@ def export_torchscript(
         compiled = compile_torchscript(job.model, job.tensors, options.method)
         (folder / TORCHSCRIPT).write_bytes(compiled.archive)
         artifact = Artifact(
-            "torchscript", f"torch.jit.{compiled.method}", None, {}, None, precision=options.weights_precision()
+            runtime="torchscript",
+            made_by=f"torch.jit.{compiled.method}",
+            opset=None,
+            bounds={},
+            parity=None,
+            stream=None,
+            lowering=None,
+            precision=options.weights_precision(),
         )
         check = ExportCheck.of(job, artifact, verify=options.verify)
         report, artifact = check.demand(folder / TORCHSCRIPT, artifact) if options.verify else (None, artifact)
@@ -187,7 +195,7 @@ def _check_float32(check: ExportCheck, artifact: Artifact, build: Callable[..., 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / FLOAT32
         write_onnx(build(forms, int8=False).model, file)
-        check.demand(file, replace(artifact, precision=None))
+        check.demand(file, structs.replace(artifact, precision=None))
 
 
 def _bound_notes(captured: Captured) -> list[str]:

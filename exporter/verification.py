@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from .bundle.cases import read_cases
@@ -18,7 +19,6 @@ from .bundle.rebuild import Rebuilt, rebuild, why_not_rebuilt
 from .errors import BundleError, InputError
 from .parity.artifact import OpenArtifact, check_artifact, open_artifact
 from .parity.cases import cases_for, long_cases
-from .parity.compare import Baseline, read_baselines
 from .parity.expected import Expected, expect, measure_baselines
 from .parity.failing_case import FailingCase, read_failing_case
 from .parity.fault import Fault, find_fault
@@ -32,6 +32,7 @@ from .pytorch.run import as_tensors
 from .pytorch.samples import traced_sizes
 from .runtimes.open import runs
 from .runtimes.session import ProviderOptions
+from .spec.cases import Baseline
 
 Array = NDArray[np.generic]
 
@@ -144,7 +145,7 @@ def replay(
         raise BundleError(
             f"{case} is a case of another {failing.artifact} than {folder} holds. Verify that bundle to find one of it."
         )
-    alone = replace(manifest, artifacts={failing.artifact: manifest.artifacts[failing.artifact]})
+    alone = structs.replace(manifest, artifacts={failing.artifact: manifest.artifacts[failing.artifact]})
     opened = open_artifacts(folder, alone, runtime, provider_options)
     return failing, replace(run_again(opened[failing.artifact], failing), allow_fallback=True)
 
@@ -161,7 +162,7 @@ def open_artifacts(
         UnavailableError, PlacementError: as for `verify`.
     """
     artifacts = {
-        name: artifact if runtime is None else replace(artifact, runtime=runtime)
+        name: artifact if runtime is None else structs.replace(artifact, runtime=runtime)
         for name, artifact in manifest.artifacts.items()
         if runtime is None or runs(runtime, name)
     }
@@ -201,7 +202,7 @@ def _replay_stored(
     expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
     if not expected:
         raise BundleError(f"{folder} holds no cases to replay. Verify the bundle that it was made from.")
-    baselines = read_baselines(manifest.typical)
+    baselines = manifest.typical
     weights = None
     if WEIGHTS in manifest.files:
         weights = ModelWeights(as_arrays(read_weights(folder / WEIGHTS)), {}, "the model was not built again")

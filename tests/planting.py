@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 from conftest import SMALL
+from msgspec.structs import replace
 from onnx import numpy_helper
 from rnn_export import export_onnx, load
 from rnn_export.bundle.files import hash_file

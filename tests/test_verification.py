@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import SMALL
+from msgspec.structs import replace
 from planting import renew_hash
 from rnn_export import (
     BundleError,
@@ -30,6 +30,7 @@ from rnn_export import (
 from rnn_export.bundle.manifest import read_manifest, write_manifest
 from rnn_export.parity import artifact
 from rnn_export.runtimes.open import open_session
+from rnn_export.spec.source import Source
 from torch import nn
 
 PICKY = """
@@ -94,7 +95,7 @@ def test_a_manifest_may_not_name_code_to_run(bundle: Path, tmp_path: Path, monke
         ("module", "evil:run"),
     ):
         manifest = read_manifest(bundle)
-        source = {"kind": kind, "model": model, "arguments": {"command": "touch ran"}, "seed": 0}
+        source = Source(kind, model, {"command": "touch ran"}, 0)
         write_manifest(bundle, replace(manifest, source=source))
         verification = verify(bundle)
         assert verification.how == "replayed"

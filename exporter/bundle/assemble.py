@@ -7,14 +7,16 @@ import json
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import onnx
 import onnxruntime
 import safetensors.torch
 import torch
+from msgspec.structs import asdict, replace
 from torch import Tensor
 
 from ..errors import BundleError
@@ -22,10 +24,10 @@ from ..parity.expected import Expected, measure_baselines, output_dims
 from ..parity.export_check import ExportCheck
 from ..parity.report import Report
 from ..pytorch.job import ExportJob
-from ..pytorch.load import Source
 from ..spec.artifact import Artifact
 from ..spec.dims import spell
 from ..spec.signature import Signature
+from ..spec.source import Source
 from ..version import __version__
 from .cases import write_cases
 from .files import added_files, complete, hash_file, read_bundle
@@ -63,15 +65,16 @@ def assemble(
     job, expected = check.job, check.expected
     manifest = Manifest(
         name=job.source.name if job.source else type(job.model).__name__,
-        signature=job.signature,
+        inputs=job.signature.inputs,
         outputs=_spelled(expected),
+        states=job.signature.states,
         source=_plain(job.source),
         weights_sha256=_write_weights(job, folder),
         artifacts={name: artifact},
         files={},
         cases=write_cases(folder / CASES, expected),
         from_example=job.example is not None,
-        typical={output: asdict(baseline) for output, baseline in measure_baselines(expected).items()},
+        typical=measure_baselines(expected),
         versions=package_versions(),
     )
     kept, dropped = _carry_over(check, folder, out, manifest)
@@ -125,13 +128,12 @@ def _write_weights(job: ExportJob, folder: Path) -> str:
     return hash_file(folder / WEIGHTS).sha256
 
 
-def _plain(source: Source | None) -> dict[str, Any] | None:
+def _plain(source: Source | None) -> Source | None:
     """The source as JSON has it; None where an argument has no such form, for then it cannot be built again."""
     try:
-        plain: dict[str, Any] | None = json.loads(json.dumps(asdict(source))) if source else None
+        return msgspec.convert(json.loads(json.dumps(asdict(source))), Source) if source else None
     except TypeError:
         return None
-    return plain
 
 
 def _spelled(expected: Sequence[Expected]) -> dict[str, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors
@@ -20,28 +19,29 @@ from ..errors import BundleError, first_line
 from ..parity.expected import Expected
 from ..parity.reference import Reference
 from ..pytorch.samples import Case
+from ..spec.cases import StoredCase
 from .manifest import Manifest
 
 _LARGEST = 4_000_000
 Array = NDArray[np.generic]
 
 
-def write_cases(path: Path, expected: Sequence[Expected]) -> list[dict[str, Any]]:
+def write_cases(path: Path, expected: Sequence[Expected]) -> tuple[StoredCase, ...]:
     """Store a few of the cases; returns their descriptions for the manifest."""
     chosen = _choose([item for item in expected if item.reference is not None and _size(item) <= _LARGEST])
     tensors = {key: np.asarray(array, order="C") for item in chosen for key, array in _named(item)}
     safetensors.numpy.save_file(tensors, path)
-    return [
-        {
-            "name": item.case.name,
-            "sizes": dict(item.case.sizes),
-            "values": item.case.values,
-            "seed": item.case.seed,
-            "own_error": dict(item.reference.eager_error),
-        }
+    return tuple(
+        StoredCase(
+            name=item.case.name,
+            sizes=item.case.sizes,
+            values=item.case.values,
+            seed=item.case.seed,
+            own_error=item.reference.eager_error,
+        )
         for item in chosen
         if item.reference is not None
-    ]
+    )
 
 
 def read_cases(path: Path, manifest: Manifest) -> list[Expected]:
@@ -80,10 +80,10 @@ def _named(item: Expected) -> Iterator[tuple[str, Array]]:
             yield f"{item.case.name}/{part}/{name}", array
 
 
-def _expected(entry: Mapping[str, Any], tensors: Mapping[str, Array], manifest: Manifest) -> Expected:
-    case = Case(entry["sizes"], entry["values"], entry["seed"])
+def _expected(entry: StoredCase, tensors: Mapping[str, Array], manifest: Manifest) -> Expected:
+    case = Case(entry.sizes, entry.values, entry.seed)
     inputs = {name: tensors[f"{case.name}/inputs/{name}"] for name in manifest.signature.inputs}
     eager = {name: tensors[f"{case.name}/outputs/{name}"] for name in manifest.signature.outputs}
     has_exact = all(f"{case.name}/reference/{name}" in tensors for name in eager)
     exact = {name: tensors[f"{case.name}/reference/{name}"] for name in eager} if has_exact else None
-    return Expected(case, inputs, Reference(eager, exact, entry["own_error"]))
+    return Expected(case, inputs, Reference(eager, exact, entry.own_error))

@@ -1,19 +1,21 @@
-"""The manifest of a bundle: what is in it, where it came from, and how it was proved."""
+"""The manifest of a bundle: what is in it, where it came from, and what verification found."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ..errors import BundleError
-from ..spec.artifact import Artifact, FileEntry
+from msgspec import Meta, Struct, ValidationError, convert, to_builtins
+
+from ..errors import BundleError, SignatureError
+from ..spec.artifact import Artifact, FileEntry, Sha256
+from ..spec.cases import Baseline, StoredCase
 from ..spec.signature import Signature, TensorSpec
+from ..spec.source import Source
 from ..version import __version__
 
 MANIFEST = "manifest.json"
@@ -23,57 +25,64 @@ WEIGHTS = "weights.safetensors"
 # One more whenever a program that reads manifests has to know what has changed.
 FORMAT = 1
 
+FileName = Annotated[str, Meta(pattern="^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 
-@dataclass(frozen=True)
-class Manifest:
-    """Everything a program needs to use the bundle and a person to trust it.
 
-    `outputs` describes each output, such as `float32[T*N, 3]`. `states` of the signature pair inputs with outputs.
-    `from_example` says that the first of the stored `cases` holds the caller's own inputs, from which others are cut.
-    `source` says how to build the model again, or is None for a model that was given as an object. `typical` holds,
-    per output, what limits are computed from when the stored `cases` are replayed (see `parity.compare.Baseline`).
-    """
+class Manifest(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True, tag_field="format", tag=FORMAT
+):
+    """What is in a bundle, how to run it, where it came from, and what verification found."""
 
-    name: str
-    signature: Signature
-    outputs: Mapping[str, str]
-    source: Mapping[str, Any] | None
-    weights_sha256: str
-    artifacts: Mapping[str, Artifact]
-    files: Mapping[str, FileEntry]
-    cases: Sequence[Mapping[str, Any]]
-    from_example: bool
-    typical: Mapping[str, Mapping[str, float]]
+    name: Annotated[str, Meta(min_length=1)]
+    inputs: Annotated[
+        Mapping[str, TensorSpec],
+        Meta(min_length=1, description="Inputs by name, in the order of forward's positional arguments."),
+    ]
+    outputs: Annotated[
+        Mapping[str, str],
+        Meta(min_length=1, description="Outputs by name, in flattened order, such as float32[T*N, 3]."),
+    ]
+    states: Annotated[
+        Mapping[str, str],
+        Meta(description="Input name to output name: feed the output back as the input to go on with a stream."),
+    ]
+    source: Annotated[
+        Source | None,
+        Meta(description="How to build the model again; null for one that was given as an object."),
+    ]
+    weights_sha256: Sha256
+    artifacts: Annotated[Mapping[FileName, Artifact], Meta(min_length=1, description="Exported model files by name.")]
+    files: Mapping[FileName, FileEntry]
+    cases: Annotated[
+        tuple[StoredCase, ...],
+        Meta(
+            description="Cases in cases.safetensors: <name>/inputs/<input>, <name>/outputs/<output> as PyTorch computes"
+            " it, and <name>/reference/<output> in float64."
+        ),
+    ]
+    from_example: Annotated[
+        bool,
+        Meta(description="Whether the first case holds the caller's own inputs, from which fresh cases are cut."),
+    ]
+    typical: Mapping[str, Baseline]
     versions: Mapping[str, str]
+
+    @cached_property
+    def signature(self) -> Signature:
+        """Inputs, outputs and states.
+
+        Raises:
+            SignatureError: a state names no input or output, or a name is used twice.
+        """
+        return Signature(self.inputs, list(self.outputs), self.states)
 
     def files_of(self, artifact: str) -> list[str]:
         """A model file and what belongs to it, such as weights in a file beside it."""
         return [name for name in self.files if name == artifact or name.startswith(f"{artifact}.")]
 
     def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = {
-            "format": FORMAT,
-            "name": self.name,
-            "inputs": {
-                name: {
-                    "dtype": spec.dtype,
-                    "shape": list(spec.shape),
-                    "range": spec.range and list(spec.range),
-                    "descending": spec.descending,
-                }
-                for name, spec in self.signature.inputs.items()
-            },
-            "outputs": dict(self.outputs),
-            "states": dict(self.signature.states),
-            "source": self.source,
-            "weights_sha256": self.weights_sha256,
-            "artifacts": {name: artifact.to_json() for name, artifact in self.artifacts.items()},
-            "files": {name: vars(entry) for name, entry in self.files.items()},
-            "cases": list(self.cases),
-            "from_example": self.from_example,
-            "typical": {name: dict(values) for name, values in self.typical.items()},
-            "versions": dict(self.versions),
-        }
+        """The content of `manifest.json`, its own hash at the end."""
+        data: dict[str, Any] = to_builtins(self, enc_hook=_plain)
         return {**data, "sha256": _digest(data)}
 
 
@@ -83,49 +92,35 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read and validate `manifest.json`.
+    """Read and check `manifest.json`.
 
     Raises:
         BundleError: there is none, it is malformed, of a newer format, or it was changed after it was written.
     """
-    import jsonschema  # takes as long to import as all else that a stream needs
-
-    data = _read(folder)
-    try:
-        jsonschema.validate(data, schema())
-    except jsonschema.ValidationError as error:
-        raise _malformed(folder, error.message) from error
-    return _unsealed(folder, data)
-
-
-def read_sealed(folder: Path) -> Manifest:
-    """Read `manifest.json` on the word of its own hash: what an export wrote fits the schema.
-
-    Raises:
-        BundleError: there is none, or it is not as an export of this version wrote it.
-    """
-    data = _read(folder)
-    if not isinstance(data, dict) or data.get("format") != FORMAT or "sha256" not in data:
-        raise _malformed(folder, f"it is not of format {FORMAT}")
-    return _unsealed(folder, data)
-
-
-def _read(folder: Path) -> Any:
     path = folder / MANIFEST
     if not path.is_file():
         raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}. Give a folder that an export wrote.")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise _malformed(folder, str(error)) from error
+        raise _malformed(path, str(error)) from error
+    if not isinstance(data, dict) or not isinstance(data.get("format"), int) or "sha256" not in data:
+        raise _malformed(path, "`format` or `sha256` is missing")
     _check_format(path, data)
-    return data
+    sha256 = data.pop("sha256")
+    try:
+        manifest = convert(data, Manifest)
+    except (ValidationError, SignatureError) as error:
+        raise _malformed(path, str(error)) from error
+    if sha256 != _digest(data):
+        raise BundleError(f"{path} was changed after it was written. Export the model again.")
+    return manifest
 
 
-def _check_format(path: Path, data: Any) -> None:
-    """Refuse a newer format before the schema does, which would not say what is to be done about it."""
-    found = data.get("format") if isinstance(data, dict) else None
-    if not isinstance(found, int) or found <= FORMAT:
+def _check_format(path: Path, data: Mapping[str, Any]) -> None:
+    """Refuse a newer format first: what is new in it would be called malformed."""
+    found = data["format"]
+    if found <= FORMAT:
         return
     versions = data.get("versions")
     writer = versions.get("rnn-export") if isinstance(versions, dict) else None
@@ -135,44 +130,20 @@ def _check_format(path: Path, data: Any) -> None:
     )
 
 
-def _malformed(folder: Path, reason: str) -> BundleError:
-    return BundleError(f"{folder / MANIFEST} is not a manifest ({reason[:120]}). Export the model again.")
+def _malformed(path: Path, reason: str) -> BundleError:
+    return BundleError(f"{path} is not a manifest ({reason[:120]}). Export the model again.")
 
 
-def _unsealed(folder: Path, data: dict[str, Any]) -> Manifest:
-    if data.pop("sha256") != _digest(data):
-        raise BundleError(f"{folder / MANIFEST} was changed after it was written. Export the model again.")
-    return _from_json(data)
+def _plain(value: Any) -> str | int | float:
+    """A subclass of a type that JSON has, such as numpy's float64, as that type.
 
-
-@cache
-def schema() -> dict[str, Any]:
-    """The JSON Schema of `manifest.json`, which ships with the package."""
-    text = resources.files(__package__).joinpath("manifest.schema.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
-
-
-def _from_json(data: Mapping[str, Any]) -> Manifest:
-    inputs = {
-        name: TensorSpec(
-            spec["dtype"], tuple(spec["shape"]), tuple(spec["range"]) if spec["range"] else None, spec["descending"]
-        )
-        for name, spec in data["inputs"].items()
-    }
-    return Manifest(
-        name=data["name"],
-        signature=Signature(inputs, list(data["outputs"]), data["states"]),
-        outputs=data["outputs"],
-        source=data["source"],
-        weights_sha256=data["weights_sha256"],
-        artifacts={name: Artifact.from_json(entry) for name, entry in data["artifacts"].items()},
-        files={name: FileEntry(**entry) for name, entry in data["files"].items()},
-        cases=data["cases"],
-        from_example=data["from_example"],
-        typical=data["typical"],
-        versions=data["versions"],
-    )
+    Raises:
+        NotImplementedError: it is of another type.
+    """
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    raise NotImplementedError(type(value).__name__)
 
 
 def _digest(data: Mapping[str, Any]) -> str:

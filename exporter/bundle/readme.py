@@ -115,9 +115,9 @@ def _state_row(state: State) -> list[str]:
 
 def _again(manifest: Manifest, files: set[str]) -> Iterator[str]:
     source = manifest.source
-    needs_code = source is not None and source["kind"] == "file"
+    needs_code = source is not None and source.kind == "file"
     if WEIGHTS in files and source is not None:
-        option = f" --model {source['model']}" if needs_code else ""
+        option = f" --model {source.model}" if needs_code else ""
         yield f"    rnn-export verify BUNDLE{option}"
         yield "builds the PyTorch model again, with the weights that lie here, and compares both on fresh random cases."
     elif CASES in files:

@@ -13,6 +13,7 @@ from torch import nn
 from ..pytorch.checkpoint import load_weights
 from ..pytorch.half import in_float16
 from ..pytorch.load import load_with, may_be_named
+from ..spec.source import Source
 from .cases import read_cases
 from .manifest import CASES, WEIGHTS, Manifest
 
@@ -44,9 +45,9 @@ def why_not_rebuilt(folder: Path, manifest: Manifest, model: str | None) -> str:
     if source is None:
         return "the bundle does not say how to build the model; model=FILE:FACTORY does"
     # What the manifest calls the model's kind is its own word, and cannot be trusted.
-    if may_be_named(source["model"]):
+    if may_be_named(source.model):
         return ""
-    return f'building {source["model"]} would run its code; model="{source["model"]}" allows it'
+    return f'building {source.model} would run its code; model="{source.model}" allows it'
 
 
 def rebuild(folder: Path, manifest: Manifest, model: str | None) -> Rebuilt:
@@ -55,16 +56,16 @@ def rebuild(folder: Path, manifest: Manifest, model: str | None) -> Rebuilt:
     Raises:
         LoadError: the model cannot be built again.
     """
-    source = manifest.source or {"model": model, "arguments": {}, "seed": 0}
+    source = manifest.source or Source("file", model or "", {}, 0)
     signature = manifest.signature
     loaded = load_with(
-        model or source["model"],
-        source["arguments"],
+        model or source.model,
+        source.arguments,
         inputs=signature.inputs,
         outputs=signature.outputs,
-        seed=source["seed"],
+        seed=source.seed,
     )
-    built = in_float16(loaded.model) if source.get("precision") == "float16" else loaded.model
+    built = in_float16(loaded.model) if source.precision == "float16" else loaded.model
     load_weights(built, folder / WEIGHTS)
     example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
     return Rebuilt(built, example)

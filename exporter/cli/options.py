@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ..pytorch.load import Loaded, Source
+    from ..pytorch.load import Loaded
+    from ..spec.source import Source
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

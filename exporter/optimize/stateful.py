@@ -50,7 +50,7 @@ def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
     states = (*declared_states(signature, pairs), *exposed)
     if not states:
         raise CaptureError(f"The model has no recurrent layer over {time} whose state could be carried. {STATELESS}")
-    return StreamSpec(time, states)
+    return StreamSpec.of(time, states)
 
 
 def _is_recurrent(node: ir.Node) -> bool:

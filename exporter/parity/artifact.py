@@ -10,10 +10,11 @@ from pathlib import Path
 from ..runtimes.open import open_session
 from ..runtimes.session import ProviderOptions, Session
 from ..spec.artifact import Artifact
+from ..spec.cases import Baseline
 from ..spec.signature import Signature
 from .check import check
 from .chunks import check_stream, in_one_pass
-from .compare import TF32_BOUND, Baseline
+from .compare import TF32_BOUND
 from .expected import Expected
 from .report import Report
 from .weights.compare import WeightComparison, compare_weights

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from ..pytorch.samples import sizes_of
 from ..runtimes.session import Session, SessionWrapper
+from ..spec.cases import Baseline
 from ..spec.dims import Dim
 from ..spec.signature import Signature
 from ..spec.streams import StreamSpec
 from .check import check, check_case, first_wrong_step
-from .compare import Baseline, largest
+from .compare import largest
 from .expected import Expected, measure_baselines, output_dims
 from .report import Report
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..spec.cases import Baseline
+
 Array = NDArray[np.generic]
 FACTOR = 4.0
 FLOOR = 4.0
@@ -30,14 +32,6 @@ FLOOR_FLOAT64 = 1024.0
 # TensorFloat-32 keeps 10 binary digits of a factor, as float16 does.
 TF32_BOUND = FACTOR * FLOOR * 2.0**-10
 TOLERANCE = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8}
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What is typical of an output: medians, over ordinary cases, of max|r| and of PyTorch's error relative to it."""
-
-    scale: float
-    error: float
 
 
 def read_baselines(stored: Mapping[str, Mapping[str, float]]) -> dict[str, Baseline]:

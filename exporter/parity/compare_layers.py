@@ -26,7 +26,8 @@ from ..optimize.single_step import for_any_length
 from ..pytorch.run import run_eager
 from ..runtimes.open import open_session
 from ..runtimes.session import ProviderOptions
-from .compare import Baseline, OutputResult, judge, largest_error
+from ..spec.cases import Baseline
+from .compare import OutputResult, judge, largest_error
 
 Array = NDArray[np.generic]
 Layers = dict[str, dict[str, Array]]

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..pytorch.samples import NON_FINITE, Case, make_inputs
+from ..spec.cases import Baseline
 from ..spec.dims import Dim, infer_dims
 from ..spec.signature import Signature
-from .compare import Baseline, largest
+from .compare import largest
 from .reference import JITTERS, JITTERS_AT_TIES, Oracle, Reference, RefusedError
 
 Array = NDArray[np.generic]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import structs
 
 from ..errors import ParityError
 from ..pytorch.job import ExportJob
@@ -66,7 +68,7 @@ class ExportCheck:
             session = opened.in_one_pass(self.expected)
             costs = check_cost(session, self.job, self.job.original, self.expected, artifact)
         precision = artifact.precision and with_measured_error(artifact.precision, [_passed(cost) for cost in costs])
-        return report, replace(artifact, parity=report.to_json(), precision=precision)
+        return report, structs.replace(artifact, parity=report.to_json(), precision=precision)
 
     def _report(self, opened: OpenArtifact) -> Report:
         return check_artifact(

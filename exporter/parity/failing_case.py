@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.numpy
+from msgspec import structs
 from numpy.typing import NDArray
 
 from ..errors import BundleError, first_line
 from ..pytorch.samples import Case
-from .compare import Baseline, read_baselines
+from ..spec.cases import Baseline
+from .compare import read_baselines
 from .expected import Expected
 from .reference import Reference
 
@@ -77,7 +79,7 @@ def write_failing_case(path: Path, failing: FailingCase) -> None:
         "case": asdict(item.case),
         "measures": dict(item.measures),
         "own_error": dict(reference.eager_error),
-        "typical": {name: asdict(baseline) for name, baseline in failing.baselines.items()},
+        "typical": {name: structs.asdict(baseline) for name, baseline in failing.baselines.items()},
         "fed": failing.fed and asdict(failing.fed),
     }
     path.write_bytes(safetensors.numpy.save(tensors, {_KEY: json.dumps(about)}))

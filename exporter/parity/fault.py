@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import first_line
+from ..spec.cases import Baseline
 from .artifact import OpenArtifact
-from .compare import Baseline
 from .compare_layers import LayerValue, describe_first, write_layers
 from .expected import Expected
 from .failing_case import FailingCase, write_failing_case

@@ -14,11 +14,11 @@ from torch import nn
 from ..pytorch.samples import Case
 from ..runtimes.session import Session
 from ..spec.artifact import Artifact
+from ..spec.cases import Baseline
 from ..spec.signature import Signature
 from .artifact import OpenArtifact
 from .check import check_case
 from .chunks import Chunked, one_at_a_time, random_lengths
-from .compare import Baseline
 from .compare_layers import LayerValue, layer_values, trace_layers
 from .expected import Expected, expect_case, expect_inputs
 from .failing_case import FailingCase, Feeding

@@ -27,10 +27,11 @@ from ..onnx_file import read_onnx
 from ..parity.artifact import open_whole
 from ..parity.check import check_case
 from ..parity.chunks import Chunked
-from ..parity.compare import Baseline, judge, read_baselines
+from ..parity.compare import judge
 from ..parity.expected import Expected
 from ..pytorch.samples import sizes_of as dims_of
 from ..runtimes.session import Session
+from ..spec.cases import Baseline
 from .ship import WrittenFiles, sizes_of
 
 _TOLERANCES = "data.json"
@@ -91,7 +92,7 @@ def _right(
     file: Path, session: Session, expected: Sequence[Expected], manifest: Manifest, bound: float
 ) -> tuple[list[Expected], list[str]]:
     """The cases that the file passes, and what is to be said of others."""
-    typical = read_baselines(manifest.typical)
+    typical = manifest.typical
     right, notes = [], []
     for item in expected:
         result = check_case(session, item, typical, bound)
@@ -122,7 +123,7 @@ def _tolerances(expected: Sequence[Expected], manifest: Manifest, bound: float) 
 
     Absolute, and relative to the output's scale.
     """
-    typical = read_baselines(manifest.typical)
+    typical = manifest.typical
     limits = [(0.0, 0.0)]
     for item in expected:
         assert item.reference is not None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from ..bundle.files import added_files, check_outside, complete, read_bundle
 from ..bundle.manifest import CASES, WEIGHTS, Manifest
@@ -72,7 +74,7 @@ def _without(manifest: Manifest, part: str) -> Manifest:
         manifest,
         artifacts=left,
         files={name: entry for name, entry in manifest.files.items() if name not in parts[part]},
-        cases=[] if part == "cases" else manifest.cases,
+        cases=() if part == "cases" else manifest.cases,
     )
 
 

@@ -19,7 +19,6 @@ from ..bundle.replace import replacing
 from ..errors import BundleError, InputError
 from ..parity.artifact import open_whole
 from ..parity.check import check_case
-from ..parity.compare import read_baselines
 from ..runtimes.session import Session, SessionWrapper
 from ..spec.artifact import Artifact
 from ..spec.signature import Signature
@@ -178,7 +177,7 @@ def _why_not_batched(file: Path, artifact: Artifact, manifest: Manifest, layout:
     several = [item for item in expected if item.case.sizes.get(layout.batch, 1) > 1]
     if not several:
         return "the bundle has no case of several sequences to try it with"
-    typical = read_baselines(manifest.typical)
+    typical = manifest.typical
     session = open_whole(file, artifact, manifest.signature, expected)
 
     def failed(session: Session) -> str:

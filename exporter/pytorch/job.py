@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from ..errors import LoadError
 from ..spec.signature import Signature
+from ..spec.source import Source
 from .evaluation import as_python, check_deterministic, check_tensors, evaluating, unwrap
 from .half import to_float16
-from .load import Source
 from .outputs import name_outputs
 from .request import Example, ExportRequest, Progress
 from .samples import Case, check_ranges, make_inputs, traced_sizes

@@ -20,26 +20,11 @@ from torch import nn
 from ..errors import LoadError, SignatureError, WeightsError, did_you_mean, first_line
 from ..models import VARIANTS
 from ..spec.signature import Signature, TensorSpec
+from ..spec.source import Source
 from .arguments import check_arguments
 from .bind import bind_inputs
 from .checkpoint import load_weights
 from .evaluation import unwrap
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model came from, enough to build it again: what `load` was asked for, and "float16" if made that."""
-
-    kind: Literal["builtin", "module", "file"]
-    model: str
-    arguments: Mapping[str, Any]
-    seed: int
-    precision: Literal["float16"] | None = None
-
-    @property
-    def name(self) -> str:
-        """A short name, used for the folder that a bundle is written to."""
-        return self.model.rpartition(":")[2]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..spec.signature import Signature
-from .load import Source
+from ..spec.source import Source
 
 Array = NDArray[np.generic]
 Example = Mapping[str, Tensor | Array] | Sequence[Tensor | Array]

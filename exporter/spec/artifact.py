@@ -3,67 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
 
 from .forms import LoweringChoice, unrolls
 from .precision import Precision
 from .streams import StreamSpec
 
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
-@dataclass(frozen=True)
-class FileEntry:
+# What every report has; see `parity.report.Report.to_json`.
+_REPORTED = ("passed", "runtime", "seed", "cases")
+
+
+class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """A file's size and content hash."""
 
-    bytes: int
-    sha256: str
+    bytes: Annotated[int, Meta(ge=0)]
+    sha256: Sha256
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """One exported model file: how it was made, the runtime that proves it, and the proof (None if not verified).
+class Artifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One exported model file: how it was made, the runtime that it is verified in, and what that found."""
 
-    `bounds` are sizes that the capture took for bounds, such as `{"T": {"max": 300}}`; cases lie at and beyond them.
-    `stream` says how a file with explicit states is fed in chunks: its inputs are the model's and those states.
-    `precision` says what smaller weights cost; None where they are the model's own.
-    `lowering` says what an ONNX file was written for, and is None for TorchScript.
-    """
-
-    runtime: str
+    runtime: Annotated[str, Meta(description="The runtime that it was verified in.")]
     made_by: str
     opset: int | None
-    bounds: Mapping[str, Mapping[str, int]]
-    parity: Mapping[str, Any] | None
-    stream: StreamSpec | None = None
-    lowering: LoweringChoice | None = None
-    precision: Precision | None = None
+    bounds: Annotated[
+        Mapping[str, Mapping[Literal["min", "max"], int]],
+        Meta(description='Sizes that the capture took for bounds, such as {"T": {"max": 300}}.'),
+    ]
+    parity: Annotated[
+        Annotated[Mapping[str, Any], Meta(extra_json_schema={"required": [*_REPORTED]})] | None,
+        Meta(description="The parity report; null if it was not verified."),
+    ]
+    stream: Annotated[
+        StreamSpec | None,
+        Meta(
+            description="How a file with explicit states is fed in chunks; null for one without. Its inputs are the "
+            "model's and these states, its outputs the model's and each state's output."
+        ),
+    ]
+    lowering: Annotated[
+        LoweringChoice | None, Meta(description="What an ONNX file was written for; null for TorchScript.")
+    ]
+    precision: Annotated[
+        Precision | None, Meta(description="Reduced-precision weights, and what they cost; null for the model's own.")
+    ]
+
+    def __post_init__(self) -> None:
+        missing = [key for key in _REPORTED if self.parity is not None and key not in self.parity]
+        if missing:
+            raise ValueError(f"The parity report has no `{missing[0]}`")
 
     @property
     def bound(self) -> float:
-        """What parity allows for smaller weights, relative to an output's scale; 0 where they are the model's own."""
+        """What parity allows for reduced-precision weights, relative to an output's scale; 0 for the model's own."""
         return 0.0 if self.precision is None else self.precision.allowance
 
     @property
     def unrolls(self) -> bool:
         """Whether the file is a stream's, and has a graph for one step besides."""
         return self.stream is not None and self.lowering is not None and unrolls(self.lowering.forms)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            **vars(self),
-            "stream": self.stream and self.stream.to_json(),
-            "precision": self.precision and self.precision.to_json(),
-            "lowering": self.lowering and self.lowering.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Artifact:
-        stream, precision, lowering = data["stream"], data["precision"], data["lowering"]
-        return cls(
-            **{
-                **data,
-                "stream": stream and StreamSpec.from_json(stream),
-                "precision": precision and Precision.from_json(precision),
-                "lowering": lowering and LoweringChoice.from_json(lowering),
-            }
-        )

@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Literal, get_args
+
+from msgspec import Meta, Struct
 
 Form = Literal["native", "scan", "step"]
 Lowering = Literal["auto", "native", "scan"]
 Target = Literal["cpu", "cuda", "webgpu", "web", "openvino", "portable"]
 Forms = Mapping[str, Form]
+Kind = Annotated[str, Meta(pattern="^(rnn_tanh|rnn_relu|gru|lstm)$")]
 LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)
 TARGETS: tuple[Target, ...] = get_args(Target)
 
 
-@dataclass(frozen=True)
-class Timing:
-    """One size that was tried on this machine: milliseconds of a run, for each choice of forms."""
+class Timing(Struct, frozen=True, forbid_unknown_fields=True):
+    """One size that was timed on the machine that exported: milliseconds of a run, for each choice of forms."""
 
-    sizes: Mapping[str, int]
-    milliseconds: Mapping[str, float]
+    sizes: Mapping[str, Annotated[int, Meta(ge=1)]]
+    milliseconds: Mapping[str, Annotated[float, Meta(ge=0)]]
 
     def __str__(self) -> str:
         at = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
         return f"Timed at {at}: {', '.join(f'{forms} {ms:.3g} ms' for forms, ms in self.milliseconds.items())}."
 
 
-@dataclass(frozen=True)
-class LoweringChoice:
+class LoweringChoice(Struct, frozen=True, forbid_unknown_fields=True):
     """What an exported file was written for: the target, the form of each kind of layer in it, and what was timed."""
 
-    target: str
-    forms: Forms
-    tuned: Sequence[Timing] = field(default_factory=tuple)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"target": self.target, "forms": dict(self.forms), "tuned": [vars(timing) for timing in self.tuned]}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> LoweringChoice:
-        return cls(data["target"], data["forms"], tuple(Timing(**timing) for timing in data["tuned"]))
+    target: Target
+    forms: Mapping[Kind, Form]
+    tuned: tuple[Timing, ...]
 
 
 def unrolls(forms: Forms) -> bool:

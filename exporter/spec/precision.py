@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
 
 from ..errors import InputError, did_you_mean
 
@@ -13,43 +14,32 @@ from ..errors import InputError, did_you_mean
 BOUNDS: Mapping[str, float] = {"int8": 0.09, "float16": 0.004}
 
 
-@dataclass(frozen=True)
-class OutputError:
-    """The largest error of an output over all cases: absolute, relative to its scale, and apart from eager PyTorch."""
+class OutputError(Struct, frozen=True, forbid_unknown_fields=True):
+    """The largest errors of an output over the cases without NaN or infinity."""
 
-    max: float
-    relative: float
-    vs_eager: float
+    max: Annotated[float, Meta(description="Against the reference, absolute.")]
+    relative: Annotated[float, Meta(description="Against the reference, relative to the output's scale.")]
+    vs_eager: Annotated[float, Meta(description="Against PyTorch in the model's own precision.")]
 
 
-@dataclass(frozen=True)
-class Precision:
-    """The kind of weights, the bound on each output's error relative to its scale, and the errors if measured.
+class Precision(Struct, frozen=True, forbid_unknown_fields=True):
+    """Reduced-precision weights, the bound on each output's error relative to its scale, and the errors if measured.
 
     int8 weights are judged by the float32 model. A float16 file is judged as what it is, a float16 model, at the limits
     of one; the bound is for what that costs beside the float32 model.
     """
 
-    weights: str
-    bound: float
-    error: Mapping[str, OutputError] | None = None
+    weights: Literal["int8", "float16"]
+    bound: Annotated[float, Meta(gt=0)]
+    error: Mapping[str, OutputError] | None
 
     @property
     def allowance(self) -> float:
-        """What parity allows for smaller weights, relative to an output's scale."""
+        """What parity allows for reduced-precision weights, relative to an output's scale."""
         return self.bound if self.weights == "int8" else 0.0
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Precision:
-        measured = data["error"]
-        error = None if measured is None else {name: OutputError(**entry) for name, entry in measured.items()}
-        return cls(data["weights"], data["bound"], error)
-
-
-# What the bound does not hold for, and what is shown as KNOWN (see docs/precision.md).
+# Values of cases that the bound does not hold for (see docs/precision.md).
 UNBOUNDED = ("saturating", "infinite", "nan")
 
 
@@ -73,8 +63,7 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
     if precision not in (None, "float16"):
         near = did_you_mean(precision or "", ["float16"])
         raise InputError(f"There is no precision '{precision}'.{near} Choose from float16.")
-    weights = quantize or precision
-    if weights is None:
+    if quantize is None and precision is None:
         if max_error is not None:
             raise InputError(
                 "max_error bounds what reduced-precision weights cost, and there are none. "
@@ -83,4 +72,5 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
         return None
     if max_error is not None and not (math.isfinite(max_error) and max_error > 0):
         raise InputError(f"A largest error of {max_error} cannot be used. Give a number above 0, such as 0.01.")
-    return Precision(weights, BOUNDS[weights] if max_error is None else max_error)
+    weights: Literal["int8", "float16"] = "int8" if quantize is not None else "float16"
+    return Precision(weights, BOUNDS[weights] if max_error is None else max_error, None)

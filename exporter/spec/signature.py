@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from ..errors import SignatureError
 
 DTYPES = ("float32", "float16", "float64", "int32", "int64", "bool")
+Dtype = Annotated[str, Meta(pattern=f"^({'|'.join(DTYPES)})$")]
+Symbol = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
+Size = Annotated[int, Meta(ge=1)]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _DIM = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -25,16 +31,15 @@ _SPEC = re.compile(
 _EXAMPLE = "write it like 'x: float32[T, N, 100]' or 'tokens: int64[N, T] in 0..27'"
 
 
-@dataclass(frozen=True)
-class TensorSpec:
+class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """One tensor: `float32[T, N, 100]`, or `int64[N, T] in 0..27` for integers up to and including 27.
 
     A name in `shape` is a dynamic dimension, a number a fixed one. The upper end of `range` may be such a name: the
     lengths of sequences are `int64[N] in 1..T`, or `int64[N] in 1..T descending` where the model wants them sorted.
     """
 
-    dtype: str
-    shape: tuple[str | int, ...]
+    dtype: Dtype
+    shape: tuple[Symbol | Size, ...]
     range: tuple[int, int | str] | None = None
     descending: bool = False
 

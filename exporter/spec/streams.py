@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta, Struct, field, to_builtins
 from numpy.typing import NDArray
 
 from ..errors import CaptureError
-from .signature import Signature
+from .signature import Dtype, Signature, Size
 
 STATELESS = "Export it without --stateful (in Python: stateful=True)."
 Array = NDArray[np.generic]
 Reset = float | tuple[float, ...]
+
+# As JSON has it: infinity and NaN, which it lacks, are the strings that C and JavaScript read as such.
+Number = int | float | Literal["Infinity", "-Infinity", "NaN"]
+Product = Annotated[str, Meta(pattern="^[A-Za-z0-9_]+([*][A-Za-z0-9_]+)*$")]
 
 
 @dataclass(frozen=True)
@@ -44,35 +49,52 @@ class State:
     def reset_text(self) -> str:
         """`reset` as numbers with commas between them."""
         plain = _plain(self.reset)
-        return ",".join(map(str, plain if isinstance(plain, list) else [plain]))
+        return ",".join(map(str, plain if isinstance(plain, tuple) else [plain]))
 
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object; infinity and NaN, which JSON lacks, are the strings that C and JavaScript read as such."""
-        return {"output": self.output, "dtype": self.dtype, "shape": list(self.shape), "reset": _plain(self.reset)}
-
-    @classmethod
-    def from_json(cls, name: str, data: Mapping[str, Any]) -> State:
-        return cls(name, data["output"], data["dtype"], tuple(data["shape"]), _numbers(data["reset"]))
+    @property
+    def entry(self) -> StateEntry:
+        """All but the name, as JSON has it."""
+        return StateEntry(self.output, self.dtype, self.shape, _plain(self.reset))
 
 
-@dataclass(frozen=True)
-class StreamSpec:
+class StateEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """A state as manifests and model files have it, under its name.
+
+    A name in `shape` is a dynamic size, a product such as 6*N is computed from one; a number is fixed. A stream begins
+    with `reset`: one number for all elements, or the elements in row-major order of a state whose dynamic sizes are all
+    1, the same for every sequence.
+    """
+
+    output: Annotated[str, Meta(description="The output to feed back as this input.")]
+    dtype: Dtype
+    shape: tuple[Product | Size, ...]
+    reset: Number | tuple[Number, ...]
+
+    def named(self, name: str) -> State:
+        return State(name, self.output, self.dtype, self.shape, _numbers(self.reset))
+
+
+class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """How a model file is fed in chunks: the dimension they are cut along, and every state that is carried."""
 
-    time: str
-    states: tuple[State, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return {"time": self.time, "states": states_json(self.states)}
+    time: Annotated[str, Meta(description="The dimension that inputs are cut along.")]
+    entries: Annotated[Mapping[str, StateEntry], Meta(min_length=1, description="States by input name.")] = field(
+        name="states"
+    )
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> StreamSpec:
-        return cls(data["time"], tuple(State.from_json(name, entry) for name, entry in data["states"].items()))
+    def of(cls, time: str, states: Sequence[State]) -> StreamSpec:
+        return cls(time, {state.name: state.entry for state in states})
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        return tuple(entry.named(name) for name, entry in self.entries.items())
 
 
 def states_json(states: Sequence[State]) -> dict[str, Any]:
     """States by name, as manifests and model files have them."""
-    return {state.name: state.to_json() for state in states}
+    plain: dict[str, Any] = to_builtins({state.name: state.entry for state in states})
+    return plain
 
 
 def declared_states(signature: Signature, pairs: Mapping[str, str] | None = None) -> tuple[State, ...]:
@@ -111,9 +133,11 @@ def reset_of(values: Array) -> Reset:
     return flat[0] if same else tuple(flat)
 
 
-def _plain(reset: Reset) -> Any:
-    if isinstance(reset, tuple):
-        return [_plain(value) for value in reset]
+def _plain(reset: Reset) -> Number | tuple[Number, ...]:
+    return tuple(map(_number, reset)) if isinstance(reset, tuple) else _number(reset)
+
+
+def _number(reset: float) -> Number:
     if math.isnan(reset):
         return "NaN"
     if math.isinf(reset):
@@ -121,5 +145,5 @@ def _plain(reset: Reset) -> Any:
     return int(reset) if reset.is_integer() and not (reset == 0 and math.copysign(1, reset) < 0) else reset
 
 
-def _numbers(plain: Any) -> Reset:
-    return tuple(float(value) for value in plain) if isinstance(plain, list) else float(plain)
+def _numbers(plain: Number | tuple[Number, ...]) -> Reset:
+    return tuple(map(float, plain)) if isinstance(plain, tuple) else float(plain)

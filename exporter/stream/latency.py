@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from ..bundle.manifest import read_sealed
+from ..bundle.manifest import read_manifest
 from ..errors import InputError
 from ..onnx_file import all_graphs, read_onnx
 from ..spec.signature import TensorSpec
@@ -92,7 +92,7 @@ def measure_latency(
     stream = Stream(bundle, sizes=sizes)
     times = _time_steps(stream, steps, progress)
     p50, p99, p999 = (float(value) / 1e9 for value in np.percentile(times, [50, 99, 99.9]))
-    weights = weight_bytes(Path(bundle) / streaming(Path(bundle), read_sealed(Path(bundle)))[0])
+    weights = weight_bytes(Path(bundle) / streaming(Path(bundle), read_manifest(Path(bundle)))[0])
     return Latency(stream.sizes, steps, p50, p99, p999, weights, read_rate(weights))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from ..bundle.files import check_file
-from ..bundle.manifest import Manifest, read_sealed
+from ..bundle.manifest import Manifest, read_manifest
 from ..errors import BundleError, first_line
 from ..spec.artifact import Artifact
 from ..spec.forms import unrolls
@@ -66,7 +66,7 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
     Raises:
         BundleError: the folder is not a bundle, a file is not as it was written, or none has explicit states.
     """
-    manifest = read_sealed(folder)
+    manifest = read_manifest(folder)
     name, artifact = streaming(folder, manifest)
     for file, entry in manifest.files.items():
         if file == name or file.startswith(f"{name}."):

@@ -7,12 +7,12 @@ and bound once, in `step_buffers`, and a step copies its input in and its output
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import onnxruntime as ort
+from msgspec.structs import replace
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, did_you_mean, first_line

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import Result
 from conftest import SMALL
+from msgspec.structs import replace
 from planting import write_bundle
 from rnn_export import Signature, add_file, load, read_bundle
 from rnn_export.bundle.manifest import CASES, WEIGHTS
@@ -101,7 +101,7 @@ def test_what_the_bundle_lacks_is_not_promised(tmp_path: Path) -> None:
     folder = export_onnx(loaded.model, loaded.signature, tmp_path / "b", source=loaded.source, verify=False).folder
     manifest = read_bundle(folder)
     assert "clients/node" in describe(manifest, {"model.onnx", CASES, WEIGHTS})
-    bare = describe(replace(manifest, cases=[]), {"model.onnx"})
+    bare = describe(replace(manifest, cases=()), {"model.onnx"})
     assert "neither cases nor weights" in bare
     assert "clients/node" not in bare
     assert "safetensors" not in bare

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import onnxruntime
 import pytest
 import rnn_export
 from conftest import SMALL
+from msgspec.structs import replace
 from mutation.streams import carried_state_stuck
 from onnx import numpy_helper
 from planting import plant, renew_hash, wrong_bias
@@ -132,8 +132,8 @@ def test_a_float16_stream_begins_with_zeros(onnx_client: str, bundles: Bundles) 
 def test_a_bound_of_float16_excuses_nothing(onnx_client: str, copied: Bundles) -> None:
     bundle = copied("float16")
     manifest = read_manifest(bundle)
-    artifact = replace(manifest.artifacts["model.onnx"], precision=Precision("float16", 0.004))
-    cases = [{**case, "values": "saturating"} for case in manifest.cases]
+    artifact = replace(manifest.artifacts["model.onnx"], precision=Precision("float16", 0.004, None))
+    cases = tuple(replace(case, values="saturating") for case in manifest.cases)
     write_manifest(bundle, replace(manifest, artifacts={"model.onnx": artifact}, cases=cases))
     assert run(onnx_client, "--check", bundle).code == 0
     plant(bundle, half_too_large)

@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+from msgspec import to_builtins
+from msgspec.structs import asdict
 from numpy.typing import NDArray
 from rnn_export.bundle.files import hash_file
-from rnn_export.parity.compare import Baseline, judge
+from rnn_export.parity.compare import judge
+from rnn_export.spec.cases import Baseline
 from rnn_export.spec.streams import State
 from safetensors import SafetensorError
 
@@ -52,7 +55,7 @@ def write_bundle(folder: Path, dtype: str, dims: list[str], cases: dict[str, dic
         "inputs": {"x": {"dtype": dtype, "shape": dims}},
         "outputs": {"x": f"{dtype}[{', '.join(map(str, dims))}]"},
         "artifacts": {"model.onnx": artifact},
-        "files": {name: vars(hash_file(folder / name)) for name in ("model.onnx", "cases.safetensors")},
+        "files": {name: asdict(hash_file(folder / name)) for name in ("model.onnx", "cases.safetensors")},
         "cases": [{"name": case, "values": "ordinary", "own_error": {"x": own.get(case, 0.0)}} for case in cases],
         "typical": more.get("typical", {}),
     }
@@ -96,7 +99,7 @@ def test_judges_as_python_does(dtype: str, bound: float, exact: bool, echo: Run,
         ["A", "B"],
         cases,
         own=own,
-        typical={"x": vars(typical)},
+        typical={"x": asdict(typical)},
         precision={"weights": "int8", "bound": bound} if bound else None,
     )
     ended = echo("--check", bundle)
@@ -148,7 +151,7 @@ STATES = [
 @pytest.mark.parametrize("state", STATES, ids=str)
 def test_begins_with_reset_values(state: State, echo: Run, tmp_path: Path) -> None:
     x = np.zeros((3, 2), np.float32)
-    stream = {"time": "T", "states": {"s": state.to_json()}}
+    stream = {"time": "T", "states": {"s": to_builtins(state.entry)}}
     bundle = write_bundle(
         tmp_path / "bundle", "float32", ["T", "N"], {"one": {"inputs": x, "outputs": x}}, stream=stream
     )
@@ -243,7 +246,7 @@ def test_damaged_cases(echo: Run, tmp_path: Path) -> None:
 
 def test_damaged_manifest(echo: Run, tmp_path: Path) -> None:
     x = np.arange(6, dtype=np.float32).reshape(3, 2)
-    stream = {"time": "T", "states": {"s": STATES[1].to_json()}}
+    stream = {"time": "T", "states": {"s": to_builtins(STATES[1].entry)}}
     case = {"one": {"inputs": x, "outputs": x, "reference": x.astype(np.float64)}}
     bundle = write_bundle(tmp_path / "bundle", "float32", ["T", "N"], case, stream=stream)
     content = (bundle / "manifest.json").read_bytes()

@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+from msgspec.structs import asdict
 from planting import renew_hash, write_bundle
 from rnn_export import verify
 from rnn_export.bundle.cases import read_cases
 from rnn_export.bundle.files import hash_file
 from rnn_export.bundle.manifest import read_manifest
-from rnn_export.parity.compare import Baseline, judge
+from rnn_export.parity.compare import judge
+from rnn_export.spec.cases import Baseline
 
 from clients.exported import RIGHT, STATEFUL, write_all
 from clients.readme_programs import assert_same, expected, numbers_of, printed_by, program_in
@@ -56,7 +58,7 @@ def test_the_stored_cases_pass(name: str, bundles: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     *rows, summary = done.stdout.splitlines()
     cases = read_manifest(bundles / name).cases
-    assert [row.split()[0] for row in rows] == [case["name"] for case in cases]
+    assert [row.split()[0] for row in rows] == [case.name for case in cases]
     assert {row.split()[3] for row in rows} <= ({"PASS", "KNOWN"} if name == "int8" else {"PASS"})
     assert re.fullmatch(rf"PASS  {len(cases)} cases in onnxruntime-node \S+ on cpu", summary)
 
@@ -105,8 +107,8 @@ def test_errors_and_limits_are_those_of_python(name: str, chunk: list[str], bund
                 got[f"{item.case.name}/outputs/{output}"],
                 eager,
                 None if item.reference.exact is None else item.reference.exact[output],
-                item.reference.eager_error.get(output, 0.0),
-                Baseline(**manifest.typical.get(output, {"scale": 0.0, "error": 0.0})),
+                item.reference.own.get(output, 0.0),
+                manifest.typical.get(output, Baseline(0.0, 0.0)),
                 bound=manifest.artifacts["model.onnx"].bound,
             )
             for output, eager in item.reference.eager.items()
@@ -225,7 +227,7 @@ def edit(bundle: Path, change: Callable[[dict], object]) -> None:  # type: ignor
 def spoil_model(bundle: Path) -> None:
     (bundle / "model.onnx").write_bytes(b"no model")
     entry = hash_file(bundle / "model.onnx")
-    edit(bundle, lambda data: data["files"].update({"model.onnx": vars(entry)}))
+    edit(bundle, lambda data: data["files"].update({"model.onnx": asdict(entry)}))
 
 
 def drop_a_case(bundle: Path) -> None:
@@ -424,6 +426,6 @@ def test_times(bundles: Path) -> None:
     told = run("--time", folder / "model.onnx", folder / "cases.safetensors")
     assert told.returncode == 0, told.stderr
     lines = [line.rpartition(" ") for line in told.stdout.splitlines()]
-    assert {name for name, _, _ in lines} == {case["name"] for case in read_manifest(folder).cases}
+    assert {name for name, _, _ in lines} == {case.name for case in read_manifest(folder).cases}
     assert all(float(number) > 0 for _, _, number in lines)
     assert run("--time", folder / "model.onnx").returncode == 2

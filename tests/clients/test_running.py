@@ -188,7 +188,7 @@ def test_times(client: str, bundles: Bundles, tmp_path: Path) -> None:
     ended = run(client, "--time", model, stored_cases)
     assert ended.code == 0, ended
     names = [line.rpartition(" ")[0] for line in ended.stdout.splitlines()]
-    assert names == sorted(case["name"] for case in read_manifest(folder).cases)
+    assert names == sorted(case.name for case in read_manifest(folder).cases)
     assert all(float(line.rpartition(" ")[2]) > 0 for line in ended.stdout.splitlines())
     assert run(client, "--time", model).refused
     assert run(client, "--time", "--check", folder).refused

@@ -14,6 +14,7 @@ import torch
 from conftest import LOOPS, SMALL
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from planting import plant
 from rnn_export import CaptureError, Report, Signature, export_onnx, load, read_bundle, verify
 from rnn_export.bundle.manifest import read_manifest, write_manifest
@@ -298,8 +299,8 @@ def test_wrong_reset_values_are_caught(bundle: Path, tmp_path: Path) -> None:
     manifest = read_manifest(out)
     artifact = manifest.artifacts["model.onnx"]
     states = (replace(artifact.stream.states[0], reset=0.25), *artifact.stream.states[1:])
-    wrong = {"model.onnx": replace(artifact, stream=replace(artifact.stream, states=states))}
-    write_manifest(out, replace(manifest, artifacts=wrong))
+    wrong = {"model.onnx": structs.replace(artifact, stream=StreamSpec.of(artifact.stream.time, states))}
+    write_manifest(out, structs.replace(manifest, artifacts=wrong))
     (report,) = verify(out, seed=0).reports
     assert not report.passed
     assert not report.mixes_steps
@@ -358,7 +359,7 @@ class Counting:
 @given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=8), N=st.integers(1, 4), after_reset=st.booleans())
 def test_chunks_cover_the_sequence_in_order(lengths: list[int], N: int, after_reset: bool) -> None:
     signature = Signature({"x": "float32[N, T, 1]"}, ["sums", "flat", "last"])
-    stream = StreamSpec("T", (State("sum0", "sum_n", "float32", ("N", 1), 10.0),))
+    stream = StreamSpec.of("T", (State("sum0", "sum_n", "float32", ("N", 1), 10.0),))
     session = Counting()
     dims = {"sums": ("N", "T", 1), "flat": ("N*T", 1), "last": ("N", 1)}
     chunked = Chunked(session, stream, signature, dims, lambda T: lengths, after_reset)

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from rnn_export import ParityError, Signature, export_onnx, verify
 from rnn_export.parity.check import check_case
-from rnn_export.parity.compare import Baseline
 from rnn_export.parity.expected import Expected
 from rnn_export.parity.reference import Reference
 from rnn_export.pytorch.samples import Case
+from rnn_export.spec.cases import Baseline
 from torch import Tensor, nn
 
 X = Signature({"x": "float32[T, N, 3]"})

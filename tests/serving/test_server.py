@@ -24,7 +24,6 @@ from rnn_export.bundle.manifest import CASES
 from rnn_export.cli.main import main
 from rnn_export.parity.check import check_case
 from rnn_export.parity.chunks import random_lengths
-from rnn_export.parity.compare import read_baselines
 from rnn_export.parity.expected import Expected
 from rnn_export.publish.triton import CONFIG, write_triton
 from serving.models import LastOf, Learned, LearnedBatchFirst, Masked, Scaled, Tagger
@@ -74,7 +73,7 @@ class Served:
         folder = self.bundles / name
         manifest = read_bundle(folder)
         expected = read_cases(folder / CASES, manifest)
-        typical = read_baselines(manifest.typical)
+        typical = manifest.typical
         results = [check_case(Asking(run, item), item, typical) for item in expected]
         assert len(results) >= 4
         return [f"{each.case.name}: {each.note or each.outputs}" for each in results if each.verdict != "PASS"]

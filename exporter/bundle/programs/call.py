@@ -43,7 +43,7 @@ class ProgramSpec:
 
 def call_of(file: str, artifact: Artifact, manifest: Manifest) -> ProgramSpec:
     """A call at sizes at which the file is known to run; inputs are zero, or the least number that they may hold."""
-    sizes = manifest.cases[0]["sizes"] if manifest.cases else dict.fromkeys(manifest.signature.symbols, 1)
+    sizes = manifest.cases[0].sizes if manifest.cases else dict.fromkeys(manifest.signature.symbols, 1)
     states = artifact.stream.states if artifact.stream is not None else ()
     inputs = {
         name: Filled(spec.dtype, tuple(spec.sized(sizes)), (spec.range[0] if spec.range else 0,))

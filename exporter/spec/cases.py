@@ -1,0 +1,28 @@
+"""What a bundle records about its stored cases, and about what each output usually is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+
+class Baseline(Struct, frozen=True, forbid_unknown_fields=True):
+    """An output's medians over the ordinary cases: the largest value, and PyTorch's own error relative to it."""
+
+    scale: float
+    error: float
+
+
+class StoredCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A case in `cases.safetensors`: its sizes, how its values were drawn, and how far off PyTorch itself is."""
+
+    name: str
+    sizes: Mapping[str, int]
+    values: str
+    seed: int
+    own_error: Annotated[
+        Mapping[str, float],
+        Meta(description="Per output, the largest error of PyTorch in the model's own precision against float64."),
+    ]
