@@ -24,7 +24,7 @@ from .onnx_file import write_onnx
 from .optimize.int8_weights import check_weights
 from .optimize.opset import check_opset
 from .parity.export_check import ExportCheck
-from .pytorch.evaluation import as_python, check_same, unwrap
+from .pytorch.evaluation import as_python, check_same, check_tensors, unwrap
 from .pytorch.job import ExportJob, start_job
 from .pytorch.request import Example, ExportRequest, Progress, silent
 from .spec.artifact import Artifact
@@ -166,6 +166,7 @@ def _python_job(request: ExportRequest, options: OnnxOptions, progress: Progress
         LoadError: that class is not known, or computes something else now.
     """
     given = unwrap(request.model)
+    check_tensors(given)
     python = as_python(given)
     request = replace(request, model=python)
     with start_job(request, precision=options.precision, seed=options.seed, progress=progress) as job:
