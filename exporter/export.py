@@ -117,6 +117,7 @@ def export_onnx(
             stream=graph.stream,
             lowering=choice,
             precision=chosen,
+            limits={},
         )
         whole = Path(beside) / WHOLE if int8 and verify else None
         if whole is not None:
@@ -169,6 +170,7 @@ def export_torchscript(
             stream=None,
             lowering=None,
             precision=chosen,
+            limits={},
         )
         return assemble(prepared, folder, Path(out), TORCHSCRIPT, artifact, notes, verify)
 

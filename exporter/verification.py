@@ -125,7 +125,7 @@ def verify(
         raise InputError(f"Long cases need the model, and {why}. Leave out --long.")
     if why:
         expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
-        typical = manifest.typical
+        typical = manifest.baseline
         stored = _stored(folder) if WEIGHTS in manifest.files else None
         reports = _check_all(folder, manifest, expected, 0, stored, typical, launch, allow_fallback, progress)
         faults = _faults(folder, manifest, reports, expected, typical, None, launch, progress)

@@ -22,19 +22,19 @@ from .. import __version__
 from ..errors import BundleError, ParityError
 from ..parity.artifact import check_artifact, open_whole
 from ..parity.cases import cases_for
-from ..parity.expected import Expected, baselines, expect, output_dims
+from ..parity.expected import Expected, baselines, expect
 from ..parity.precision_cost import check_cost, with_measured_error
 from ..parity.report import Report
 from ..parity.weights.computed import weights_of
 from ..pytorch.job import ExportJob
 from ..spec.artifact import Artifact
-from ..spec.dims import spell
 from ..spec.signature import Signature
 from ..spec.source import Source
 from ..spec.streams import cannot_stream
-from .cases import write_cases
+from .cases import choose_cases, with_limits, write_cases
 from .files import added_files, complete, hash_file, read_bundle
 from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
+from .outputs import describe_outputs, in_order
 
 
 @dataclass(frozen=True)
@@ -71,22 +71,25 @@ def assemble(
         _demand(_prove(prepared, whole.parent, whole.name, replace(artifact, precision=None), expected))
     report = _demand(_prove(prepared, folder, name, artifact, expected)) if verify else None
     proved = _proved(prepared, folder / name, artifact, expected, report)
+    stored = choose_cases(expected)
     manifest = Manifest(
         name=prepared.source.name if prepared.source else type(prepared.model).__name__,
         inputs=prepared.signature.inputs,
-        outputs=_spelled(expected),
+        outputs=describe_outputs(expected),
         states=prepared.signature.states,
         source=_plain(prepared.source),
         weights_sha256=_write_weights(prepared, folder),
         artifacts={name: proved},
         files={},
-        cases=write_cases(folder / CASES, expected),
+        cases=write_cases(folder / CASES, stored),
         from_example=prepared.example is not None,
-        typical=baselines(expected),
+        baseline=baselines(expected),
         versions=package_versions(),
     )
     kept, dropped = _carry_over(prepared, folder, out, manifest, expected)
-    complete(folder, replace(manifest, artifacts=dict(sorted({**manifest.artifacts, **kept}.items()))))
+    artifacts = with_limits({**manifest.artifacts, **kept}, stored, manifest.baseline)
+    outputs = in_order(manifest.outputs, folder, artifacts, prepared.signature, expected)
+    complete(folder, replace(manifest, artifacts=artifacts, outputs=outputs))
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     said = (*notes, *_precision_notes(proved), *_range_notes(prepared.signature), *dropped)
     return Exported(out, dict(sorted(sizes.items())), report, said)
@@ -195,11 +198,6 @@ def _plain(source: Source | None) -> Source | None:
         return msgspec.convert(json.loads(json.dumps(asdict(source))), Source) if source else None
     except TypeError:
         return None
-
-
-def _spelled(expected: Sequence[Expected]) -> dict[str, str]:
-    first = next(item.reference for item in expected if item.reference is not None)
-    return {name: spell(first.eager[name].dtype.name, dims) for name, dims in output_dims(expected).items()}
 
 
 def _range_notes(signature: Signature) -> list[str]:

@@ -35,7 +35,7 @@ _PLAIN_WIDTH = 160
 
 # An input of so many numbers is printed whole.
 _SHOWN = 24
-_STYLES = {"PASS": "green", "FAIL": "bold red", "KNOWN": "yellow", "REFUSED": "yellow"}
+_STYLES = {"PASS": "green", "FAIL": "bold red", "EXPECTED": "yellow", "REFUSED": "yellow"}
 _SHARE_BAR, _TIME_BAR = 6, 20
 
 _REMARKS = {
@@ -348,7 +348,7 @@ def _styled(verdict: str) -> str:
 def _verdict(report: Report) -> str:
     counts = [
         f"{report.count(verdict)} {verdict}"
-        for verdict in ("PASS", "KNOWN", "REFUSED", "FAIL")
+        for verdict in ("PASS", "EXPECTED", "REFUSED", "FAIL")
         if report.count(verdict)
     ]
     own = "PyTorch's own error against float64" if report.reference == "float64" else "stated tolerances"

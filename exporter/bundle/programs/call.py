@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...spec.artifact import Artifact
+from ...spec.dims import parse
 from ..manifest import Manifest
 
 Array = NDArray[np.generic]
@@ -50,7 +51,7 @@ def call_of(file: str, artifact: Artifact, manifest: Manifest) -> ProgramSpec:
         for name, spec in manifest.signature.inputs.items()
     }
     resets = {state.name: _filled(state.dtype, state.initial(sizes)) for state in states}
-    outputs = {name: described.partition("[")[0] for name, described in manifest.outputs.items()}
+    outputs = {name: parse(described)[0] for name, described in manifest.outputs.items()}
     return ProgramSpec(
         file,
         {**inputs, **resets},
