@@ -90,6 +90,7 @@ def export_onnx(
             stream=graph.stream,
             lowering=choice,
             precision=options.weights_precision(),
+            limits={},
         )
         check = ExportCheck.of(job, artifact, verify=options.verify)
         if options.verify and options.quantize is not None:
@@ -137,6 +138,7 @@ def export_torchscript(
             stream=None,
             lowering=None,
             precision=options.weights_precision(),
+            limits={},
         )
         check = ExportCheck.of(job, artifact, verify=options.verify)
         report, artifact = check.demand(folder / TORCHSCRIPT, artifact) if options.verify else (None, artifact)

@@ -202,7 +202,7 @@ def _replay_stored(
     expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
     if not expected:
         raise BundleError(f"{folder} holds no cases to replay. Verify the bundle that it was made from.")
-    baselines = manifest.typical
+    baselines = manifest.baseline
     weights = None
     if WEIGHTS in manifest.files:
         weights = ModelWeights(as_arrays(read_weights(folder / WEIGHTS)), {}, "the model was not built again")

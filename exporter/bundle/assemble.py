@@ -20,18 +20,18 @@ from msgspec.structs import asdict, replace
 from torch import Tensor
 
 from ..errors import BundleError
-from ..parity.expected import Expected, measure_baselines, output_dims
+from ..parity.expected import measure_baselines
 from ..parity.export_check import ExportCheck
 from ..parity.report import Report
 from ..pytorch.job import ExportJob
 from ..spec.artifact import Artifact
-from ..spec.dims import spell
 from ..spec.signature import Signature
 from ..spec.source import Source
 from ..version import __version__
-from .cases import write_cases
+from .cases import choose_cases, with_limits, write_cases
 from .files import added_files, complete, hash_file, read_bundle
 from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
+from .outputs import describe_outputs, in_order
 
 
 @dataclass(frozen=True)
@@ -63,22 +63,25 @@ def assemble(
 ) -> Exported:
     """Complete `folder`, which holds the model file `name`, to the bundle that will stand at `out`."""
     job, expected = check.job, check.expected
+    stored = choose_cases(expected)
     manifest = Manifest(
         name=job.source.name if job.source else type(job.model).__name__,
         inputs=job.signature.inputs,
-        outputs=_spelled(expected),
+        outputs=describe_outputs(expected),
         states=job.signature.states,
         source=_plain(job.source),
         weights_sha256=_write_weights(job, folder),
         artifacts={name: artifact},
         files={},
-        cases=write_cases(folder / CASES, expected),
+        cases=write_cases(folder / CASES, stored),
         from_example=job.example is not None,
-        typical=measure_baselines(expected),
+        baseline=measure_baselines(expected),
         versions=package_versions(),
     )
     kept, dropped = _carry_over(check, folder, out, manifest)
-    complete(folder, replace(manifest, artifacts=dict(sorted({**manifest.artifacts, **kept}.items()))))
+    artifacts = with_limits({**manifest.artifacts, **kept}, stored, manifest.baseline)
+    outputs = in_order(manifest.outputs, folder, artifacts, job.signature, expected)
+    complete(folder, replace(manifest, artifacts=artifacts, outputs=outputs))
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     remarks = (*notes, *_precision_notes(artifact), *_range_notes(job.signature), *dropped)
     return Exported(out, dict(sorted(sizes.items())), report, remarks)
@@ -134,11 +137,6 @@ def _plain(source: Source | None) -> Source | None:
         return msgspec.convert(json.loads(json.dumps(asdict(source))), Source) if source else None
     except TypeError:
         return None
-
-
-def _spelled(expected: Sequence[Expected]) -> dict[str, str]:
-    first = next(item.reference for item in expected if item.reference is not None)
-    return {name: spell(first.eager[name].dtype.name, dims) for name, dims in output_dims(expected).items()}
 
 
 def _range_notes(signature: Signature) -> list[str]:

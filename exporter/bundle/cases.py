@@ -13,22 +13,58 @@ from pathlib import Path
 import numpy as np
 import safetensors
 import safetensors.numpy
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from ..errors import BundleError, first_line
+from ..parity.compare import allow
 from ..parity.expected import Expected
 from ..parity.reference import Reference
 from ..pytorch.samples import Case
-from ..spec.cases import StoredCase
+from ..spec.artifact import Artifact
+from ..spec.cases import Baseline, StoredCase
 from .manifest import Manifest
 
 _LARGEST = 4_000_000
 Array = NDArray[np.generic]
 
 
-def write_cases(path: Path, expected: Sequence[Expected]) -> tuple[StoredCase, ...]:
-    """Store a few of the cases; returns their descriptions for the manifest."""
-    chosen = _choose([item for item in expected if item.reference is not None and _size(item) <= _LARGEST])
+def choose_cases(expected: Sequence[Expected]) -> list[Expected]:
+    """A few to store: the captured sizes, the smallest, the longest at its narrowest, zero and saturating values."""
+    small = [item for item in expected if item.reference is not None and _size(item) <= _LARGEST]
+    ordinary = [item for item in small if item.case.values == "ordinary"]
+    if not ordinary:
+        return []
+    smallest = min(ordinary, key=lambda item: prod(item.case.sizes.values()))
+    longest = max(ordinary, key=lambda item: (max(item.case.sizes.values(), default=0), -_size(item)))
+    others = [item for item in small if item.case.values in ("zero", "saturating")]
+    return list({item.case.name: item for item in (ordinary[0], smallest, longest, *others)}.values())
+
+
+def with_limits(
+    artifacts: Mapping[str, Artifact], stored: Sequence[Expected], baseline: Mapping[str, Baseline]
+) -> dict[str, Artifact]:
+    """Model files by name, each with the limits of the stored cases."""
+    return {
+        name: replace(artifact, limits={item.case.name: _limits(item, baseline, artifact.bound) for item in stored})
+        for name, artifact in sorted(artifacts.items())
+    }
+
+
+def _limits(item: Expected, baseline: Mapping[str, Baseline], bound: float) -> dict[str, float]:
+    reference = item.reference
+    assert reference is not None
+    exact = reference.exact or {}
+    return {
+        name: allow(
+            eager, exact.get(name), reference.eager_error.get(name, 0.0), baseline.get(name, Baseline(0.0, 0.0)), bound
+        ).limit
+        for name, eager in reference.eager.items()
+    }
+
+
+def write_cases(path: Path, chosen: Sequence[Expected]) -> tuple[StoredCase, ...]:
+    """Store the cases; returns their descriptions for the manifest."""
     tensors = {key: np.asarray(array, order="C") for item in chosen for key, array in _named(item)}
     safetensors.numpy.save_file(tensors, path)
     return tuple(
@@ -37,7 +73,7 @@ def write_cases(path: Path, expected: Sequence[Expected]) -> tuple[StoredCase, .
             sizes=item.case.sizes,
             values=item.case.values,
             seed=item.case.seed,
-            own_error=item.reference.eager_error,
+            eager_error=item.reference.eager_error,
         )
         for item in chosen
         if item.reference is not None
@@ -55,17 +91,6 @@ def read_cases(path: Path, manifest: Manifest) -> list[Expected]:
         return [_expected(entry, tensors, manifest) for entry in manifest.cases]
     except (safetensors.SafetensorError, KeyError) as error:
         raise BundleError(f"{path} does not hold the cases ({first_line(error)}). Export the model again.") from error
-
-
-def _choose(expected: Sequence[Expected]) -> list[Expected]:
-    """The captured sizes, the smallest, the longest at its narrowest, and one of each other kind of value."""
-    ordinary = [item for item in expected if item.case.values == "ordinary"]
-    if not ordinary:
-        return []
-    smallest = min(ordinary, key=lambda item: prod(item.case.sizes.values()))
-    longest = max(ordinary, key=lambda item: (max(item.case.sizes.values(), default=0), -_size(item)))
-    others = [item for item in expected if item.case.values in ("zero", "saturating")]
-    return list({item.case.name: item for item in (ordinary[0], smallest, longest, *others)}.values())
 
 
 def _size(item: Expected) -> int:
@@ -86,4 +111,4 @@ def _expected(entry: StoredCase, tensors: Mapping[str, Array], manifest: Manifes
     eager = {name: tensors[f"{case.name}/outputs/{name}"] for name in manifest.signature.outputs}
     has_exact = all(f"{case.name}/reference/{name}" in tensors for name in eager)
     exact = {name: tensors[f"{case.name}/reference/{name}"] for name in eager} if has_exact else None
-    return Expected(case, inputs, Reference(eager, exact, entry.own_error))
+    return Expected(case, inputs, Reference(eager, exact, entry.eager_error))

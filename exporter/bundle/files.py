@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ..errors import BundleError, InputError
 from ..spec.artifact import Artifact, FileEntry
+from .format1 import completed
 from .manifest import CASES, MANIFEST, WEIGHTS, Manifest, read_manifest, write_manifest
 from .readme import README, write_readme
 from .replace import replacing
@@ -119,4 +120,5 @@ def add_file(bundle: str | Path, name: str, content: bytes) -> None:
             if (out / file).exists():  # all do but the README, which may have been taken away
                 shutil.copy2(out / file, folder / file)
         (folder / name).write_bytes(content)
-        write_manifest(folder, replace(manifest, files={**manifest.files, name: hash_file(folder / name)}))
+        files = {**manifest.files, name: hash_file(folder / name)}
+        write_manifest(folder, replace(completed(out, manifest), files=files))

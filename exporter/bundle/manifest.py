@@ -17,13 +17,14 @@ from ..spec.cases import Baseline, StoredCase
 from ..spec.signature import Signature, TensorSpec
 from ..spec.source import Source
 from ..version import __version__
+from .format1 import as_format2
 
 MANIFEST = "manifest.json"
 CASES = "cases.safetensors"
 WEIGHTS = "weights.safetensors"
 
 # One more whenever a program that reads manifests has to know what has changed.
-FORMAT = 1
+FORMAT = 2
 
 FileName = Annotated[str, Meta(pattern="^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 
@@ -40,7 +41,11 @@ class Manifest(
     ]
     outputs: Annotated[
         Mapping[str, str],
-        Meta(min_length=1, description="Outputs by name, in flattened order, such as float32[T*N, 3]."),
+        Meta(
+            min_length=1,
+            description="Outputs by name, in flattened order, such as float32[T, N, 3]. Where a file is fed in chunks, "
+            "factors of a product are in the order in which elements lie: T*N is T times N, N*T is N times T.",
+        ),
     ]
     states: Annotated[
         Mapping[str, str],
@@ -64,7 +69,7 @@ class Manifest(
         bool,
         Meta(description="Whether the first case holds the caller's own inputs, from which fresh cases are cut."),
     ]
-    typical: Mapping[str, Baseline]
+    baseline: Mapping[str, Baseline]
     versions: Mapping[str, str]
 
     @cached_property
@@ -109,8 +114,8 @@ def read_manifest(folder: Path) -> Manifest:
     _check_format(path, data)
     sha256 = data.pop("sha256")
     try:
-        manifest = convert(data, Manifest)
-    except (ValidationError, SignatureError) as error:
+        manifest = convert(as_format2(data) if data["format"] == 1 else data, Manifest)
+    except (ValidationError, SignatureError, AttributeError, KeyError, TypeError) as error:
         raise _malformed(path, str(error)) from error
     if sha256 != _digest(data):
         raise BundleError(f"{path} was changed after it was written. Export the model again.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _PLAIN_WIDTH = 160
-_STYLES = {"PASS": "green", "FAIL": "bold red", "KNOWN": "yellow", "REFUSED": "yellow"}
+_STYLES = {"PASS": "green", "FAIL": "bold red", "EXPECTED": "yellow", "REFUSED": "yellow"}
 
 
 def print_json(data: Any) -> None:

@@ -67,7 +67,7 @@ def _share(share: float) -> str:
 def _verdict(report: Report) -> str:
     counts = [
         f"{report.count(verdict)} {verdict}"
-        for verdict in ("PASS", "KNOWN", "REFUSED", "FAIL")
+        for verdict in ("PASS", "EXPECTED", "REFUSED", "FAIL")
         if report.count(verdict)
     ]
     own = "PyTorch's own error against float64" if report.reference == "float64" else "stated tolerances"

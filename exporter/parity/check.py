@@ -82,7 +82,7 @@ def check_case(session: Session, item: Expected, baselines: Mapping[str, Baselin
     if not all(output.passed for output in outputs):
         return CaseResult(item.case, outputs, "FAIL")
     excused = next((output.excused for output in outputs if output.excused), "")
-    return CaseResult(item.case, outputs, "KNOWN" if excused else "PASS", excused)
+    return CaseResult(item.case, outputs, "EXPECTED" if excused else "PASS", excused)
 
 
 def _beyond_bound(output: OutputResult, bound: float) -> OutputResult:

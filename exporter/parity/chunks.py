@@ -92,7 +92,7 @@ class Chunked(SessionWrapper):
 
 def in_one_pass(session: Session, stream: StreamSpec, signature: Signature, expected: Sequence[Expected]) -> Chunked:
     """A session that feeds whole sequences, from the states' reset values; outputs' dimensions are as in the cases."""
-    dims = _layouts(session, stream, signature, expected)
+    dims = element_order(session, stream, signature, expected, output_dims(expected))
     return Chunked(session, stream, signature, dims, lambda T: [T])
 
 
@@ -183,12 +183,13 @@ def _factors(dim: Dim, time: str) -> list[str]:
     return dim.split("*") if isinstance(dim, str) else [time]
 
 
-def _layouts(session: Session, stream: StreamSpec, signature: Signature, expected: Sequence[Expected]) -> Dims:
+def element_order(
+    session: Session, stream: StreamSpec, signature: Signature, expected: Sequence[Expected], dims: Dims
+) -> Dims:
     """The outputs' dimensions, with the factors of a product such as `T*N` in the order in which its elements lie.
 
     Shapes do not tell `T*N` from `N*T`; the first case that is long and wide enough does.
     """
-    dims = output_dims(expected)
     item = next((item for item in expected if item.reference is not None and _tells(item, stream)), None)
     if item is None or item.reference is None:
         return dims
@@ -203,7 +204,8 @@ def _layouts(session: Session, stream: StreamSpec, signature: Signature, expecte
                 errors[candidate] = _distance(chunked.run(item.inputs)[name], item.reference.eager[name])
             except Exception:  # what a runtime raises here it raises again, and is judged, in the cases
                 return dims
-        dims = {**dims, name: min(errors, key=lambda candidate: errors[candidate])}
+        nearest = min(errors, key=lambda candidate: errors[candidate])
+        dims = {**dims, name: nearest}
     return dims
 
 

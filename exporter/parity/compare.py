@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..spec.cases import Baseline
+from ..spec.cases import Baseline as Baseline  # noqa: PLC0414  part of what is asked of this module
 
 Array = NDArray[np.generic]
 FACTOR = 4.0
@@ -37,6 +37,14 @@ TOLERANCE = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8}
 def read_baselines(stored: Mapping[str, Mapping[str, float]]) -> dict[str, Baseline]:
     """What is typical of each output, as a bundle or a failing case has it."""
     return {output: Baseline(**values) for output, values in stored.items()}
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How large an error of an output may be, absolute, and the scale that its errors are relative to."""
+
+    limit: float
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -136,16 +144,10 @@ def _judge_values(
     output: str, got: Array, eager: Array, exact: Array | None, eager_error: float, baseline: Baseline, bound: float
 ) -> OutputResult:
     reference = (eager if exact is None else exact).astype(np.float64)
-    finite = np.isfinite(eager) & np.isfinite(reference) & np.isfinite(got)
+    finite = np.isfinite(eager) & np.isfinite(reference)
     errors = np.where(finite, np.abs(np.where(finite, got, 0.0) - np.where(finite, reference, 0.0)), 0.0)
-    scale = max(largest(reference[finite]), baseline.scale)
-    dtype = np.finfo(eager.dtype.name)
-    if exact is None:
-        limit = TOLERANCE[eager.dtype.name] * scale
-    else:
-        floor = FLOOR_FLOAT64 if eager.dtype == np.float64 else FLOOR
-        limit = FACTOR * max(eager_error, baseline.error * scale, floor * float(dtype.eps) * scale)
-    limit = max(limit, bound * scale) + FACTOR * float(dtype.tiny)
+    allowed = allow(eager, exact, eager_error, baseline, bound)
+    limit, scale = allowed.limit, allowed.scale
     if not errors.size:
         return OutputResult(output, 0.0, limit, ())
     index = _position(errors, int(np.argmax(errors)))
@@ -158,6 +160,24 @@ def _judge_values(
     return OutputResult(
         output, error, limit, index, reason, first=_position(over, int(np.argmax(over))), scale=scale, vs_eager=apart
     )
+
+
+def allow(eager: Array, exact: Array | None, eager_error: float, baseline: Baseline, bound: float = 0.0) -> Allowance:
+    """The limit of the module's docstring, every term of it; 0 for an output of integers, which must be equal.
+
+    The arguments are those of `judge`. It depends on no runtime: bundles hold it for the cases that they store.
+    """
+    if not np.issubdtype(eager.dtype, np.floating):
+        return Allowance(0.0, 0.0)
+    reference = (eager if exact is None else exact).astype(np.float64)
+    scale = max(largest(reference[np.isfinite(eager)]), baseline.scale)
+    dtype = np.finfo(eager.dtype.name)
+    if exact is None:
+        limit = TOLERANCE[eager.dtype.name] * scale
+    else:
+        floor = FLOOR_FLOAT64 if eager.dtype == np.float64 else FLOOR
+        limit = FACTOR * max(eager_error, baseline.error * scale, floor * float(dtype.eps) * scale)
+    return Allowance(max(limit, bound * scale) + FACTOR * float(dtype.tiny), scale)
 
 
 def _judge_exactly(output: str, got: Array, eager: Array) -> OutputResult:

@@ -12,14 +12,14 @@ from ..runtimes.session import Placement
 from .compare import OutputResult
 from .weights.compare import WeightComparison
 
-Verdict = Literal["PASS", "FAIL", "KNOWN", "REFUSED"]
+Verdict = Literal["PASS", "FAIL", "EXPECTED", "REFUSED"]
 
 
 @dataclass(frozen=True)
 class CaseResult:
     """One case: its outputs' results, or why there are none (`note`); `fed` says in what chunks, if in any.
 
-    PASS: every output is right. FAIL: one is wrong, or the runtime raised. KNOWN: right but for NaN, which a kernel
+    PASS: every output is right. FAIL: one is wrong, or the runtime raised. EXPECTED: right but for NaN, which a kernel
     of the runtime is known to hide. REFUSED: PyTorch itself does not run the case, so that nothing is to be compared.
     """
 

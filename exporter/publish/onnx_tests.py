@@ -27,7 +27,7 @@ from ..onnx_file import read_onnx
 from ..parity.artifact import open_whole
 from ..parity.check import check_case
 from ..parity.chunks import Chunked
-from ..parity.compare import judge
+from ..parity.compare import allow
 from ..parity.expected import Expected
 from ..pytorch.samples import sizes_of as dims_of
 from ..runtimes.session import Session
@@ -92,13 +92,13 @@ def _right(
     file: Path, session: Session, expected: Sequence[Expected], manifest: Manifest, bound: float
 ) -> tuple[list[Expected], list[str]]:
     """The cases that the file passes, and what is to be said of others."""
-    typical = manifest.typical
+    typical = manifest.baseline
     right, notes = [], []
     for item in expected:
         result = check_case(session, item, typical, bound)
         if result.verdict == "FAIL":
             raise BundleError(f"{file} does not compute case {item.case.name} as PyTorch does. Export the model again.")
-        if result.verdict == "KNOWN":
+        if result.verdict == "EXPECTED":
             notes.append(f"Case {item.case.name} is left out: it is known to differ ({result.note}).")
         else:
             right.append(item)
@@ -123,15 +123,14 @@ def _tolerances(expected: Sequence[Expected], manifest: Manifest, bound: float) 
 
     Absolute, and relative to the output's scale.
     """
-    typical = manifest.typical
+    typical = manifest.baseline
     limits = [(0.0, 0.0)]
     for item in expected:
         assert item.reference is not None
         for name, eager in item.reference.eager.items():
             exact = None if item.reference.exact is None else item.reference.exact[name]
             own = item.reference.eager_error.get(name, 0.0)
-            usual = typical.get(name, Baseline(0.0, 0.0))
-            judged = judge(name, eager, eager, exact, own, usual, bound=bound)
-            limit = judged.limit + own
-            limits.append((limit, limit / judged.scale if judged.scale else 0.0))
+            allowed = allow(eager, exact, own, typical.get(name, Baseline(0.0, 0.0)), bound)
+            limit = allowed.limit + own
+            limits.append((limit, limit / allowed.scale if allowed.scale else 0.0))
     return max(absolute for absolute, _ in limits), max(relative for _, relative in limits)

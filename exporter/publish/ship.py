@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ..bundle.files import added_files, check_outside, complete, read_bundle
+from ..bundle.format1 import completed
 from ..bundle.manifest import CASES, WEIGHTS, Manifest
 from ..bundle.readme import README
 from ..bundle.replace import replacing
@@ -29,7 +30,9 @@ class WrittenFiles:
 
 
 def ship(bundle: str | Path, out: str | Path, *, without: Sequence[str] = ()) -> WrittenFiles:
-    """Copy a bundle, some parts of it left out; what stays is as it was proved.
+    """Copy a bundle, some parts of it left out; what stays is as it was verified.
+
+    The manifest is written anew, that of an older format in this one.
 
     Args:
         bundle: the folder.
@@ -41,7 +44,7 @@ def ship(bundle: str | Path, out: str | Path, *, without: Sequence[str] = ()) ->
         InputError: there is no such part, no model file would be left, or `out` lies in the bundle.
     """
     folder, out = Path(bundle), Path(out)
-    manifest = read_bundle(folder)
+    manifest = completed(folder, read_bundle(folder))
     check_outside(out, folder)
     for part in without:
         manifest = _without(manifest, part)
@@ -70,6 +73,8 @@ def _without(manifest: Manifest, part: str) -> Manifest:
     left = {name: artifact for name, artifact in manifest.artifacts.items() if name != part}
     if not left:
         raise InputError(f"Without {part} the bundle would hold no model. Keep a model file.")
+    if part == "cases":
+        left = {name: replace(artifact, limits={}) for name, artifact in left.items()}
     return replace(
         manifest,
         artifacts=left,

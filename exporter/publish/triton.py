@@ -21,6 +21,7 @@ from ..parity.artifact import open_whole
 from ..parity.check import check_case
 from ..runtimes.session import Session, SessionWrapper
 from ..spec.artifact import Artifact
+from ..spec.dims import Dim, parse, spell
 from ..spec.signature import Signature
 from ..spec.streams import State, StreamSpec
 from .ship import WrittenFiles, sizes_of
@@ -34,7 +35,7 @@ _INITIAL = "initial_state"
 # Triton's numbers have 32 bits.
 _LARGEST = 2**31 - 1
 Array = NDArray[np.generic]
-Dims = Sequence[str | int]
+Dims = Sequence[Dim]
 
 
 def write_triton(
@@ -123,7 +124,7 @@ class _Layout:
         carried = {state.name for state in states}
         specs = manifest.signature.inputs
         inputs = {name: (spec.dtype, spec.shape) for name, spec in specs.items() if name not in carried}
-        outputs = {name: _parsed(text) for name, text in manifest.outputs.items()}
+        outputs = {name: parse(text) for name, text in manifest.outputs.items()}
         first = next(iter(specs.values())).shape
         # Chunks are cut along the time, so that no sequences lie along it.
         dims = first[:1] if stream is None else [dim for dim in first if dim != stream.time]
@@ -144,8 +145,7 @@ class _Layout:
         for kind, tensors in groups.items():
             for name, (dtype, dims) in tensors.items():
                 if not dims or dims[0] != self.batch:
-                    spelled = f"{dtype}[{', '.join(map(str, dims))}]"
-                    return f"{self.batch} is not the first dimension of {kind} '{name}', {spelled}"
+                    return f"{self.batch} is not the first dimension of {kind} '{name}', {spell(dtype, dims)}"
                 if any(self.batch in str(dim).split("*") for dim in dims[1:]):
                     return f"{self.batch} is more than one dimension of {kind} '{name}'"
                 if kind == "state" and len(dims) == 1:
@@ -177,7 +177,7 @@ def _why_not_batched(file: Path, artifact: Artifact, manifest: Manifest, layout:
     several = [item for item in expected if item.case.sizes.get(layout.batch, 1) > 1]
     if not several:
         return "the bundle has no case of several sequences to try it with"
-    typical = manifest.typical
+    typical = manifest.baseline
     session = open_whole(file, artifact, manifest.signature, expected)
 
     def failed(session: Session) -> str:
@@ -222,13 +222,6 @@ def _given(dims: Dims, batched: bool) -> tuple[int, ...]:
     # Without dimensions there is nothing in Triton: its ONNX Runtime backend takes [1] for that, but in a batch.
     kept = dims[1:] if batched else dims or [1]
     return tuple(dim if isinstance(dim, int) else -1 for dim in kept)
-
-
-def _parsed(described: str) -> tuple[str, Dims]:
-    """Dtype and dimensions of `float32[T*N, 3]`."""
-    dtype, _, rest = described.partition("[")
-    dims = rest.removesuffix("]").split(", ") if rest != "]" else []
-    return dtype, [int(dim) if dim.isdecimal() else dim for dim in dims]
 
 
 def _notes(layout: _Layout, why: str, max_batch: int, instances: int, artifact: Artifact) -> list[str]:

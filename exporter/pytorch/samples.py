@@ -5,15 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SignatureError
+from ..spec.cases import Values as Values  # noqa: PLC0414  part of what is asked of this module
 from ..spec.signature import Signature, TensorSpec
 
-Values = Literal["ordinary", "zero", "saturating", "denormal", "infinite", "nan", "longest", "shorter", "shortest"]
 Array = NDArray[np.generic]
 SATURATING = 100.0
 DENORMAL = 1e-40

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -24,14 +24,21 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Sha256
 
 
+# By case and output.
+Limits = Mapping[str, Mapping[str, Annotated[float, Meta(ge=0)]]]
+
+
 class Artifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One exported model file: how it was made, the runtime that it is verified in, and what that found."""
 
-    runtime: Annotated[str, Meta(description="The runtime that it was verified in.")]
+    # A bundle names no program of its own: to verify one must not run code that came with it.
+    runtime: Annotated[
+        str, Meta(pattern=r"^(onnxruntime:[a-z]+|torchscript)$", description="The runtime that it was verified in.")
+    ]
     made_by: str
     opset: int | None
     bounds: Annotated[
-        Mapping[str, Mapping[Literal["min", "max"], int]],
+        Mapping[str, Mapping[Annotated[str, Meta(pattern="^(min|max)$")], int]],
         Meta(description='Sizes that the capture took for bounds, such as {"T": {"max": 300}}.'),
     ]
     parity: Annotated[
@@ -50,6 +57,13 @@ class Artifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ]
     precision: Annotated[
         Precision | None, Meta(description="Reduced-precision weights, and what they cost; null for the model's own.")
+    ]
+    limits: Annotated[
+        Limits,
+        Meta(
+            description="By stored case and output, the largest error that the file may have, absolute, against the "
+            "case's reference, or against its output where it has none; 0 for integers, which must be equal."
+        ),
     ]
 
     def __post_init__(self) -> None:

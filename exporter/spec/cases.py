@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+
+Values = Literal["ordinary", "zero", "saturating", "denormal", "infinite", "nan", "longest", "shorter", "shortest"]
 
 
 class Baseline(Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,9 +22,9 @@ class StoredCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: str
     sizes: Mapping[str, int]
-    values: str
+    values: Values
     seed: int
-    own_error: Annotated[
+    eager_error: Annotated[
         Mapping[str, float],
         Meta(description="Per output, the largest error of PyTorch in the model's own precision against float64."),
     ]

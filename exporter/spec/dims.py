@@ -36,6 +36,13 @@ def _name(sizes: Sequence[Mapping[str, int]], lengths: Sequence[int]) -> Dim:
     return None
 
 
+def parse(described: str) -> tuple[str, tuple[Dim, ...]]:
+    """The dtype and the dimensions that `spell` made text of."""
+    dtype, _, rest = described.partition("[")
+    dims = rest.removesuffix("]").split(", ") if rest != "]" else []
+    return dtype, tuple(None if dim == "?" else int(dim) if dim.isdecimal() else dim for dim in dims)
+
+
 def spell(dtype: str, dims: Sequence[Dim]) -> str:
     """`float32[T*N, 3]`, with `?` for a dimension that has no name."""
     return f"{dtype}[{', '.join('?' if dim is None else str(dim) for dim in dims)}]"

@@ -13,6 +13,7 @@ from ..bundle.files import check_file
 from ..bundle.manifest import Manifest, read_manifest
 from ..errors import BundleError, first_line
 from ..spec.artifact import Artifact
+from ..spec.dims import Dim, parse
 from ..spec.forms import unrolls
 from ..spec.signature import TensorSpec
 from ..spec.streams import State
@@ -87,7 +88,7 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
         steps_only,
         time,
         {name: spec for name, spec in manifest.signature.inputs.items() if name not in carried},
-        {name: time_axes(_dims(manifest.outputs[name]), time) for name in kept},
+        {name: time_axes(parse(manifest.outputs[name])[1], time) for name in kept},
         states,
     )
 
@@ -114,11 +115,6 @@ def streaming(folder: Path, manifest: Manifest) -> tuple[str, Artifact]:
     return found
 
 
-def _dims(described: str) -> list[str]:
-    """The dimensions of `float32[T, N, 3]`."""
-    return described.partition("[")[2].rstrip("]").split(", ")
-
-
-def time_axes(dims: Sequence[str | int], time: str) -> tuple[int, ...]:
+def time_axes(dims: Sequence[Dim], time: str) -> tuple[int, ...]:
     """Which dimensions a step leaves out; a product such as `T*N` has no axis of its own for the time."""
     return tuple(axis for axis, dim in enumerate(dims) if dim == time)

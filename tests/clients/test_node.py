@@ -107,8 +107,8 @@ def test_errors_and_limits_are_those_of_python(name: str, chunk: list[str], bund
                 got[f"{item.case.name}/outputs/{output}"],
                 eager,
                 None if item.reference.exact is None else item.reference.exact[output],
-                item.reference.own.get(output, 0.0),
-                manifest.typical.get(output, Baseline(0.0, 0.0)),
+                item.reference.eager_error.get(output, 0.0),
+                manifest.baseline.get(output, Baseline(0.0, 0.0)),
                 bound=manifest.artifacts["model.onnx"].bound,
             )
             for output, eager in item.reference.eager.items()

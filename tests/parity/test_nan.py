@@ -94,7 +94,7 @@ def test_nan_of_values_beyond_the_dtype_is_known_where_a_kernel_hides_it(tmp_pat
     torch.manual_seed(0)
     report = export_onnx(Growing(), X, tmp_path / "out", lowering="native").report
     assert report.passed
-    known = {result.case.sizes["T"] for result in report.cases if result.verdict == "KNOWN"}
+    known = {result.case.sizes["T"] for result in report.cases if result.verdict == "EXPECTED"}
     assert 257 in known
     assert verify(tmp_path / "out").passed
 
@@ -114,7 +114,7 @@ def test_beside_such_values_all_others_must_be_right() -> None:
             return {"y": self.y}
 
     typical = {"y": Baseline(2.0, 1e-7)}
-    assert check_case(Given(got, "RNN with Relu"), item, typical).verdict == "KNOWN"
+    assert check_case(Given(got, "RNN with Relu"), item, typical).verdict == "EXPECTED"
     assert check_case(Given(got, ""), item, typical).verdict == "FAIL"
     assert check_case(Given(got + np.float32([0.1, 0, 0]), "RNN with Relu"), item, typical).verdict == "FAIL"
 
@@ -124,8 +124,8 @@ def test_what_kernels_make_of_nan_is_known_and_nothing_else(model: type[nn.Modul
     torch.manual_seed(0)
     report = export_onnx(model(), X, tmp_path / "out").report
     assert report.passed
-    assert {result.case.values for result in report.cases if result.verdict == "KNOWN"} <= {"infinite", "nan"}
-    assert report.count("KNOWN") >= 1
+    assert {result.case.values for result in report.cases if result.verdict == "EXPECTED"} <= {"infinite", "nan"}
+    assert report.count("EXPECTED") >= 1
 
 
 class Gate(nn.Module):
@@ -145,10 +145,10 @@ def test_thresholds_of_what_a_kernel_makes_of_nan_are_known(seed: int, tmp_path:
     torch.manual_seed(seed)
     report = export_onnx(Gate(), X, tmp_path / "b", seed=seed).report
     assert report is not None
-    assert {case.verdict for case in report.cases if case.case.values == "nan"} <= {"KNOWN", "PASS"}
+    assert {case.verdict for case in report.cases if case.case.values == "nan"} <= {"EXPECTED", "PASS"}
 
 
 def test_a_rolled_loop_passes_nan_on(tmp_path: Path) -> None:
     report = export_onnx(Cells(), X, tmp_path / "out").report
     assert report.passed
-    assert report.count("KNOWN") == 0
+    assert report.count("EXPECTED") == 0

@@ -73,7 +73,7 @@ class Served:
         folder = self.bundles / name
         manifest = read_bundle(folder)
         expected = read_cases(folder / CASES, manifest)
-        typical = manifest.typical
+        typical = manifest.baseline
         results = [check_case(Asking(run, item), item, typical) for item in expected]
         assert len(results) >= 4
         return [f"{each.case.name}: {each.note or each.outputs}" for each in results if each.verdict != "PASS"]

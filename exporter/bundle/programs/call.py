@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...spec.artifact import Artifact
+from ...spec.dims import parse
 from ..manifest import Manifest
 
 Array = NDArray[np.generic]
-
-# float16 holds every whole number up to it.
-_EXACT = 2048
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,11 @@ class ProgramSpec:
     carried: Mapping[str, str]
     beside: str | None
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether no input holds infinity or NaN, for which a language may need more than literals."""
+        return all(math.isfinite(value) for filled in self.inputs.values() for value in filled.values)
+
 
 def call_of(file: str, artifact: Artifact, manifest: Manifest) -> ProgramSpec:
     """A call at sizes at which the file is known to run; inputs are zero, or the least number that they may hold."""
@@ -50,7 +53,7 @@ def call_of(file: str, artifact: Artifact, manifest: Manifest) -> ProgramSpec:
         for name, spec in manifest.signature.inputs.items()
     }
     resets = {state.name: _filled(state.dtype, state.initial(sizes)) for state in states}
-    outputs = {name: described.partition("[")[0] for name, described in manifest.outputs.items()}
+    outputs = {name: parse(described)[0] for name, described in manifest.outputs.items()}
     return ProgramSpec(
         file,
         {**inputs, **resets},
@@ -68,14 +71,3 @@ def _filled(dtype: str, array: Array) -> Filled:
         return Filled(dtype, array.shape, tuple(int(value) for value in flat[:period]))
     # The shortest decimals that are read as the same values of the dtype.
     return Filled(dtype, array.shape, tuple(float(str(value)) for value in flat[:period]))
-
-
-def text_of(values: Sequence[int | float], names: Mapping[str, str]) -> str:
-    """Numbers as source code; `names` are the language's words for those that it writes otherwise, such as `inf`."""
-    return ", ".join(names.get(text, text) for text in map(_shortest, values))
-
-
-def _shortest(value: int | float) -> str:
-    """A small whole number without a point: any language takes it for a float."""
-    small = abs(value) <= _EXACT and value == int(value) and math.copysign(1, value) == (-1 if value < 0 else 1)
-    return str(int(value)) if isinstance(value, int) or small else repr(value)

@@ -11,8 +11,18 @@ from pathlib import Path
 
 from ...spec.artifact import Artifact
 from ..manifest import Manifest
-from . import cpp, javascript, python
-from .call import call_of
+from ..templates import render
+from .call import ProgramSpec, call_of
+
+_TITLES = {
+    "onnxruntime.py": "Python, ONNX Runtime",
+    "onnxruntime.cpp": "C++, ONNX Runtime",
+    "onnxruntime.mjs": "JavaScript, ONNX Runtime",
+    "openvino.cpp": "C++, OpenVINO",
+    "torch.py": "Python, PyTorch",
+    "libtorch.cpp": "C++, LibTorch",
+}
+_LANGUAGES = {".py": "python", ".cpp": "cpp", ".mjs": "js"}
 
 
 @dataclass(frozen=True)
@@ -32,16 +42,16 @@ def runs_in_openvino(artifact: Artifact) -> bool:
 def snippets_of(file: str, artifact: Artifact, manifest: Manifest) -> Sequence[Snippet]:
     """A program for each runtime that the file was exported for; each runs it once, or two chunks of a stream."""
     call = call_of(file, artifact, manifest)
-    if Path(file).suffix == ".pt":
-        return [
-            Snippet("Python, PyTorch", "python", python.torch_program(call)),
-            Snippet("C++, LibTorch", "cpp", cpp.libtorch_program(call)),
-        ]
-    snippets = [
-        Snippet("Python, ONNX Runtime", "python", python.onnxruntime_program(call)),
-        Snippet("C++, ONNX Runtime", "cpp", cpp.onnxruntime_program(call)),
-        Snippet("JavaScript, ONNX Runtime", "js", javascript.onnxruntime_program(call)),
-    ]
+    names = (
+        ["torch.py", "libtorch.cpp"]
+        if Path(file).suffix == ".pt"
+        else ["onnxruntime.py", "onnxruntime.cpp", "onnxruntime.mjs"]
+    )
     if runs_in_openvino(artifact):
-        snippets.append(Snippet("C++, OpenVINO", "cpp", cpp.openvino_program(call)))
-    return snippets
+        names.append("openvino.cpp")
+    return [Snippet(_TITLES[name], _LANGUAGES[Path(name).suffix], program(name, call)) for name in names]
+
+
+def program(name: str, call: ProgramSpec) -> str:
+    """The program of a template such as `onnxruntime.cpp`."""
+    return render(f"programs/{name}.jinja", call=call)
