@@ -77,6 +77,7 @@ STREAM = "artifacts/model.onnx/stream"
         (change("files/model.onnx/bytes", -1), "$.files[...].bytes"),
         (change("cases", [{"name": "a"}]), "$.cases[0]"),
         (change("versions", {"torch": 2}), "$.versions[...]"),
+        (change("artifacts/model.onnx/runtime", "program:./evil"), "$.artifacts[...].runtime"),
         (lambda data: data.pop("files"), "`files`"),
         (lambda data: data["artifacts"]["model.onnx"].pop("stream"), "`stream`"),
     ],
