@@ -27,7 +27,9 @@ def write_report(
     Args:
         bundle: the folder.
         out: the page; by default `<bundle>.report.html`, beside the folder.
-        model, seed, progress: as for `verify`.
+        model: as for `verify`.
+        seed: as for `verify`.
+        progress: as for `verify`.
 
     Raises:
         UnavailableError: matplotlib is not installed.
