@@ -149,6 +149,10 @@ test-clients: clients
 	    --ignore=tests/clients/test_web.py $(PYTEST_ARGS)
 
 # The direction of imports is read off a copy that is laid out as it is installed.
+# What docs/design.md says of files and imports; a test holds the page to the sources.
+map: $(READY)
+	$(BIN)/python docs/design_map.py
+
 # The JSON Schema of manifest.json, from the structs in the code; a test holds the file to them.
 schema: $(READY)
 	$(BIN)/python -m rnn_export.bundle.schema
