@@ -43,7 +43,7 @@ _HOMES = {
     "Verification": "verification",
     "WeightsError": "errors",
     "WrittenFiles": "publish.ship",
-    "add_file": "bundle.files",
+    "add_file": "bundle.complete",
     "diagnose": "runtimes.doctor",
     "export_onnx": "export",
     "export_torchscript": "export",
@@ -66,7 +66,7 @@ __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  ruff does not see that the 
 
 if TYPE_CHECKING:
     from .bundle.assemble import Exported as Exported
-    from .bundle.files import add_file as add_file
+    from .bundle.complete import add_file as add_file
     from .bundle.files import read_bundle as read_bundle
     from .bundle.manifest import Manifest as Manifest
     from .errors import BundleError as BundleError

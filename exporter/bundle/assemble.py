@@ -24,12 +24,13 @@ from ..parity.expected import measure_baselines
 from ..parity.export_check import ExportCheck
 from ..parity.report import Report
 from ..pytorch.job import ExportJob
-from ..spec.artifact import Artifact
+from ..spec.artifact import Artifact, FileEntry
 from ..spec.signature import Signature
 from ..spec.source import Source
 from ..version import __version__
 from .cases import choose_cases, with_limits, write_cases
-from .files import added_files, complete, hash_file, read_bundle
+from .complete import complete
+from .files import hash_file, read_bundle
 from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
 from .outputs import describe_outputs, in_order
 
@@ -64,15 +65,16 @@ def assemble(
     """Complete `folder`, which holds the model file `name`, to the bundle that will stand at `out`."""
     job, expected = check.job, check.expected
     stored = choose_cases(expected)
+    weights = _write_weights(job, folder)
     manifest = Manifest(
         name=job.source.name if job.source else type(job.model).__name__,
         inputs=job.signature.inputs,
         outputs=describe_outputs(expected),
         states=job.signature.states,
         source=_plain(job.source),
-        weights_sha256=_write_weights(job, folder),
+        weights_sha256=weights.sha256,
         artifacts={name: artifact},
-        files={},
+        files={WEIGHTS: weights} if (folder / WEIGHTS).exists() else {},
         cases=write_cases(folder / CASES, stored),
         from_example=job.example is not None,
         baseline=measure_baselines(expected),
@@ -99,7 +101,7 @@ def _carry_over(check: ExportCheck, folder: Path, out: Path, newer: Manifest) ->
     others = {name: artifact for name, artifact in older.artifacts.items() if name not in newer.artifacts}
     same = _is_same_model(older, newer)
     kept = {name: artifact for name, artifact in others.items() if same and check.report(out / name, artifact).passed}
-    added = added_files(older)
+    added = older.added
     for file in [*(file for name in kept for file in older.files_of(name)), *(added if same else [])]:
         shutil.copy2(out / file, folder / file)
     gone = [*(name for name in others if name not in kept), *([] if same else added)]
@@ -114,8 +116,8 @@ def _is_same_model(older: Manifest, newer: Manifest) -> bool:
     )
 
 
-def _write_weights(job: ExportJob, folder: Path) -> str:
-    """Store the weights where the model can be built again from its source; returns their sha256."""
+def _write_weights(job: ExportJob, folder: Path) -> FileEntry:
+    """Store the weights where the model can be built again from its source; returns what the file is, or would be."""
     state: dict[str, Tensor] = {}
     stored: set[int] = set()
     for name, value in job.model.state_dict().items():
@@ -126,9 +128,10 @@ def _write_weights(job: ExportJob, folder: Path) -> str:
             state[name] = tensor.clone() if shared else tensor
             stored.add(tensor.data_ptr())
     if job.source is None:
-        return hashlib.sha256(safetensors.torch.save(state)).hexdigest()
+        content = safetensors.torch.save(state)
+        return FileEntry(len(content), hashlib.sha256(content).hexdigest())
     safetensors.torch.save_file(state, folder / WEIGHTS)
-    return hash_file(folder / WEIGHTS).sha256
+    return hash_file(folder / WEIGHTS)
 
 
 def _plain(source: Source | None) -> Source | None:

@@ -1,15 +1,9 @@
-"""Manifests of format 1: read as those of format 2, and what they lack found out when a bundle is written again."""
+"""Read manifests of format 1 as those of format 2."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from msgspec.structs import replace
-
-if TYPE_CHECKING:
-    from .manifest import Manifest
+from typing import Any
 
 
 def as_format2(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,19 +27,3 @@ def _artifact(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _renamed(data: Mapping[str, Any], **names: str) -> dict[str, Any]:
     return {names.get(key, key): value for key, value in data.items()}
-
-
-def completed(folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest with the limits of its cases and the order of its outputs' elements; one of format 2 has them."""
-    if all(artifact.limits for artifact in manifest.artifacts.values()) or not manifest.cases:
-        return manifest
-    from .cases import read_cases, with_limits  # these import torch, which a bundle of format 2 is copied without
-    from .manifest import CASES
-    from .outputs import in_order
-
-    stored = read_cases(folder / CASES, manifest)
-    return replace(
-        manifest,
-        outputs=in_order(manifest.outputs, folder, manifest.artifacts, manifest.signature, stored),
-        artifacts=with_limits(manifest.artifacts, stored, manifest.baseline),
-    )

@@ -1,13 +1,15 @@
-"""`config.pbtxt` of Triton Inference Server: messages in protobuf's text format.
-
-Fields are those of `ModelConfig` in Triton's `model_config.proto`, against which a test parses what is written here.
-"""
+"""`config.pbtxt` of Triton Inference Server: a `ModelConfig` in protobuf's text format."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.json_format import ParseDict
+from google.protobuf.text_format import MessageToString
+
+from .triton_messages import model_config
 
 TYPES = {
     "bool": "TYPE_BOOL",
@@ -20,17 +22,6 @@ TYPES = {
 
 
 @dataclass(frozen=True)
-class Word:
-    """A value that is written without quotes: an enumerator, or true."""
-
-    text: str
-
-
-Message = tuple[tuple[str, "Value"], ...]
-Value = str | int | Word | list[int] | Message
-
-
-@dataclass(frozen=True)
 class Tensor:
     """An input or an output; `dims` are without the batch dimension where there is one, -1 is any size."""
 
@@ -38,12 +29,12 @@ class Tensor:
     dtype: str
     dims: tuple[int, ...]
 
-    def message(self) -> Message:
-        fields: Message = (("name", self.name), ("data_type", Word(TYPES[self.dtype])))
+    def fields(self) -> dict[str, Any]:
+        tensor = {"name": self.name, "data_type": TYPES[self.dtype]}
         if self.dims:
-            return (*fields, ("dims", list(self.dims)))
+            return {**tensor, "dims": self.dims}
         # Triton has no tensors without dimensions: each sequence of a batch has one, which the model does not get.
-        return (*fields, ("dims", [1]), ("reshape", (("shape", []),)))
+        return {**tensor, "dims": [1], "reshape": {}}
 
 
 @dataclass(frozen=True)
@@ -56,11 +47,11 @@ class CarriedState:
     dims: tuple[int, ...]
     file: str
 
-    def message(self) -> Message:
-        tensor: Message = (("data_type", Word(TYPES[self.dtype])), ("dims", list(self.dims)))
-        begin: tuple[str, Value] = ("data_file", self.file) if self.file else ("zero_data", Word("true"))
-        initial: Message = (("name", f"initial {self.name}"), *tensor, begin)
-        return (("input_name", self.name), ("output_name", self.output), *tensor, ("initial_state", initial))
+    def fields(self) -> dict[str, Any]:
+        tensor = {"data_type": TYPES[self.dtype], "dims": self.dims}
+        begin = {"data_file": self.file} if self.file else {"zero_data": True}
+        initial = {"name": f"initial {self.name}", **tensor, **begin}
+        return {"input_name": self.name, "output_name": self.output, **tensor, "initial_state": [initial]}
 
 
 @dataclass(frozen=True)
@@ -77,37 +68,19 @@ class ModelConfig:
 
     def text(self) -> str:
         """The file."""
-        scheduling: Message = ()
+        fields = {
+            "name": self.name,
+            "backend": "onnxruntime",
+            "max_batch_size": self.max_batch_size,
+            "input": [tensor.fields() for tensor in self.inputs],
+            "output": [tensor.fields() for tensor in self.outputs],
+            "instance_group": [{"count": self.instances, "kind": f"KIND_{self.device.upper()}"}],
+        }
+        config = ParseDict({**fields, **self._scheduling()}, model_config())
+        text: str = MessageToString(config, use_index_order=True, use_short_repeated_primitives=True)
+        return text
+
+    def _scheduling(self) -> dict[str, Any]:
         if self.states:
-            carried: Message = tuple(("state", state.message()) for state in self.states)
-            scheduling = (("sequence_batching", (("direct", ()), *carried)),)
-        elif self.max_batch_size:
-            scheduling = (("dynamic_batching", ()),)
-        group: Message = (("count", self.instances), ("kind", Word(f"KIND_{self.device.upper()}")))
-        return _text(
-            (
-                ("name", self.name),
-                ("backend", "onnxruntime"),
-                ("max_batch_size", self.max_batch_size),
-                *(("input", tensor.message()) for tensor in self.inputs),
-                *(("output", tensor.message()) for tensor in self.outputs),
-                *scheduling,
-                ("instance_group", group),
-            )
-        )
-
-
-def _text(message: Message, indent: str = "") -> str:
-    return "".join(f"{indent}{field}{_value(value, indent)}\n" for field, value in message)
-
-
-def _value(value: Value, indent: str) -> str:
-    if isinstance(value, Word):
-        return f": {value.text}"
-    if isinstance(value, str | int):
-        return f": {json.dumps(value)}"
-    if isinstance(value, list):
-        return f": [{', '.join(map(str, value))}]"
-    if not value:
-        return " {}"
-    return f" {{\n{_text(value, indent + '  ')}{indent}}}"
+            return {"sequence_batching": {"direct": {}, "state": [state.fields() for state in self.states]}}
+        return {"dynamic_batching": {}} if self.max_batch_size else {}

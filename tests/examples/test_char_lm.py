@@ -114,7 +114,7 @@ def test_the_program(passage: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["--text", "{one}"], "The text has 1 of the 11 characters that --batch-size 2 and --steps 5 need."),
         (["--text", "{passage}", "--out", "{passage}/bundle"], "{passage} cannot be written (File exists)."),
-        (["--text", "{passage}", "--out", "{passage}"], "{passage} is a file. Choose a folder with --out."),
+        (["--text", "{passage}", "--out", "{passage}"], "{passage} is a file. Choose a folder."),
         (["--text", "{passage}", "--out", "{folder}"], "{folder} holds something other than a bundle, which is left"),
         (["--text", "{passage}", "--out", "{folder}/a.safetensors"], "{folder}/a.safetensors is to be the checkpoint"),
         (["--text", "{passage}", "--out", "."], ". is the working folder, which would be replaced."),

@@ -20,6 +20,7 @@ from planting import plant, write_bundle, wrong_bias
 from rnn_export import BundleError, InputError, Signature, export_onnx
 from rnn_export.publish.ship import ship
 from rnn_export.publish.triton import CONFIG, write_triton
+from rnn_export.publish.triton_messages import model_config
 from serving.models import Encoder, LastOf, Learned, Scaled, Tagger
 from torch import nn
 
@@ -97,6 +98,23 @@ def write(tmp_path: Path, model: nn.Module, inputs: dict[str, str], outputs: lis
     export_onnx(model.eval(), Signature(inputs, outputs=outputs), tmp_path / "bundle", verify=False, **options)
     written = write_triton(tmp_path / "bundle", tmp_path / "models", name="model")
     return read_config(written.folder), written.notes
+
+
+def assert_same_fields(own: Any, theirs: Any) -> None:
+    for field in own.fields:
+        other = theirs.fields_by_name[field.name]
+        assert (field.number, field.type, field.is_repeated) == (other.number, other.type, other.is_repeated), (
+            field.name
+        )
+        if field.message_type is not None:
+            assert_same_fields(field.message_type, other.message_type)
+        if field.enum_type is not None:
+            numbers = {value.name: value.number for value in other.enum_type.values}
+            assert all(numbers[value.name] == value.number for value in field.enum_type.values), field.name
+
+
+def test_the_messages_are_those_of_triton() -> None:
+    assert_same_fields(model_config().DESCRIPTOR, SCHEMA.ModelConfig.DESCRIPTOR)
 
 
 def test_batch_first_is_batched(tmp_path: Path) -> None:
@@ -191,7 +209,7 @@ def test_a_stream_with_the_batch_elsewhere_is_one_sequence(tmp_path: Path) -> No
     assert [list(each.dims) for each in (*config.input, *config.output, state)] == [[-1, 1, 3], [-1, -1, 4], [1, 1, 4]]
     begin = np.fromfile(tmp_path / "models" / "model" / "initial_state" / state.initial_state[0].data_file, np.float32)
     assert begin.tolist() == [0.5, -1.0, 0.25, 0.0]
-    assert note.endswith("one sequence is open at once: --instances gives more.")
+    assert note.endswith("one sequence is open at once; more instances take more.")
 
 
 def test_states_that_the_model_declares_are_outputs_and_no_inputs(tmp_path: Path) -> None:

@@ -97,11 +97,12 @@ class Asking:
 def wait_for_others(config: Path) -> None:
     """Have the server wait for requests that can be joined, so that some surely are."""
     text = config.read_text().replace(
-        "dynamic_batching {}", "dynamic_batching { max_queue_delay_microseconds: 100000 }"
+        "dynamic_batching {\n}", "dynamic_batching { max_queue_delay_microseconds: 100000 }"
     )
     if "max_batch_size: 0" not in text:
         waiting = "direct { max_queue_delay_microseconds: 5000 minimum_slot_utilization: 1 }"
-        text = text.replace("direct {}", waiting)
+        text = text.replace("direct {\n  }", waiting)
+    assert "max_queue_delay_microseconds" in text or "max_batch_size: 0" in text
     config.write_text(text)
 
 
