@@ -125,8 +125,8 @@ def test_the_fault_is_said_in_one_line() -> None:
     found = compare_weights({"fc.weight": off}, {"fc.weight": weight})
     assert not found.passed
     assert str(found) == (
-        "Weights: 'fc.weight' is not the model's fc.weight in 1 of 12 elements: 0.590820312 is 0.590909064; "
-        "0 of 1 tensors equal the model's bit for bit."
+        "Weights: 'fc.weight' differs from the model's fc.weight in 1 of 12 elements: "
+        "0.590820312 instead of 0.590909064; 0 of 1 tensors equal the model's bit for bit."
     )
 
 
@@ -148,8 +148,8 @@ def test_what_is_no_tensor_of_the_models_is_told() -> None:
     assert found.passed
     assert (found.equal, found.absent, found.unknown) == (1, ("unused",), ("table",))
     assert str(found) == (
-        "Weights: 1 of 2 tensors equal the model's bit for bit; not in the file as they are unused; "
-        "of unknown origin in the file table."
+        "Weights: 1 of 2 tensors equal the model's bit for bit; not in the file unchanged: unused; "
+        "of unknown origin in the file: table."
     )
 
 
@@ -244,7 +244,7 @@ def test_computed_weights_are_no_faults_where_the_model_is_not_at_hand(tmp_path:
 def test_a_bundle_without_weights_says_so(tmp_path: Path) -> None:
     export_onnx(nn.GRU(3, 4), Signature(X), tmp_path / "out")
     (report,) = verify(tmp_path / "out").reports
-    assert str(report.weights) == "Weights: not compared, for the bundle does not hold the model's."
+    assert str(report.weights) == "Weights: not compared, because the bundle does not hold the model's."
     assert report.passed
 
 
@@ -307,11 +307,12 @@ def test_what_forward_computes_unseen_is_said(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("rnn_export.parity.weights.model.computed_weights", refuse)
     report = export_onnx(Computing(COMPUTED["tanh"]), Signature({"x": "float32[T, N, 3]"}), tmp_path / "out").report
     assert report is not None
-    said = "what forward computes was not seen: the model does not run while it is watched (TypeError: no modes)"
+    why = "the model fails while its operators are recorded (TypeError: no modes)"
+    said = f"what forward computes from weights is unknown, because {why}"
     assert said in str(report.weights)
     plain = export_onnx(nn.GRU(3, 8), Signature({"x": "float32[T, N, 3]"}), tmp_path / "plain").report
     assert plain is not None
-    assert "not seen" not in str(plain.weights)
+    assert "is unknown" not in str(plain.weights)
 
 
 def test_a_mask_of_infinities_that_forward_makes_is_no_fault_and_does_not_hide_one() -> None:
