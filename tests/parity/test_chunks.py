@@ -92,13 +92,13 @@ MIXED: Mapping[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "mean": (lambda y: y.mean(1), "output 'output' is off by"),
     "maximum": (lambda y: y.amax(1), "output 'output' is off by"),
     "first step": (lambda y: y[:, 0], "output 'output' is off by"),
-    "flip": (lambda y: y.flip(1), "They first differ at time step 0."),
-    "difference from the mean": (lambda y: y - y.mean(1, keepdim=True), "They first differ at time step 0."),
-    "cumulative sum": (lambda y: y.cumsum(1), "They first differ at time step 1."),
-    "attention": (Attention(4, 2, batch_first=True), "They first differ at time step 0."),
+    "flip": (lambda y: y.flip(1), "The first difference is at time step 0."),
+    "difference from the mean": (lambda y: y - y.mean(1, keepdim=True), "The first difference is at time step 0."),
+    "cumulative sum": (lambda y: y.cumsum(1), "The first difference is at time step 1."),
+    "attention": (Attention(4, 2, batch_first=True), "The first difference is at time step 0."),
     "attention pooling": (pooled, "output 'output' is off by"),
-    "convolution": (Convolution(4, 4, 3, padding=1), "They first differ at time step 0."),
-    "causal convolution": (Causal(4, 4, 3), "They first differ at time step 1."),
+    "convolution": (Convolution(4, 4, 3, padding=1), "The first difference is at time step 0."),
+    "causal convolution": (Causal(4, 4, 3), "The first difference is at time step 1."),
     "shorter convolution": (Convolution(4, 4, 3), "the runtime raised"),
 }
 
@@ -106,7 +106,7 @@ MIXED: Mapping[str, tuple[Callable[[Tensor], Tensor], str]] = {
 @pytest.mark.parametrize(("mixed", "message"), MIXED.values(), ids=MIXED)
 def test_what_mixes_time_steps_is_caught(mixed: Callable[[Tensor], Tensor], message: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    with pytest.raises(CaptureError, match="right in one pass and not in chunks: it mixes time steps") as error:
+    with pytest.raises(CaptureError, match="right in one pass but not in chunks: it mixes time steps") as error:
         export(OverTime(mixed), "float32[N, T, 3]", tmp_path / "out")
     assert message in str(error.value)
     assert "fed one at a time" in str(error.value) or "fed as " in str(error.value)
@@ -283,7 +283,7 @@ def test_a_fault_in_a_state_is_caught(fault: Fault, bundle: Path, tmp_path: Path
     (report,) = verify(changed(bundle, tmp_path / "faulty", fault), seed=0).reports
     assert not report.passed
     assert report.mixes_steps
-    assert "They first differ at time step 1." in report.failure
+    assert "The first difference is at time step 1." in report.failure
     assert report.to_json()["cases"][-1]["fed"]
 
 

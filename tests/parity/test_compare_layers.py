@@ -75,7 +75,7 @@ def test_a_fault_behind_the_layers(tmp_path: Path, cli: Callable[..., Result]) -
 def test_a_model_without_such_layers(tmp_path: Path) -> None:
     plant(write_bundle(tmp_path / "out", "mgu"), _weight(""))
     (fault,) = verify(tmp_path / "out", seed=1).faults
-    assert fault.where == "No recurrent layer of torch.nn could be compared by itself."
+    assert fault.where == "No recurrent layer of torch.nn could be compared on its own."
 
 
 def test_a_file_that_does_not_run(tmp_path: Path) -> None:
