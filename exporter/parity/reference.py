@@ -84,7 +84,7 @@ class Oracle:
     def __init__(self, model: nn.Module, signature: Signature) -> None:
         self._model = model
         self._signature = signature
-        self._double = _double(model)
+        self._float64 = _float64_copy(model)
         size = sum(parameter.numel() for parameter in model.parameters())
         self._threads = torch.get_num_threads() if size >= _THREADED_FROM else 1
 
@@ -114,10 +114,10 @@ class Oracle:
         tensors = as_tensors(inputs)
         with _threads(self._threads):
             eager = run(self._model, tensors)
-            if self._double is None:
+            if self._float64 is None:
                 return eager, None
             with _default_dtype(torch.float64):
-                return eager, run(self._double, _doubled(tensors))
+                return eager, run(self._float64, _in_float64(tensors))
 
     def _eager(self, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
         try:
@@ -141,21 +141,21 @@ class Oracle:
         return Reference(named, exact, eager_error, unsettled)
 
     def _exact(self, tensors: Mapping[str, Tensor]) -> dict[str, Array] | None:
-        if self._double is None:
+        if self._float64 is None:
             return None
         try:
             with _default_dtype(torch.float64):
-                return self._named(run_eager(self._double, _doubled(tensors)))
+                return self._named(run_eager(self._float64, _in_float64(tensors)))
         except Exception:  # a model that names float32 in its forward has no float64 form; the report says so
-            self._double = None
+            self._float64 = None
             return None
 
     def _jittered(self, tensors: Mapping[str, Tensor], seed: int) -> dict[str, Array] | None:
         jitter = Jitter(seed)
-        moved = dict(zip(tensors, jitter.inputs(list(tensors.values())), strict=True))
+        jittered = dict(zip(tensors, jitter.inputs(list(tensors.values())), strict=True))
         try:
             with jitter:
-                return self._named(run_eager(self._model, moved))
+                return self._named(run_eager(self._model, jittered))
         except Exception:  # a model that checks its values may refuse jittered ones
             return None
 
@@ -164,7 +164,7 @@ class Oracle:
         return dict(zip(self._signature.outputs, leaves, strict=True))
 
 
-def _doubled(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _in_float64(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
@@ -177,7 +177,7 @@ def _changed(runs: list[Array]) -> NDArray[np.bool_]:
     return changed
 
 
-def _double(model: nn.Module) -> nn.Module | None:
+def _float64_copy(model: nn.Module) -> nn.Module | None:
     # Parameters are copied as float64 at once, which saves a second copy of all weights.
     memo: dict[int, Any] = {
         id(parameter): nn.Parameter(parameter.detach().double(), requires_grad=False)
