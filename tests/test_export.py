@@ -161,7 +161,7 @@ def test_a_parity_failure_says_what_and_writes_nothing(tmp_path: Path) -> None:
         export_onnx(Forked(), X, tmp_path / "out")
     assert "output 'output' is off by" in str(error.value)
     assert "in case ordinary-T1-N1" in str(error.value)
-    assert "They first differ at time step 0." in str(error.value)
+    assert "The first difference is at time step 0." in str(error.value)
     assert error.value.exit_code == 1
     assert not (tmp_path / "out").exists()
 

@@ -1,1 +1,1 @@
-"""Is an exported file as accurate as PyTorch?"""
+"""Verify that an exported file is as accurate as PyTorch, and diagnose where it is not."""

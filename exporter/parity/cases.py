@@ -1,50 +1,39 @@
-"""Proving one model file: in one pass, and where its states are explicit, in chunks."""
+"""Choose the cases to verify: sizes of the dynamic dimensions, and kinds of values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import InputError
-from ..pytorch.samples import _LENGTHS, LONG, Case, Values
+from ..pytorch.samples import LENGTH_KINDS, LONG, Case, Values
 from ..spec.signature import Signature
 from ..spec.streams import StreamSpec
+
+Bounds = Mapping[str, Mapping[str, int]]
+
+# Steps of the long case for streams, in which every other size is 1: do rounding errors grow as states are carried?
+DRIFT = 2_000
+
+# A case at a bound beyond this would take too long; the export still reports the bound.
+_LONGEST = 10_000
+_SIZES = (1, 2, 3, 17)
 
 
 def cases_for(
     streams: Sequence[StreamSpec | None], signature: Signature, traced: Mapping[str, int], seed: int, bounds: Bounds
 ) -> list[Case]:
-    """The cases of `make_cases`, and for streams a long one."""
+    """The cases of `make_cases`, and a long one for each time dimension of the streams."""
     times = {stream.time for stream in streams if stream is not None}
-    long = [case for time in sorted(times) for case in drift_cases(time, signature, seed)]
+    long = [_drift_case(time, signature, seed) for time in sorted(times)]
     return [*make_cases(signature, traced, seed, bounds), *long]
 
 
-Array = NDArray[np.generic]
-
-# So many steps are carried one at a time, to see whether rounding errors grow with them.
-DRIFT = 2_000
-
-
-def drift_cases(time: str, signature: Signature, seed: int) -> list[Case]:
-    """One long sequence of ordinary values; every other size is 1."""
-    return [Case({**dict.fromkeys(signature.symbols, 1), time: DRIFT}, "ordinary", seed + DRIFT)]
-
-
-Bounds = Mapping[str, Mapping[str, int]]
-
-# Beyond this a case at a bound takes too long; the bound is said all the same.
-_LONGEST = 10_000
-_SIZES = (1, 2, 3, 17)
-
-
 def make_cases(signature: Signature, traced: Mapping[str, int], seed: int, bounds: Bounds | None = None) -> list[Case]:
-    """Every kind of size and of value: the traced sizes, all 1, each alone at 1, 2, 3, 17 and long, and mixtures.
+    """Every kind of size and value: the traced sizes, all 1, all 2, each alone at 1, 2, 3, 17 and 257.
 
     Args:
-        bounds: sizes that the capture took for bounds; at each, and one beyond, there is a case.
+        traced: the sizes that the model was captured at.
+        bounds: a `min` or `max` by symbol that the capture assumed; there is a case at each, and one beyond.
 
     Raises:
         InputError: the seed is negative or beyond 32 bits.
@@ -56,14 +45,18 @@ def make_cases(signature: Signature, traced: Mapping[str, int], seed: int, bound
     if any(spec.is_float for spec in signature.inputs.values()):
         kinds += ["saturating", "denormal", "infinite", "nan"]
     if any(spec.has_lengths for spec in signature.inputs.values()):
-        kinds += _LENGTHS
+        kinds += LENGTH_KINDS
     return [Case(sizes, "ordinary", seed + i) for i, sizes in enumerate(combinations)] + [
         Case(dict(traced), kind, seed + len(combinations) + i) for i, kind in enumerate(kinds)
     ]
 
 
+def _drift_case(time: str, signature: Signature, seed: int) -> Case:
+    return Case({**dict.fromkeys(signature.symbols, 1), time: DRIFT}, "ordinary", seed + DRIFT)
+
+
 def long_cases(signature: Signature, lengths: Sequence[int], seed: int) -> list[Case]:
-    """One sequence of ordinary values for each length; none where no dimension is called T."""
+    """One sequence of ordinary values per length, if the signature has a dimension T; else none."""
     if "T" not in signature.symbols:
         return []
     ones = dict.fromkeys(signature.symbols, 1)

@@ -1,4 +1,4 @@
-"""Does a runtime compute what PyTorch computes? Cases, reference, comparison, report."""
+"""Run every case in a runtime, judge its outputs, and report."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..spec.cases import Baseline
 from ..spec.dims import Dim
 from .compare import NonfiniteMask, OutputResult, judge
 from .expected import Expected, measure_baselines, output_dims
+from .reference import Reference
 from .report import CaseResult, Report
 
 Array = NDArray[np.generic]
@@ -36,8 +37,12 @@ def check(
     """Run every case in a session and judge it.
 
     Args:
-        baselines: what is typical of each output; by default found from the ordinary cases in `expected`.
-        bound: what smaller weights may cost, relative to each output's scale.
+        artifact: the file's name, for the report.
+        runtime: its name, for the report.
+        traced: the sizes that the model was captured at.
+        seed: that the cases were drawn from.
+        baselines: of each output; None measures them on the ordinary cases in `expected`.
+        bound: what reduced-precision weights may cost, relative to each output's scale.
         advance: called after each case with how many are done.
     """
     baselines = measure_baselines(expected) if baselines is None else baselines
@@ -53,30 +58,20 @@ def check(
 
 
 def check_case(session: Session, item: Expected, baselines: Mapping[str, Baseline], bound: float = 0.0) -> CaseResult:
-    """Run one case in a session and judge it."""
+    """Run one case in a session and judge it.
+
+    Raises:
+        UnavailableError: the runtime cannot run the file at all. Whatever else it raises, the case has failed.
+    """
     if item.reference is None:
         return CaseResult(item.case, (), "REFUSED", f"PyTorch refuses it ({item.refused})")
     try:
         got = session.run(item.inputs)
     except UnavailableError:
         raise
-    except Exception as error:  # a runtime raises classes of its own; whatever it is, the case has failed
+    except Exception as error:  # each runtime raises classes of its own
         return CaseResult(item.case, (), "FAIL", f"the runtime raised {type(error).__name__}: {first_line(error)}")
-    exact = item.reference.exact
-    outputs = [
-        judge(
-            name,
-            got[name],
-            eager,
-            None if exact is None else exact[name],
-            item.reference.eager_error.get(name, 0.0),
-            baselines.get(name, Baseline(0.0, 0.0)),
-            _reach(session, item, name),
-            item.reference.unsettled.get(name),
-            bound,
-        )
-        for name, eager in item.reference.eager.items()
-    ]
+    outputs = _judge_outputs(session, item, item.reference, got, baselines, bound)
     if bound and item.case.values == "saturating":
         outputs = [_beyond_bound(output, bound) for output in outputs]
     if not all(output.passed for output in outputs):
@@ -85,18 +80,42 @@ def check_case(session: Session, item: Expected, baselines: Mapping[str, Baselin
     return CaseResult(item.case, outputs, "EXPECTED" if excused else "PASS", excused)
 
 
-def _beyond_bound(output: OutputResult, bound: float) -> OutputResult:
-    """A value that is off, in a case for which smaller weights are not bounded, is shown and not failed.
+def _judge_outputs(
+    session: Session,
+    item: Expected,
+    reference: Reference,
+    got: Mapping[str, Array],
+    baselines: Mapping[str, Baseline],
+    bound: float,
+) -> list[OutputResult]:
+    return [
+        judge(
+            name,
+            got[name],
+            eager,
+            None if reference.exact is None else reference.exact[name],
+            reference.eager_error.get(name, 0.0),
+            baselines.get(name, Baseline(0.0, 0.0)),
+            _nonfinite_mask(session, item, name),
+            reference.unsettled.get(name),
+            bound,
+        )
+        for name, eager in reference.eager.items()
+    ]
 
-    Inputs 100 times the ordinary make a rounding of an activation 100 times as large, and decide a gate's sign by it.
+
+def _beyond_bound(output: OutputResult, bound: float) -> OutputResult:
+    """Excuse an output that fails where the bound of reduced-precision weights does not apply.
+
+    Inputs 100 times ordinary size make an activation's rounding error 100 times as large, which can flip a gate.
     """
     if output.passed or not output.scale:
         return output
-    excused = f"Beyond the bound of {bound:.2g}, which does not hold at inputs {SATURATING:.0f} times the ordinary"
+    excused = f"Beyond the bound of {bound:.2g}, which does not apply to inputs {SATURATING:.0f} times ordinary size"
     return replace(output, reason="", first=None, excused=excused)
 
 
-def _reach(session: Session, item: Expected, output: str) -> NonfiniteMask | None:
+def _nonfinite_mask(session: Session, item: Expected, output: str) -> NonfiniteMask | None:
     mask = item.nonfinite_mask or _overflowed(item)
     if not mask:
         return None
@@ -105,9 +124,9 @@ def _reach(session: Session, item: Expected, output: str) -> NonfiniteMask | Non
 
 
 def _overflowed(item: Expected) -> dict[str, NDArray[np.bool_]]:
-    """Where PyTorch's own outputs are NaN and float64 ones are not, for the model's values grow beyond its dtype.
+    """By output, where PyTorch has NaN and float64 does not, because values overflow the model's dtype.
 
-    Integers may come from such values everywhere. Empty where no output has one.
+    Every element of an integer output may be computed from such values. Empty where no output has any.
     """
     reference = item.reference
     if reference is None or reference.exact is None:
@@ -121,7 +140,7 @@ def _overflowed(item: Expected) -> dict[str, NDArray[np.bool_]]:
 
 
 def first_wrong_step(dims: Mapping[str, Sequence[Dim]], results: Sequence[CaseResult], time: str) -> int | None:
-    """The earliest time step at which any output, of those dimensions, of any failed case is wrong."""
+    """The earliest time step at which an output of a failed case is wrong; `dims` are each output's dimensions."""
     steps = [
         first_step(dims[output.output], output.first, dict(result.case.sizes), time)
         for result in results
@@ -132,7 +151,7 @@ def first_wrong_step(dims: Mapping[str, Sequence[Dim]], results: Sequence[CaseRe
 
 
 def first_step(dims: Sequence[str | int | None], index: Sequence[int], sizes: dict[str, int], time: str) -> int | None:
-    """The time step that an index into an output of those dims falls in; None if the output has no time axis."""
+    """The time step of an index into an output with these dimensions; None if the output has no time axis."""
     for dim, position in zip(dims, index, strict=False):
         if dim == time or (isinstance(dim, str) and dim.startswith("max(")):
             return position

@@ -1,7 +1,7 @@
-"""Chunk invariance: a sequence that is fed in chunks, states carried, gives what PyTorch computes of it in one pass.
+"""Check that a sequence fed in chunks, with states carried, gives what PyTorch computes in one pass.
 
-A chunked run is a `Session` around another one, so that the same comparison judges it. An output with the time
-dimension is joined along it; one without is taken from the last chunk.
+A chunked run is a `Session` around another one, so the same comparison judges it. An output with a time dimension is
+joined along it; one without is taken from the last chunk.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ Array = NDArray[np.generic]
 Plan = Callable[[int], Sequence[int]]
 Dims = Mapping[str, Sequence[Dim]]
 
-# A table shows the lengths of so many chunks, and of more their number.
+# A table lists the lengths of up to this many chunks, and counts more.
 _SHOWN = 4
 
 
 @dataclass(frozen=True)
 class Chunked(SessionWrapper):
-    """A session that feeds a whole sequence in chunks, of the lengths that `plan` says, from the states' reset values.
+    """A session that feeds a sequence in chunks of the lengths that `plan` gives, from the states' reset values.
 
-    `dims` are each output's dimensions; in a product such as `T*N` the steps come first, in `N*T` the sequences. With
-    `after_reset`, the stream is first fed the sequence from its end, and then reset.
+    `dims` are each output's dimensions; a product such as `T*N` is time-major, `N*T` batch-major. With `after_reset`,
+    the stream is first fed the sequence in reverse, then reset.
     """
 
     stream: StreamSpec
@@ -47,7 +47,7 @@ class Chunked(SessionWrapper):
     after_reset: bool = False
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs of the whole sequence; states that the model's own `forward` does not return are left out."""
+        """The outputs of the whole sequence, without the states that the model's `forward` does not return."""
         if self.after_reset:
             self._feed({name: self._cut(name, array, slice(None, None, -1)) for name, array in inputs.items()})
         parts = self._feed(inputs)
@@ -91,7 +91,7 @@ class Chunked(SessionWrapper):
 
 
 def in_one_pass(session: Session, stream: StreamSpec, signature: Signature, expected: Sequence[Expected]) -> Chunked:
-    """A session that feeds whole sequences, from the states' reset values; outputs' dimensions are as in the cases."""
+    """A session that feeds whole sequences from the states' reset values; dimensions are inferred from the cases."""
     dims = element_order(session, stream, signature, expected, output_dims(expected))
     return Chunked(session, stream, signature, dims, lambda T: [T])
 
@@ -112,7 +112,8 @@ def check_stream(
 ) -> Report:
     """Run every case in one pass, in chunks of random lengths, one step at a time and after a reset, and judge it.
 
-    The arguments after `signature` are those of `check`.
+    The arguments after `signature` are those of `check`. If every case is right in one pass, the report's `first_step`
+    is that of the chunked runs.
     """
     baselines = measure_baselines(expected) if baselines is None else baselines
     whole = in_one_pass(session, stream, signature, expected)
@@ -136,7 +137,7 @@ def check_stream(
 
 
 def _feedings(stream: StreamSpec, expected: Sequence[Expected]) -> Iterator[tuple[Expected, str, Plan, bool]]:
-    """What is fed how: the case, the words for it, the lengths of its chunks, and whether after a reset."""
+    """How each case is fed: the case, a description, the lengths of its chunks, and whether after a reset."""
     run = [item for item in expected if item.reference is not None and item.case.sizes[stream.time] > 1]
     for item in run:
         T = item.case.sizes[stream.time]
@@ -159,7 +160,7 @@ def _fixed(lengths: Sequence[int]) -> Plan:
 
 
 def random_lengths(T: int, seed: int) -> Sequence[int]:
-    """From 2 to T lengths, or T itself where that is 1, few as likely as many, each at least 1, that add up to T."""
+    """2 to T lengths of at least 1 that add up to T, their number drawn log-uniformly; [1] if T is 1."""
     if T == 1:
         return [1]
     random = np.random.default_rng([seed, T])
@@ -173,7 +174,7 @@ def _describe_chunks(lengths: Sequence[int]) -> str:
 
 
 def _time_axis(dims: Sequence[Dim], time: str) -> int | None:
-    """The axis that chunks are joined along: the first with the time in it, or of a length that nothing explains."""
+    """The axis that chunks are joined along: the first that contains time, else the first of unexplained length."""
     known = (axis for axis, dim in enumerate(dims) if isinstance(dim, str) and time in dim.split("*"))
     unknown = (axis for axis, dim in enumerate(dims) if dim is None)
     return next(known, next(unknown, None))
@@ -186,31 +187,37 @@ def _factors(dim: Dim, time: str) -> list[str]:
 def element_order(
     session: Session, stream: StreamSpec, signature: Signature, expected: Sequence[Expected], dims: Dims
 ) -> Dims:
-    """The outputs' dimensions, with the factors of a product such as `T*N` in the order in which its elements lie.
+    """The outputs' dimensions, the factors of a product such as `T*N` in the order in which the elements are stored.
 
-    Shapes do not tell `T*N` from `N*T`; the first case that is long and wide enough does.
+    Shapes do not distinguish `T*N` from `N*T`. Feeding a case step by step does: the right order is nearest to PyTorch.
     """
-    item = next((item for item in expected if item.reference is not None and _tells(item, stream)), None)
-    if item is None or item.reference is None:
+    item = next((item for item in expected if _shows_layout(item, stream)), None)
+    if item is None:
         return dims
-    for name, own in dims.items():
-        choices = [_orders(dim) for dim in own]
-        if all(len(orders) == 1 for orders in choices):
-            continue
-        errors = {}
-        for candidate in product(*choices):
+    for name, output in dims.items():
+        layouts = [*product(*(_orders(dim) for dim in output))]
+        if len(layouts) > 1:
             try:
-                chunked = Chunked(session, stream, signature, {**dims, name: candidate}, one_at_a_time)
-                errors[candidate] = _distance(chunked.run(item.inputs)[name], item.reference.eager[name])
-            except Exception:  # what a runtime raises here it raises again, and is judged, in the cases
+                errors = [_error_of(session, stream, signature, {**dims, name: each}, item, name) for each in layouts]
+            except Exception:  # whatever the runtime raises here it raises again, and is judged, in the cases
                 return dims
-        nearest = min(errors, key=lambda candidate: errors[candidate])
-        dims = {**dims, name: nearest}
+            dims = {**dims, name: layouts[errors.index(min(errors))]}
     return dims
 
 
-def _tells(item: Expected, stream: StreamSpec) -> bool:
-    return item.case.values == "ordinary" and min(item.case.sizes.values()) > 1 and item.case.sizes[stream.time] > 2
+def _shows_layout(item: Expected, stream: StreamSpec) -> bool:
+    sizes = item.case.sizes
+    is_run = item.reference is not None and item.case.values == "ordinary"
+    return is_run and min(sizes.values()) > 1 and sizes[stream.time] > 2
+
+
+def _error_of(
+    session: Session, stream: StreamSpec, signature: Signature, dims: Dims, item: Expected, output: str
+) -> float:
+    """How far an output is from PyTorch's when the case is fed one step at a time and joined as `dims` say."""
+    assert item.reference is not None
+    got = Chunked(session, stream, signature, dims, one_at_a_time).run(item.inputs)[output]
+    return _distance(got, item.reference.eager[output])
 
 
 def _orders(dim: Dim) -> list[Dim]:

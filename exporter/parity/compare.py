@@ -1,4 +1,4 @@
-"""Judging one output against PyTorch: as right as PyTorch is, non-finite values in place, same shape and dtype.
+"""Compare one output with PyTorch's: shape, dtype and non-finite values must match, and errors stay within a limit.
 
 With e the largest error against the float64 reference r, an output passes when
 
@@ -9,7 +9,8 @@ relative error over the ordinary cases (a case of a few numbers may be lucky), `
 median over the ordinary cases, and eps and tiny belong to the output's dtype. Without a float64 reference the limit is
 `TOLERANCE` relative to max|r|, r being PyTorch's own output.
 
-An export with smaller weights has a `bound` as well, relative to `scale`: the limit is then at least bound * scale.
+An export with reduced-precision weights also has a `bound`, relative to `scale`: the limit is then at least
+bound * scale.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Array = NDArray[np.generic]
 FACTOR = 4.0
 FLOOR = 4.0
 
-# A float64 model has no better reference than itself, so that rounding alone must fit.
+# A float64 model has no better reference than itself, so rounding errors alone must fit.
 FLOOR_FLOAT64 = 1024.0
 
 # TensorFloat-32 keeps 10 binary digits of a factor, as float16 does.
@@ -35,7 +36,7 @@ TOLERANCE = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8}
 
 
 def read_baselines(stored: Mapping[str, Mapping[str, float]]) -> dict[str, Baseline]:
-    """What is typical of each output, as a bundle or a failing case has it."""
+    """Each output's baseline, as a bundle or a failing case stores it."""
     return {output: Baseline(**values) for output, values in stored.items()}
 
 
@@ -49,9 +50,9 @@ class Allowance:
 
 @dataclass(frozen=True)
 class NonfiniteMask:
-    """Which elements of an output a non-finite input changes, and a kernel that is known to treat NaN otherwise.
+    """The elements of an output that a non-finite input affects, and the kernel known to handle NaN differently.
 
-    `kernel` is empty where the runtime has none, and then nothing is excused.
+    `kernel` is empty where the runtime has no such kernel; then nothing is excused.
     """
 
     where: NDArray[np.bool_]
@@ -60,10 +61,11 @@ class NonfiniteMask:
 
 @dataclass(frozen=True)
 class OutputResult:
-    """How far one output is off: the largest error, the limit, and where the largest error is.
+    """How far one output is off: the largest error, its index, and the limit.
 
-    `scale` is what errors are relative to, `vs_eager` the largest difference from PyTorch's own output.
-    `reason` is empty where the output passes; `excused` names what a runtime is known not to do.
+    `reason` says why the output fails, and is empty where it passes; `excused` names a known deviation of the runtime.
+    `first` is the index of the first element beyond the limit, `scale` what relative errors are relative to, `vs_eager`
+    the largest difference from PyTorch's output in the model's own precision.
     """
 
     output: str
@@ -78,7 +80,7 @@ class OutputResult:
 
     @property
     def share(self) -> float:
-        """The error in units of the limit; infinite where there is an error and nothing is allowed."""
+        """The error in units of the limit; infinite where the limit is 0 and the error is not."""
         if self.limit == 0:
             return 0.0 if self.error == 0 else np.inf
         return self.error / self.limit
@@ -99,14 +101,17 @@ def judge(
     unsettled: NDArray[np.bool_] | None = None,
     bound: float = 0.0,
 ) -> OutputResult:
-    """Compare `got`, from a runtime, with PyTorch's `eager` and `exact` outputs.
+    """Compare `got`, a runtime's output, with PyTorch's.
 
     Args:
+        output: its name.
+        eager: PyTorch's output in the model's own precision.
+        exact: PyTorch's output in float64; None where the model has no float64 form.
         eager_error: PyTorch's error on this case.
-        baseline: what is typical of this output.
-        nonfinite_mask: in a case with a non-finite input, where that input shows, and in a runtime with what kernel.
-        unsettled: elements of an integer output that PyTorch's own rounding decides; they are not compared.
-        bound: relative to the output's scale, what smaller weights may cost.
+        baseline: of this output, over the ordinary cases.
+        nonfinite_mask: in a case with a non-finite input, the elements that it affects.
+        unsettled: elements of an integer output that depend on PyTorch's rounding; they are not compared.
+        bound: what reduced-precision weights may cost, relative to the output's scale.
     """
     if got.shape != eager.shape:
         return _wrong(output, f"has shape {list(got.shape)} instead of {list(eager.shape)}")
@@ -114,52 +119,60 @@ def judge(
         return _wrong(output, f"is {got.dtype} instead of {eager.dtype}")
     if unsettled is not None:
         got = np.where(unsettled, eager, got)
-    result = _judge_all(output, got, eager, exact, eager_error, baseline, bound)
+    target = _Target(output, eager, exact, eager_error, baseline, bound)
+    result = _compare(got, target)
     if result.passed or nonfinite_mask is None or not nonfinite_mask.kernel:
         return result
-    elsewhere = np.where(nonfinite_mask.where, eager, got)
-    reference = None if exact is None else np.where(nonfinite_mask.where, eager, exact)
-    rest = _judge_all(output, elsewhere, eager, reference, eager_error, baseline, bound)
-    excused = (
-        f"The runtime's {nonfinite_mask.kernel} kernel treats NaN otherwise than PyTorch; check inputs for it first"
-    )
+    where, kernel = nonfinite_mask.where, nonfinite_mask.kernel
+    masked = replace(target, exact=None if exact is None else np.where(where, eager, exact))
+    rest = _compare(np.where(where, eager, got), masked)
+    excused = f"The runtime's {kernel} kernel handles NaN differently from PyTorch; check inputs for NaN first"
     return replace(rest, excused=excused) if rest.passed else result
 
 
-def _judge_all(
-    output: str, got: Array, eager: Array, exact: Array | None, eager_error: float, baseline: Baseline, bound: float
-) -> OutputResult:
+@dataclass(frozen=True)
+class _Target:
+    """What an output is compared with; the fields are `judge`'s arguments."""
+
+    output: str
+    eager: Array
+    exact: Array | None
+    eager_error: float
+    baseline: Baseline
+    bound: float
+
+
+def _compare(got: Array, target: _Target) -> OutputResult:
+    output, eager = target.output, target.eager
     if not np.issubdtype(eager.dtype, np.floating):
-        return _judge_exactly(output, got, eager)
+        return _compare_integers(output, got, eager)
     misplaced = (np.isnan(got) != np.isnan(eager)) | (_infinite(got) != _infinite(eager))
     if misplaced.any():
         index = _position(misplaced, int(np.argmax(misplaced)))
         return OutputResult(
             output, np.inf, 0.0, index, f"is {got[index]} where PyTorch has {eager[index]}", first=index
         )
-    return _judge_values(output, got, eager, exact, eager_error, baseline, bound)
+    return _compare_floats(got, target)
 
 
-def _judge_values(
-    output: str, got: Array, eager: Array, exact: Array | None, eager_error: float, baseline: Baseline, bound: float
-) -> OutputResult:
-    reference = (eager if exact is None else exact).astype(np.float64)
-    finite = np.isfinite(eager) & np.isfinite(reference)
+def _compare_floats(got: Array, target: _Target) -> OutputResult:
+    eager = target.eager
+    reference = (eager if target.exact is None else target.exact).astype(np.float64)
+    finite = np.isfinite(eager) & np.isfinite(reference) & np.isfinite(got)
     errors = np.where(finite, np.abs(np.where(finite, got, 0.0) - np.where(finite, reference, 0.0)), 0.0)
-    allowed = allow(eager, exact, eager_error, baseline, bound)
+    allowed = allow(eager, target.exact, target.eager_error, target.baseline, target.bound)
     limit, scale = allowed.limit, allowed.scale
     if not errors.size:
-        return OutputResult(output, 0.0, limit, ())
+        return OutputResult(target.output, 0.0, limit, ())
     index = _position(errors, int(np.argmax(errors)))
     error = float(errors[index])
-    apart = largest(np.where(finite, got, 0.0).astype(np.float64) - np.where(finite, eager, 0.0))
+    vs_eager = largest(np.where(finite, got, 0.0).astype(np.float64) - np.where(finite, eager, 0.0))
+    result = OutputResult(target.output, error, limit, index, scale=scale, vs_eager=vs_eager)
     if error <= limit:
-        return OutputResult(output, error, limit, index, scale=scale, vs_eager=apart)
+        return result
     over = errors > limit
     reason = f"is off by {error:.2g}, {error / limit:.3g} times the limit of {limit:.2g}"
-    return OutputResult(
-        output, error, limit, index, reason, first=_position(over, int(np.argmax(over))), scale=scale, vs_eager=apart
-    )
+    return replace(result, reason=reason, first=_position(over, int(np.argmax(over))))
 
 
 def allow(eager: Array, exact: Array | None, eager_error: float, baseline: Baseline, bound: float = 0.0) -> Allowance:
@@ -180,7 +193,7 @@ def allow(eager: Array, exact: Array | None, eager_error: float, baseline: Basel
     return Allowance(max(limit, bound * scale) + FACTOR * float(dtype.tiny), scale)
 
 
-def _judge_exactly(output: str, got: Array, eager: Array) -> OutputResult:
+def _compare_integers(output: str, got: Array, eager: Array) -> OutputResult:
     differs = got != eager
     if not differs.any():
         return OutputResult(output, 0.0, 0.0, ())

@@ -1,6 +1,6 @@
-"""Compare each recurrent layer of a file with PyTorch's: find the first layer, time step and element that differ.
+"""Compare each recurrent layer of a file with PyTorch's, to find the first layer, time step and element that differ.
 
-A layer is called as ONNX nodes are, `<module>.l<k>`; its values are `output` [T, N, D*H], `h_n` and `c_n` [D, N, H].
+A layer has the name of its ONNX node, `<module>.l<k>`; its values are `output` [T, N, D*H], `h_n` and `c_n` [D, N, H].
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ _STATES = ("h_n", "c_n")
 
 @dataclass(frozen=True)
 class LayerValue:
-    """One value of one layer: in the runtime, in PyTorch, and in float64 where the model has that form."""
+    """One value of one layer: in the runtime, in PyTorch, and in float64; None if the model has no float64 form."""
 
     layer: str
     value: str
@@ -57,7 +58,7 @@ class LayerValue:
         return judge(f"{self.layer}.{self.value}", self.got, self.eager, self.exact, eager_error, Baseline(0.0, 0.0))
 
     def __str__(self) -> str:
-        """Where it first differs, or that it does not."""
+        """The first difference, or that there is none."""
         result = self.result
         if result.passed:
             return f"'{self.layer}' is right"
@@ -79,7 +80,7 @@ def layer_values(
     exact: Layers | None,
     launch: ProviderOptions | None = None,
 ) -> list[LayerValue]:
-    """Every layer that PyTorch and the file both show, in the order in which they ran, output before states."""
+    """Every layer found both in PyTorch and in the file, in the order in which they ran, output before states."""
     with tempfile.TemporaryDirectory() as folder:
         got = run_layers(file, runtime, eager, inputs, Path(folder), launch)
     return list(_paired(got, eager, exact))
@@ -93,9 +94,9 @@ def _paired(got: Mapping[str, Mapping[str, Array]], eager: Layers, exact: Layers
 
 
 def describe_first(values: Sequence[LayerValue]) -> str:
-    """One sentence: the first layer that is wrong, or where else the fault must be."""
+    """One sentence: the first wrong layer, or that no layer is wrong."""
     if not values:
-        return "No recurrent layer of torch.nn could be compared by itself."
+        return "No recurrent layer of torch.nn could be compared on its own."
     wrong = next((value for value in values if not value.result.passed), None)
     if wrong is None:
         return "Every recurrent layer is right in one pass; the fault is elsewhere."
@@ -103,7 +104,7 @@ def describe_first(values: Sequence[LayerValue]) -> str:
 
 
 def write_layers(path: Path, values: Sequence[LayerValue]) -> None:
-    """Keep the values: `<layer>/<value>/runtime`, `.../eager` and `.../reference` in a safetensors file."""
+    """Write the values to a safetensors file, as `<layer>/<value>/runtime`, `.../eager` and `.../reference`."""
     tensors: dict[str, Array] = {}
     for value in values:
         parts = {"runtime": value.got, "eager": value.eager, "reference": value.exact}
@@ -116,14 +117,14 @@ def write_layers(path: Path, values: Sequence[LayerValue]) -> None:
 
 
 def trace_layers(model: nn.Module, tensors: Mapping[str, Tensor]) -> Layers:
-    """Run the model and give what each of its recurrent layers computed, in the order in which they ran.
+    """Run the model in PyTorch and return the values of its recurrent layers, in the order in which they ran.
 
-    Left out are layers that ran more than once, over packed sequences or without a batch, and subclasses with a
-    forward of their own: their values in a graph go by other names or have other shapes.
+    Layers that run more than once, over packed sequences or without a batch are left out, and so are subclasses with
+    their own `forward`: their values have other names or shapes in a graph.
     """
     found: dict[str, list[dict[str, dict[str, Array]]]] = {}
 
-    def record(name: str, module: nn.RNNBase, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def record(name: str, module: nn.RNNBase, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         x, hx = _arguments(*args, **kwargs)
         usual = dict(_unstacked(name, module, x, hx)) if isinstance(x, Tensor) and x.dim() == 3 else {}
         found.setdefault(name, []).append(usual)
@@ -131,11 +132,8 @@ def trace_layers(model: nn.Module, tensors: Mapping[str, Tensor]) -> Layers:
     with ExitStack() as hooks:
         for name, module in model.named_modules():
             if isinstance(module, _KINDS) and type(module).forward in _FORWARDS:
-                handle = module.register_forward_hook(
-                    lambda module, args, kwargs, output, name=name: record(name, module, args, kwargs),
-                    with_kwargs=True,
-                )
-                hooks.callback(handle.remove)
+                hook = partial(record, name)
+                hooks.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
         run_eager(model, tensors)
     return {layer: values for runs in found.values() if len(runs) == 1 for layer, values in runs[0].items()}
 
@@ -145,7 +143,7 @@ def _arguments(input: Any, hx: Any = None) -> tuple[Tensor | PackedSequence, Any
 
 
 def _unstacked(name: str, module: nn.RNNBase, x: Tensor, hx: Any) -> Iterator[tuple[str, dict[str, Array]]]:
-    """Run the layers of a module one by one, each alone."""
+    """Run a module's layers one at a time."""
     y = x.transpose(0, 1) if module.batch_first else x
     states = () if hx is None else hx if isinstance(hx, tuple) else (hx,)
     directions = 2 if module.bidirectional else 1
@@ -160,7 +158,7 @@ def _unstacked(name: str, module: nn.RNNBase, x: Tensor, hx: Any) -> Iterator[tu
 
 
 def _layer(module: nn.RNNBase, k: int) -> nn.RNNBase:
-    """Layer k of a module as a module of its own, on the same weights."""
+    """Layer k of a module as a module of one layer that shares its weights."""
     inputs = int(getattr(module, f"weight_ih_l{k}").shape[1])
     options: dict[str, Any] = {"bias": module.bias, "bidirectional": module.bidirectional, "device": "meta"}
     if isinstance(module, nn.RNN):
@@ -183,9 +181,9 @@ def run_layers(
     folder: Path,
     launch: ProviderOptions | None = None,
 ) -> dict[str, dict[str, Array]]:
-    """What the layers `<module>.l<k>` compute in a runtime: `output` [T, N, D*H], and `h_n`, `c_n` [D, N, H].
+    """Run an ONNX file in a runtime and return the values of these layers; what the graph does not hold is left out.
 
-    A value that the graph does not hold is left out. A copy of the file is written to `folder`.
+    Writes a copy of the file, with the values as outputs, to `folder`.
     """
     model = read_onnx(file)
     model.graph.CopyFrom(for_any_length(model.graph))
@@ -202,7 +200,7 @@ def run_layers(
 
 
 def _values(graph: GraphProto, layer: str) -> Iterator[tuple[str, str]]:
-    """The names in the graph of a layer's values; a state that nothing reads is given one."""
+    """The names of a layer's values in the graph; a state that nothing reads is given a name."""
     made = {name for node in graph.node for name in node.output if name}
     node = next((node for node in graph.node if node.name == layer), None)
     if node is not None and node.op_type in _NATIVE:
@@ -223,7 +221,7 @@ def _named_states(node: NodeProto, layer: str) -> Iterator[tuple[str, str]]:
 
 
 def _arranged(value: str, array: Array) -> Array:
-    """ONNX's Y [T, D, N, H] as [T, N, D*H], a state of one direction [N, H] as [1, N, H]."""
+    """ONNX's Y [T, D, N, H] as [T, N, D*H], and a state of one direction [N, H] as [1, N, H]."""
     if value == "output" and array.ndim == 4:
         T, D, N, H = array.shape
         return array.transpose(0, 2, 1, 3).reshape(T, N, D * H)

@@ -1,4 +1,4 @@
-"""Run every case through PyTorch: what a runtime is compared with."""
+"""Run every case through PyTorch: the outputs that a runtime's are compared with."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Array = NDArray[np.generic]
 
 @dataclass(frozen=True)
 class Expected:
-    """A case with its inputs and what PyTorch computes for it, or why it does not (`refused`).
+    """A case with its inputs and PyTorch's outputs, or why PyTorch refuses it (`refused`).
 
-    `nonfinite_mask` says, per output, which elements a non-finite input changes; None where every input is finite.
-    `measures` are sizes that come from the inputs' values, such as `{"max(lengths)": 5, "sum(lengths)": 12}`.
+    `nonfinite_mask` marks, per output, the elements that a non-finite input affects; None where every input is finite.
+    `measures` are sizes that depend on the inputs' values, such as `{"max(lengths)": 5, "sum(lengths)": 12}`.
     """
 
     case: Case
@@ -46,6 +46,7 @@ def expect(
     """Run every case through PyTorch, in the model's precision and in float64.
 
     Args:
+        example: inputs to cut the cases' values from; None draws random ones.
         advance: called after each case with how many are done.
     """
     oracle = Oracle(model, signature)
@@ -68,7 +69,7 @@ def expect_case(oracle: Oracle, signature: Signature, case: Case, example: Mappi
 
 
 def expect_inputs(oracle: Oracle, signature: Signature, case: Case, inputs: Mapping[str, Array]) -> Expected:
-    """Run given inputs, all finite, through PyTorch, as if they were those of the case."""
+    """Run these inputs, all finite, through PyTorch in place of the case's own."""
     try:
         reference = oracle.compute(inputs, JITTERS if case.values != "saturating" else JITTERS_AT_TIES)
         return Expected(case, inputs, reference, measures=_measures(signature, inputs))
@@ -90,18 +91,18 @@ def _nonfinite_mask(
     reference: Reference,
     example: Mapping[str, Array] | None,
 ) -> dict[str, NDArray[np.bool_]] | None:
-    """Where PyTorch's outputs differ from those for the same inputs with an ordinary value for the non-finite one.
+    """Where PyTorch's outputs change when an ordinary value replaces the non-finite one; None if all are finite.
 
-    What takes one of few values may be the same by chance: integers count as reached everywhere, and so do elements of
-    which there are several alike, such as those below a threshold.
+    Outputs that take few values may stay equal by chance, so integers count as affected everywhere, and so does every
+    element whose value occurs more than once, such as those that a threshold clips.
     """
     if case.values not in NON_FINITE:
         return None
     ordinary = oracle.eager(make_inputs(signature, replace(case, values="ordinary"), example))
-    return {name: _reached(eager, ordinary[name]) for name, eager in reference.eager.items()}
+    return {name: _affected(eager, ordinary[name]) for name, eager in reference.eager.items()}
 
 
-def _reached(eager: Array, ordinary: Array) -> NDArray[np.bool_]:
+def _affected(eager: Array, ordinary: Array) -> NDArray[np.bool_]:
     if eager.dtype.kind != "f" or eager.shape != ordinary.shape:
         return np.ones(eager.shape, bool)
     _, places, counts = np.unique(eager, return_inverse=True, return_counts=True)
@@ -110,7 +111,7 @@ def _reached(eager: Array, ordinary: Array) -> NDArray[np.bool_]:
 
 
 def measure_baselines(expected: Sequence[Expected]) -> dict[str, Baseline]:
-    """What is typical of each floating-point output: medians over the ordinary cases."""
+    """Each floating-point output's baseline: medians over the ordinary cases."""
     scales: dict[str, list[float]] = {}
     errors: dict[str, list[float]] = {}
     for item in expected:
@@ -124,7 +125,7 @@ def measure_baselines(expected: Sequence[Expected]) -> dict[str, Baseline]:
 
 
 def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:
-    """Each output's dimensions in terms of symbols and measures, from the ordinary cases that PyTorch runs."""
+    """Each output's dimensions in terms of symbols and measures, inferred from the ordinary cases that PyTorch runs."""
     runs = [
         ({**item.case.sizes, **item.measures}, item.reference.eager)
         for item in expected

@@ -1,7 +1,8 @@
-"""A case that an artifact fails, in a file of its own: `rnn-export verify BUNDLE --case FILE` runs it again.
+"""Store a case that an artifact fails in a file, so that it can be run again without the model.
 
-A safetensors file. Tensors are `inputs/<input>`, `outputs/<output>` (PyTorch's), `reference/<output>` (in float64),
-`touched/<output>` and `unsettled/<output>` (bool); all else is JSON in the metadata.
+The file is safetensors. Its tensors are `inputs/<input>`, `outputs/<output>` (PyTorch's), `reference/<output>` (in
+float64), and as bool `touched/<output>` (the mask of a non-finite input) and `unsettled/<output>`; all else is JSON in
+the metadata.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ class Feeding:
 
 @dataclass(frozen=True)
 class FailingCase:
-    """What a case needs to be judged again: where it failed, what PyTorch computes, and what is typical of outputs.
+    """A case that an artifact fails, with what judging it again needs: PyTorch's outputs and each output's baseline.
 
-    `fed` is None where the model has no explicit states.
+    `weights_sha256` identifies the model. `fed` is None where the model has no explicit states.
     """
 
     artifact: str
@@ -54,42 +55,47 @@ class FailingCase:
 
     @property
     def description(self) -> str:
-        """The case in words, such as `ordinary values at T=1, N=2, fed one at a time`."""
+        """The case in words, such as `ordinary values at T=1, N=2`."""
         sizes = ", ".join(f"{name}={size}" for name, size in self.item.case.sizes.items())
         return f"{self.item.case.values} values" + (f" at {sizes}" if sizes else "")
 
 
 def write_failing_case(path: Path, failing: FailingCase) -> None:
-    """Write the file, or nothing."""
-    item, reference = failing.item, failing.item.reference
-    assert reference is not None
+    """Write the file; PyTorch must run the case."""
+    path.write_bytes(safetensors.numpy.save(_tensors(failing.item), {_KEY: json.dumps(_metadata(failing))}))
+
+
+def _tensors(item: Expected) -> dict[str, Array]:
+    assert item.reference is not None
     parts: Mapping[str, Mapping[str, Array]] = {
         "inputs": item.inputs,
-        "outputs": reference.eager,
-        "reference": reference.exact or {},
+        "outputs": item.reference.eager,
+        "reference": item.reference.exact or {},
         "touched": item.nonfinite_mask or {},
-        "unsettled": reference.unsettled,
+        "unsettled": item.reference.unsettled,
     }
-    tensors = {
-        f"{part}/{name}": np.asarray(a, order="C") for part, arrays in parts.items() for name, a in arrays.items()
-    }
-    about = {
+    return {f"{part}/{name}": np.asarray(a, order="C") for part, arrays in parts.items() for name, a in arrays.items()}
+
+
+def _metadata(failing: FailingCase) -> dict[str, Any]:
+    item = failing.item
+    assert item.reference is not None
+    return {
         "artifact": failing.artifact,
         "weights_sha256": failing.weights_sha256,
         "case": asdict(item.case),
         "measures": dict(item.measures),
-        "own_error": dict(reference.eager_error),
+        "own_error": dict(item.reference.eager_error),
         "typical": {name: structs.asdict(baseline) for name, baseline in failing.baselines.items()},
         "fed": failing.fed and asdict(failing.fed),
     }
-    path.write_bytes(safetensors.numpy.save(tensors, {_KEY: json.dumps(about)}))
 
 
 def read_failing_case(path: Path) -> FailingCase:
     """Read a file that `write_failing_case` wrote.
 
     Raises:
-        BundleError: it is not such a file.
+        BundleError: the file does not exist, or is not a case.
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"

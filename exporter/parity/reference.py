@@ -1,12 +1,12 @@
-"""What PyTorch computes for a case: in the model's own precision, in float64 as the reference, and jittered.
+"""Compute what PyTorch returns for a case: in the model's own precision, in float64 as the reference, and jittered.
 
-A jittered run is PyTorch as a slightly different implementation of itself: how far apart equally careful programs come
-to lie. It moves every input value by up to sqrt(K)/2 ulps, where K is the length of its last dimension: so far
-does a sum of K products drift whose roundings fall at random (Higham, Accuracy and Stability of Numerical Algorithms,
-2.8). And it moves every result of tanh, sigmoid and of a recurrent layer that ends in them by up to an ulp of 1, which
-matters where a model's values are small: a library may compute these functions to an absolute accuracy, as ONNX Runtime
-does. Over -20..20 its Tanh is within 2.7e-7 of the truth and its Sigmoid within 1.7e-7, wherever the result lies;
-PyTorch's are within half an ulp of the result.
+A jittered run shows how far apart two equally careful implementations may be, by making PyTorch a slightly different
+implementation of itself. It moves every input value by up to sqrt(K)/2 ulps, where K is the length of its last
+dimension: a sum of K products drifts that far when its rounding errors are random (Higham, Accuracy and Stability of
+Numerical Algorithms, 2.8). And it moves every result of tanh, sigmoid and of a recurrent layer that ends in them by up
+to an ulp of 1, which matters where a model's values are small: a library may compute these functions to an absolute
+accuracy, as ONNX Runtime does. Over -20..20 its Tanh is within 2.7e-7 of the true value and its Sigmoid within 1.7e-7,
+whatever the result; PyTorch's are within half an ulp of the result.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ Result = TypeVar("Result")
 
 JITTERS = 4
 
-# Where values saturate, maxima are shared, and each run shows only some of the integers that this unsettles.
+# Saturated values have many equal maxima, and each run shows only some of the integer outputs that depend on them.
 JITTERS_AT_TIES = 16
 
-# Below this many parameters one thread is as quick, and does not wait for others where the machine is busy: hetero took
-# 7 s with one thread and 21 to 89 s with two beside four busy processes on two cores.
+# Below this many parameters one thread is as fast, and does not wait for others on a busy machine: hetero took 7 s with
+# one thread, and 21 to 89 s with two beside four busy processes on two cores.
 _THREADED_FROM = 10_000_000
 
 _BOUNDED = {
@@ -56,7 +56,7 @@ _BOUNDED = {
 
 
 class RefusedError(Exception):
-    """PyTorch itself does not run a case."""
+    """PyTorch itself raises for a case."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,19 @@ class Reference:
 class Oracle:
     """Runs a model in its own precision and in float64.
 
-    The float64 form is a copy with float64 weights, run with float64 as the default dtype, so that tensors a model
-    makes without naming a dtype are float64 too.
+    The float64 form is a copy with float64 weights, run with float64 as the default dtype, so that tensors that the
+    model creates without naming a dtype are float64 too.
     """
 
     def __init__(self, model: nn.Module, signature: Signature) -> None:
         self._model = model
         self._signature = signature
-        self._double = _double(model)
+        self._float64 = _float64_copy(model)
         size = sum(parameter.numel() for parameter in model.parameters())
         self._threads = torch.get_num_threads() if size >= _THREADED_FROM else 1
 
     def compute(self, inputs: Mapping[str, Array], jitters: int = JITTERS) -> Reference:
-        """The outputs for one case, with so many jittered runs.
+        """The outputs for one case, and their errors over this many jittered runs.
 
         Raises:
             RefusedError: PyTorch raises for these inputs.
@@ -99,7 +99,7 @@ class Oracle:
             return self._compute(tensors, jitters)
 
     def eager(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs for one case in the model's own precision alone.
+        """The outputs for one case in the model's own precision only.
 
         Raises:
             RefusedError: PyTorch raises for these inputs.
@@ -110,14 +110,14 @@ class Oracle:
     def in_both(
         self, run: Callable[[nn.Module, Mapping[str, Tensor]], Result], inputs: Mapping[str, Array]
     ) -> tuple[Result, Result | None]:
-        """`run` on the model in its own precision, and in float64 where the model has that form."""
+        """Call `run` on the model in its own precision, and in float64; None where it has no float64 form."""
         tensors = as_tensors(inputs)
         with _threads(self._threads):
             eager = run(self._model, tensors)
-            if self._double is None:
+            if self._float64 is None:
                 return eager, None
             with _default_dtype(torch.float64):
-                return eager, run(self._double, _doubled(tensors))
+                return eager, run(self._float64, _in_float64(tensors))
 
     def _eager(self, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
         try:
@@ -128,7 +128,7 @@ class Oracle:
     def _compute(self, tensors: Mapping[str, Tensor], jitters: int) -> Reference:
         named, exact = self._eager(tensors), self._exact(tensors)
         if exact is not None and any(named[name].shape != exact[name].shape for name in named):
-            # How much the model returns depends on a rounding: here float64 is no measure of it.
+            # The shape depends on a rounding here, so float64 is no reference.
             exact = None
         runs = [named, *filter(None, (self._jittered(tensors, seed) for seed in range(jitters)))]
         floats = [name for name, array in named.items() if np.issubdtype(array.dtype, np.floating)]
@@ -141,22 +141,22 @@ class Oracle:
         return Reference(named, exact, eager_error, unsettled)
 
     def _exact(self, tensors: Mapping[str, Tensor]) -> dict[str, Array] | None:
-        if self._double is None:
+        if self._float64 is None:
             return None
         try:
             with _default_dtype(torch.float64):
-                return self._named(run_eager(self._double, _doubled(tensors)))
-        except Exception:  # a model that names float32 in its forward has no float64 form: it is said in the report
-            self._double = None
+                return self._named(run_eager(self._float64, _in_float64(tensors)))
+        except Exception:  # a model that names float32 in its forward has no float64 form; the report says so
+            self._float64 = None
             return None
 
     def _jittered(self, tensors: Mapping[str, Tensor], seed: int) -> dict[str, Array] | None:
         jitter = Jitter(seed)
-        moved = dict(zip(tensors, jitter.inputs(list(tensors.values())), strict=True))
+        jittered = dict(zip(tensors, jitter.inputs(list(tensors.values())), strict=True))
         try:
             with jitter:
-                return self._named(run_eager(self._model, moved))
-        except Exception:  # a model that checks its values may refuse moved ones: one measure of its error fewer
+                return self._named(run_eager(self._model, jittered))
+        except Exception:  # a model that checks its values may refuse jittered ones
             return None
 
     def _named(self, output: Any) -> dict[str, Array]:
@@ -164,12 +164,12 @@ class Oracle:
         return dict(zip(self._signature.outputs, leaves, strict=True))
 
 
-def _doubled(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _in_float64(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def _changed(runs: list[Array]) -> NDArray[np.bool_]:
-    """Which elements of the first run differ in any other of the same shape."""
+    """Which elements of the first run differ in any other run of the same shape."""
     changed = np.zeros(runs[0].shape, bool)
     for run in runs[1:]:
         if run.shape == changed.shape:
@@ -177,8 +177,8 @@ def _changed(runs: list[Array]) -> NDArray[np.bool_]:
     return changed
 
 
-def _double(model: nn.Module) -> nn.Module | None:
-    # Copied as float64 at once, so that there is no further copy of all weights in between.
+def _float64_copy(model: nn.Module) -> nn.Module | None:
+    # Parameters are copied as float64 at once, which saves a second copy of all weights.
     memo: dict[int, Any] = {
         id(parameter): nn.Parameter(parameter.detach().double(), requires_grad=False)
         for parameter in model.parameters()
@@ -186,19 +186,19 @@ def _double(model: nn.Module) -> nn.Module | None:
     }
     try:
         return copy.deepcopy(model, memo).double()
-    except Exception:  # a model that cannot be copied has no float64 form: it is said in the report
+    except Exception:  # a model that cannot be copied has no float64 form; the report says so
         return None
 
 
 class Jitter(TorchFunctionMode):
-    """Context manager within which bounded activations come out slightly moved, reproducibly from a seed."""
+    """Context manager that moves the results of bounded activations slightly, reproducibly from a seed."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
         self._generator = torch.Generator().manual_seed(seed)
 
     def inputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Every floating-point value times 1 + d, with d uniform within sqrt(K)/2 ulps of 1."""
+        """Every floating-point value times 1 + d, d uniform within sqrt(K)/2 ulps of 1; K is the last dimension."""
         return [self._scaled(tensor) if tensor.is_floating_point() else tensor for tensor in tensors]
 
     def _scaled(self, tensor: Tensor) -> Tensor:

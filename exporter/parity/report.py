@@ -1,4 +1,4 @@
-"""The result of a parity run: every case, the verdict, and the sentence that says what is wrong."""
+"""The result of a parity run: every case, the verdict, and a sentence about what is wrong."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Verdict = Literal["PASS", "FAIL", "EXPECTED", "REFUSED"]
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One case: its outputs' results, or why there are none (`note`); `fed` says in what chunks, if in any.
+    """One case: its outputs' results, or why there are none (`note`); `fed` says in which chunks it ran, if in any.
 
-    PASS: every output is right. FAIL: one is wrong, or the runtime raised. EXPECTED: right but for NaN, which a kernel
-    of the runtime is known to hide. REFUSED: PyTorch itself does not run the case, so that nothing is to be compared.
+    PASS: every output is right. FAIL: one is wrong, or the runtime raised. EXPECTED: right except for a known deviation
+    of the runtime, which `note` names. REFUSED: PyTorch itself does not run the case; there is nothing to compare.
     """
 
     case: Case
@@ -31,7 +31,7 @@ class CaseResult:
 
     @property
     def worst(self) -> OutputResult | None:
-        """The output that is nearest to its limit, or furthest beyond it."""
+        """The output nearest to its limit, or furthest beyond it."""
         return max(self.outputs, key=lambda output: output.share, default=None)
 
     def to_json(self) -> dict[str, Any]:
@@ -44,26 +44,17 @@ class CaseResult:
             "fed": self.fed,
             "verdict": self.verdict,
             "note": self.note,
-            "outputs": [
-                {
-                    "output": output.output,
-                    "error": _finite(output.error),
-                    "limit": _finite(output.limit),
-                    "index": list(output.index),
-                    "reason": output.reason,
-                }
-                for output in self.outputs
-            ],
+            "outputs": [_output_json(output) for output in self.outputs],
         }
 
 
 @dataclass(frozen=True)
 class Report:
-    """All cases of one artifact in one runtime; `reference` is "float64", or "tolerance" without a float64 form.
+    """All cases of one artifact in one runtime; `reference` is "tolerance" where a case has no float64 reference.
 
-    `bound` is what smaller weights may cost, relative to each output's scale; 0 where the model's own are held.
-    `allow_fallback` is whether nodes may run elsewhere than on the execution provider that was asked for.
-    `weights` says whether the file holds the model's.
+    `bound` is what reduced-precision weights may cost, relative to each output's scale; 0 for the model's weights.
+    `allow_fallback` says whether nodes may run on another execution provider than the requested one. `weights` compares
+    the file's weights with the model's.
     """
 
     artifact: str
@@ -80,12 +71,12 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether the artifact is right, and ran where it was asked to or was allowed not to."""
+        """Whether the artifact is right, and ran on the requested provider unless fallback is allowed."""
         return self.right and (self.allow_fallback or not self.placement.fallback)
 
     @property
     def right(self) -> bool:
-        """Whether no case failed, at least one was compared, and no weight is another than the model's."""
+        """Whether no case failed, at least one was compared, and no weight differs."""
         return self._outputs_passed and (self.weights is None or self.weights.passed)
 
     @property
@@ -95,9 +86,9 @@ class Report:
 
     @property
     def mixes_steps(self) -> bool:
-        """Whether every case is right in one pass, and one is not when it is fed in chunks.
+        """Whether every case is right in one pass, but some case is wrong in chunks.
 
-        Where that is the longest alone, it is rounding errors that grow.
+        If only the longest case is, rounding errors have grown; then this is False.
         """
         failed = [result for result in self.cases if result.verdict == "FAIL"]
         longest = max((_longest(result) for result in self.cases), default=0)
@@ -107,7 +98,7 @@ class Report:
     def ratio(self) -> float:
         """The largest error in units of its limit; at most 1 when every case passes."""
         outputs = [output for result in self.cases for output in result.outputs]
-        # What is excused although it is beyond its limit does not count.
+        # Outputs that are excused beyond their limit do not count.
         return max((output.share for output in outputs if output.reason or output.share <= 1), default=0.0)
 
     def count(self, verdict: Verdict) -> int:
@@ -120,22 +111,24 @@ class Report:
             return ""
         if self.right:
             return (
-                f"{self.artifact} is right, but not in {self.runtime}: {self.placement.failure}. "
-                f"Export it for another --target or with another --lowering, or accept it with --allow-fallback."
+                f"{self.artifact} is right, but did not run entirely in {self.runtime}: {self.placement.failure}. "
+                f"Export it for another target or with another lowering, or accept it with allow_fallback=True."
             )
         if self._outputs_passed:
-            return f"{self.artifact} computes what PyTorch does in every case, and has other weights. {self.weights}"
+            return f"{self.artifact}: outputs match PyTorch's, but weights differ. {self.weights}"
         failed = [result for result in self.cases if result.verdict == "FAIL"]
         if not failed:
-            return f"{self.artifact}: PyTorch runs none of the cases, so that nothing was compared."
-        shown = min(failed, key=lambda result: math.prod(result.case.sizes.values()))
+            return f"{self.artifact}: PyTorch runs none of the cases, so nothing was compared."
+        return self._wrong_outputs(min(failed, key=lambda result: math.prod(result.case.sizes.values())))
+
+    def _wrong_outputs(self, shown: CaseResult) -> str:
         if self.mixes_steps:
             return (
-                f"{self.artifact} is right in one pass and not in chunks: it mixes time steps in another way than by "
-                f"states, a mean, convolution, attention or loop from the end, say. In {self.runtime}, "
+                f"{self.artifact} is right in one pass but not in chunks: it mixes time steps other than through its "
+                f"states, as a mean, a convolution, attention or a backward loop does. In {self.runtime}, "
                 f"{self._describe(shown)}.{self._where_in_time()}"
             )
-        return f"{self.artifact} in {self.runtime}: {self._describe(shown)}.{self._where_in_time()}{self._baked()}"
+        return f"{self.artifact} in {self.runtime}: {self._describe(shown)}.{self._where_in_time()}{self._baked_in()}"
 
     def _describe(self, result: CaseResult) -> str:
         wrong = next((output for output in result.outputs if not output.passed), None)
@@ -146,16 +139,14 @@ class Report:
         return f"output '{wrong.output}' {wrong.reason}{place} in case {case}"
 
     def _where_in_time(self) -> str:
-        return "" if self.first_step is None else f" They first differ at time step {self.first_step}."
+        return "" if self.first_step is None else f" The first difference is at time step {self.first_step}."
 
-    def _baked(self) -> str:
-        """Which sizes were baked in: right at the captured sizes, and wrong wherever that one alone is another."""
-        baked = [f"{symbol}={size}" for symbol, size in self.traced.items() if self._is_baked(symbol)]
-        if not baked:
-            return ""
-        return f" It is right at {', '.join(baked)} only: the capture baked that size in."
+    def _baked_in(self) -> str:
+        baked = [f"{symbol}={size}" for symbol, size in self.traced.items() if self._is_baked_in(symbol)]
+        return f" It is right only at {', '.join(baked)}: the capture baked that size in." if baked else ""
 
-    def _is_baked(self, symbol: str) -> bool:
+    def _is_baked_in(self, symbol: str) -> bool:
+        """Whether the ordinary cases pass at the captured sizes, and all fail where only this size differs."""
         verdicts: dict[bool, set[Verdict]] = {True: set(), False: set()}
         for result in self.cases:
             differing = {name for name, size in result.case.sizes.items() if size != self.traced[name]}
@@ -180,6 +171,16 @@ class Report:
             "weights": self.weights and self.weights.to_json(),
             "cases": [result.to_json() for result in self.cases],
         }
+
+
+def _output_json(output: OutputResult) -> dict[str, Any]:
+    return {
+        "output": output.output,
+        "error": _finite(output.error),
+        "limit": _finite(output.limit),
+        "index": list(output.index),
+        "reason": output.reason,
+    }
 
 
 def _longest(result: CaseResult) -> int:

@@ -1,4 +1,4 @@
-"""The smallest case that still fails: sizes are made smaller, then values plainer, for as long as it stays wrong.
+"""Shrink a failing case: try smaller sizes, then plainer values, as long as it still fails.
 
 Source of the idea: delta debugging (Zeller and Hildebrandt, Simplifying and Isolating Failure-Inducing Input, 2002).
 """
@@ -17,15 +17,16 @@ from .expected import Expected
 Array = NDArray[np.generic]
 Inputs = Mapping[str, Array]
 
-# From the plainest.
+# Plainest first.
 _PLAIN: tuple[Values, ...] = ("zero", "ordinary")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How other cases are tried.
+    """How to try another case.
 
-    `draw` runs a case through PyTorch, `feed` given inputs as that case; `fails` says whether the runtime is wrong.
+    `draw` draws a case's inputs and runs them through PyTorch, `feed` runs the given inputs instead; `fails` says
+    whether the runtime is wrong.
     """
 
     draw: Callable[[Case], Expected]
@@ -34,7 +35,7 @@ class Trial:
 
 
 def shrink(item: Expected, trial: Trial) -> Expected:
-    """A case that fails, no size or value of which can be made plainer without its passing; `item` must fail."""
+    """The smallest and plainest case found that still fails; `item` must fail."""
     return _plainer_inputs(_plainer_values(_smaller(item, trial), trial), trial)
 
 
@@ -48,7 +49,7 @@ def _smaller(item: Expected, trial: Trial) -> Expected:
 
 
 def _smallest(item: Expected, symbol: str, trial: Trial) -> Expected:
-    """The smallest size of a symbol that fails, if every one above it does: found by halving."""
+    """Bisect for the smallest size of a symbol that fails, assuming that every larger one does too."""
     passing = 0
     while item.case.sizes[symbol] - passing > 1:
         middle = (item.case.sizes[symbol] + passing) // 2
@@ -69,7 +70,7 @@ def _plainer_values(item: Expected, trial: Trial) -> Expected:
 
 def _plainer_inputs(item: Expected, trial: Trial) -> Expected:
     if item.case.values in NON_FINITE:
-        return item  # what a NaN reaches is found by drawing the case again without it
+        return item  # the elements a NaN affects are found by drawing the case again without it, so its inputs stay
     for name in item.inputs:
         others = (trial.feed(item.case, {**item.inputs, name: array}) for array in _plainer(item.inputs[name]))
         item = next((other for other in others if trial.fails(other)), item)
@@ -77,7 +78,7 @@ def _plainer_inputs(item: Expected, trial: Trial) -> Expected:
 
 
 def _plainer(array: Array) -> Iterator[Array]:
-    """The same with one value everywhere, and with whole numbers."""
+    """The array with one value everywhere, and with whole numbers."""
     if not array.size:
         return
     yield np.full_like(array, 0 if array.dtype.kind == "f" else array.min())

@@ -170,8 +170,8 @@ def _grid(session: Session, bound: float, model: _Model) -> Grid | None:
     if not model.symbols:
         return None
     columns = BATCHES if len(model.symbols) > 1 else (1,)
-    typical = measure_baselines(model.expected)
-    shares = [_share(check_case(session, item, typical, bound)) for item in model.expected]
+    baselines = measure_baselines(model.expected)
+    shares = [_share(check_case(session, item, baselines, bound)) for item in model.expected]
     row, column = [*model.symbols, ""][:2]
     return Grid(row, column, TIMES, columns, np.array(shares, np.float64).reshape(len(TIMES), len(columns)))
 

@@ -92,10 +92,10 @@ def _right(
     file: Path, session: Session, expected: Sequence[Expected], manifest: Manifest, bound: float
 ) -> tuple[list[Expected], list[str]]:
     """The cases that the file passes, and what is to be said of others."""
-    typical = manifest.baseline
+    baselines = manifest.baseline
     right, notes = [], []
     for item in expected:
-        result = check_case(session, item, typical, bound)
+        result = check_case(session, item, baselines, bound)
         if result.verdict == "FAIL":
             raise BundleError(f"{file} does not compute case {item.case.name} as PyTorch does. Export the model again.")
         if result.verdict == "EXPECTED":
@@ -123,14 +123,14 @@ def _tolerances(expected: Sequence[Expected], manifest: Manifest, bound: float) 
 
     Absolute, and relative to the output's scale.
     """
-    typical = manifest.baseline
+    baselines = manifest.baseline
     limits = [(0.0, 0.0)]
     for item in expected:
         assert item.reference is not None
         for name, eager in item.reference.eager.items():
             exact = None if item.reference.exact is None else item.reference.exact[name]
             own = item.reference.eager_error.get(name, 0.0)
-            allowed = allow(eager, exact, own, typical.get(name, Baseline(0.0, 0.0)), bound)
+            allowed = allow(eager, exact, own, baselines.get(name, Baseline(0.0, 0.0)), bound)
             limit = allowed.limit + own
             limits.append((limit, limit / allowed.scale if allowed.scale else 0.0))
     return max(absolute for absolute, _ in limits), max(relative for _, relative in limits)

@@ -45,7 +45,11 @@ class Section:
 def render(folder: Path, manifest: Manifest, verification: Verification, measured: Mapping[str, Measured]) -> str:
     """The page's HTML."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rnn_export.publish", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("rnn_export.publish", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters["duration"] = _duration
     environment.filters["bytes"] = decimal

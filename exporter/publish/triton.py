@@ -177,11 +177,11 @@ def _why_not_batched(file: Path, artifact: Artifact, manifest: Manifest, layout:
     several = [item for item in expected if item.case.sizes.get(layout.batch, 1) > 1]
     if not several:
         return "the bundle has no case of several sequences to try it with"
-    typical = manifest.baseline
+    baselines = manifest.baseline
     session = open_whole(file, artifact, manifest.signature, expected)
 
     def failed(session: Session) -> str:
-        results = (check_case(session, item, typical, artifact.bound) for item in several)
+        results = (check_case(session, item, baselines, artifact.bound) for item in several)
         return next((result.case.name for result in results if result.verdict == "FAIL"), "")
 
     wrong = failed(session)

@@ -1,4 +1,4 @@
-"""Sample inputs for given sizes, reproducible from a seed, or cut from a user's example."""
+"""Make a case's inputs: random and reproducible from a seed, or cut from a user's example."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Array = NDArray[np.generic]
 SATURATING = 100.0
 DENORMAL = 1e-40
 
-# Longer than any size a capture is likely to see, so that a limit that was baked in shows.
+# Longer than any size that a model is captured at, so that a size that was baked in shows.
 LONG = 257
 NON_FINITE = ("infinite", "nan")
 
-# Cases that are ordinary but for the lengths of sequences: all the longest, none above half of it, all the shortest.
-_LENGTHS: tuple[Values, ...] = ("longest", "shorter", "shortest")
+# Ordinary values with lengths that are all the longest, none above half of it, or all the shortest.
+LENGTH_KINDS: tuple[Values, ...] = ("longest", "shorter", "shortest")
 
-# Kinds of values that not every input gets.
+# Kinds of values that only some inputs take.
 _PARTIAL = ("saturating", *NON_FINITE)
 _PRIMES = (7, 5, 11, 13, 17, 19, 23, 29)
 _LARGE_PRIMES = (101, 89, 107, 83, 113, 79, 103, 109)
@@ -32,7 +32,7 @@ _LARGE_PRIMES = (101, 89, 107, 83, 113, 79, 103, 109)
 
 @dataclass(frozen=True)
 class Case:
-    """Sizes of the symbolic dimensions, what the values are like, and the seed they are drawn with."""
+    """The sizes of the symbolic dimensions, the kind of values, and the seed that they are drawn from."""
 
     sizes: Mapping[str, int]
     values: Values
@@ -46,9 +46,9 @@ class Case:
 def traced_sizes(
     signature: Signature, example: Mapping[str, Array] | None = None, *, large: bool = False
 ) -> dict[str, int]:
-    """The sizes a model is captured at: the example's, else primes, small or large, that no fixed dimension has.
+    """The sizes to capture a model at: the example's, else small or large primes that no fixed dimension has.
 
-    PyTorch takes a size of 1 for a constant, so where the example has one, a prime takes its place.
+    `torch.export` specializes a size of 1, so a prime replaces it where the example has one.
 
     Raises:
         SignatureError: the example is empty or does not fit the signature.
@@ -66,7 +66,7 @@ def traced_sizes(
 
 
 def make_inputs(signature: Signature, case: Case, example: Mapping[str, Array] | None = None) -> dict[str, Array]:
-    """The input arrays of a case; with an example, its values cut or repeated to the case's sizes."""
+    """The input arrays of a case; with an example, its values, cut or repeated to the case's sizes."""
     return {
         name: _fill(name, spec, _case_for(signature, name, case), None if example is None else example[name])
         for name, spec in signature.inputs.items()
@@ -74,16 +74,16 @@ def make_inputs(signature: Signature, case: Case, example: Mapping[str, Array] |
 
 
 def _case_for(signature: Signature, name: str, case: Case) -> Case:
-    """The case as one input sees it: only sequences saturate, and the first float alone gets a non-finite value."""
+    """The case as it applies to one input: only sequences saturate, only the first float input is non-finite."""
     first = next((name for name, spec in signature.inputs.items() if spec.is_float), None)
     if case.values == "nan" and signature.inputs[name].has_lengths:
-        return replace(case, values="longest")  # what lies beyond a sequence's end nothing reads
+        return replace(case, values="longest")  # a NaN beyond a sequence's end would not be read
     spared = not _is_sequence(signature, name) if case.values == "saturating" else name != first
     return replace(case, values="ordinary") if spared and case.values in _PARTIAL else case
 
 
 def _is_sequence(signature: Signature, name: str) -> bool:
-    """Whether an input has as many dynamic dimensions as any: one with fewer is a state, whether paired or not."""
+    """Whether an input has as many dynamic dimensions as any; one with fewer is a state, even if it is not paired."""
     most = max(len(spec.symbols) for spec in signature.inputs.values() if spec.is_float)
     return name not in signature.states and len(signature.inputs[name].symbols) == most
 
@@ -109,20 +109,20 @@ def _integers(
     low, high = _span(spec, case)
     if case.values == "zero":
         return np.full(shape, low, spec.dtype)
-    if example is not None and not (spec.has_lengths and case.values in _LENGTHS):
+    if example is not None and not (spec.has_lengths and case.values in LENGTH_KINDS):
         resized = _resized(example, shape)
         drawn = np.clip(resized, low, high) if spec.has_lengths else resized
     else:
         drawn = random.integers(low, high, shape, np.int64, endpoint=True)
     if spec.has_lengths and high >= LONG and case.values == "ordinary":
         drawn = drawn.copy()
-        drawn[..., :1] = high  # so that something is as long as the case says
-    # A copy, for PyTorch takes no array whose elements lie backwards in memory.
+        drawn[..., :1] = high  # so that one sequence is as long as the case
+    # A copy, because PyTorch takes no array with negative strides.
     return np.array(np.sort(drawn)[..., ::-1] if spec.descending else drawn, spec.dtype, order="C")
 
 
 def _span(spec: TensorSpec, case: Case) -> tuple[int, int]:
-    """The smallest and the largest value that integers of a case take."""
+    """The smallest and largest value of a case's integers."""
     low, end = spec.range or (0, 1)
     if isinstance(end, int):
         return low, end
@@ -140,7 +140,7 @@ def sizes_of(signature: Signature, example: Mapping[str, Array]) -> dict[str, in
     """The size of each dynamic dimension in these arrays.
 
     Raises:
-        SignatureError: an array is missing or does not fit the signature.
+        SignatureError: an array is missing, or its shape or dtype does not fit the signature.
     """
     sizes: dict[str, int] = {}
     for name, spec in signature.inputs.items():
@@ -158,10 +158,10 @@ def sizes_of(signature: Signature, example: Mapping[str, Array]) -> dict[str, in
 
 
 def check_ranges(signature: Signature, example: Mapping[str, Array]) -> None:
-    """Refuse integers of an example, whose arrays fit the signature, that lie outside of what it says of them.
+    """Check that an example's integers lie in the ranges that the signature gives; its arrays must fit the signature.
 
     Raises:
-        SignatureError: one does.
+        SignatureError: an integer is out of range.
     """
     sizes = sizes_of(signature, example)
     for name, spec in signature.inputs.items():

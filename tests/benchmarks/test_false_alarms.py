@@ -57,7 +57,7 @@ def test_what_is_an_alarm_and_what_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(false_alarms, "random_subject", small)
     raised: list[Exception] = [
         ParityError("is off", report),
-        CaptureError("The model cannot stream: model.onnx is right in one pass and not in chunks: say"),
+        CaptureError("The model cannot stream: model.onnx is right in one pass but not in chunks: say"),
         CaptureError("cannot be exported"),
         KeyError("x"),
     ]

@@ -91,7 +91,7 @@ CASES = [
     (mine("Text"), "The model returns a str at ['name']. Return a tensor, or a tuple, list or dictionary of tensors."),
     (mine("Raises"), "forward raised ValueError at user_model.py:18 for x [7, 5, 3]: no."),
     (mine("Both", "--stateful", *X), "The model cannot stream: layer 'rnn' is bidirectional or reversed, and begins"),
-    (mine("Mean", "--stateful", *X), "The model cannot stream: model.onnx is right in one pass and not in chunks:"),
+    (mine("Mean", "--stateful", *X), "The model cannot stream: model.onnx is right in one pass but not in chunks:"),
     (mine("Gru", "--stateful", "--input", "x: float32[9, N, 3]"), "Name the time dimension in the input, such as T"),
     (mine("Gru", *X, "--state", "h0"), "'h0' does not pair a state. Write it as input=output, such as h0=h_n."),
     (mine("Gru", *X, "--state", "h0=h_n"), "The state 'h0' is not an input. Inputs are x."),
@@ -173,7 +173,7 @@ def test_a_parity_failure_exits_1_and_keeps_the_old_bundle(cli: Cli, folder: Pat
     result = cli(*mine("Forked"), "--out", "kept")
     assert result.exit_code == 1
     assert "output 'output' is off by" in result.stderr
-    assert "in case ordinary-T1-N1. They first differ at time step 0." in result.stderr
+    assert "in case ordinary-T1-N1. The first difference is at time step 0." in result.stderr
     assert snapshot(folder) == before
 
 

@@ -53,7 +53,7 @@ def test_auto_traces_what_cannot_be_scripted_and_says_so(tmp_path: Path) -> None
 def test_a_trace_that_baked_in_a_size_is_reported_as_that(tmp_path: Path) -> None:
     with pytest.raises(ParityError) as error:
         export_torchscript(Loop(), X, tmp_path / "out", method="trace")
-    assert "It is right at T=7 only: the capture baked that size in." in str(error.value)
+    assert "It is right only at T=7: the capture baked that size in." in str(error.value)
     assert not (tmp_path / "out").exists()
 
 

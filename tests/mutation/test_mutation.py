@@ -57,11 +57,11 @@ def test_the_output_and_the_case_are_named(written: tuple[dict[str, Path], Path]
 
 def test_the_first_wrong_time_step_is_named(written: tuple[dict[str, Path], Path], tmp_path: Path) -> None:
     failure = report_of("initial state ignored", written, tmp_path / "faulty")
-    assert "They first differ at time step 0." in failure
+    assert "The first difference is at time step 0." in failure
 
 
 def test_the_wrong_weight_is_named(written: tuple[dict[str, Path], Path], tmp_path: Path) -> None:
     failure = report_of("one weight up by an ulp", written, tmp_path / "faulty")
-    assert "computes what PyTorch does in every case, and has other weights." in failure
-    assert "is not the model's rnn.weight_hh_l" in failure
+    assert "outputs match PyTorch's, but weights differ." in failure
+    assert "differs from the model's rnn.weight_hh_l" in failure
     assert "in 1 of 48 elements" in failure

@@ -1,4 +1,4 @@
-"""Cases: every kind of size and value, the same again from the same seed."""
+"""Cases cover every kind of size and value, and are reproducible from the seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rnn_export.pytorch.samples import Case, check_ranges, make_inputs, traced_s
 SIGNATURE = Signature({"x": "float32[T, N, 7]", "tokens": "int64[N, T] in 2..5"})
 
 
-def test_sizes_cover_what_the_standard_asks_for() -> None:
+def test_sizes_cover_every_kind() -> None:
     cases = make_cases(SIGNATURE, traced_sizes(SIGNATURE), seed=0)
     sizes = {(case.sizes["T"], case.sizes["N"]) for case in cases}
     assert len(sizes) >= 12
@@ -106,7 +106,7 @@ def test_lengths_vary_within_the_size_of_their_dimension(values: str, least: int
     assert (values == "zero") == (not inputs["x"].any())
 
 
-def test_cases_of_their_own_for_lengths() -> None:
+def test_lengths_have_cases_of_their_own() -> None:
     cases = make_cases(LENGTHS, traced_sizes(LENGTHS), seed=0)
     assert {case.values for case in cases} >= {"longest", "shorter", "shortest"}
     assert len({case.name for case in cases}) == len(cases)
@@ -126,13 +126,13 @@ def test_lengths_of_an_example_are_cut_to_the_size_of_their_dimension() -> None:
     ("lengths", "said"),
     [([10, 4], "holds 10, which is not in 1..T, where T is 9"), ([9, 0], "holds 0, which is not in 1")],
 )
-def test_lengths_of_an_example_that_are_outside_of_their_range(lengths: list[int], said: str) -> None:
+def test_lengths_of_an_example_out_of_range(lengths: list[int], said: str) -> None:
     example = {"x": np.ones((9, 2, 7), np.float32), "lengths": np.array(lengths), "ordered": np.array([7, 3], np.int32)}
     with pytest.raises(SignatureError, match=f"The example's 'lengths' {said}"):
         check_ranges(LENGTHS, example)
 
 
-def test_tokens_of_an_example_that_are_outside_of_their_range() -> None:
+def test_tokens_of_an_example_out_of_range() -> None:
     signature = Signature({"tokens": "int64[T, N] in 0..27"})
     check_ranges(signature, {"tokens": np.array([[0, 27]])})
     with pytest.raises(SignatureError, match=r"'tokens' holds 28, which is not in 0..27. Give one that fits"):

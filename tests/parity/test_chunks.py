@@ -1,4 +1,4 @@
-"""Feeding in chunks: what streams is proved, what mixes time steps is caught, and so are faults planted in states."""
+"""Chunked runs: models that stream pass; models that mix time steps, and faults planted in states, are caught."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_batch_first(name: str, tmp_path: Path) -> None:
 
 
 class OverTime(nn.Module):
-    """A recurrent layer, and then something that mixes time steps otherwise; shapes [N, T, ...]."""
+    """A recurrent layer followed by something else that mixes time steps; shapes [N, T, ...]."""
 
     def __init__(self, mixed: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -93,21 +93,21 @@ MIXED: Mapping[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "mean": (lambda y: y.mean(1), "output 'output' is off by"),
     "maximum": (lambda y: y.amax(1), "output 'output' is off by"),
     "first step": (lambda y: y[:, 0], "output 'output' is off by"),
-    "flip": (lambda y: y.flip(1), "They first differ at time step 0."),
-    "difference from the mean": (lambda y: y - y.mean(1, keepdim=True), "They first differ at time step 0."),
-    "cumulative sum": (lambda y: y.cumsum(1), "They first differ at time step 1."),
-    "attention": (Attention(4, 2, batch_first=True), "They first differ at time step 0."),
+    "flip": (lambda y: y.flip(1), "The first difference is at time step 0."),
+    "difference from the mean": (lambda y: y - y.mean(1, keepdim=True), "The first difference is at time step 0."),
+    "cumulative sum": (lambda y: y.cumsum(1), "The first difference is at time step 1."),
+    "attention": (Attention(4, 2, batch_first=True), "The first difference is at time step 0."),
     "attention pooling": (pooled, "output 'output' is off by"),
-    "convolution": (Convolution(4, 4, 3, padding=1), "They first differ at time step 0."),
-    "causal convolution": (Causal(4, 4, 3), "They first differ at time step 1."),
+    "convolution": (Convolution(4, 4, 3, padding=1), "The first difference is at time step 0."),
+    "causal convolution": (Causal(4, 4, 3), "The first difference is at time step 1."),
     "shorter convolution": (Convolution(4, 4, 3), "the runtime raised"),
 }
 
 
 @pytest.mark.parametrize(("mixed", "message"), MIXED.values(), ids=MIXED)
-def test_what_mixes_time_steps_is_caught(mixed: Callable[[Tensor], Tensor], message: str, tmp_path: Path) -> None:
+def test_models_that_mix_time_steps_are_caught(mixed: Callable[[Tensor], Tensor], message: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    with pytest.raises(CaptureError, match="right in one pass and not in chunks: it mixes time steps") as error:
+    with pytest.raises(CaptureError, match="right in one pass but not in chunks: it mixes time steps") as error:
         export(OverTime(mixed), "float32[N, T, 3]", tmp_path / "out")
     assert message in str(error.value)
     assert "fed one at a time" in str(error.value) or "fed as " in str(error.value)
@@ -127,13 +127,13 @@ STEPWISE: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("stepwise", STEPWISE.values(), ids=STEPWISE)
-def test_what_keeps_to_its_time_step_streams(stepwise: Callable[[Tensor], Tensor], tmp_path: Path) -> None:
+def test_operators_within_a_time_step_stream(stepwise: Callable[[Tensor], Tensor], tmp_path: Path) -> None:
     torch.manual_seed(0)
     assert export(OverTime(stepwise), "float32[N, T, 3]", tmp_path / "out").passed
 
 
 class Integrator(nn.Module):
-    """Adds up what it sees, so that rounding errors stay."""
+    """Sums its inputs, so rounding errors accumulate."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class Integrator(nn.Module):
 
 
 class Chaotic(nn.Module):
-    """Two sequences that differ by a rounding are far apart after 2,000 steps."""
+    """Two sequences that differ by a rounding error are far apart after 2,000 steps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class Chaotic(nn.Module):
 
 
 @pytest.mark.parametrize("model", [Integrator, Chaotic])
-def test_errors_that_grow_are_measured_by_pytorchs(model: Callable[[], nn.Module], tmp_path: Path) -> None:
+def test_growing_errors_are_compared_with_pytorchs(model: Callable[[], nn.Module], tmp_path: Path) -> None:
     torch.manual_seed(0)
     report = export(model(), "float32[T, N, 3]", tmp_path / "out")
     drift = [result.worst for result in report.cases if result.case.sizes["T"] == DRIFT]
@@ -166,7 +166,7 @@ def test_errors_that_grow_are_measured_by_pytorchs(model: Callable[[], nn.Module
 
 
 class Heads(nn.Module):
-    """Returns states of single layers, all of them, and what is made of the last."""
+    """Returns the states of single layers, all of them, and a result of the last."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ class Heads(nn.Module):
 
 
 class Translator(nn.Module):
-    """An encoder over T that is fed in chunks, and a decoder over S that runs on what it has read so far."""
+    """An encoder over T that is fed in chunks, and a decoder over S that starts from the encoder's state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -228,7 +228,7 @@ def node(graph: onnx.GraphProto, index: int) -> onnx.NodeProto:
 
 
 def output_from(graph: onnx.GraphProto, name: str, source: str) -> None:
-    """Give a final state the value of another tensor."""
+    """Replace a final state by another tensor."""
     for entry in graph.node:
         entry.output[:] = [f"{output}.unused" if output == name else output for output in entry.output]
     graph.node.append(onnx.helper.make_node("Identity", [source], [name]))
@@ -269,7 +269,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(bundle: Path, out: Path, fault: Fault) -> Path:
-    """The bundle with another graph, and with hashes that fit it."""
+    """The bundle with another graph and matching hashes."""
     out.mkdir()
     for file in bundle.iterdir():
         (out / file.name).write_bytes(file.read_bytes())
@@ -284,11 +284,11 @@ def test_a_fault_in_a_state_is_caught(fault: Fault, bundle: Path, tmp_path: Path
     (report,) = verify(changed(bundle, tmp_path / "faulty", fault), seed=0).reports
     assert not report.passed
     assert report.mixes_steps
-    assert "They first differ at time step 1." in report.failure
+    assert "The first difference is at time step 1." in report.failure
     assert report.to_json()["cases"][-1]["fed"]
 
 
-def test_without_a_fault_it_is_verified_afresh(bundle: Path, tmp_path: Path) -> None:
+def test_an_intact_bundle_passes_fresh_cases(bundle: Path, tmp_path: Path) -> None:
     verification = verify(changed(bundle, tmp_path / "same", lambda graph: None))
     assert (verification.how, verification.passed) == ("rebuilt", True)
     assert sum(bool(result.fed) for result in verification.reports[0].cases) == 29
@@ -325,8 +325,8 @@ def test_stored_cases_are_replayed_in_chunks(tmp_path: Path) -> None:
         ([], False),
     ],
 )
-def test_what_a_failure_in_chunks_is_said_to_mean(failing: list[tuple[int, str]], mixes: bool) -> None:
-    """Where one pass fails too, or the longest sequence alone, it is no matter of mixing time steps."""
+def test_when_a_failure_in_chunks_means_mixed_time_steps(failing: list[tuple[int, str]], mixes: bool) -> None:
+    """If one pass fails too, or only the longest sequence does, the model does not mix time steps."""
     cases = [
         CaseResult(Case({"T": T}, "ordinary", 0), (), "FAIL" if (T, fed) in failing else "PASS", fed=fed)
         for T in (7, 2000)
@@ -338,7 +338,7 @@ def test_what_a_failure_in_chunks_is_said_to_mean(failing: list[tuple[int, str]]
 
 
 class Counting:
-    """A session without a model: it adds up steps, and reports what it was fed."""
+    """A session without a model, which sums time steps and records what it was fed."""
 
     hides_nan = ""
     spreads_nan = False

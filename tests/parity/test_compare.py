@@ -1,4 +1,4 @@
-"""The comparison: what passes, what does not, and what is said of it."""
+"""Comparing one output: what passes, what fails, and why."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def test_the_limit_is_pytorchs_own_error_times_the_factor() -> None:
     assert "times the limit" in result.reason
 
 
-def test_a_lucky_case_is_judged_by_what_is_typical() -> None:
+def test_a_lucky_case_is_judged_by_the_baseline() -> None:
     assert not judge("y", EAGER + np.float32(1e-5), EAGER, EXACT, 0.0, NOTHING).passed
     assert judge("y", EAGER + np.float32(1e-5), EAGER, EXACT, 0.0, Baseline(1.0, 1e-5)).passed
 
 
-def test_small_numbers_are_judged_by_the_scale_that_is_typical() -> None:
+def test_small_numbers_are_judged_by_the_baseline_scale() -> None:
     small = EXACT * 1e-4
     got = (small + 1e-7).astype(np.float32)
     assert not judge("y", got, small.astype(np.float32), small, 0.0, NOTHING).passed
@@ -46,7 +46,7 @@ def test_shape_and_dtype_must_match() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_non_finite_values_stay_in_their_places(value: float) -> None:
+def test_non_finite_values_must_be_in_the_same_places(value: float) -> None:
     eager = EAGER.copy()
     eager[0, 1] = value
     same = eager.copy()
@@ -57,7 +57,7 @@ def test_non_finite_values_stay_in_their_places(value: float) -> None:
         assert not verdict(np.where(np.isinf(eager), -eager, eager), eager).passed
 
 
-def test_a_kernel_that_treats_nan_otherwise_is_excused_where_nan_reaches_and_nowhere_else() -> None:
+def test_a_kernel_that_hides_nan_is_excused_only_where_nan_has_effect() -> None:
     eager = EAGER.copy()
     eager[2] = np.nan
     mask = NonfiniteMask(np.isnan(eager), "GRU")
@@ -77,7 +77,7 @@ def test_integers_must_be_equal() -> None:
     assert judge("y", eager + 1, eager, None, 0.0, NOTHING).reason == "is 1 instead of 0"
 
 
-def test_integers_that_nan_reaches_are_excused() -> None:
+def test_integers_that_nan_affects_are_excused() -> None:
     eager = np.arange(6).reshape(2, 3)
     mask = NonfiniteMask(eager > 2, "ArgMax")
     assert judge("y", np.where(eager > 2, 0, eager), eager, None, 0.0, NOTHING, mask).excused

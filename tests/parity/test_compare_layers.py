@@ -1,4 +1,4 @@
-"""A planted fault is found at its layer, its time step and its element."""
+"""A planted fault is located by layer, time step and element."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 
 def _weight(layer: str) -> Callable[[onnx.ModelProto], None]:
-    """Move one weight of a matrix that belongs to the layer."""
+    """Change one weight of a matrix of the layer."""
 
     def fault(model: onnx.ModelProto) -> None:
         tensor = next(each for each in model.graph.initializer if layer in each.name and len(each.dims) > 1)
@@ -61,7 +61,7 @@ def test_states_and_streams(tmp_path: Path) -> None:
     ]
 
 
-def test_a_fault_behind_the_layers(tmp_path: Path, cli: Callable[..., Result]) -> None:
+def test_a_fault_after_the_layers(tmp_path: Path, cli: Callable[..., Result]) -> None:
     plant(write_bundle(tmp_path / "out", "classifier"), _weight("fc."))
     (fault,) = verify(tmp_path / "out", seed=1).faults
     assert fault.where == "Every recurrent layer is right in one pass; the fault is elsewhere."
@@ -72,10 +72,10 @@ def test_a_fault_behind_the_layers(tmp_path: Path, cli: Callable[..., Result]) -
     assert {"rnn.l0/output/runtime", "rnn.l0/output/eager", "rnn.l1/output/reference"} <= kept.keys()
 
 
-def test_a_model_without_such_layers(tmp_path: Path) -> None:
+def test_a_model_without_recurrent_layers(tmp_path: Path) -> None:
     plant(write_bundle(tmp_path / "out", "mgu"), _weight(""))
     (fault,) = verify(tmp_path / "out", seed=1).faults
-    assert fault.where == "No recurrent layer of torch.nn could be compared by itself."
+    assert fault.where == "No recurrent layer of torch.nn could be compared on its own."
 
 
 def test_a_file_that_does_not_run(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_file_that_does_not_run(tmp_path: Path) -> None:
     assert fault.where.startswith("Layers could not be compared: ")
 
 
-def test_layers_of_a_module_compute_what_the_module_does() -> None:
+def test_single_layers_compute_what_the_module_does() -> None:
     torch.manual_seed(0)
     x = torch.randn(5, 2, 3)
     for kind in (nn.RNN, nn.GRU, nn.LSTM):
@@ -103,7 +103,7 @@ def test_layers_of_a_module_compute_what_the_module_does() -> None:
 
 
 class _Shared(nn.Module):
-    """One layer that runs twice, one without a batch."""
+    """One layer runs twice, one runs without a batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,5 +118,5 @@ class _Shared(nn.Module):
         return result
 
 
-def test_what_cannot_be_told_apart_is_left_out() -> None:
+def test_ambiguous_layers_are_left_out() -> None:
     assert list(trace_layers(_Shared(), {"x": torch.randn(4, 2, 3)})) == ["last.l0"]

@@ -1,4 +1,4 @@
-"""When verify finds a fault: the smallest case that shows it, in a file, run again by the command that is printed."""
+"""A fault's smallest case is stored in a file, and the printed command runs it again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_smallest_case_is_found_written_and_run_again(cli: Cli, tmp_path: Pa
     assert data["reports"][0]["cases"][0]["sizes"] == {"T": 1, "N": 1}
 
 
-def test_once_mended_the_case_passes(cli: Cli, tmp_path: Path) -> None:
+def test_once_fixed_the_case_passes(cli: Cli, tmp_path: Path) -> None:
     good = (write_bundle(tmp_path / "out", "tagger") / "model.onnx").read_bytes()
     plant(tmp_path / "out", wrong_bias)
     assert cli("verify", "out").exit_code == 1
@@ -52,7 +52,7 @@ def test_once_mended_the_case_passes(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_fault_in_the_length(tmp_path: Path) -> None:
-    """A file that is right up to ten steps: shrinking finds the eleventh, where zeros still move the state."""
+    """The file is right up to ten steps: shrinking finds the eleventh, where even zeros change the state."""
 
     def cut(model: onnx.ModelProto) -> None:
         starts, ends = (numpy_helper.from_array(np.array([k], np.int64), f"cut{k}") for k in (0, 10))
@@ -87,7 +87,7 @@ def test_a_fault_that_only_chunks_show(cli: Cli, tmp_path: Path) -> None:
     assert cli("verify", "out", "--case", str(path)).exit_code == 1
 
 
-def test_a_file_holds_what_was_written(tmp_path: Path) -> None:
+def test_a_file_reads_back_as_written(tmp_path: Path) -> None:
     plant(write_bundle(tmp_path / "out", "tagger"), wrong_bias)
     (fault,) = verify(tmp_path / "out", seed=1).faults
     failing = fault.failing
@@ -99,7 +99,7 @@ def test_a_file_holds_what_was_written(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read.item.inputs[name], array)
 
 
-def test_what_is_refused(cli: Cli, tmp_path: Path) -> None:
+def test_invalid_files_are_refused(cli: Cli, tmp_path: Path) -> None:
     plant(write_bundle(tmp_path / "out", "tagger"), wrong_bias)
     write_bundle(tmp_path / "other", "single")
     cli("verify", "out")

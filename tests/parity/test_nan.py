@@ -1,4 +1,4 @@
-"""NaN: excused where it reaches, if an input holds it and a kernel is known to treat it otherwise; else not."""
+"""NaN is excused only in elements that it affects, and only if a kernel is known to handle it differently."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Lstm(nn.Module):
 
 
 class OwnNan(Lstm):
-    """NaN that the model makes of ordinary input, over which the maximum passes in ONNX Runtime."""
+    """The model computes NaN from ordinary input, and ONNX Runtime's maximum ignores it."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.sqrt(self.rnn(x)[0]).amax(0)
@@ -70,13 +70,13 @@ class Cells(nn.Module):
         return torch.stack(outputs)
 
 
-def test_nan_of_the_models_own_is_not_excused(tmp_path: Path) -> None:
+def test_nan_that_the_model_computes_is_not_excused(tmp_path: Path) -> None:
     with pytest.raises(ParityError, match="where PyTorch has nan"):
         export_onnx(OwnNan(), X, tmp_path / "out")
 
 
 class Growing(nn.Module):
-    """Its values grow beyond float32 in the longest case, and not beyond float64."""
+    """In the longest case its values overflow float32, but not float64."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Growing(nn.Module):
         return scores, scores.argmax(-1)
 
 
-def test_nan_of_values_beyond_the_dtype_is_known_where_a_kernel_hides_it(tmp_path: Path) -> None:
+def test_nan_from_overflow_is_known_if_a_kernel_hides_it(tmp_path: Path) -> None:
     torch.manual_seed(0)
     report = export_onnx(Growing(), X, tmp_path / "out", lowering="native").report
     assert report.passed
@@ -99,7 +99,7 @@ def test_nan_of_values_beyond_the_dtype_is_known_where_a_kernel_hides_it(tmp_pat
     assert verify(tmp_path / "out").passed
 
 
-def test_beside_such_values_all_others_must_be_right() -> None:
+def test_elements_without_overflow_must_be_right() -> None:
     eager, exact = np.array([1.0, np.nan, 2.0], np.float32), np.array([1.0, 1e40, 2.0])
     item = Expected(Case({}, "ordinary", 0), {}, Reference({"y": eager}, {"y": exact}, {"y": 1e-7}))
     got = np.array([1.0, 3.4e38, 2.0], np.float32)
@@ -120,7 +120,7 @@ def test_beside_such_values_all_others_must_be_right() -> None:
 
 
 @pytest.mark.parametrize("model", [Threshold, Arguments, Maximum])
-def test_what_kernels_make_of_nan_is_known_and_nothing_else(model: type[nn.Module], tmp_path: Path) -> None:
+def test_only_what_kernels_make_of_nan_is_known(model: type[nn.Module], tmp_path: Path) -> None:
     torch.manual_seed(0)
     report = export_onnx(model(), X, tmp_path / "out").report
     assert report.passed
@@ -129,7 +129,7 @@ def test_what_kernels_make_of_nan_is_known_and_nothing_else(model: type[nn.Modul
 
 
 class Gate(nn.Module):
-    """Zeros, ones and what lies below a threshold: x [T, N, 3] to two of [T, N, 4]."""
+    """Zeros, ones and clipped values: x [T, N, 3] to two outputs [T, N, 4]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,14 +141,14 @@ class Gate(nn.Module):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_thresholds_of_what_a_kernel_makes_of_nan_are_known(seed: int, tmp_path: Path) -> None:
+def test_thresholds_after_a_kernel_that_hides_nan_are_known(seed: int, tmp_path: Path) -> None:
     torch.manual_seed(seed)
     report = export_onnx(Gate(), X, tmp_path / "b", seed=seed).report
     assert report is not None
     assert {case.verdict for case in report.cases if case.case.values == "nan"} <= {"EXPECTED", "PASS"}
 
 
-def test_a_rolled_loop_passes_nan_on(tmp_path: Path) -> None:
+def test_a_rolled_loop_propagates_nan(tmp_path: Path) -> None:
     report = export_onnx(Cells(), X, tmp_path / "out").report
     assert report.passed
     assert report.count("EXPECTED") == 0

@@ -1,4 +1,4 @@
-"""A failing case is made small: on conditions that are known, not on runtimes."""
+"""Shrinking a failing case, with known conditions in place of a runtime."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_sizes_and_values(fails: Condition, sizes: dict[str, int], values: str) 
     assert (found.case.sizes, found.case.values) == (sizes, values)
 
 
-def test_inputs_become_plain() -> None:
+def test_inputs_become_plainer() -> None:
     found = _shrunk(lambda case, inputs: bool((inputs["x"] != 0).any()))
     assert (found.inputs["x"] == 1).all()
     assert (found.inputs["lengths"] == 1).all()

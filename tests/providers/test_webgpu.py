@@ -68,7 +68,7 @@ def test_nan_goes_under(tmp_path: Path, record_property: Record) -> None:
     report = verified(RUNTIME, "webgpu", ("rnn_relu", 1, False), tmp_path / "out", record_property)
     (result,) = [result for result in report.cases if result.case.values == "nan"]
     assert result.verdict == "EXPECTED"
-    assert "The runtime's WebGPU kernel treats NaN otherwise than PyTorch" in result.note
+    assert "The runtime's WebGPU kernel handles NaN differently from PyTorch" in result.note
 
 
 @pytest.mark.parametrize(("kind", "operator"), [("gru", "GRU"), ("rnn_tanh", "RNN")])

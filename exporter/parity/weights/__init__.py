@@ -1,1 +1,1 @@
-"""Are the weights in a file those of the model?"""
+"""Compare the weights in a file with the model's, bit for bit."""

@@ -1,8 +1,8 @@
-"""What a block of a file may be: tensors of the model, sums of two of them, and what int8 rounding makes of them.
+"""What a block of a file may be: a tensor of the model, the sum of two, or what int8 rounding makes of one.
 
-Each output channel has a scale of its own, so that a channel comes out the same wherever it stands in a matrix; a part
-of it, where two products share the matrix, has another one. Rounding is done as `optimize.quantization` does it, which
-gives the same bits each time.
+Each output channel has its own int8 scale, so a channel is rounded the same way wherever it is in a matrix. Where two
+products share a matrix, each part of a channel has its own scale. Rounding uses `optimize.quantization`, which always
+gives the same bits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Marks = Mapping[str, NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A tensor of the model, or the sum of two; `found` marks what the file was found to hold of it."""
+    """A tensor of the model, or the sum of two; `found` marks the elements that the file was found to hold."""
 
     parts: tuple[str, ...]
     array: Array
@@ -35,12 +35,12 @@ class Candidate:
 
     @property
     def module(self) -> str:
-        """The layer that it belongs to."""
+        """The name of its layer."""
         return self.parts[0].rpartition(".")[0]
 
 
 def candidates_of(model: Mapping[str, Array]) -> list[Candidate]:
-    """The tensors of a model, the small ones first; those that are equal share their marks."""
+    """The tensors of a model, smallest first; equal tensors share their marks."""
     marks: dict[tuple[Any, ...], NDArray[np.bool_]] = {}
     candidates = []
     for name, array in sorted(model.items(), key=lambda item: item[1].size):
@@ -49,8 +49,8 @@ def candidates_of(model: Mapping[str, Array]) -> list[Candidate]:
     return [each for each in candidates if each.array.size]
 
 
-def sums(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The sums of two tensors of one layer that were not found: two biases, or a bias and a matrix of its rows."""
+def layer_sums(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The sums of two tensors of one layer that were not found: two biases, or a bias and the rows of a matrix."""
     left = [each for each in candidates if not each.found.all()]
     return [
         Candidate((*one.parts, *other.parts), total, np.zeros(total.shape, np.bool_))
@@ -70,10 +70,10 @@ def _sums(one: Array, other: Array) -> Iterator[Array]:
         yield one + other[:, None]
 
 
-def mark_parts(candidates: Sequence[Candidate], summed: Sequence[Candidate]) -> None:
-    """Mark the tensors whose sums were found, and zeros that add nothing to a tensor that was found."""
+def mark_parts(candidates: Sequence[Candidate], sums: Sequence[Candidate]) -> None:
+    """Mark the tensors whose sums were found, and zero vectors that may have been added to a tensor that was found."""
     named = {each.name: each for each in candidates}
-    for total in summed:
+    for total in sums:
         for part in (named[name] for name in total.parts):
             if part.array.shape == total.array.shape:
                 part.found[...] |= total.found
@@ -81,11 +81,11 @@ def mark_parts(candidates: Sequence[Candidate], summed: Sequence[Candidate]) -> 
                 part.found[...] = True
     for each in candidates:
         others = [other for other in candidates if other is not each and other.module == each.module]
-        if each.array.ndim == 1 and not each.array.any() and any(_takes(other, each) for other in others):
+        if each.array.ndim == 1 and not each.array.any() and any(_may_include(other, each) for other in others):
             each.found[...] = True
 
 
-def _takes(other: Candidate, vector: Candidate) -> bool:
+def _may_include(other: Candidate, vector: Candidate) -> bool:
     return vector.array.size in other.array.shape and bool(other.found.all())
 
 
@@ -96,16 +96,16 @@ def scaled(quantized: Quantized) -> Array:
 
 
 def rounded_whole(candidates: Sequence[Candidate], marks: Marks, width: int) -> list[Candidate]:
-    """What the matrices of a model become whose rows, or whose columns, are channels of so many weights.
+    """The model's matrices after int8 rounding, if their rows or columns are channels of this many weights.
 
-    What is found is marked in `marks`, by tensor.
+    What is found of them is marked in `marks`, by tensor.
     """
     whole = ((each, matrix, found) for each, matrix, found in _matrices(candidates, marks) if matrix.shape[1] == width)
     return [Candidate(each.parts, _round(matrix), found) for each, matrix, found in whole]
 
 
 def rounded_ends(candidates: Sequence[Candidate], marks: Marks, width: int) -> list[Candidate]:
-    """The same of longer channels, of which only the first or the last so many weights are taken."""
+    """The same for longer channels, cut to their first or last `width` weights."""
     longer = ((each, matrix, found) for each, matrix, found in _matrices(candidates, marks) if matrix.shape[1] > width)
     return [
         Candidate(each.parts, _round(matrix[:, end]), found[:, end])

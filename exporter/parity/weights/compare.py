@@ -1,10 +1,10 @@
-"""Are the weights in a file those of the model? Compared bit for bit, without trust in names or in the exporter.
+"""Compare the weights in a file with the model's bit for bit, trusting neither names nor the exporter.
 
-An exporter moves weights: it turns matrices, puts gates in another order, stacks directions, joins biases or adds them
-up, and cuts what two products share. So each tensor of the file is cut into as many equal blocks of rows as there may
-be gates and directions, and each block must be a box of one of the model's tensors, or of the sum of two of one layer,
-every bit the same. What is found nowhere, but nearly equals a tensor of the model, is a fault. Whether the blocks stand
-in the right places is for the outputs to show.
+An exporter moves weights: it transposes matrices, reorders gates, stacks directions, joins or adds biases, and splits a
+matrix that two products share. So each tensor of the file is cut into as many equal blocks of rows as it may have gates
+and directions, and each block must equal a box of one of the model's tensors, or of the sum of two of one layer, in
+every bit. A tensor that is found nowhere but nearly equals one of the model is a fault. Whether the blocks are in the
+right places is for the outputs to show.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .candidates import Candidate, Marks, candidates_of, mark_parts, rounded_ends, rounded_whole, sums
-from .matching import EQUAL, LOWER, NEAR, Match, count_differing, cuts
+from .candidates import Candidate, Marks, candidates_of, layer_sums, mark_parts, rounded_ends, rounded_whole
+from .matching import EQUAL, NEAR, ROUNDED, Match, count_differing, match_blocks
 
 Array = NDArray[Any]
 
-# What two libraries may make of one function of float32, relative to the largest result.
+# How far two libraries may differ in a float32 function, relative to the largest result.
 _ROUNDING = 1e-5
 
-# The whole channels first, for there are fewer.
-_ROUNDED = (rounded_whole, rounded_ends)
+# Whole channels first, because there are fewer.
+_INT8 = (rounded_whole, rounded_ends)
 
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class WeightFault:
-    """A tensor of the file that is a tensor of the model but for some elements, of which one is shown."""
+    """A tensor of the file that differs from the model's `of` in some elements, of which one is shown."""
 
     tensor: str
     of: tuple[str, ...]
@@ -45,17 +45,18 @@ class WeightFault:
 
     def __str__(self) -> str:
         where = f"in {self.differing:,} of {self.size:,} elements"
-        return f"'{self.tensor}' is not the model's {_listed(self.of)} {where}: {self.got:.9g} is {self.expected:.9g}"
+        values = f"{self.got:.9g} instead of {self.expected:.9g}"
+        return f"'{self.tensor}' differs from the model's {_listed(self.of)} {where}: {values}"
 
 
 @dataclass(frozen=True)
 class WeightComparison:
-    """How many of the model's tensors are in a file bit for bit, and what cannot be said of the others.
+    """How many of the model's tensors a file holds bit for bit, and what is known of the others.
 
-    `partly` and `absent` are tensors of the model that the file holds a part of, or nothing. `unknown` are tensors of
-    the file that are not the model's, so that outputs alone speak for them. `why` says why nothing was compared.
-    `computed` are tensors of the file that the model's forward computes of its own, but for rounding; `unseen` says why
-    it is not known what it computes. `int8` are tensors of the model that the file holds rounded, as they must be.
+    Of the model's tensors, `partly` are those that the file holds a part of, `absent` those that it holds nothing of,
+    and `int8` those that it holds correctly rounded. Of the file's tensors, `computed` are those that forward computes
+    from weights only, up to rounding, and `unknown` those of unknown origin, which outputs alone verify. `why` says why
+    nothing was compared, `unseen` why it is unknown what forward computes.
     """
 
     compared: int = 0
@@ -74,7 +75,7 @@ class WeightComparison:
         return not self.faults
 
     def without(self, known: Sequence[str]) -> WeightComparison:
-        """The same, but these tensors of the file are of unknown origin, whatever they are like."""
+        """The same with these tensors of the file counted as of unknown origin, not as faults."""
         faults = tuple(fault for fault in self.faults if fault.tensor not in known)
         moved = tuple(fault.tensor for fault in self.faults if fault.tensor in known)
         return replace(self, faults=faults, unknown=(*self.unknown, *moved))
@@ -82,15 +83,15 @@ class WeightComparison:
     def __str__(self) -> str:
         """One line."""
         if self.why:
-            return f"Weights: not compared, for {self.why}."
-        said = [f"{self.equal} of {self.compared} tensors equal the model's bit for bit"]
-        said += [f"{len(self.int8)} are int8, each rounded as it must be"] if self.int8 else []
-        said += [f"in part {_listed(self.partly)}"] if self.partly else []
-        said += [f"not in the file as they are {_listed(self.absent)}"] if self.absent else []
-        said += [f"of unknown origin in the file {_listed(self.unknown)}"] if self.unknown else []
+            return f"Weights: not compared, because {self.why}."
+        parts = [f"{self.equal} of {self.compared} tensors equal the model's bit for bit"]
+        parts += [f"{len(self.int8)} are int8, correctly rounded"] if self.int8 else []
+        parts += [f"partly in the file: {_listed(self.partly)}"] if self.partly else []
+        parts += [f"not in the file unchanged: {_listed(self.absent)}"] if self.absent else []
+        parts += [f"of unknown origin in the file: {_listed(self.unknown)}"] if self.unknown else []
         if self.unseen and (self.unknown or self.faults):
-            said += [f"what forward computes was not seen: {self.unseen}"]
-        return f"Weights: {'; '.join([*map(str, self.faults), *said])}."
+            parts += [f"what forward computes from weights is unknown, because {self.unseen}"]
+        return f"Weights: {'; '.join([*map(str, self.faults), *parts])}."
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; numbers that JSON lacks are null."""
@@ -115,71 +116,87 @@ def compare_weights(
     computed: Mapping[str, Array] = MappingProxyType({}),
     int8: Mapping[str, Array] = MappingProxyType({}),
 ) -> WeightComparison:
-    """Compare the floating-point tensors of a file with those of the model that it was made from, each by name.
+    """Compare the floating-point tensors of a file with those of the model that it was exported from, each by name.
 
-    `computed` are tensors that the model's forward computes of its own alone. A tensor of the file that is one of these
-    but for rounding, for it may have been computed by another library, is none of unknown origin. `int8` are what the
-    int8 tensors of the file stand for, float32 [channels, K]: they must be what rounding makes of the model's.
+    Args:
+        stored: the file's tensors.
+        model: the model's tensors.
+        computed: what forward computes from the model's tensors only. A tensor of the file may equal one of these up to
+            rounding, because another library may have computed it.
+        int8: the file's int8 tensors times their scales, as float32 [channels, K]; each must equal a rounded tensor of
+            the model.
     """
     candidates = candidates_of(model)
     left = _without_equal(stored, candidates)
-    left8, near8, as_int8 = _compare_int8(int8, candidates)
-    summed = sums(candidates)
-    left = _without_equal(left, [*candidates, *summed])
-    mark_parts(candidates, summed)
+    quantized = _compare_int8(int8, candidates)
+    sums = layer_sums(candidates)
+    left = _without_equal(left, [*candidates, *sums])
+    mark_parts(candidates, sums)
     results = candidates_of(_without_equal(computed, candidates_of(model)))
-    remade = [name for name, array in left.items() if _is_rounded(array, results)]
-    left = {name: array for name, array in left.items() if name not in remade}
-    near = {name: matches for name, array in left.items() if (matches := _nearly(array, [*candidates, *summed]))}
-    near |= {name: matches for name, matches in near8.items() if not _rounding_of(left8[name], results)}
+    recomputed = tuple(name for name, array in left.items() if _is_recomputed(array, results))
+    left = {name: array for name, array in left.items() if name not in recomputed}
+    near = {name: matches for name, array in left.items() if (matches := _nearly(array, [*candidates, *sums]))}
+    near |= {name: each for name, each in quantized.near.items() if not _is_rounded(quantized.left[name], results)}
     named = {part for matches in near.values() for match in matches for part in match.candidate.parts}
-    unseen = [each for each in candidates if not each.found.any() and each.name not in named]
-    faults = [_fault(name, matches) for name, matches in near.items() if not _is_computed(matches, unseen)]
-    faulty = {fault.tensor for fault in faults}
+    absent = [each for each in candidates if not each.found.any() and each.name not in named]
+    faults = {name: _fault(name, matches) for name, matches in near.items() if not _may_be_computed(matches, absent)}
+    left = {**left, **quantized.left}
     return WeightComparison(
         compared=len(candidates),
-        equal=sum(bool(each.found.all()) for each in candidates) - len(as_int8),
+        equal=sum(bool(each.found.all()) for each in candidates) - len(quantized.rounded),
         partly=tuple(each.name for each in candidates if each.found.any() and not each.found.all()),
-        absent=tuple(each.name for each in unseen),
-        unknown=tuple(name for name, array in {**left, **left8}.items() if array.size > 1 and name not in faulty),
-        faults=tuple(faults),
-        computed=tuple(remade),
-        int8=as_int8,
+        absent=tuple(each.name for each in absent),
+        unknown=tuple(name for name, array in left.items() if array.size > 1 and name not in faults),
+        faults=tuple(faults.values()),
+        computed=recomputed,
+        int8=quantized.rounded,
     )
 
 
-def _compare_int8(
-    int8: Mapping[str, Array], candidates: Sequence[Candidate]
-) -> tuple[dict[str, Array], dict[str, list[Match]], tuple[str, ...]]:
-    """The int8 tensors that are not the model's rounded, what they are like, and the model's found so alone."""
-    marks = {each.name: np.zeros(each.array.shape, np.bool_) for each in candidates}
+@dataclass(frozen=True)
+class _Int8Comparison:
+    """`left` are the file's tensors that equal no rounded tensor, `near` what these nearly match.
+
+    `rounded` are the model's tensors that the file holds in int8 only.
+    """
+
+    left: Mapping[str, Array]
+    near: Mapping[str, list[Match]]
+    rounded: tuple[str, ...]
+
+
+def _compare_int8(int8: Mapping[str, Array], candidates: Sequence[Candidate]) -> _Int8Comparison:
+    marks = _marks(candidates)
     left = {
         name: array
         for name, array in int8.items()
-        if all(_without_equal({name: array}, part(candidates, marks, array.shape[1])) for part in _ROUNDED)
+        if all(_without_equal({name: array}, part(candidates, marks, array.shape[1])) for part in _INT8)
     }
     near = {name: _nearly_rounded(array, candidates, marks) for name, array in left.items()}
-    alone = tuple(each.name for each in candidates if marks[each.name].all() and not each.found.all())
+    rounded = tuple(each.name for each in candidates if marks[each.name].all() and not each.found.all())
     for each in candidates:
         each.found[...] |= marks[each.name]
-    return left, {name: matches for name, matches in near.items() if matches}, alone
+    return _Int8Comparison(left, {name: matches for name, matches in near.items() if matches}, rounded)
 
 
-def _rounding_of(array: Array, results: Sequence[Candidate]) -> bool:
-    """Whether int8 weights are near to what rounding makes of something that forward computes."""
-    marks = {each.name: np.zeros(each.array.shape, np.bool_) for each in results}
-    return bool(_nearly_rounded(array, results, marks))
+def _is_rounded(array: Array, results: Sequence[Candidate]) -> bool:
+    """Whether int8 weights nearly equal the rounding of what forward computes."""
+    return bool(_nearly_rounded(array, results, _marks(results)))
 
 
 def _nearly_rounded(array: Array, candidates: Sequence[Candidate], marks: Marks) -> list[Match]:
-    return _nearly(array, [each for part in _ROUNDED for each in part(candidates, marks, array.shape[1])])
+    return _nearly(array, [each for part in _INT8 for each in part(candidates, marks, array.shape[1])])
+
+
+def _marks(candidates: Sequence[Candidate]) -> Marks:
+    return {each.name: np.zeros(each.array.shape, np.bool_) for each in candidates}
 
 
 def _without_equal(stored: Mapping[str, Array], candidates: Sequence[Candidate]) -> dict[str, Array]:
-    """The tensors of the file that are not made of blocks of the model's; what the others hold is marked as found."""
+    """The tensors of the file that do not consist of blocks of the model's; what the others hold is marked as found."""
     left = {}
     for name, array in stored.items():
-        matches = next(cuts(array, candidates, EQUAL), [])
+        matches = next(match_blocks(array, candidates, EQUAL), [])
         for match in matches:
             match.found[...] = True
         if not matches:
@@ -188,45 +205,46 @@ def _without_equal(stored: Mapping[str, Array], candidates: Sequence[Candidate])
 
 
 def _nearly(array: Array, candidates: Sequence[Candidate]) -> list[Match]:
-    """The blocks of a tensor beside what they most nearly are, among what was not found elsewhere; else none."""
+    """The nearest matches of a tensor's blocks, among what was not found elsewhere; empty if there are none."""
     left = [each for each in candidates if not each.found.all()]
-    lower = (matches for likeness in LOWER for matches in cuts(array, left, likeness))
-    return next(lower, []) or min(cuts(array, left, NEAR), key=count_differing, default=[])
+    rounded = (matches for criterion in ROUNDED for matches in match_blocks(array, left, criterion))
+    return next(rounded, []) or min(match_blocks(array, left, NEAR), key=count_differing, default=[])
 
 
-def _is_rounded(array: Array, results: Sequence[Candidate]) -> bool:
-    matches = next(cuts(array, results, EQUAL), []) or min(cuts(array, results, NEAR), key=count_differing, default=[])
+def _is_recomputed(array: Array, results: Sequence[Candidate]) -> bool:
+    """Whether a tensor equals what forward computes, up to rounding."""
+    equal = next(match_blocks(array, results, EQUAL), [])
+    matches = equal or min(match_blocks(array, results, NEAR), key=count_differing, default=[])
     return bool(matches) and all(_is_close(match.values, match.box) for match in matches)
 
 
 def _is_close(values: Array, results: Array) -> bool:
-    """Whether numbers differ by no more than rounding; a mask's infinities are equal or not."""
+    """Whether numbers differ by no more than rounding; infinities, as in a mask, must be equal."""
     largest = float(np.abs(results, where=np.isfinite(results), out=np.zeros_like(results)).max(initial=0))
     return np.allclose(values, results, rtol=_ROUNDING, atol=_ROUNDING * largest)
 
 
-def _is_computed(matches: Sequence[Match], unseen: Sequence[Candidate]) -> bool:
-    """Whether a tensor may be computed from what it is like and something else that is not in the file.
+def _may_be_computed(matches: Sequence[Match], absent: Sequence[Candidate]) -> bool:
+    """Whether a tensor may be computed from what it nearly equals and a tensor that is not in the file.
 
-    That would be another tensor of the same layer, such as the length of a normalised weight, or the statistics of a
-    normalisation that was drawn into the layer before it.
+    That would be another tensor of the same layer, such as the norm of a normalized weight, or the statistics of a
+    normalization that was folded into the layer before it.
     """
     modules = {match.candidate.module for match in matches}
     sizes = {size for match in matches for size in match.candidate.array.shape}
     return any(
-        each.module in modules or (each.name.endswith("running_var") and each.array.size in sizes) for each in unseen
+        each.module in modules or (each.name.endswith("running_var") and each.array.size in sizes) for each in absent
     )
 
 
 def _fault(name: str, matches: Sequence[Match]) -> WeightFault:
-    differing = [match.differs for match in matches]
-    match, where = next(pair for pair in zip(matches, differing, strict=True) if pair[1].any())
-    index = tuple(np.argwhere(where)[0])
+    match = next(match for match in matches if match.differing)
+    index = tuple(np.argwhere(match.differs)[0])
     return WeightFault(
         tensor=name,
         of=tuple(dict.fromkeys(part for match in matches for part in match.candidate.parts)),
         differing=count_differing(matches),
-        size=sum(each.size for each in differing),
+        size=sum(match.box.size for match in matches),
         got=float(match.values[index]),
         expected=float(match.box[index]),
     )

@@ -1,4 +1,8 @@
-"""Find where the blocks of a file's tensor stand in the model's: bit for bit, rounded, or in most of their elements."""
+"""Match the blocks of a file's tensor with boxes of the model's tensors: bit for bit, rounded, or nearly.
+
+A tensor is cut into as many equal blocks of rows as it may have gates and directions; a box is rows i to j, columns k
+to l of a matrix.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,13 @@ from .candidates import Candidate
 Array = NDArray[Any]
 Bits = NDArray[np.unsignedinteger]
 
-# So many elements of a block are looked for first; where most of them fit, all are compared.
+# Elements of a block to look for first; where most of them match, all are compared.
 _PROBES = 5
 
-# A block of few values, such as zeros, fits its probes in many places.
+# Places to compare at most: a block of few distinct values, such as zeros, matches its probes in many.
 _TRIED = 64
 
-# A nearly equal number has the same bits but for these: sign, exponent and the first digits of the mantissa are equal.
+# Two numbers are near if their sign, exponent and this many leading digits of the mantissa are equal.
 _DIGITS = 5
 
 # Gates times directions, and twice as many for the two biases of each.
@@ -30,23 +34,23 @@ _CUTS = (1, 2, 3, 4, 6, 8, 12, 16)
 
 
 def bits_of(array: Array) -> Bits:
-    """The bits of each element, so that NaN equals itself and 0.0 is not -0.0."""
+    """The bits of each element, so that NaN equals itself and 0.0 differs from -0.0."""
     return np.asarray(np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")).reshape(array.shape)
 
 
 def coarse_bits(array: Array) -> Bits:
-    """The bits of each element without its last digits."""
+    """The bits of each element without the last digits of its mantissa."""
     mantissa = int(ml_dtypes.finfo(array.dtype).nmant)  # type: ignore[no-untyped-call]
     return np.right_shift(bits_of(array), mantissa - _DIGITS, dtype=f"u{array.dtype.itemsize}")
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """The bits that are compared, of the file's numbers and of the model's; `whole`: all must be equal, else most."""
+class Criterion:
+    """Which bits of the file's and the model's numbers must be equal for a match, in all elements or in most."""
 
     of_file: Callable[[Array], Bits]
     of_model: Callable[[Array], Bits]
-    whole: bool
+    all_elements: bool
 
 
 def _rounded_bits(dtype: Any, array: Array) -> Bits:
@@ -54,20 +58,19 @@ def _rounded_bits(dtype: Any, array: Array) -> Bits:
         return bits_of(array.astype(dtype).astype(array.dtype))
 
 
-EQUAL = Likeness(bits_of, bits_of, whole=True)
+EQUAL = Criterion(bits_of, bits_of, all_elements=True)
+NEAR = Criterion(coarse_bits, coarse_bits, all_elements=False)
 
-NEAR = Likeness(coarse_bits, coarse_bits, whole=False)
-
-# Weights whose precision was lowered, and which still stand in the file as what they were.
-LOWER = [
-    Likeness(bits_of, partial(_rounded_bits, dtype), whole=True)
+# Weights that were rounded to a lower precision and are stored in their original dtype.
+ROUNDED = [
+    Criterion(bits_of, partial(_rounded_bits, dtype), all_elements=True)
     for dtype in (np.float16, ml_dtypes.bfloat16, np.float32)
 ]
 
 
 @dataclass(frozen=True)
 class Match:
-    """A block of a tensor of the file, and the box of a tensor of the model that it is or nearly is."""
+    """A block of a file's tensor, the box of the candidate that it matches, and the marks of that box."""
 
     values: Array
     candidate: Candidate
@@ -83,67 +86,70 @@ class Match:
         return int(np.count_nonzero(self.differs))
 
 
-def cuts(array: Array, candidates: Sequence[Candidate], likeness: Likeness) -> Iterator[list[Match]]:
-    """The ways to cut a tensor so that each of its blocks is, or nearly is, one of the model's."""
-    # A single number is found in any large tensor, but may be one of the biases of one unit.
+def match_blocks(array: Array, candidates: Sequence[Candidate], criterion: Criterion) -> Iterator[list[Match]]:
+    """For each way to cut a tensor of the file that matches each of its blocks: the matches."""
+    # A single number occurs in any large tensor, but may be a bias of a layer with one unit.
     fitting = [each for each in candidates if array.size > 1 or each.array.size <= max(_CUTS)]
-    for matrix in _ways(array):
+    for matrix in _orientations(array):
         for count in _CUTS:
             if matrix.shape[0] % count == 0:
-                matches = _match_all(np.split(matrix, count), fitting, likeness)
+                matches = _match_each(np.split(matrix, count), fitting, criterion)
                 if matches:
                     yield matches
-
-
-def _ways(array: Array) -> Iterator[Array]:
-    """A tensor of the file as matrices whose rows may be cut into blocks."""
-    *others, rows = matrices(array)
-    yield from (rows, rows.T, *others)
-    if array.ndim == 2 and array.shape[0] <= 2:
-        yield array.reshape(-1, 1)  # the biases of one or two directions
-
-
-def _match_all(blocks: Sequence[Array], candidates: Sequence[Candidate], likeness: Likeness) -> list[Match]:
-    matches = []
-    for block in blocks:
-        found = _matches(block, candidates, likeness)
-        match = next(found, None) if likeness.whole else min(found, key=lambda each: each.differing, default=None)
-        if match is None:
-            return []
-        matches.append(match)
-    return matches
-
-
-def _matches(block: Array, candidates: Sequence[Candidate], likeness: Likeness) -> Iterator[Match]:
-    bits = likeness.of_file(block)
-    rows, columns = block.shape
-    for each in candidates:
-        if each.array.dtype != block.dtype or each.array.size < block.size:
-            continue
-        for matrix, found in zip(matrices(each.array), matrices(each.found), strict=True):
-            place = find_block(bits, likeness.of_model(matrix))
-            if place is None:
-                continue
-            box = (slice(place.row, place.row + rows), slice(place.column, place.column + columns))
-            match = Match(block, each, matrix[box], found[box])
-            if place.differing == 0 if likeness.whole else _tells(match):
-                yield match
-
-
-def _tells(match: Match) -> bool:
-    """Whether a likeness is no accident, as it may be between tensors that are mostly zeros."""
-    whole = match.box.size == match.candidate.array.size
-    return whole or np.unique(coarse_bits(match.box)[coarse_bits(match.box) == coarse_bits(match.values)]).size > 1
 
 
 def count_differing(matches: Sequence[Match]) -> int:
     return sum(match.differing for match in matches)
 
 
-def matrices(array: Any) -> Iterator[Any]:
-    """A tensor as matrices, which share its memory: the first axis apart from the others, and all others from the last.
+def _orientations(array: Array) -> Iterator[Array]:
+    """A tensor of the file as matrices whose rows can be cut into blocks."""
+    *others, rows = matrices(array)
+    yield from (rows, rows.T, *others)
+    if array.ndim == 2 and array.shape[0] <= 2:
+        yield array.reshape(-1, 1)  # the biases of one or two directions
 
-    A vector is a column, a number a matrix of one element.
+
+def _match_each(blocks: Sequence[Array], candidates: Sequence[Candidate], criterion: Criterion) -> list[Match]:
+    """A match for every block, or none at all."""
+    matches = []
+    for block in blocks:
+        found = _matches(block, candidates, criterion)
+        match = (
+            next(found, None) if criterion.all_elements else min(found, key=lambda each: each.differing, default=None)
+        )
+        if match is None:
+            return []
+        matches.append(match)
+    return matches
+
+
+def _matches(block: Array, candidates: Sequence[Candidate], criterion: Criterion) -> Iterator[Match]:
+    bits = criterion.of_file(block)
+    rows, columns = block.shape
+    for each in candidates:
+        if each.array.dtype != block.dtype or each.array.size < block.size:
+            continue
+        for matrix, found in zip(matrices(each.array), matrices(each.found), strict=True):
+            place = find_block(bits, criterion.of_model(matrix))
+            if place is None:
+                continue
+            box = (slice(place.row, place.row + rows), slice(place.column, place.column + columns))
+            match = Match(block, each, matrix[box], found[box])
+            if place.differing == 0 if criterion.all_elements else _is_significant(match):
+                yield match
+
+
+def _is_significant(match: Match) -> bool:
+    """Whether a near match is no accident, as one between tensors that are mostly zeros may be."""
+    whole = match.box.size == match.candidate.array.size
+    return whole or np.unique(coarse_bits(match.box)[coarse_bits(match.box) == coarse_bits(match.values)]).size > 1
+
+
+def matrices(array: Any) -> Iterator[Any]:
+    """Views of a tensor as a matrix: rows along the first axis, and above two dimensions also columns along the last.
+
+    A vector is one column, a scalar a matrix of one element.
     """
     if array.ndim < 2:
         yield array.reshape(-1, 1)
@@ -155,7 +161,7 @@ def matrices(array: Any) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class BlockPosition:
-    """The upper left corner of a box in a matrix, and how many elements of the block differ from it."""
+    """The first row and column of a box in a matrix, and how many elements of the block differ from it."""
 
     row: int
     column: int
@@ -163,10 +169,7 @@ class BlockPosition:
 
 
 def find_block(block: Bits, matrix: Bits) -> BlockPosition | None:
-    """The box of a matrix that a block is, or that differs from it in the fewest elements, in less than half of them.
-
-    Both are [rows, columns], the block the smaller one.
-    """
+    """The box of a matrix [rows, columns] that differs from a block in the fewest elements; None if in half or more."""
     rows, columns = (have - size + 1 for have, size in zip(matrix.shape, block.shape, strict=True))
     if rows < 1 or columns < 1 or not block.size:
         return None
@@ -188,7 +191,7 @@ def find_block(block: Bits, matrix: Bits) -> BlockPosition | None:
 
 
 def _probes(block: Bits) -> list[tuple[int, int]]:
-    """Elements spread over the block, and of those that are unlike the first where there are any."""
+    """Positions spread over the block, or over those of its elements that differ from the first, if any do."""
     unlike = np.flatnonzero(block != block[0, 0])
     pool = unlike if unlike.size else np.arange(block.size)
     chosen = pool[np.unique(np.linspace(0, pool.size - 1, _PROBES).astype(int))]

@@ -1,6 +1,6 @@
-"""The tensors of a model that an exported file is to hold, and what its forward computes of its weights alone.
+"""The tensors of a model that its file should hold, and what forward computes from weights only.
 
-An exporter may store what forward computes in place of what it is computed from.
+An exporter may store what forward computes from weights in place of those weights.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class ModelWeights:
-    """The tensors of a model by name, and what its forward computes of them alone, or why that is not known."""
+    """A model's tensors by name, and what forward computes from them only, or why that is unknown (`unseen`)."""
 
     tensors: Mapping[str, Array]
     computed: Mapping[str, Array]
@@ -34,17 +34,16 @@ class ModelWeights:
 
 
 def weights_of(model: nn.Module, tensors: Mapping[str, Tensor]) -> ModelWeights:
-    """A model's tensors, and what its forward computes of them alone for these inputs.
+    """A model's tensors, and what forward computes from them only, when run on these inputs.
 
-    That is not known where the model does not run while it is watched, as one that looks at the type of its tensors
-    may not.
+    The latter is unknown if the model fails while its operators are recorded, as one that checks tensor types may.
     """
     try:
         computed, unseen = computed_weights(model, tensors), ""
-    except Exception as error:  # whatever the model's forward raises, which it does not when it is not watched
+    except Exception as error:  # whatever the model's forward raises; it does not raise when it is not recorded
         computed, unseen = (
             {},
-            f"the model does not run while it is watched ({type(error).__name__}: {first_line(error)})",
+            f"the model fails while its operators are recorded ({type(error).__name__}: {first_line(error)})",
         )
     return ModelWeights(model_weights(model), computed, unseen)
 
@@ -52,8 +51,8 @@ def weights_of(model: nn.Module, tensors: Mapping[str, Tensor]) -> ModelWeights:
 def model_weights(model: nn.Module) -> dict[str, Array]:
     """The floating-point parameters and buffers of a model in evaluation mode, by name.
 
-    In place of those that a weight is computed from (a parametrization, the older weight norm, pruning) stands what
-    the layer computed of them when it last ran.
+    Where a weight is computed from others (parametrization, the older weight norm, pruning), those are replaced by the
+    weight, as computed when the layer last ran.
     """
     tensors = dict(model.state_dict())
     for name, originals, value in _computed(model):
@@ -64,7 +63,7 @@ def model_weights(model: nn.Module) -> dict[str, Array]:
 
 
 def _computed(model: nn.Module) -> Iterator[tuple[str, list[str], Tensor]]:
-    """Weights that layers compute: the name, those in the state that it is computed from, and its value."""
+    """Weights that layers compute: the name, the names in the state dict that it is computed from, and the value."""
     names = list(model.state_dict())
     for path, module in model.named_modules():
         prefix = f"{path}." if path else ""
@@ -86,7 +85,7 @@ def as_arrays(tensors: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def as_array(tensor: Tensor) -> Array:
-    """The elements of a tensor, without a copy where it lies in memory."""
+    """The tensor as an array that shares its memory if that is on the CPU; bfloat16 becomes ml_dtypes.bfloat16."""
     tensor = tensor.detach().cpu()
     if tensor.dtype == torch.bfloat16:
         return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
@@ -98,42 +97,44 @@ def is_float(dtype: np.dtype[Any]) -> bool:
 
 
 def computed_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
-    """The floating-point results, for these inputs, of operations that read none of them; each once.
+    """The distinct floating-point results of operators that depend on no input, when run on these inputs.
 
-    What merely shows a part of a parameter, or shows it otherwise, is left out.
+    Views of parameters and buffers are left out.
     """
-    own = {each.untyped_storage().data_ptr() for each in (*model.parameters(), *model.buffers())}
-    watching = _Watching(own, list(tensors.values()))
-    with torch.no_grad(), watching:
+    storages = {each.untyped_storage().data_ptr() for each in (*model.parameters(), *model.buffers())}
+    recorder = _Recorder(storages, list(tensors.values()))
+    with torch.no_grad(), recorder:
         run_eager(model, tensors)
-    return {f"computed {k}": array for k, array in enumerate(watching.found.values())}
+    return {f"computed {k}": array for k, array in enumerate(recorder.found.values())}
 
 
-class _Watching(TorchDispatchMode):
-    """Follows what depends on the inputs, and keeps the rest."""
+class _Recorder(TorchDispatchMode):
+    """Keeps the results of operators, except those that depend on an input or share memory with a weight."""
 
-    def __init__(self, own: set[int], inputs: Sequence[Tensor]) -> None:
+    def __init__(self, storages: set[int], inputs: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.found: dict[tuple[Any, ...], Array] = {}
-        self._own = own
-        self._moving: Any = WeakIdKeyDictionary()
+        self._storages = storages
+        self._dependent: Any = WeakIdKeyDictionary()
         for tensor in inputs:
-            self._moving[tensor] = True
+            self._dependent[tensor] = True
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         result = func(*args, **(kwargs or {}))
         results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-        if any(tensor in self._moving for tensor in given):
+        if any(tensor in self._dependent for tensor in given):
             for tensor in results:
-                self._moving[tensor] = True
+                self._dependent[tensor] = True
         elif given:
             for tensor in results:
                 self._keep(tensor)
         return result
 
     def _keep(self, tensor: Tensor) -> None:
-        if not tensor.is_floating_point() or tensor.numel() < 2 or tensor.untyped_storage().data_ptr() in self._own:
+        if tensor.untyped_storage().data_ptr() in self._storages:
+            return
+        if not tensor.is_floating_point() or tensor.numel() < 2:
             return
         array = as_array(tensor).copy()
         self.found.setdefault((array.dtype, array.shape, hash(array.tobytes())), array)

@@ -1,4 +1,4 @@
-"""The tensors of weights that a model file holds, by name: initializers and constants, also those inside loops."""
+"""Read the weights in a model file by name: initializers and constants, including those in loop bodies."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Array = NDArray[Any]
 
 
 def stored_weights(file: Path) -> dict[str, Array]:
-    """The floating-point tensors of an ONNX file, without the scales of int8 weights, or of a TorchScript archive.
+    """The floating-point tensors of a TorchScript archive, or of an ONNX file without the scales of int8 weights.
 
     Raises:
-        BundleError: it is neither.
+        BundleError: the file is neither.
     """
     found = _torchscript(file) if file.suffix == ".pt" else _onnx(file)
     return {name: array for name, array in found if is_float(array.dtype)}
@@ -45,10 +45,10 @@ def _onnx(file: Path) -> Iterator[tuple[str, Array]]:
 
 
 def stored_int8(file: Path) -> dict[str, Array]:
-    """What the int8 weights of an ONNX file stand for, each times its scales, as float32 [channels, K].
+    """The int8 weights of an ONNX file times their scales, as float32 [channels, K].
 
     Raises:
-        BundleError: it is no ONNX file.
+        BundleError: the file is not ONNX.
     """
     graph = read_onnx(file).graph
     tensors = {tensor.name: tensor for inner in all_graphs(graph) for tensor in inner.initializer}
@@ -60,7 +60,7 @@ def stored_int8(file: Path) -> dict[str, Array]:
 
 
 def _scaled(graph: onnx.GraphProto) -> Iterator[tuple[str, str]]:
-    """The int8 weights of products and the scales that their results are multiplied by, as the graph has them."""
+    """Pairs of names in the graph: the int8 weights of a product, and the scales that its result is multiplied by."""
     for inner in all_graphs(graph):
         makers = {name: node for node in inner.node for name in node.output}
         for node in inner.node:
@@ -85,7 +85,7 @@ def _torchscript(file: Path) -> Iterator[tuple[str, Array]]:
     module = read_torchscript(file)
     for name, tensor in module.state_dict().items():
         yield name, as_array(tensor)
-    graph: Any = module.inlined_graph  # whose nodes live no longer than it does
+    graph: Any = module.inlined_graph  # kept, because its nodes live no longer than it does
     for node in graph.findAllNodes("prim::Constant", recurse=True):
         value = node.output().toIValue()
         for k, part in enumerate(value if isinstance(value, (list, tuple)) else [value]):

@@ -1,4 +1,4 @@
-"""int8 weights in a file are what rounding makes of the model's, and the tensors beside them are the model's own."""
+"""int8 weights in a file equal the model's after rounding; all other tensors equal the model's."""
 
 from __future__ import annotations
 
@@ -53,9 +53,7 @@ def test_every_tensor_is_accounted_for(name: str, options: dict[str, Any], tmp_p
     assert found.equal == found.compared - len(matrices)
     assert (found.faults, found.unknown, found.absent, found.partly) == ((), (), (), ())
     if name == "rnn":
-        assert str(found) == (
-            "Weights: 4 of 8 tensors equal the model's bit for bit; 4 are int8, each rounded as it must be."
-        )
+        assert str(found) == ("Weights: 4 of 8 tensors equal the model's bit for bit; 4 are int8, correctly rounded.")
 
 
 def test_a_matrix_that_two_products_share(tmp_path: Path) -> None:
@@ -92,7 +90,7 @@ def _channels_swapped(arrays: dict[str, NDArray[Any]]) -> str:
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
 @pytest.mark.parametrize("fault", [_weight_off, _scale_off, _bias_off, _channels_swapped])
-def test_what_is_another_is_seen(
+def test_a_changed_weight_is_found(
     kind: type[nn.RNNBase], fault: Callable[[dict[str, NDArray[Any]]], str], tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
@@ -107,7 +105,7 @@ def test_what_is_another_is_seen(
     assert [each.tensor for each in compared(tmp_path / "faulty.onnx", model).faults] == [name]
 
 
-def test_a_bias_that_is_another_fails_a_bundle(tmp_path: Path) -> None:
+def test_a_changed_bias_fails_a_bundle(tmp_path: Path) -> None:
     def off(proto: onnx.ModelProto) -> None:
         tensor = next(each for each in proto.graph.initializer if each.name == "fc.bias")
         array = numpy_helper.to_array(tensor).copy()
@@ -119,7 +117,7 @@ def test_a_bias_that_is_another_fails_a_bundle(tmp_path: Path) -> None:
     plant(bundle, off)
     verification = verify(bundle, seed=1)
     assert not verification.passed
-    assert "'fc.bias' is not the model's fc.bias in 1 of 3 elements" in verification.reports[0].failure
+    assert "'fc.bias' differs from the model's fc.bias in 1 of 3 elements" in verification.reports[0].failure
 
 
 def test_a_part_from_the_middle_of_a_matrix_is_unknown_and_no_fault() -> None:
@@ -129,7 +127,7 @@ def test_a_part_from_the_middle_of_a_matrix_is_unknown_and_no_fault() -> None:
     assert (found.faults, found.unknown, found.absent) == ((), ("fc.weight.int8",), ("fc.weight",))
 
 
-def test_what_forward_computes_may_be_rounded_too() -> None:
+def test_what_forward_computes_may_be_int8_too() -> None:
     weight = np.random.default_rng(0).standard_normal((8, 12)).astype(np.float32)
     clamped = np.clip(weight, -1.5, 1.5)
     part = scaled(quantize_channels(clamped.T))

@@ -1,4 +1,4 @@
-"""The weights of a file are the model's, bit for bit, wherever they were moved to; and one that is not is named."""
+"""A file's weights are found bit for bit wherever an exporter moved them; a changed one is named."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def compared(file: Path, model: nn.Module) -> Any:
 
 
 def in_file(kind: str, rnn: nn.RNNBase, form: str) -> dict[str, np.ndarray]:
-    """What an exporter makes of a layer's weights, in ONNX's own order or as a Scan has them."""
+    """A layer's weights as an exporter stores them, in ONNX's gate order or as in a Scan."""
     state = {name: tensor.numpy() for name, tensor in rnn.state_dict().items()}
     ends = ["", "_reverse"] if rnn.bidirectional else [""]
     directions = [
@@ -68,7 +68,7 @@ layers = st.tuples(
 
 
 def build(layer: tuple[Any, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """A layer's weights as a file has them, and as the model has them."""
+    """A layer's weights as in a file, and as in the model."""
     kind, form, I, H, bias, bidirectional, dtype, seed = layer  # noqa: E741  the field's names
     torch.manual_seed(seed)
     rnn = LAYERS[kind](I, H, bias=bias, bidirectional=bidirectional).to(dtype)
@@ -78,7 +78,7 @@ def build(layer: tuple[Any, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.n
 @settings(max_examples=100, deadline=None)
 @given(layers)
 def test_moved_weights_are_the_models(layer: tuple[Any, ...]) -> None:
-    # A single number of few digits may stand in two places by chance.
+    # A single number with few digits may occur twice by chance.
     assume(layer[3] > 1 or layer[6] != torch.float16)
     stored, model = build(layer)
     found = compare_weights(stored, model)
@@ -88,7 +88,7 @@ def test_moved_weights_are_the_models(layer: tuple[Any, ...]) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(layers, st.integers(0, 10**6), st.sampled_from(["ulp", "float16", "sign", "nan"]))
-def test_any_weight_that_is_another_is_seen(layer: tuple[Any, ...], k: int, how: str) -> None:
+def test_any_changed_weight_is_found(layer: tuple[Any, ...], k: int, how: str) -> None:
     stored, model = build(layer)
     name = sorted(stored)[k % len(stored)]
     array = stored[name].copy()
@@ -103,14 +103,14 @@ def test_any_weight_that_is_another_is_seen(layer: tuple[Any, ...], k: int, how:
     if array[place] == before:
         return
     found = compare_weights({**stored, name: array}, model)
-    # A number of few neighbours may be like nothing: then it is told that its origin is unknown.
+    # A small block may be near nothing; then the tensor is reported as of unknown origin.
     assert [fault.tensor for fault in found.faults] == [name] or name in found.unknown or found.equal < found.compared
     if how in ("ulp", "float16") and layer[3] >= 3 and array.dtype == np.float32:
         assert [(fault.tensor, fault.differing, fault.size) for fault in found.faults] == [(name, 1, array.size)]
         assert (found.faults[0].got, found.faults[0].expected) == (array[place], before)
 
 
-def test_blocks_of_one_tensor_and_of_a_sum_may_stand_together() -> None:
+def test_blocks_of_a_tensor_and_of_a_sum_in_one_tensor() -> None:
     random = np.random.default_rng(0)
     b_ih, b_hh = (random.standard_normal(4).astype(np.float16) for _ in range(2))
     stored = {"W": np.concatenate([(b_ih + b_hh), b_ih, b_hh])}
@@ -118,15 +118,15 @@ def test_blocks_of_one_tensor_and_of_a_sum_may_stand_together() -> None:
     assert (found.equal, found.faults, found.unknown) == (2, (), ())
 
 
-def test_the_fault_is_said_in_one_line() -> None:
+def test_a_fault_is_described_in_one_line() -> None:
     weight = np.linspace(0.1, 1, 12, dtype=np.float32).reshape(3, 4)
     off = weight.copy()
     off[1, 2] = np.float16(off[1, 2])
     found = compare_weights({"fc.weight": off}, {"fc.weight": weight})
     assert not found.passed
     assert str(found) == (
-        "Weights: 'fc.weight' is not the model's fc.weight in 1 of 12 elements: 0.590820312 is 0.590909064; "
-        "0 of 1 tensors equal the model's bit for bit."
+        "Weights: 'fc.weight' differs from the model's fc.weight in 1 of 12 elements: "
+        "0.590820312 instead of 0.590909064; 0 of 1 tensors equal the model's bit for bit."
     )
 
 
@@ -142,18 +142,18 @@ def test_lower_precision_is_a_fault(dtype: Any) -> None:
     assert {fault.tensor for fault in compare_weights(low, model).faults} == set(low)
 
 
-def test_what_is_no_tensor_of_the_models_is_told() -> None:
+def test_tensors_of_unknown_origin_are_named() -> None:
     model = {"fc.weight": np.ones((2, 3), np.float32), "unused": np.full(4, 0.5, np.float32)}
     found = compare_weights({"fc.weight": model["fc.weight"], "table": np.arange(9, dtype=np.float32)}, model)
     assert found.passed
     assert (found.equal, found.absent, found.unknown) == (1, ("unused",), ("table",))
     assert str(found) == (
-        "Weights: 1 of 2 tensors equal the model's bit for bit; not in the file as they are unused; "
-        "of unknown origin in the file table."
+        "Weights: 1 of 2 tensors equal the model's bit for bit; not in the file unchanged: unused; "
+        "of unknown origin in the file: table."
     )
 
 
-def test_zeros_are_like_nothing() -> None:
+def test_zeros_match_nothing_nearly() -> None:
     model = {"w": np.random.default_rng(0).random((4, 4), np.float32), "b": np.zeros(20, np.float32)}
     stored = {"w": model["w"], "mask": np.array([0, 0, 0, 0, 1], np.float32)}
     found = compare_weights(stored, model)
@@ -230,10 +230,10 @@ def test_weights_that_layers_compute(tmp_path: Path) -> None:
     assert (exported.report.weights.equal, exported.report.weights.unknown) == (4, ())
 
 
-def test_computed_weights_are_no_faults_where_the_model_is_not_at_hand(tmp_path: Path) -> None:
+def test_computed_weights_are_no_faults_without_the_model(tmp_path: Path) -> None:
     model = Wrapped()
     parametrizations.weight_norm(model.rnn, "weight_hh_l0")
-    model.rnn.parametrizations.weight_hh_l0.original0.data *= 1.001  # the lengths, at first those of the weight itself
+    model.rnn.parametrizations.weight_hh_l0.original0.data *= 1.001  # the norms, initially those of the weight itself
     export_onnx(model, Signature(X), tmp_path / "out", verify=False)
     state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     found = compare_weights(stored_weights(tmp_path / "out" / "model.onnx"), state)
@@ -244,7 +244,7 @@ def test_computed_weights_are_no_faults_where_the_model_is_not_at_hand(tmp_path:
 def test_a_bundle_without_weights_says_so(tmp_path: Path) -> None:
     export_onnx(nn.GRU(3, 4), Signature(X), tmp_path / "out")
     (report,) = verify(tmp_path / "out").reports
-    assert str(report.weights) == "Weights: not compared, for the bundle does not hold the model's."
+    assert str(report.weights) == "Weights: not compared, because the bundle does not hold the model's."
     assert report.passed
 
 
@@ -269,7 +269,7 @@ COMPUTED: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Computing(nn.Module):
-    """A layer whose weight is nearly its parameter, computed in forward."""
+    """A layer whose forward computes a weight that nearly equals its parameter."""
 
     def __init__(self, compute: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -300,21 +300,22 @@ def test_what_forward_computes_of_a_weight_is_no_fault(name: str, tmp_path: Path
     assert moved in {*found.unknown, *(fault.tensor for fault in found.faults)}
 
 
-def test_what_forward_computes_unseen_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_recorded_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(model: nn.Module, tensors: dict[str, Tensor]) -> None:
         raise TypeError("no modes")
 
     monkeypatch.setattr("rnn_export.parity.weights.model.computed_weights", refuse)
     report = export_onnx(Computing(COMPUTED["tanh"]), Signature({"x": "float32[T, N, 3]"}), tmp_path / "out").report
     assert report is not None
-    said = "what forward computes was not seen: the model does not run while it is watched (TypeError: no modes)"
+    why = "the model fails while its operators are recorded (TypeError: no modes)"
+    said = f"what forward computes from weights is unknown, because {why}"
     assert said in str(report.weights)
     plain = export_onnx(nn.GRU(3, 8), Signature({"x": "float32[T, N, 3]"}), tmp_path / "plain").report
     assert plain is not None
-    assert "not seen" not in str(plain.weights)
+    assert "is unknown" not in str(plain.weights)
 
 
-def test_a_mask_of_infinities_that_forward_makes_is_no_fault_and_does_not_hide_one() -> None:
+def test_a_computed_mask_of_infinities_is_no_fault_and_hides_none() -> None:
     mask = np.where(np.tri(6, dtype=bool), np.float32(0.5), np.float32(-np.inf))
     other = mask.copy()
     other[2, 1] = -np.inf
@@ -322,6 +323,6 @@ def test_a_mask_of_infinities_that_forward_makes_is_no_fault_and_does_not_hide_o
         assert compare_weights({"mask": stored}, {}, {"made": mask}).computed == computed
 
 
-def test_one_infinity_that_forward_makes_is_no_fault() -> None:
+def test_a_computed_infinity_is_no_fault() -> None:
     low = np.array([[-np.inf]], dtype=np.float32)
     assert compare_weights({"low": low}, {}, {"made": np.array([-np.inf, 0.0], dtype=np.float32)}).passed
