@@ -18,9 +18,9 @@ from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
 from ..errors import SignatureError, did_you_mean
+from ..torch_internals.modules import is_pytree_node, scripted_arguments, tree_leaves
 
 # The parts of an argument by key, down to the names of inputs.
 Tree: TypeAlias = "str | dict[str, Tree]"
@@ -46,7 +46,7 @@ class InputBinding:
     def order(self) -> list[str]:
         """The names in the order in which PyTorch flattens the arguments."""
         names = {name for tree in self.named.values() for name in _leaves(tree)} | set(self.rest)
-        return [leaf for leaf in pytree.tree_leaves(self.arguments({name: name for name in names})) if leaf in names]
+        return [leaf for leaf in tree_leaves(self.arguments({name: name for name in names})) if leaf in names]
 
     def is_plain(self, names: Iterable[str]) -> bool:
         """Whether forward takes these tensors one after the other in this order, with nothing around them."""
@@ -141,7 +141,7 @@ def _scripted(model: torch.jit.ScriptModule) -> inspect.Signature:
                 kinds[argument.kwarg_only],
                 default=argument.default_value if argument.has_default_value() else inspect.Parameter.empty,
             )
-            for argument in model._c._get_method("forward").schema.arguments[1:]
+            for argument in scripted_arguments(model)
         ]
     )
 
@@ -176,7 +176,7 @@ def _check(name: str, tree: Tree, hint: Any) -> None:
     if isinstance(tree, str):
         return
     kind = _container(hint, tree)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind not in pytree.SUPPORTED_NODES:
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and not is_pytree_node(kind):
         torch.export.register_dataclass(kind)
     if kind in (tuple, list) and set(tree) != {str(i) for i in range(len(tree))}:
         raise SignatureError(f"'{name}' has the parts {', '.join(tree)}. Number them from 0, without gaps.")

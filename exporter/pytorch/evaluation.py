@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ..errors import LoadError
+from ..torch_internals.modules import COMPILED_MODULE
 from .outputs import flatten
 from .preserve import preserve_module_state
 from .run import check_runs, run_on
@@ -23,7 +24,7 @@ _MOVING = ("Dropout", "AlphaDropout", "FeatureAlphaDropout", "BatchNorm", "Insta
 
 def unwrap(model: nn.Module) -> nn.Module:
     """The model that torch.compile, DataParallel or DistributedDataParallel wraps; any other as it is."""
-    for name in ("_orig_mod", "module"):
+    for name in (COMPILED_MODULE, "module"):
         inner = getattr(model, name, None)
         if isinstance(inner, nn.Module) and type(model).__name__ in _WRAPPERS:
             return unwrap(inner)

@@ -1,4 +1,4 @@
-"""Keeping chatter that a user can do nothing about off the terminal, and out of what machines read."""
+"""Suppress what libraries print that a user can do nothing about."""
 
 from __future__ import annotations
 

@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from ...errors import first_line
 from ...pytorch.run import run_eager
+from ...torch_internals.modules import TorchDispatchMode, tree_leaves
 from .tensors import ModelWeights, as_array, model_weights
 
 Array = NDArray[Any]
