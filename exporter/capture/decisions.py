@@ -19,6 +19,7 @@ from types import FrameType
 
 from ..pytorch.source_lines import current_line, is_users
 from ..torch_internals.capture import DECIDED, SHAPE_LOGGER, SPECIALIZED
+from ..torch_internals.lock import exclusive
 
 # The methods by which Python asks a symbolic size for a plain value.
 _CONVERSIONS = {"__bool__", "__int__", "__index__", "__len__", "__iter__"}
@@ -66,17 +67,18 @@ class Decisions(logging.Handler):
 
 @contextmanager
 def record_decisions() -> Iterator[Decisions]:
-    """Record what `torch.export` decides within the block; other handlers of its log see nothing of it."""
-    logger, decisions = logging.getLogger(SHAPE_LOGGER), Decisions()
-    before = (logger.level, logger.propagate, logger.handlers)
-    logger.handlers = [decisions]
-    logger.propagate = False
-    logger.setLevel(logging.INFO)
-    try:
-        yield decisions
-    finally:
-        logger.level, logger.propagate, logger.handlers = before
-        logger.setLevel(before[0])
+    """Record what `torch.export` decides within the block, exclusive; other handlers of its log see nothing of it."""
+    with exclusive():
+        logger, decisions = logging.getLogger(SHAPE_LOGGER), Decisions()
+        before = (logger.level, logger.propagate, logger.handlers)
+        logger.handlers = [decisions]
+        logger.propagate = False
+        logger.setLevel(logging.INFO)
+        try:
+            yield decisions
+        finally:
+            level, logger.propagate, logger.handlers = before
+            logger.setLevel(level)
 
 
 def _is_asked_by_user() -> bool:

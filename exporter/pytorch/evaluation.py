@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ..errors import LoadError
+from ..torch_internals.lock import exclusive
 from ..torch_internals.modules import COMPILED_MODULE
 from .outputs import flatten
 from .preserve import preserve_module_state
@@ -48,20 +49,22 @@ def check_tensors(model: nn.Module) -> None:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[list[str]]:
-    """Put a model in evaluation mode for a block; yields what is to be said about that, and restores every flag.
+    """Put a model in evaluation mode for a block; yields warnings about that, and restores every flag.
 
-    What torch.compile has wrapped runs as it was written: to compile it would take long and compute the same.
+    What torch.compile has wrapped runs eagerly: compiling it would take long and compute the same. The block is
+    exclusive, since the compiler's stance is the whole process's, as is the default dtype, float64 in a reference.
     """
-    before = {module: module.training for module in model.modules()}
-    moving = sorted({type(module).__name__ for module in before if before[module] and _moves(module)})
-    model.eval()
-    try:
-        act = " and ".join(moving)
-        with torch.compiler.set_stance("force_eager"):
-            yield [f"In training mode {act} would act; the model is exported in evaluation mode."] if moving else []
-    finally:
-        for module, training in before.items():
-            module.training = training
+    with exclusive():
+        before = {module: module.training for module in model.modules()}
+        moving = sorted({type(module).__name__ for module in before if before[module] and _moves(module)})
+        model.eval()
+        try:
+            act = " and ".join(moving)
+            with torch.compiler.set_stance("force_eager"):
+                yield [f"In training mode {act} would act; the model is exported in evaluation mode."] if moving else []
+        finally:
+            for module, training in before.items():
+                module.training = training
 
 
 def as_python(model: nn.Module) -> nn.Module:
