@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils import _pytree as pytree
 
 from .errors import InputError
+from .torch_internals.modules import tree_flatten, tree_leaves, tree_map, tree_structure, tree_unflatten
 
 Cell = Callable[[Any, Any], Any]
 
@@ -34,13 +34,13 @@ def recur(cell: Cell, xs: Any, state: Any) -> tuple[Tensor, Any]:
     """
     if torch.compiler.is_exporting() and isinstance(cell, nn.Module):
         return _scanned(cell, xs, state)
-    lengths = {len(x) for x in pytree.tree_leaves(xs)}
+    lengths = {len(x) for x in tree_leaves(xs)}
     if len(lengths) != 1 or 0 in lengths:
         given = " and ".join(map(str, sorted(lengths))) or "no"
         raise InputError(f"recur was given {given} time steps. Give tensors of one length T of at least 1.")
     ys = []
     for t in range(lengths.pop()):
-        y, state = _step(cell, pytree.tree_map(lambda x, t=t: x[t], xs), state)
+        y, state = _step(cell, tree_map(lambda x, t=t: x[t], xs), state)
         ys.append(y)
     return torch.stack(ys), state
 
@@ -59,11 +59,11 @@ class Recurrent(nn.Module):
 
 def _step(cell: Cell, x: Any, state: Any) -> tuple[Tensor, Any]:
     """What one step puts out, and the state after it."""
-    form = pytree.tree_structure(state)
+    form = tree_structure(state)
     result = cell(x, state)
-    if pytree.tree_structure(result) == form:
-        return pytree.tree_leaves(result)[0], result
-    if isinstance(result, tuple) and len(result) == 2 and pytree.tree_structure(result[1]) == form:
+    if tree_structure(result) == form:
+        return tree_leaves(result)[0], result
+    if isinstance(result, tuple) and len(result) == 2 and tree_structure(result[1]) == form:
         return result
     raise InputError(
         f"The cell {type(cell).__name__} returns neither a state of the form it is given nor a pair of an output and "
@@ -77,19 +77,19 @@ def _call(cell: nn.Module, weights: dict[str, Tensor], x: Any, state: Any) -> An
 
 def _scanned(cell: nn.Module, xs: Any, state: Any) -> tuple[Tensor, Any]:
     """The same as PyTorch's `scan`, which takes no parameters but those it is handed: a function's are not known."""
-    inputs, form = pytree.tree_flatten(xs)
-    states, state_form = pytree.tree_flatten(state)
+    inputs, form = tree_flatten(xs)
+    states, state_form = tree_flatten(state)
     owned = {**dict(cell.named_parameters()), **dict(cell.named_buffers())}
 
     def step(*tensors: Tensor) -> list[Tensor]:
-        state = pytree.tree_unflatten(tensors[: len(states)], state_form)
-        x = pytree.tree_unflatten(tensors[len(states) : len(states) + len(inputs)], form)
+        state = tree_unflatten(tensors[: len(states)], state_form)
+        x = tree_unflatten(tensors[len(states) : len(states) + len(inputs)], form)
         given = dict(zip(owned, tensors[len(states) + len(inputs) :], strict=True))
         y, after = _step(partial(_call, cell, given), x, state)
         # A scan's outputs may be neither its inputs nor one another.
-        return [tensor.clone() for tensor in (*pytree.tree_leaves(after), y)]
+        return [tensor.clone() for tensor in (*tree_leaves(after), y)]
 
     # PyTorch takes two inputs that are one tensor for each other.
     begun = [tensor.clone() for tensor in states]
     *ends, ys = torch.ops.higher_order.scan(step, begun, inputs, tuple(owned.values()))
-    return ys, pytree.tree_unflatten(ends, state_form)
+    return ys, tree_unflatten(ends, state_form)

@@ -15,6 +15,7 @@ from ..errors import CaptureError, RnnExportError, first_line
 from ..pytorch.bind import bind_inputs
 from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
+from ..torch_internals.capture import specialized_sizes, violates_constraints
 from .computed_weights import fold_computed_weights
 from .decisions import Decisions, record_decisions
 from .exporting import Bounds, BranchError, export
@@ -91,7 +92,7 @@ def _captured_early(
         export(model, signature, at_other_sizes(signature, example), decisions)
     except Exception as error:  # torch.export raises whatever the captured code raises
         branches = any(made.is_users and not made.expression.startswith("Eq(") for made in decisions.made)
-        if not branches and any(_is_specialized(name, str(error)) for name in signature.symbols):
+        if not branches and specialized_sizes(error, signature.symbols):
             with suppress(CaptureError):
                 return _rerolled(model, signature, example, error, decisions.specialized_at)
     decisions.fixed.clear()
@@ -102,7 +103,7 @@ def _rerolled(
     model: nn.Module, signature: Signature, example: Mapping[str, Tensor], error: Exception, specialized_at: str
 ) -> Captured:
     """Reroll the loops of a model that `torch.export` captures at fixed sizes only; `error` is why it did not."""
-    specialized = [name for name in signature.symbols if _is_specialized(name, str(error))]
+    specialized = specialized_sizes(error, signature.symbols)
     symbols = specialized or list(signature.symbols)
     try:
         program, bounds = _reroll_all(model, signature, example, symbols)
@@ -122,14 +123,10 @@ def _reroll_all(
     try:
         return export_rerolled(model, signature, example, symbols)
     except Exception as error:  # torch.export raises whatever the captured code raises
-        more = [name for name in signature.symbols if name not in symbols and _is_specialized(name, str(error))]
+        more = [name for name in specialized_sizes(error, signature.symbols) if name not in symbols]
         if not more:
             raise
     return _reroll_all(model, signature, example, [*symbols, *more])
-
-
-def _is_specialized(name: str, message: str) -> bool:
-    return f"Constraints violated ({name})" in message or f"  {name} = " in message
 
 
 def _is_scan(node: torch.fx.Node) -> bool:
@@ -153,7 +150,7 @@ def _explain_mismatch(symbols: Sequence[str], mismatch: MismatchError, error: Ex
 def _explain(error: Exception, specialized: Sequence[str], specialized_at: str) -> CaptureError:
     if isinstance(error, CaptureError):
         return error
-    if specialized or "Constraints violated" in str(error):
+    if specialized or violates_constraints(error):
         names = " and ".join(specialized) or "a named size"
         return CaptureError(
             f"The model works for one value of {names} only{at(specialized_at)}: a Python loop runs over it, or it is "

@@ -11,7 +11,6 @@ reach when `torch.export` raises.
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +18,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from ..pytorch.source_lines import current_line, is_users
-
-_LOGGER = "torch.fx.experimental.symbolic_shapes"
-_DECIDED = re.compile(r"eval (?!\[guard suppressed\])(.+) \[guard added\]")
-_FIXED = re.compile(r"set_replacement \w+ = (\d+) ")
+from ..torch_internals.capture import DECIDED, SHAPE_LOGGER, SPECIALIZED
+from ..torch_internals.lock import exclusive
 
 # The methods by which Python asks a symbolic size for a plain value.
 _CONVERSIONS = {"__bool__", "__int__", "__index__", "__len__", "__iter__"}
@@ -60,9 +57,9 @@ class Decisions(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        if match := _DECIDED.match(message):
+        if match := DECIDED.match(message):
             self.made.append(Decision(match[1], current_line(), _is_asked_by_user()))
-        elif match := _FIXED.match(message):
+        elif match := SPECIALIZED.match(message):
             self.fixed.setdefault(int(match[1]), current_line())
 
     __hash__ = logging.Handler.__hash__
@@ -70,17 +67,18 @@ class Decisions(logging.Handler):
 
 @contextmanager
 def record_decisions() -> Iterator[Decisions]:
-    """Record what `torch.export` decides within the block; other handlers of its log see nothing of it."""
-    logger, decisions = logging.getLogger(_LOGGER), Decisions()
-    before = (logger.level, logger.propagate, logger.handlers)
-    logger.handlers = [decisions]
-    logger.propagate = False
-    logger.setLevel(logging.INFO)
-    try:
-        yield decisions
-    finally:
-        logger.level, logger.propagate, logger.handlers = before
-        logger.setLevel(before[0])
+    """Record what `torch.export` decides within the block, exclusive; other handlers of its log see nothing of it."""
+    with exclusive():
+        logger, decisions = logging.getLogger(SHAPE_LOGGER), Decisions()
+        before = (logger.level, logger.propagate, logger.handlers)
+        logger.handlers = [decisions]
+        logger.propagate = False
+        logger.setLevel(logging.INFO)
+        try:
+            yield decisions
+        finally:
+            level, logger.propagate, logger.handlers = before
+            logger.setLevel(level)
 
 
 def _is_asked_by_user() -> bool:

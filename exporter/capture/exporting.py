@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
-from torch.fx import Node
 
 from ..errors import CaptureError
 from ..pytorch.bind import bind_inputs
@@ -16,6 +14,8 @@ from ..pytorch.outputs import returning_tensors
 from ..pytorch.preserve import preserve_module_state
 from ..pytorch.suppress import suppress_output
 from ..spec.signature import Signature
+from ..torch_internals.capture import suggested_bounds, user_error, violates_guard
+from ..torch_internals.operators import mutates
 from .decisions import Decisions
 from .packed import symbolic_batch
 from .recurrent_layers import KeepRecurrentLayers
@@ -50,9 +50,9 @@ def export(
     """
     try:
         return _export_bounded(model, signature, example, {}, decisions)
-    except torch._dynamo.exc.UserError as error:
+    except user_error() as error:
         # If a size became a plain number, a loop may run over it, which larger sizes only make longer.
-        if "satisfy the generated guard" not in str(error) or "specialized it to be a constant" in str(error):
+        if not violates_guard(error):
             raise
         far: Bounds = {name: {"min": FAR} for name in signature.symbols}
         elsewhere = at_other_sizes(signature, example)
@@ -79,21 +79,30 @@ def _export_bounded(
 ) -> tuple[ExportedProgram, Bounds]:
     """Capture within these bounds, narrowed to those that the model turns out to need (a convolution's, say)."""
     for _ in range(_MOST_NARROWINGS):
+        dims = _dims(signature, bounds)
         try:
             decisions.made.clear()
-            return _export_within(model, signature, example, bounds, trusting=trusting), bounds
-        except torch._dynamo.exc.UserError as error:
-            narrower = {**bounds, **_suggested_bounds(str(error), bounds)}
+            return _export_within(model, signature, example, dims, trusting=trusting), bounds
+        except user_error() as error:
+            narrower = {**bounds, **suggested_bounds(error, dims)}
             if narrower == bounds:
                 raise
             bounds = narrower
-    return _export_within(model, signature, example, bounds, trusting=trusting), bounds
+    return _export_within(model, signature, example, _dims(signature, bounds), trusting=trusting), bounds
+
+
+def _dims(signature: Signature, bounds: Bounds) -> dict[str, Dim]:
+    return {name: Dim(name, **bounds.get(name, {})) for name in signature.symbols}
 
 
 def _export_within(
-    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], bounds: Bounds, *, trusting: bool = False
+    model: nn.Module,
+    signature: Signature,
+    example: Mapping[str, Tensor],
+    dims: Mapping[str, Dim],
+    *,
+    trusting: bool,
 ) -> ExportedProgram:
-    dims = {name: Dim(name, **bounds.get(name, {})) for name in signature.symbols}
     args, kwargs = bind_inputs(model, signature.inputs).arguments(example)
     collected = ShapesCollection()
     for name, spec in signature.inputs.items():
@@ -117,28 +126,4 @@ def _export_within(
             strict=False,
             prefer_deferred_runtime_asserts_over_guards=trusting,
         )
-        return program.run_decompositions({}) if any(map(_mutates, program.graph.nodes)) else program
-
-
-def _suggested_bounds(message: str, bounds: Bounds) -> Bounds:
-    """Bounds in lines such as `T = Dim('T', min=3, max=300)`; nothing if another kind of change is suggested.
-
-    Where nothing is suggested, a size that may not be 1 further on (T - 2 after a convolution) is bounded one higher.
-    The graph computes such sizes all the same; the cases at these sizes tell whether it is right there.
-    """
-    suggestions = message.partition("Suggested fixes:")[2].strip().partition("\n\n")[0].splitlines()
-    violated = re.search(r"Constraints violated \(([\w, ]+)\)", message)
-    if not suggestions and violated and "!= 1" in message:
-        least = {name: bounds.get(name, {}).get("min", 1) for name in violated[1].split(", ")}
-        return {name: {**bounds.get(name, {}), "min": size + 1} for name, size in least.items()}
-    found = {}
-    for line in suggestions:
-        match = re.fullmatch(r"\s*(\w+) = Dim\('\w+'((?:, (?:min|max)=\d+)+)\)\s*", line)
-        if match is None:
-            return {}
-        found[match[1]] = {kind: int(number) for kind, number in re.findall(r"(min|max)=(\d+)", match[2])}
-    return found
-
-
-def _mutates(node: Node) -> bool:
-    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+        return program.run_decompositions({}) if any(mutates(node.target) for node in program.graph.nodes) else program

@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..torch_internals.capture import check
+
 DOMAIN = "rnn_export"
 
 _KERNELS: dict[str, Callable[..., Any]] = {
@@ -112,7 +114,7 @@ def _(
 def _(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     context = torch.library.get_ctx()
     total, steps = context.new_dynamic_size(min=1), context.new_dynamic_size(min=1)
-    torch._check(steps <= x.shape[0])
+    check(steps <= x.shape[0])
     return x.new_empty(total, *x.shape[2:]), lengths.new_empty(steps)
 
 

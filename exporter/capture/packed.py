@@ -16,12 +16,12 @@ from typing import Any, NoReturn
 
 import torch
 from torch import SymInt, Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_packed_sequence
 
 from ..errors import CaptureError
 from ..pytorch.source_lines import at, current_line
+from ..torch_internals import capture as internals
 from .operators import pack, pad
 
 Arguments = tuple[Any, ...]
@@ -41,9 +41,9 @@ class PackedSequences:
     def __init__(self) -> None:
         self._packs: list[_Pack] = []
         self.handlers: dict[Callable[..., Any], Callable[..., Any]] = {
-            torch._VF._pack_padded_sequence: self._pack,
-            torch._VF._pad_packed_sequence: self._pad,
-            torch._C._nn.pad_sequence: _pad_sequence,
+            internals.pack_padded_sequence: self._pack,
+            internals.pad_packed_sequence: self._pad,
+            internals.pad_sequence: _pad_sequence,
             Tensor.__getitem__: self._getitem,
             Tensor.size: self._size,
             Tensor.numpy: lambda tensor, **named: _listed(tensor, partial(Tensor.numpy, **named)),
@@ -89,7 +89,7 @@ class PackedSequences:
         size = tensor.size(*dim, **named)
         total_length = _total_length() if self._find(tensor) is not None else None
         if total_length is not None:
-            torch._check(size <= total_length)
+            internals.check(size <= total_length)
         return size
 
 
@@ -128,9 +128,7 @@ def _from_list(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if isinstance(data, ListedTensor):
             return data.tensor.to(dtype or data.tensor.dtype)
         if isinstance(data, (list, tuple)) and any(isinstance(part, SymInt) for part in data):
-            # PyTorch's function in C++ would specialize the sizes; its reference in Python does not.
-            made: Tensor = torch._refs.tensor(data, dtype=dtype, **kwargs)
-            return made
+            return internals.tensor_of_sizes(data, dtype, **kwargs)
         return make(data, *args, dtype=dtype, **kwargs)
 
     return from_list
@@ -158,10 +156,7 @@ def symbolic_batch(model: nn.Module) -> Iterator[None]:
     A recurrent layer checks a state's shape against `int(batch_sizes[0])`; the two methods that do so are shadowed in
     each layer of `model`, not in its class. `FakeTensor.tolist`, which makes a list of N elements, is replaced.
     """
-    tolist = FakeTensor.tolist
-    with ExitStack() as restore:
-        restore.callback(setattr, FakeTensor, "tolist", tolist)
-        FakeTensor.tolist = lambda tensor: _listed(tensor, tolist)  # type: ignore[method-assign,assignment]
+    with internals.patched_tolist(_listed), ExitStack() as restore:
         for module in model.modules():
             if isinstance(module, nn.RNNBase):
                 for name in ("get_expected_hidden_size", "get_expected_cell_size"):

@@ -14,6 +14,8 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+from ..torch_internals.operators import ASSERT_TENSOR_METADATA, TO_COPY
+
 Arguments = tuple[Any, ...]
 _aten, _ours = torch.ops.aten, torch.ops.rnn_export
 
@@ -23,11 +25,11 @@ _SAME = {
     _aten.to.dtype,
     _aten.to.device,
     _aten.to.dtype_layout,
-    _aten._to_copy.default,
+    TO_COPY,
 }
 
 _SORTS = (_aten.sort.default, _aten.sort.stable, _aten.argsort.default)
-_SHAPE_ONLY = {_aten.sym_size.int, _aten._assert_tensor_metadata.default}
+_SHAPE_ONLY = {_aten.sym_size.int, ASSERT_TENSOR_METADATA}
 
 # In place of the batch dimension of packed data [P, *], which has none but whose rows follow the batch's order.
 _ROWS = -1

@@ -9,6 +9,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+from ..torch_internals.operators import TO_COPY, operator_name
 from .operators import DOMAIN
 
 _aten = torch.ops.aten
@@ -24,7 +25,7 @@ _KEEPS_ZERO = {
     _aten.to.dtype,
     _aten.to.dtype_layout,
     _aten.to.device,
-    _aten._to_copy.default,
+    TO_COPY,
     _aten.view.default,
     _aten.reshape.default,
     _aten.unsqueeze.default,
@@ -54,16 +55,12 @@ def drop_zero_states(program: ExportedProgram) -> None:
     """
     graph = program.graph_module.graph
     for node in graph.nodes:
-        for position in _STATE_ARGUMENTS.get(_name(node), ()):
+        for position in _STATE_ARGUMENTS.get(operator_name(node.target), ()):
             state = node.args[position]
             if _is_zero(state):
                 node.update_arg(position, None)
     graph.eliminate_dead_code()
     program.graph_module.recompile()
-
-
-def _name(node: Node) -> str:
-    return str(node.target._schema.name) if isinstance(node.target, torch._ops.OpOverload) else ""
 
 
 def _is_zero(node: Any) -> bool:

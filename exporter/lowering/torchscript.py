@@ -11,12 +11,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.jit import TracerWarning
 
 from ..errors import CaptureError, first_line
 from ..pytorch.bind import InputBinding, bind_inputs
 from ..pytorch.outputs import returning_tensors
 from ..pytorch.suppress import suppress_output
+from ..torch_internals.modules import TracerWarning
 
 Method = Literal["auto", "script", "trace"]
 

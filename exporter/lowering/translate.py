@@ -1,9 +1,8 @@
-"""From an `ExportedProgram` to ONNX IR in which recurrent operators are still whole, as nodes of a domain of ours."""
+"""Translate an `ExportedProgram` to ONNX IR with recurrent operators whole, as nodes of a domain of our own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from traceback import walk_tb
 from typing import Any
 
 import onnx_ir as ir
@@ -13,7 +12,6 @@ from onnx_ir.tensor_adapters import from_torch_dtype
 from onnxscript.values import Op, Opset
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
-from torch.fx import Node
 
 from ..capture.capture import Captured
 from ..capture.operators import DOMAIN
@@ -21,28 +19,31 @@ from ..errors import CaptureError, InternalError, first_line
 from ..pytorch.source_lines import at, node_line
 from ..pytorch.suppress import suppress_output
 from ..spec.signature import Signature
-from .numbers import exact_numbers
-from .translations import translations_for
-from .unparsed import unparsed
+from ..torch_internals.onnx import failed_node, parsing_lazily
+from .translations import exact_constants, exact_translations
 
-# The opset that PyTorch's own translations are written in; another one is converted to at the end.
+# The opset that PyTorch's own translations are written in; the finished graph is converted to another one.
 OPSET = 18
 
 
 def translate(captured: Captured, signature: Signature) -> ir.Model:
-    """Translate to ONNX IR at opset 18, with nodes of the domain `rnn_export` for what `lower` has forms of its own.
+    """Translate to ONNX IR at opset 18; what `lower` has its own forms for are nodes of the domain `rnn_export`.
 
-    PyTorch can translate a program with packed sequences once only.
-
-    The inputs of `recurrent` and `lstm` are x, those optional inputs that attribute `given` names (initial states,
-    lengths), and PyTorch's flat weights.
+    The inputs of `recurrent` and `lstm` are x, the optional inputs that attribute `given` names (initial states,
+    lengths), and PyTorch's flat weights. PyTorch can translate a program with packed sequences only once.
 
     Raises:
         CaptureError: an operator of the model has no ONNX translation.
         InternalError: PyTorch returned nothing.
     """
     try:
-        with suppress_output(), unparsed(), exact_numbers(), translations_for(captured.program), torch.no_grad():
+        with (
+            suppress_output(),
+            parsing_lazily(),
+            exact_constants(),
+            exact_translations(captured.program),
+            torch.no_grad(),
+        ):
             exported = torch.onnx.export(
                 captured.program,
                 dynamo=True,
@@ -52,23 +53,23 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
                 custom_translation_table=_TABLE,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        cause = _innermost(error)
+        cause, node = _innermost(error), failed_node(error)
+        line = "" if node is None else node_line(node)
         raise CaptureError(
-            f"The model uses an operation that has no ONNX form{at(_line(error))} ({first_line(cause)}). "
-            "Replace it in forward."
+            f"The model uses an operation that has no ONNX form{at(line)} ({first_line(cause)}). Replace it in forward."
         ) from error
     if exported is None:
         raise InternalError("torch.onnx.export returned nothing.")
     graph = exported.model.graph
     _cast_outputs(graph, captured.program)
-    # The capture has the inputs as PyTorch flattens forward's arguments.
+    # The capture has the inputs in the order in which PyTorch flattens forward's arguments.
     inputs = dict(zip(captured.inputs, graph.inputs, strict=True))
     graph.inputs[:] = [inputs[name] for name in signature.inputs]
     return exported.model
 
 
 def _cast_outputs(graph: ir.Graph, program: ExportedProgram) -> None:
-    """Give outputs the dtype that they have in PyTorch, whose translation leaves a sum of float16 in float32."""
+    """Cast each output to its dtype in PyTorch, whose translation leaves a sum of float16 in float32."""
     (results,) = program.graph.output_node().args
     specs = program.graph_signature.output_specs
     outputs = [node for node, spec in zip(results, specs, strict=True) if spec.kind == OutputKind.USER_OUTPUT]
@@ -81,16 +82,6 @@ def _cast_outputs(graph: ir.Graph, program: ExportedProgram) -> None:
             graph.outputs[i] = cast.outputs[0]
 
 
-def _line(error: BaseException | None) -> str:
-    """The user's line that the node comes from which PyTorch was translating when it failed."""
-    line = ""
-    while error is not None:
-        nodes = [frame.f_locals.get("node") for frame, _ in walk_tb(error.__traceback__)]
-        line = next((node_line(node) for node in nodes if isinstance(node, Node)), line)
-        error = error.__cause__
-    return line
-
-
 def _innermost(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
@@ -100,8 +91,8 @@ def _innermost(error: BaseException) -> BaseException:
 _INT, _FLOAT, _STRING = OpSchema.AttrType.INT, OpSchema.AttrType.FLOAT, OpSchema.AttrType.STRING
 _STACK_ATTRIBUTES = {"kind": _STRING, "given": _STRING, "has_bias": _INT, "num_layers": _INT, "bidirectional": _INT}
 
-# PyTorch's recorder misplaces the inputs of an operator that has both optional and variadic ones, so a stack has
-# variadic inputs alone, and says in `given` which of the optional ones are among them.
+# PyTorch's exporter misplaces the inputs of an operator that has both optional and variadic ones. So a stack has
+# variadic inputs only, and attribute `given` names the optional ones among them.
 _VARIADIC = OpSchema.FormalParameter(
     "inputs", "T", param_option=OpSchema.FormalParameterOption.Variadic, is_homogeneous=False
 )

@@ -1,24 +1,23 @@
-"""PyTorch's table of translations to ONNX: built once, and without those that lose digits."""
+"""Translate without losing digits: the operators, numbers and outputs that PyTorch's translations would round."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
+import onnx_ir as ir
 import torch
 from onnxscript import opset18 as op
-from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
-from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-_NAME = "from_torchlib"
-_BUILD = ONNXRegistry.from_torchlib
+from ..torch_internals.onnx import patched_constants, patched_translations
+from ..torch_internals.operators import BATCH_NORM_INFERENCE, operator_name
 
-# Their numbers become attributes, which ONNX has in float32 alone (alpha, epsilon, bounds), or are rounded. Without a
-# translation they are decomposed into sums and products, whose numbers are tensors; normalisations are spelled out.
+# Their numbers are rounded, or become attributes, which ONNX has in float32 only (alpha, epsilon, bounds). Without a
+# translation they are decomposed into sums and products, whose numbers are tensors. Normalizations are written below.
 _ROUNDING = {
     "aten::_native_batch_norm_legit_no_training",
     "aten::addcdiv",
@@ -37,42 +36,48 @@ _ROUNDING = {
     "aten::softplus",
 }
 
-# Translated as log(sigmoid(x)), which is -infinity where the decomposition still has digits.
+# Translated as log(sigmoid(x)), which is -infinity where the decomposition is still finite.
 _OVERFLOWING = {"aten::log_sigmoid", "aten::log_sigmoid_forward"}
 
 
-@contextmanager
-def translations_for(program: ExportedProgram) -> Iterator[None]:
-    """Within the block PyTorch translates with the table for this program; restored afterwards."""
-    original = ONNXRegistry.__dict__[_NAME]
-    left_out = _OVERFLOWING | _ROUNDING if _rounds(program) else _OVERFLOWING
-
-    def from_torchlib(cls: type[ONNXRegistry], opset_version: int) -> ONNXRegistry:
-        registry = cls()
-        registry._opset_version = opset_version
-        table = _table(opset_version).items()
-        registry.functions = {name: list(found) for name, found in table if str(name).partition(".")[0] not in left_out}
-        if left_out & _ROUNDING:
-            registry.register_op(torch.ops.aten._native_batch_norm_legit_no_training.default, _batch_norm)
-            registry.register_op(torch.ops.aten.layer_norm.default, _layer_norm)
-        return registry
-
-    setattr(ONNXRegistry, _NAME, classmethod(from_torchlib))
-    try:
-        yield
-    finally:
-        setattr(ONNXRegistry, _NAME, original)
+_CASTS = ("Cast", "CastLike")
 
 
-@cache
-def _table(opset: int) -> Mapping[Any, Sequence[Any]]:
-    return _BUILD(opset_version=opset).functions
+def exact_translations(program: ExportedProgram) -> AbstractContextManager[None]:
+    """Within the block PyTorch translates with a table that is exact for this program; restored afterwards."""
+    if not _rounds(program):
+        return patched_translations(without=_OVERFLOWING, custom={})
+    custom: dict[Any, Callable[..., Any]] = {
+        BATCH_NORM_INFERENCE: _batch_norm,
+        torch.ops.aten.layer_norm.default: _layer_norm,
+    }
+    return patched_translations(without=_OVERFLOWING | _ROUNDING, custom=custom)
+
+
+def exact_constants() -> AbstractContextManager[None]:
+    """Within the block a float that is cast is a float64 constant, unless float32 holds it; restored afterwards.
+
+    PyTorch's translations would round each to float32 first.
+    """
+    return patched_constants(_exact_inputs)
+
+
+def _exact_inputs(operator: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    return {name: _exact(value) for name, value in inputs.items()} if operator in _CASTS else inputs
+
+
+def _exact(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    with np.errstate(over="ignore"):
+        rounded = float(np.float32(value))
+    return value if rounded == value else ir.tensor(value, dtype=ir.DataType.DOUBLE)
 
 
 def _batch_norm(
     x: Any, weight: Any, bias: Any, mean: Any, var: Any, _momentum: float, eps: Any
 ) -> tuple[Any, Any, Any]:
-    """Of x [N, C, *], and two outputs for training alone. PyTorch's exporter takes no decomposition of it.
+    """Of x [N, C, *], with two results that only training uses. PyTorch's exporter takes no decomposition of it.
 
     Source: ONNX operator specification, BatchNormalization-15, in inference mode.
     """
@@ -102,14 +107,10 @@ def _affine(y: Any, weight: Any, bias: Any) -> Any:
 
 
 def _rounds(program: ExportedProgram) -> bool:
-    """Whether an operator of those computes in float64."""
+    """Whether one of the rounding operators computes in float64."""
     graphs = [module.graph for module in program.graph_module.modules() if isinstance(module, GraphModule)]
-    names = _ROUNDING | {"aten::batch_norm"}  # which is decomposed into the one that is translated
-    return any(_plain_name(node.target) in names and _is_float64(node) for graph in graphs for node in graph.nodes)
-
-
-def _plain_name(target: Any) -> str:
-    return target.name().partition(".")[0] if isinstance(target, OpOverload) else ""
+    names = _ROUNDING | {"aten::batch_norm"}  # which is decomposed into one of these
+    return any(operator_name(node.target) in names and _is_float64(node) for graph in graphs for node in graph.nodes)
 
 
 def _is_float64(node: Node) -> bool:

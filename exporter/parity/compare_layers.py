@@ -167,7 +167,7 @@ def _layer(module: nn.RNNBase, k: int) -> nn.RNNBase:
         options["proj_size"] = module.proj_size
     kind = next(kind for kind in _KINDS if isinstance(module, kind))
     layer: nn.RNNBase = kind(inputs, module.hidden_size, **options)
-    for name in list(layer._parameters):
+    for name in dict(layer.named_parameters()):
         weight = getattr(module, name.replace("_l0", f"_l{k}"))
         setattr(layer, name, nn.Parameter(weight.detach(), requires_grad=False))
     return layer

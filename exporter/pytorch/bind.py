@@ -1,9 +1,9 @@
 """Bind named tensors to the arguments of a model's forward.
 
-An input goes to the argument of its own name, so that others may be left out, keyword-only ones too; inputs whose names
-no argument has take the free positional arguments in order. Parts of a nested argument have dotted names: `hx.0` and
-`hx.1` are a tuple (a list, where forward says so), `batch.tokens` and `batch.mask` a dictionary, or the NamedTuple or
-dataclass that forward's annotation names.
+An input goes to the argument of its own name, keyword-only ones included, so that others may be left out. Unmatched
+inputs are assigned to the free positional arguments by position. Parts of a nested argument have dotted names: `hx.0`
+and `hx.1` are a tuple (a list, if forward is annotated so), `batch.tokens` and `batch.mask` a dictionary, or the
+NamedTuple or dataclass of forward's annotation.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
 from ..errors import SignatureError, did_you_mean
+from ..torch_internals.modules import is_pytree_node, scripted_arguments, tree_leaves
 
-# The parts of an argument by key, down to the names of inputs.
+# The parts of an argument by key; the leaves are names of inputs.
 Tree: TypeAlias = "str | dict[str, Tree]"
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 @dataclass(frozen=True)
 class InputBinding:
-    """Which argument of forward each named tensor goes to; `takes` is forward's signature, `hints` its annotations."""
+    """The arguments that named tensors go to. `takes` is forward's signature, `hints` its annotations.
+
+    `named` has the inputs of each argument, `rest` those that `*args` takes.
+    """
 
     takes: inspect.Signature
     hints: Mapping[str, Any]
@@ -37,24 +40,24 @@ class InputBinding:
     rest: tuple[str, ...]
 
     def arguments(self, tensors: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The positional and the keyword arguments that hold these tensors."""
+        """These tensors as positional and keyword arguments."""
         values = {name: _value(tree, self.hints.get(name), tensors) for name, tree in self.named.items()}
         in_order = OrderedDict(self._in_order(values, [tensors[name] for name in self.rest]))
         bound = inspect.BoundArguments(self.takes, in_order)
         return bound.args, bound.kwargs
 
     def order(self) -> list[str]:
-        """The names in the order in which PyTorch flattens the arguments."""
+        """The names of the inputs in the order in which PyTorch flattens the arguments."""
         names = {name for tree in self.named.values() for name in _leaves(tree)} | set(self.rest)
-        return [leaf for leaf in pytree.tree_leaves(self.arguments({name: name for name in names})) if leaf in names]
+        return [leaf for leaf in tree_leaves(self.arguments({name: name for name in names})) if leaf in names]
 
     def is_plain(self, names: Iterable[str]) -> bool:
-        """Whether forward takes these tensors one after the other in this order, with nothing around them."""
+        """Whether these inputs, in this order, are forward's positional arguments."""
         args, kwargs = self.arguments({name: name for name in names})
         return not kwargs and args == tuple(names)
 
     def _in_order(self, values: dict[str, Any], rest: list[Any]) -> Iterator[tuple[str, Any]]:
-        """Every argument that gets a value, as forward lists them."""
+        """Every argument that gets a value, in forward's order."""
         extra = {name: value for name, value in values.items() if name not in self.takes.parameters}
         for name, parameter in self.takes.parameters.items():
             if parameter.kind is parameter.VAR_POSITIONAL:
@@ -64,7 +67,7 @@ class InputBinding:
             elif name in values:
                 yield name, values[name]
             elif rest and parameter.default is not parameter.empty:
-                # Python has no way to skip an argument that stands before *args.
+                # An argument before *args cannot be skipped.
                 yield name, parameter.default
 
 
@@ -86,12 +89,12 @@ def bind_inputs(model: nn.Module, names: Iterable[str]) -> InputBinding:
     kinds = {parameter.kind for parameter in takes.parameters.values()}
     if beyond and inspect.Parameter.VAR_POSITIONAL not in kinds and inspect.Parameter.VAR_KEYWORD in kinds:
         named, beyond = {**named, **_grow(beyond)}, []
-    call = InputBinding(takes, hints, {**named, **positional}, tuple(beyond))
-    if not _fits(call, kinds):
+    binding = InputBinding(takes, hints, {**named, **positional}, tuple(beyond))
+    if not _fits(binding, kinds):
         raise _misfit(model, names, takes)
-    for name, tree in call.named.items():
+    for name, tree in binding.named.items():
         _check(name, tree, hints.get(name))
-    return call
+    return binding
 
 
 def _is_argument(takes: inspect.Signature, name: str) -> bool:
@@ -99,14 +102,13 @@ def _is_argument(takes: inspect.Signature, name: str) -> bool:
     return found is not None and found.kind in (*_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)
 
 
-def _fits(call: InputBinding, kinds: set[Any]) -> bool:
-    given = {*call.named}
+def _fits(binding: InputBinding, kinds: set[Any]) -> bool:
     needed = {
         name
-        for name, parameter in call.takes.parameters.items()
+        for name, parameter in binding.takes.parameters.items()
         if parameter.default is parameter.empty and parameter.kind in (*_POSITIONAL, parameter.KEYWORD_ONLY)
     }
-    return needed <= given and (not call.rest or inspect.Parameter.VAR_POSITIONAL in kinds)
+    return needed <= binding.named.keys() and (not binding.rest or inspect.Parameter.VAR_POSITIONAL in kinds)
 
 
 def _misfit(model: nn.Module, names: list[str], takes: inspect.Signature) -> SignatureError:
@@ -132,7 +134,7 @@ def _forward(model: nn.Module) -> tuple[inspect.Signature, Mapping[str, Any]]:
 
 
 def _scripted(model: torch.jit.ScriptModule) -> inspect.Signature:
-    """TorchScript's own record of what forward takes, without self."""
+    """The signature that TorchScript records of forward, without self."""
     kinds = {True: inspect.Parameter.KEYWORD_ONLY, False: inspect.Parameter.POSITIONAL_OR_KEYWORD}
     return inspect.Signature(
         [
@@ -141,7 +143,7 @@ def _scripted(model: torch.jit.ScriptModule) -> inspect.Signature:
                 kinds[argument.kwarg_only],
                 default=argument.default_value if argument.has_default_value() else inspect.Parameter.empty,
             )
-            for argument in model._c._get_method("forward").schema.arguments[1:]
+            for argument in scripted_arguments(model)
         ]
     )
 
@@ -168,15 +170,15 @@ def _leaves(tree: Tree) -> list[str]:
 
 
 def _check(name: str, tree: Tree, hint: Any) -> None:
-    """Refuse parts that are numbered with gaps, or that the annotated class does not have; register a dataclass.
+    """Check the parts of an argument, and register a dataclass with PyTorch.
 
     Raises:
-        SignatureError: see above.
+        SignatureError: parts are numbered with gaps, or the annotated class does not have them, or needs more.
     """
     if isinstance(tree, str):
         return
     kind = _container(hint, tree)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind not in pytree.SUPPORTED_NODES:
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and not is_pytree_node(kind):
         torch.export.register_dataclass(kind)
     if kind in (tuple, list) and set(tree) != {str(i) for i in range(len(tree))}:
         raise SignatureError(f"'{name}' has the parts {', '.join(tree)}. Number them from 0, without gaps.")
@@ -206,7 +208,7 @@ def _value(tree: Tree, hint: Any, tensors: Mapping[str, Any]) -> Any:
 
 
 def _container(hint: Any, tree: Mapping[str, Tree]) -> Any:
-    """The class that holds these parts: as annotated, else a tuple for numbers and a dictionary for names."""
+    """The class for these parts: the annotated one, else a tuple if the keys are numbers and a dictionary if not."""
     for option in _options(hint):
         kind = get_origin(option) or option
         if isinstance(kind, type) and (_fields(kind) or kind in (list, dict)):
@@ -219,7 +221,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 
 def _fields(kind: Any) -> dict[str, bool]:
-    """The fields of a NamedTuple or dataclass, and whether each must be given."""
+    """The fields of a NamedTuple or dataclass, and whether each has no default."""
     if dataclasses.is_dataclass(kind):
         empty = dataclasses.MISSING
         return {
@@ -230,7 +232,7 @@ def _fields(kind: Any) -> dict[str, bool]:
 
 
 def _by_field(fields: Mapping[str, bool], tree: Mapping[str, Tree]) -> dict[str, Tree]:
-    """Parts by name, those that are given by number too."""
+    """The parts by field name, also those that are given by number."""
     names = list(fields)
     return {names[int(key)] if key.isdigit() and fields else key: part for key, part in tree.items()}
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ..errors import LoadError
+from ..torch_internals.lock import exclusive
+from ..torch_internals.modules import COMPILED_MODULE
 from .outputs import flatten
 from .preserve import preserve_module_state
 from .run import check_runs, run_on
@@ -23,7 +25,7 @@ _MOVING = ("Dropout", "AlphaDropout", "FeatureAlphaDropout", "BatchNorm", "Insta
 
 def unwrap(model: nn.Module) -> nn.Module:
     """The model that torch.compile, DataParallel or DistributedDataParallel wraps; any other as it is."""
-    for name in ("_orig_mod", "module"):
+    for name in (COMPILED_MODULE, "module"):
         inner = getattr(model, name, None)
         if isinstance(inner, nn.Module) and type(model).__name__ in _WRAPPERS:
             return unwrap(inner)
@@ -49,18 +51,20 @@ def check_tensors(model: nn.Module) -> None:
 def evaluating(model: nn.Module) -> Iterator[list[str]]:
     """Put a model in evaluation mode for a block, and restore every flag; yields warnings where that changes outputs.
 
-    What torch.compile has wrapped runs as it was written: to compile it would take long and compute the same.
+    What torch.compile has wrapped runs eagerly: compiling it would take long and compute the same. The block is
+    exclusive, since the compiler's stance is the whole process's, as is the default dtype, float64 in a reference.
     """
-    before = {module: module.training for module in model.modules()}
-    moving = sorted({type(module).__name__ for module in before if before[module] and _moves(module)})
-    model.eval()
-    try:
-        act = " and ".join(moving)
-        with torch.compiler.set_stance("force_eager"):
-            yield [f"In training mode {act} would act; the model is exported in evaluation mode."] if moving else []
-    finally:
-        for module, training in before.items():
-            module.training = training
+    with exclusive():
+        before = {module: module.training for module in model.modules()}
+        moving = sorted({type(module).__name__ for module in before if before[module] and _moves(module)})
+        model.eval()
+        try:
+            act = " and ".join(moving)
+            with torch.compiler.set_stance("force_eager"):
+                yield [f"In training mode {act} would act; the model is exported in evaluation mode."] if moving else []
+        finally:
+            for module, training in before.items():
+                module.training = training
 
 
 def as_python(model: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What a model returns: flattening it to tensors and naming them after what they are."""
+"""Flatten what a model returns to tensors, and name them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Path = tuple[str | int, ...]
 
 
 def flatten(output: Any) -> list[tuple[Path, Tensor]]:
-    """The tensors of nested tuples, lists, dictionaries and dataclasses, each with the keys that lead to it.
+    """The tensors in nested tuples, lists, dictionaries and dataclasses, each with the keys that lead to it.
 
-    None is left out, and so are empty containers: a file has no output for them.
+    None and empty containers are dropped: a file has no outputs for them.
 
     Raises:
-        CaptureError: something in it is neither a tensor nor such a container.
+        CaptureError: it holds something else than tensors and such containers.
     """
     return list(_walk(output, ()))
 
@@ -56,7 +56,7 @@ def _walk(output: Any, path: Path) -> Iterator[tuple[Path, Tensor]]:
 
 @contextmanager
 def returning_tensors(model: nn.Module) -> Iterator[None]:
-    """Within the block the model returns only what PyTorch itself can take apart: else a flat tuple of its tensors."""
+    """Within the block the model returns a flat tuple of tensors where PyTorch cannot flatten what it returns."""
     handle = model.register_forward_hook(
         lambda module, args, output: output if _is_plain(output) else tuple(tensor for _, tensor in flatten(output))
     )
@@ -73,17 +73,17 @@ def _is_plain(output: Any) -> bool:
 
 
 def name_outputs(model: nn.Module, output: Any, signature: Signature) -> Signature:
-    """The signature with its outputs named: as the user says, else by key, variable name or position.
+    """The signature with its outputs named: by the user, else by key, variable name or position.
 
     Raises:
-        CaptureError: the model returns no tensor, or something else than tensors.
-        SignatureError: the number of names does not fit.
+        CaptureError: the model returns no tensor, complex numbers, or something else than tensors.
+        SignatureError: the number of names is not that of the outputs.
     """
     leaves = flatten(output)
     if not leaves:
         raise CaptureError("The model returns no tensor. Return at least one.")
     if any(tensor.is_complex() for _, tensor in leaves):
-        raise CaptureError("The model returns complex numbers, which ONNX has not. Return torch.view_as_real of them.")
+        raise CaptureError("The model returns complex numbers, which ONNX lacks. Return torch.view_as_real of them.")
     if signature.outputs and len(signature.outputs) != len(leaves):
         raise SignatureError(
             f"{len(signature.outputs)} output names ({', '.join(signature.outputs)}) were given for {len(leaves)} "
@@ -105,7 +105,7 @@ def _leaf_name(path: Path, returned: Mapping[Path, str]) -> str:
 
 
 def _distinct(names: list[str], inputs: set[str]) -> list[str]:
-    """Valid names, all different: one that an input has gets `_out`, and those that repeat get a number."""
+    """Valid and distinct names: the name of an input gets `_out`, repeated names get a number."""
     valid = [name if is_name(name) else "output_" + re.sub(r"[^A-Za-z0-9_]", "_", name) for name in names]
     apart = [f"{name}_out" if name in inputs else name for name in valid]
     taken = {*inputs, *(name for name in apart if apart.count(name) == 1)}

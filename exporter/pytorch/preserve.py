@@ -1,4 +1,4 @@
-"""A forward may write to its model (attributes, lists, buffers): every run starts alike, and leaves it as it was."""
+"""Preserve a module's state across a run, as its forward may write to attributes, lists and buffers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 
 @contextmanager
 def preserve_module_state(model: nn.Module) -> Iterator[None]:
-    """Undo, at the end of the block, what was written to the model within it."""
+    """Undo what is written to the model within the block."""
     modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
     attributes = [(module, dict(vars(module))) for module in modules]
     containers = {

@@ -1,22 +1,24 @@
-"""From TorchScript back to Python: a scripted module remembers its class, and holds all that its forward needs.
+"""Rebuild a scripted module as the Python class that it was made from, with all that its forward needs.
 
-`torch.export` cannot look into TorchScript; sizes are plain numbers there. A trace has no class and stays refused.
+`torch.export` cannot look into TorchScript, where sizes are plain numbers. A trace has no class and is refused.
 """
 
 from __future__ import annotations
 
-import re
-import sys
 from typing import Any
 
 import torch
 from torch import nn
-from torch.jit._trace import TopLevelTracedModule, TracedModule
 
 from ..errors import LoadError
-
-# What TorchScript puts into the name of a class that it has compiled before.
-_MANGLED = re.compile(r"\.___torch_mangle_\d+")
+from ..torch_internals.modules import (
+    TRACED,
+    flatten_weights,
+    lists_weights,
+    scripted_attributes,
+    scripted_class,
+    with_children,
+)
 
 
 def scripted_to_eager(model: nn.Module, name: str = "") -> nn.Module:
@@ -31,10 +33,7 @@ def scripted_to_eager(model: nn.Module, name: str = "") -> nn.Module:
         return _rebuilt(model, name)
     if not any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         return model
-    copied: nn.Module = type(model).__new__(type(model))
-    vars(copied).update(vars(model))
-    vars(copied)["_modules"] = _children(model, name)
-    return copied
+    return with_children(model, _children(model, name))
 
 
 def _children(model: nn.Module, name: str) -> dict[str, nn.Module]:
@@ -42,7 +41,7 @@ def _children(model: nn.Module, name: str) -> dict[str, nn.Module]:
 
 
 def _rebuilt(scripted: torch.jit.ScriptModule, name: str) -> nn.Module:
-    concrete, kind = scripted._concrete_type, _class(scripted)
+    kind = _class(scripted)
     if kind is None or _is_traced(scripted, kind):
         called = f"The model's part '{name}'" if name else "The model"
         raise LoadError(
@@ -58,28 +57,22 @@ def _rebuilt(scripted: torch.jit.ScriptModule, name: str) -> nn.Module:
     for key, child in _children(scripted, name).items():
         built.add_module(key, child)
     own = {*dict(scripted.named_parameters(recurse=False)), *dict(scripted.named_buffers(recurse=False))}
-    for key in {**concrete.get_constants(), **concrete.get_attributes()}:
+    for key in scripted_attributes(scripted):
         if key not in own:
             setattr(built, key, getattr(scripted, key))
     if isinstance(built, nn.RNNBase):
-        built._init_flat_weights()
+        flatten_weights(built)
     return built
 
 
 def _is_traced(scripted: torch.jit.ScriptModule, kind: type[nn.Module]) -> bool:
-    """A trace keeps its class's name, and none of what the class's forward needs."""
-    return isinstance(scripted, (TopLevelTracedModule, TracedModule)) or (
-        issubclass(kind, nn.RNNBase) and not hasattr(scripted, "_flat_weights_names")
-    )
+    """Whether a module is a trace, which keeps the name of its class but not what the class's forward needs."""
+    return isinstance(scripted, TRACED) or (issubclass(kind, nn.RNNBase) and not lists_weights(scripted))
 
 
 def _class(scripted: Any) -> type[nn.Module] | None:
-    """The Python class, from the compiler's memory, or by its name where that is loaded from a file."""
-    found = scripted._concrete_type.py_class
-    if found is None and scripted.original_name:
-        qualified = _MANGLED.sub("", scripted._c._type().qualified_name()).removeprefix("__torch__.")
-        place, _, attribute = qualified.rpartition(".")
-        found = getattr(sys.modules.get(place), attribute, None)
+    """The Python class that a module was scripted from; None where it is not known, or is no ordinary module."""
+    found = scripted_class(scripted)
     if not isinstance(found, type) or not issubclass(found, nn.Module) or issubclass(found, torch.jit.ScriptModule):
         return None
     return found

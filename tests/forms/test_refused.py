@@ -70,7 +70,7 @@ CASES = [
     ("Branches", "turns a computed value into a Python number or truth value at user_model.py:24"),
     ("Decomposes", "uses an operation that has no ONNX form at user_model.py:31 (No ONNX function found for"),
     ("Numpy", "torch.export cannot capture the model at user_model.py:35 (RuntimeError: .numpy() is not supported"),
-    ("Complex", "The model returns complex numbers, which ONNX has not. Return torch.view_as_real of them."),
+    ("Complex", "The model returns complex numbers, which ONNX lacks. Return torch.view_as_real of them."),
     ("Counts", "The model returns a int at [1]. Return a tensor, or a tuple, list or dictionary of tensors."),
     ("Noisy", "The model gives two answers to one input, also in evaluation mode"),
     ("Raises", "forward raised RuntimeError at user_model.py:52 for x [7, 5, 3]: Sizes of tensors must match"),

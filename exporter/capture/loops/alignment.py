@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from ...torch_internals.operators import takes_tensor
 from .repeats import MIN_STEPS, MismatchError, RepeatedSpan, Trace
-from .values import Op, Picks, Series, dtype_of, is_value, leaves, picks, root, series, takes_tensor
+from .values import Op, Picks, Series, dtype_of, is_value, leaves, picks, root, series
 
 _aten = torch.ops.aten
 
@@ -235,7 +236,7 @@ def _number_operand(op: Op, columns: list[list[Any]]) -> Invariant | InductionVa
 def _may_be_tensor(op: Op, number: int) -> bool:
     """Whether a tensor, such as what a scan runs over, may stand in the place of the number."""
     places = [i for i, argument in enumerate(op.args) if type(argument) is int and argument == number]
-    return len(places) == 1 and takes_tensor(op, places[0])
+    return len(places) == 1 and takes_tensor(op.target, places[0])
 
 
 def _arithmetic_progression(column: list[Any]) -> InductionVariable | None:

@@ -14,13 +14,11 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
+from ...torch_internals.operators import ASSERT_TENSOR_METADATA
 from .repeats import canonical_order
 from .values import Leaf, Op, Pick, Program, Value, map_leaves
 
 _aten = torch.ops.aten
-
-# Checks that PyTorch adds; nothing uses their result.
-_CHECKS = {_aten._assert_tensor_metadata.default}
 
 _END = 2**63 - 1
 _ALL = range(_END)
@@ -53,7 +51,7 @@ def read(module: GraphModule) -> Program:
     for node in module.graph.nodes:
         if node.op == "output":
             output = reader.materialized(reader.arguments(node.args[0]))
-        elif node.op == "call_function" and node.target not in _CHECKS:
+        elif node.op == "call_function" and node.target is not ASSERT_TENSOR_METADATA:
             reader.call(node)
         elif node.op in ("placeholder", "get_attr"):
             reader.leaf(node)

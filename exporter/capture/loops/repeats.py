@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from .values import Leaf, Op, Pick, Stacked, dtype_of, is_value, map_leaves, operands, root, shape_of, takes_tensor
+from ...torch_internals.operators import takes_tensor
+from .values import Leaf, Op, Pick, Stacked, dtype_of, is_value, map_leaves, operands, root, shape_of
 
 _aten = torch.ops.aten
 
@@ -152,7 +153,7 @@ def _labels(ops: Sequence[Op]) -> list[Hashable]:
 def _arguments_label(op: Op, weights: Set[Leaf]) -> Hashable:
     # A number in the place of a tensor counts as one: an accumulator may begin as 0.
     return tuple(
-        "value" if isinstance(argument, (int, float)) and takes_tensor(op, i) else _label(argument, weights)
+        "value" if isinstance(argument, (int, float)) and takes_tensor(op.target, i) else _label(argument, weights)
         for i, argument in enumerate(op.args)
     )
 

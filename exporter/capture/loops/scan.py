@@ -11,11 +11,12 @@ import torch
 from torch import fx
 from torch.fx import Node
 
+from ...torch_internals.operators import tensor_overload
 from .alignment import InductionVariable, Invariant, Local, LoopCarried, Operand, RerolledLoop, ScanInput
 from .live_out import LiveOut
 from .outer_graph import OuterGraph, WrittenScan
 from .repeats import MismatchError
-from .values import Op, Picks, dtype_of, is_size, leaves, map_leaves, origin, tensor_overload
+from .values import Op, Picks, dtype_of, is_size, leaves, map_leaves, origin
 
 _aten = torch.ops.aten
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -72,6 +72,7 @@ def is_value(argument: object) -> TypeGuard[Value]:
 
 def leaves(tree: Any) -> Iterator[Any]:
     """What nested tuples, lists, dictionaries and slices of arguments hold: values and constants."""
+    parts: Iterable[Any]
     if isinstance(tree, (tuple, list)):
         parts = tree
     elif isinstance(tree, Mapping):
@@ -138,21 +139,6 @@ def dtype_of(value: Value) -> torch.dtype | None:
     """The captured dtype; None for what is not a tensor."""
     val = val_of(root(value))
     return val.dtype if isinstance(val, torch.Tensor) else None
-
-
-def takes_tensor(op: Op, position: int) -> bool:
-    """Whether the operation, or its overload for tensors, takes a tensor as this positional argument."""
-    schema = getattr(tensor_overload(op.target), "_schema", None)
-    return schema is not None and str(schema.arguments[position].type) == "Tensor"
-
-
-def tensor_overload(target: Any) -> Any:
-    """`gt.Tensor` for `gt.Scalar`, where both take as many arguments; any other target unchanged."""
-    if not isinstance(target, torch._ops.OpOverload) or target._overloadname != "Scalar":
-        return target
-    overload = getattr(target.overloadpacket, "Tensor", None)
-    fits = overload is not None and len(overload._schema.arguments) == len(target._schema.arguments)
-    return overload if fits else target
 
 
 @dataclass(frozen=True)

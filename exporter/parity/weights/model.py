@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from ...errors import first_line
 from ...pytorch.run import run_eager
+from ...torch_internals.modules import TorchDispatchMode, tree_leaves
 
 Array = NDArray[Any]
 

@@ -1,0 +1,89 @@
+"""Private parts of capturing: what would specialize a symbolic size, and what `torch.export` reports of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.export import Dim
+from torch.export.dynamic_shapes import refine_dynamic_shapes_from_suggested_fixes
+
+from .lock import patched
+
+# What the functions of these names in torch.nn.utils.rnn end in.
+pack_padded_sequence: Callable[..., Any] = torch._VF._pack_padded_sequence
+pad_packed_sequence: Callable[..., Any] = torch._VF._pad_packed_sequence
+pad_sequence: Callable[..., Any] = torch._C._nn.pad_sequence
+
+# Tell PyTorch a fact about symbolic sizes, which it then takes for granted.
+check: Callable[..., None] = torch._check
+
+# The log of the shape environment says, at level INFO, what it takes for true and which size became a number.
+SHAPE_LOGGER = "torch.fx.experimental.symbolic_shapes"
+DECIDED = re.compile(r"eval (?!\[guard suppressed\])(.+) \[guard added\]")
+SPECIALIZED = re.compile(r"set_replacement \w+ = (\d+) ")
+
+
+def tensor_of_sizes(data: Any, dtype: torch.dtype | None, **kwargs: Any) -> Tensor:
+    """`torch.tensor` of a list with symbolic sizes, which PyTorch's function in C++ would specialize."""
+    made: Tensor = torch._refs.tensor(data, dtype=dtype, **kwargs)
+    return made
+
+
+def patched_tolist(convert: Callable[[Tensor, Callable[[Tensor], Any]], Any]) -> AbstractContextManager[None]:
+    """Within the block `tolist` of a fake tensor is `convert(tensor, original)`; exclusive, restored afterwards."""
+    original: Callable[[Any], Any] = FakeTensor.tolist
+    return patched(FakeTensor, "tolist", lambda tensor: convert(tensor, original))
+
+
+def user_error() -> type[Exception]:
+    """What `torch.export` raises for a model. A function, since importing it takes longer than torch itself."""
+    return torch._dynamo.exc.UserError
+
+
+def specialized_sizes(error: Exception, symbols: Iterable[str]) -> list[str]:
+    """Those of the named sizes that an error of `torch.export` says have become plain numbers."""
+    message = str(error)
+    return [name for name in symbols if f"Constraints violated ({name})" in message or f"  {name} = " in message]
+
+
+def violates_constraints(error: Exception) -> bool:
+    """Whether the model does not hold for every value of its named sizes."""
+    return "Constraints violated" in str(error)
+
+
+def violates_guard(error: Exception) -> bool:
+    """Whether all that is violated are guards, which PyTorch adds where it has to know something of a computed size."""
+    message = str(error)
+    return "satisfy the generated guard" in message and "specialized it to be a constant" not in message
+
+
+def suggested_bounds(error: Exception, dims: Mapping[str, Dim]) -> dict[str, dict[str, int]]:
+    """The bounds by name that a `user_error` suggests for `dims`; none if it suggests another kind of change.
+
+    Without a suggestion, a size that may not be 1 further on (T - 2 after a convolution) is bounded one higher. The
+    graph computes such sizes all the same; verification at these sizes tells whether it is right there.
+    """
+    message: str = error.msg  # type: ignore[attr-defined]
+    if "Suggested fixes:" not in message:
+        violated = re.search(r"Constraints violated \(([\w, ]+)\)", message) if "!= 1" in message else None
+        named = {name: dims[name] for name in violated[1].split(", ")} if violated else {}
+        return {name: {**_bounds(dim), "min": max(dim.min, 1) + 1} for name, dim in named.items()}
+    try:
+        refined = refine_dynamic_shapes_from_suggested_fixes(message, dict(dims))
+    except Exception:  # its parser raises many kinds for a suggestion that it does not know
+        return {}
+    assert isinstance(refined, dict)
+    if any(type(dim) is not Dim or dim.__name__ != name for name, dim in refined.items()):
+        return {}
+    return {name: bounds for name, dim in refined.items() if (bounds := _bounds(dim))}
+
+
+def _bounds(dim: Dim) -> dict[str, int]:
+    least = {"min": dim.min} if dim.min > 0 else {}
+    return least | ({"max": dim.max} if isinstance(dim.max, int) else {})

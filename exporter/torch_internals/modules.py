@@ -1,0 +1,87 @@
+"""Private parts of what runs eagerly: modules, TorchScript's record of them, nested arguments, and dispatch."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.jit._trace import TopLevelTracedModule, TracedModule, TracerWarning
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import SUPPORTED_NODES, tree_flatten, tree_leaves, tree_map, tree_structure, tree_unflatten
+
+__all__ = [
+    "COMPILED_MODULE",
+    "TRACED",
+    "TorchDispatchMode",
+    "TracerWarning",
+    "flatten_weights",
+    "is_pytree_node",
+    "lists_weights",
+    "scripted_arguments",
+    "scripted_attributes",
+    "scripted_class",
+    "tree_flatten",
+    "tree_leaves",
+    "tree_map",
+    "tree_structure",
+    "tree_unflatten",
+    "with_children",
+]
+
+# The classes of modules that were traced; torch.jit has them, but does not export them.
+TRACED = (TopLevelTracedModule, TracedModule)
+
+# Where torch.compile keeps the module that it wraps.
+COMPILED_MODULE = "_orig_mod"
+
+# What TorchScript inserts into the name of a class that it compiles once more.
+_MANGLED = re.compile(r"\.___torch_mangle_\d+")
+
+
+def is_pytree_node(kind: type) -> bool:
+    """Whether PyTorch looks into objects of this class, rather than taking one for a leaf."""
+    return kind in SUPPORTED_NODES
+
+
+def with_children(module: nn.Module, children: Mapping[str, nn.Module]) -> nn.Module:
+    """A shallow copy of a module that has these children."""
+    copied: nn.Module = type(module).__new__(type(module))
+    vars(copied).update(vars(module))
+    vars(copied)["_modules"] = dict(children)
+    return copied
+
+
+def flatten_weights(layer: nn.RNNBase) -> None:
+    """Have a recurrent layer list its weights anew, after they were set one by one."""
+    layer._init_flat_weights()
+
+
+def lists_weights(scripted: torch.jit.ScriptModule) -> bool:
+    """Whether a scripted recurrent layer holds the list of its weights, which its Python forward needs."""
+    return hasattr(scripted, "_flat_weights_names")
+
+
+def scripted_attributes(scripted: torch.jit.ScriptModule) -> Sequence[str]:
+    """The names of the constants and attributes that TorchScript keeps of a module."""
+    concrete: Any = scripted._concrete_type
+    return [*concrete.get_constants(), *concrete.get_attributes()]
+
+
+def scripted_class(scripted: torch.jit.ScriptModule) -> Any:
+    """What a module was scripted from: in this process, or, loaded from a file, whatever has its name; else None."""
+    concrete: Any = scripted._concrete_type
+    if concrete.py_class is not None or not scripted.original_name:
+        return concrete.py_class
+    qualified = _MANGLED.sub("", scripted._c._type().qualified_name()).removeprefix("__torch__.")
+    module, _, name = qualified.rpartition(".")
+    return getattr(sys.modules.get(module), name, None)
+
+
+def scripted_arguments(scripted: torch.jit.ScriptModule) -> Sequence[Any]:
+    """The arguments of a scripted forward, without self; each has a name, `kwarg_only` and maybe a default value."""
+    arguments: Sequence[Any] = scripted._c._get_method("forward").schema.arguments
+    return arguments[1:]
