@@ -103,7 +103,7 @@ def export_onnx(
         build = partial(build_graph, translated, prepared.signature, opset=opset, stateful=stateful, int8=int8)
         graph, timings = fastest(build, forms, prepared, tune, int8=int8) if tune else (build(forms), [])
         notes += [str(timing) for timing in timings]
-        notes += [f"'{name}' is a Scan: {why}." for name, why in graph.bound.items() if lowering == "native"]
+        notes += [f"'{name}' is a Scan: {why}." for name, why in graph.scan_only.items() if lowering == "native"]
         write_onnx(graph.model, folder / ONNX)
         check_weights(folder / ONNX, graph.quantized)
         graph = replace(graph, quantized={})  # for what follows needs their room

@@ -1,4 +1,4 @@
-"""How a recurrent layer can look in ONNX (its own operator, a Scan, a step), and which target a file is for."""
+"""The forms of a recurrent layer in ONNX (its own operator, a Scan, a step), and the targets a file can be for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TARGETS: tuple[Target, ...] = get_args(Target)
 
 @dataclass(frozen=True)
 class Timing:
-    """One size that was tried on this machine: milliseconds of a run, for each choice of forms."""
+    """Milliseconds of a run at one size on this machine, for each choice of forms."""
 
     sizes: Mapping[str, int]
     milliseconds: Mapping[str, float]
@@ -28,7 +28,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class LoweringChoice:
-    """What an exported file was written for: the target, the form of each kind of layer in it, and what was timed."""
+    """The target that a file was written for, the form of each kind of layer in it, and the timings that chose it."""
 
     target: str
     forms: Forms
@@ -43,5 +43,5 @@ class LoweringChoice:
 
 
 def unrolls(forms: Forms) -> bool:
-    """Whether a stream whose layers have these forms has a graph for one step besides."""
+    """Whether a stream whose layers have these forms has a second graph, for one step."""
     return "step" in forms.values()
