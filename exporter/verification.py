@@ -83,7 +83,7 @@ def verify(
     seed: int | None = None,
     long: Sequence[int] = (),
     runtime: str | None = None,
-    launch: ProviderOptions | None = None,
+    provider_options: ProviderOptions | None = None,
     allow_fallback: bool = False,
     progress: Progress = silent,
 ) -> Verification:
@@ -100,7 +100,7 @@ def verify(
         long: so many steps are tried besides, one sequence each, where the model has a dimension T.
         runtime: where to run the artifacts that it takes, such as `onnxruntime:cuda`; None runs each in the runtime
             that the export proved it in.
-        launch: what the execution provider is given.
+        provider_options: how to start the execution provider.
         allow_fallback: whether nodes may run on another provider than that, as ONNX Runtime lets them.
         progress: called with a stage's name, and how much of it is done out of how much.
 
@@ -108,16 +108,16 @@ def verify(
         BundleError: the folder is not a bundle, or a file is not as it was written.
         LoadError: the model cannot be built again.
         UnavailableError: the runtime is not there, or cannot run a file.
-        PlacementError: the launch is strict, and a node would run on the CPU.
+        PlacementError: the options are strict, and a node would run on the CPU.
         InputError: something is said of an execution provider, and no runtime is given.
     """
     folder = Path(bundle)
     progress("check", 0, 1)
-    if runtime is None and (allow_fallback or launch is not None):
+    if runtime is None and (allow_fallback or provider_options is not None):
         raise InputError("What is said of an execution provider needs one. Give a runtime, such as onnxruntime:cuda.")
     manifest = read_bundle(folder)
     if runtime is not None:
-        manifest = _in_runtime(runtime, launch, folder, manifest)
+        manifest = _in_runtime(runtime, provider_options, folder, manifest)
     why = _not_rebuildable(folder, manifest, model)
     if why and long:
         raise InputError(f"Long cases need the model, and {why}. Leave out --long.")
@@ -125,8 +125,8 @@ def verify(
         expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
         typical = read_typical(manifest.typical)
         stored = _stored(folder) if WEIGHTS in manifest.files else None
-        reports = _check_all(folder, manifest, expected, 0, stored, typical, launch, allow_fallback, progress)
-        faults = _faults(folder, manifest, reports, expected, typical, None, launch, progress)
+        reports = _check_all(folder, manifest, expected, 0, stored, typical, provider_options, allow_fallback, progress)
+        faults = _faults(folder, manifest, reports, expected, typical, None, provider_options, progress)
         return Verification(reports, "replayed", 0, why, faults)
     seed = secrets.randbelow(2**31) if seed is None else seed
     built, example = rebuild(folder, manifest, model)
@@ -134,14 +134,16 @@ def verify(
         expected = _fresh(built, manifest, example, seed, long, progress)
         typical = baselines(expected)
         weights = weights_of(built, as_tensors(_first_run(expected).inputs))
-        reports = _check_all(folder, manifest, expected, seed, weights, typical, launch, allow_fallback, progress)
+        reports = _check_all(
+            folder, manifest, expected, seed, weights, typical, provider_options, allow_fallback, progress
+        )
         drawing = partial(CaseGenerator.of, built, manifest.signature, example)
-        faults = _faults(folder, manifest, reports, expected, typical, drawing, launch, progress)
+        faults = _faults(folder, manifest, reports, expected, typical, drawing, provider_options, progress)
     return Verification(reports, "rebuilt", seed, faults=faults)
 
 
 def replay(
-    bundle: str | Path, case: str | Path, *, runtime: str | None = None, launch: ProviderOptions | None = None
+    bundle: str | Path, case: str | Path, *, runtime: str | None = None, provider_options: ProviderOptions | None = None
 ) -> tuple[FailingCase, Report]:
     """Run one case again that an artifact of the bundle failed, from the file that `write_failing_case` wrote.
 
@@ -159,8 +161,8 @@ def replay(
             f"{case} is a case of another {failing.artifact} than {folder} holds. Verify that bundle to find one of it."
         )
     if runtime is not None:
-        manifest = _in_runtime(runtime, launch, folder, manifest)
-    return failing, replace(run_again(folder, manifest, failing, launch), allow_fallback=True)
+        manifest = _in_runtime(runtime, provider_options, folder, manifest)
+    return failing, replace(run_again(folder, manifest, failing, provider_options), allow_fallback=True)
 
 
 def _stored(folder: Path) -> ModelWeights:
@@ -168,7 +170,7 @@ def _stored(folder: Path) -> ModelWeights:
     return ModelWeights(as_arrays(read_weights(folder / WEIGHTS)), {}, "the model was not built again")
 
 
-def _in_runtime(runtime: str, launch: ProviderOptions | None, folder: Path, manifest: Manifest) -> Manifest:
+def _in_runtime(runtime: str, provider_options: ProviderOptions | None, folder: Path, manifest: Manifest) -> Manifest:
     """The manifest with those artifacts alone that the runtime takes, to be run in it.
 
     Every file is opened once, so that what the runtime cannot do is said before the reference is computed.
@@ -179,7 +181,7 @@ def _in_runtime(runtime: str, launch: ProviderOptions | None, folder: Path, mani
     if not artifacts:
         raise BundleError(f"{folder} holds no file that {runtime} takes. Export the model in that format too.")
     for name in artifacts:
-        open_session(runtime, folder / name, manifest.signature.outputs, launch)
+        open_session(runtime, folder / name, manifest.signature.outputs, provider_options)
     return replace(manifest, artifacts=artifacts)
 
 
@@ -226,7 +228,7 @@ def _faults(
     expected: Sequence[Expected],
     typical: Mapping[str, Baseline],
     drawing: Callable[[], CaseGenerator] | None,
-    launch: ProviderOptions | None,
+    provider_options: ProviderOptions | None,
     progress: Progress,
 ) -> list[Fault]:
     failed = [report for report in reports if not report.right]
@@ -234,8 +236,8 @@ def _faults(
         return []
     progress("shrink", 0, 1)
     drawn = None if drawing is None else drawing()
-    found = [isolate(folder, manifest, report, expected, typical, drawn, launch) for report in failed]
-    return [_fault(folder, manifest, failing, drawn, launch) for failing in found if failing is not None]
+    found = [isolate(folder, manifest, report, expected, typical, drawn, provider_options) for report in failed]
+    return [_fault(folder, manifest, failing, drawn, provider_options) for failing in found if failing is not None]
 
 
 def _fault(
@@ -243,7 +245,7 @@ def _fault(
     manifest: Manifest,
     failing: FailingCase,
     drawing: CaseGenerator | None,
-    launch: ProviderOptions | None,
+    provider_options: ProviderOptions | None,
 ) -> Fault:
     artifact = manifest.artifacts[failing.artifact]
     if drawing is None:
@@ -256,7 +258,7 @@ def _fault(
     if is_step and artifact.lowering is not None and unrolls(artifact.lowering.forms):
         return Fault(failing, why="the smallest case runs the graph for one step, which has no layers of its own")
     try:
-        return Fault(failing, find_layers(folder, manifest, failing, drawing.oracle, launch))
+        return Fault(failing, find_layers(folder, manifest, failing, drawing.oracle, provider_options))
     except Exception as error:  # a runtime raises classes of its own, and may not run the case at all
         return Fault(failing, why=f"{type(error).__name__}, {first_line(error)}")
 
@@ -294,7 +296,7 @@ def _check_all(
     seed: int,
     weights: ModelWeights | None,
     typical: Mapping[str, Baseline],
-    launch: ProviderOptions | None,
+    provider_options: ProviderOptions | None,
     allow_fallback: bool,
     progress: Progress,
 ) -> list[Report]:
@@ -311,7 +313,7 @@ def _check_all(
             seed=seed,
             weights=weights,
             typical=typical,
-            launch=launch,
+            provider_options=provider_options,
             advance=lambda done: progress("verify", done, len(expected)),
         )
         reports.append(replace(report, allow_fallback=allow_fallback))

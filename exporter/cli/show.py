@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..publish.inspect import Inspection
     from ..publish.ship import WrittenFiles
     from ..runtimes.doctor import Diagnosis
-    from ..runtimes.session import Placement, Ran
+    from ..runtimes.placement import Placement, Ran
     from ..stream.latency import Latency
     from ..verification import Fault
 

@@ -94,7 +94,7 @@ def verify(
     """
     if strict and allow_fallback:
         raise click.UsageError("--strict forbids what --allow-fallback accepts. Leave one of them out.")
-    given = _Runtime(runtime, _launch(options, provider_library, strict), allow_fallback)
+    given = _Runtime(runtime, _provider_options(options, provider_library, strict), allow_fallback)
     if case is not None:
         if model is not None or seed is not None or long or bisect:
             raise click.UsageError(
@@ -110,21 +110,21 @@ class _Runtime:
     """Where to run, as given: the runtime, what its execution provider is given, whether another may help."""
 
     name: str | None
-    launch: ProviderOptions | None
+    provider_options: ProviderOptions | None
     allow_fallback: bool
 
 
-def _launch(options: Sequence[str], library: Path | None, strict: bool) -> ProviderOptions | None:
+def _provider_options(options: Sequence[str], library: Path | None, strict: bool) -> ProviderOptions | None:
     from ..runtimes.session import ProviderOptions
 
-    launch = ProviderOptions(dict(map(parse_option, options)), library, strict)
-    return None if launch.plain else launch
+    provider_options = ProviderOptions(dict(map(parse_option, options)), library, strict)
+    return None if provider_options.plain else provider_options
 
 
 def _replay(bundle: Path, case: Path, given: _Runtime, junit: Path | None, as_json: bool, quiet: bool) -> None:
     from ..verification import replay
 
-    failing, report = replay(bundle, case, runtime=given.name, launch=given.launch)
+    failing, report = replay(bundle, case, runtime=given.name, provider_options=given.provider_options)
     _write_junit(junit, [report])
     # A single case that is right but for NaN has nothing beside it that passes.
     passed = report.passed or report.cases[0].verdict == "KNOWN"
@@ -156,7 +156,7 @@ def _verify(
             seed=seed,
             long=long,
             runtime=given.name,
-            launch=given.launch,
+            provider_options=given.provider_options,
             allow_fallback=given.allow_fallback,
             progress=advance,
         )

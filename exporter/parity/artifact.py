@@ -32,40 +32,40 @@ def check_artifact(
     seed: int,
     weights: ModelWeights | None,
     typical: Mapping[str, Baseline] | None = None,
-    launch: ProviderOptions | None = None,
+    provider_options: ProviderOptions | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Run the file in the artifact's runtime on every case and judge it, and compare its weights with the model's.
 
     Args:
         weights: the model's; None where they are not known.
-        launch: what the runtime's execution provider is given.
+        provider_options: how to start the runtime's execution provider.
 
     The other arguments are those of `parity.check.check`.
 
     Raises:
         UnavailableError: the runtime is not there, or has no kernel for an operator of the model.
-        PlacementError: the launch is strict, and the runtime would not run all of the model where it was asked to.
+        PlacementError: the options are strict, and the runtime would not run all of the model where it was asked to.
         BundleError: the file is not a model.
     """
     check_all = check if artifact.stream is None else partial(check_stream, artifact.stream, signature)
     report = check_all(
-        open_session(artifact.runtime, file, signature.outputs, launch),
+        open_session(artifact.runtime, file, signature.outputs, provider_options),
         expected,
         artifact=file.name,
         runtime=artifact.runtime,
         traced=traced,
         seed=seed,
         typical=typical,
-        bound=bound_of(artifact, launch),
+        bound=bound_of(artifact, provider_options),
         advance=advance,
     )
     return replace(report, weights=_compare(file, artifact, weights))
 
 
-def bound_of(artifact: Artifact, launch: ProviderOptions | None) -> float:
+def bound_of(artifact: Artifact, provider_options: ProviderOptions | None) -> float:
     """What outputs may be off, relative to their scale, for smaller weights or for coarser products; else 0."""
-    return max(artifact.bound, TF32_BOUND) if launch is not None and launch.tf32 else artifact.bound
+    return max(artifact.bound, TF32_BOUND) if provider_options is not None and provider_options.tf32 else artifact.bound
 
 
 def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> Weights:
@@ -87,10 +87,10 @@ def open_whole(
     artifact: Artifact,
     signature: Signature,
     expected: Sequence[Expected],
-    launch: ProviderOptions | None = None,
+    provider_options: ProviderOptions | None = None,
 ) -> Session:
     """The file in the artifact's runtime, run in one pass, from the states' reset values where they are explicit."""
-    session = open_session(artifact.runtime, file, signature.outputs, launch)
+    session = open_session(artifact.runtime, file, signature.outputs, provider_options)
     stream = artifact.stream
     if stream is None:
         return session

@@ -58,7 +58,7 @@ def isolate(
     expected: Sequence[Expected],
     typical: Mapping[str, Baseline],
     drawing: CaseGenerator | None,
-    launch: ProviderOptions | None = None,
+    provider_options: ProviderOptions | None = None,
 ) -> FailingCase | None:
     """The smallest case that an artifact of a bundle fails; without a drawing, the smallest of those in the report.
 
@@ -67,7 +67,7 @@ def isolate(
     artifact = manifest.artifacts[report.artifact]
     failed = {result.case.name for result in report.cases if result.verdict == "FAIL"}
     items = sorted((item for item in expected if item.case.name in failed), key=_size)
-    whole = open_whole(folder / report.artifact, artifact, manifest.signature, expected, launch)
+    whole = open_whole(folder / report.artifact, artifact, manifest.signature, expected, provider_options)
     for session in _sessions(whole, report.seed):
 
         def fails(item: Expected, session: Session = session) -> bool:
@@ -82,7 +82,11 @@ def isolate(
 
 
 def find_layers(
-    folder: Path, manifest: Manifest, failing: FailingCase, oracle: Oracle, launch: ProviderOptions | None = None
+    folder: Path,
+    manifest: Manifest,
+    failing: FailingCase,
+    oracle: Oracle,
+    provider_options: ProviderOptions | None = None,
 ) -> list[LayerValue]:
     """Each recurrent layer in an ONNX artifact and in PyTorch, for that case in one pass."""
     artifact, inputs = manifest.artifacts[failing.artifact], failing.item.inputs
@@ -90,13 +94,15 @@ def find_layers(
     states = () if artifact.stream is None else artifact.stream.states
     eager, exact = oracle.layers(inputs)
     given = {**{state.name: state.initial(sizes) for state in states}, **inputs}
-    return layer_values(folder / failing.artifact, artifact.runtime, given, eager, exact, launch)
+    return layer_values(folder / failing.artifact, artifact.runtime, given, eager, exact, provider_options)
 
 
-def run_again(folder: Path, manifest: Manifest, failing: FailingCase, launch: ProviderOptions | None = None) -> Report:
+def run_again(
+    folder: Path, manifest: Manifest, failing: FailingCase, provider_options: ProviderOptions | None = None
+) -> Report:
     """Run a case in the artifact that failed it, fed as it was."""
     artifact = manifest.artifacts[failing.artifact]
-    session = open_session(artifact.runtime, folder / failing.artifact, manifest.signature.outputs, launch)
+    session = open_session(artifact.runtime, folder / failing.artifact, manifest.signature.outputs, provider_options)
     if artifact.stream is not None and failing.fed is not None:
         lengths = list(failing.fed.lengths)
         session = Chunked(
@@ -107,7 +113,7 @@ def run_again(folder: Path, manifest: Manifest, failing: FailingCase, launch: Pr
             lambda T: lengths,
             failing.fed.after_reset,
         )
-    result = check_case(session, failing.item, failing.typical, bound_of(artifact, launch))
+    result = check_case(session, failing.item, failing.typical, bound_of(artifact, provider_options))
     item, has_exact = failing.item, failing.item.reference is not None and failing.item.reference.exact is not None
     return Report(
         failing.artifact,
@@ -117,7 +123,7 @@ def run_again(folder: Path, manifest: Manifest, failing: FailingCase, launch: Pr
         item.case.seed,
         dict(item.case.sizes),
         [result],
-        bound=bound_of(artifact, launch),
+        bound=bound_of(artifact, provider_options),
     )
 
 

@@ -41,14 +41,14 @@ def verified(
     record: Record,
     *,
     lowering: Lowering = "auto",
-    launch: ProviderOptions | None = None,
+    provider_options: ProviderOptions | None = None,
 ) -> Report:
     """The report of all default cases of a layer on the runtime, its placement recorded for the table."""
     loaded = layer(*architecture)
     export_onnx(
         loaded.model, loaded.signature, out, target=target, lowering=lowering, source=loaded.source, verify=False
     )
-    (report,) = verify(out, seed=0, runtime=runtime, launch=launch).reports
+    (report,) = verify(out, seed=0, runtime=runtime, provider_options=provider_options).reports
     record("placement", row(architecture, lowering, report))
     return report
 

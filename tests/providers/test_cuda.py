@@ -17,9 +17,10 @@ import torch
 from rnn_export import Signature, export_onnx, load, verify
 from rnn_export.models import VARIANTS
 from rnn_export.parity.compare import FACTOR, FLOOR, TF32_BOUND
-from rnn_export.runtimes.devices import nvidia_device
 from rnn_export.runtimes.open import open_session
-from rnn_export.runtimes.session import ProviderOptions, Ran
+from rnn_export.runtimes.placement import Ran
+from rnn_export.runtimes.providers import nvidia_device
+from rnn_export.runtimes.session import ProviderOptions
 from torch import nn
 
 from providers.matrix import HEAVY, LAYERS, H, I, Record, heavy_elsewhere, layer, verified
@@ -47,9 +48,11 @@ def test_float32(kind: str, layers: int, bidirectional: bool, tmp_path: Path, re
 
 @ALL
 def test_with_tf32(kind: str, layers: int, bidirectional: bool, tmp_path: Path, record_property: Record) -> None:
-    launch = ProviderOptions({"use_tf32": "1"})
+    provider_options = ProviderOptions({"use_tf32": "1"})
     architecture = (kind, layers, bidirectional)
-    report = verified(RUNTIME, "cuda", architecture, tmp_path / "out", record_property, launch=launch)
+    report = verified(
+        RUNTIME, "cuda", architecture, tmp_path / "out", record_property, provider_options=provider_options
+    )
     assert report.passed, report.failure
     assert report.bound == TF32_BOUND
 
@@ -135,8 +138,8 @@ def test_as_right_as_eager_on_the_gpu(
     short = str(arithmetic.dtype).removeprefix("torch.")
     signature = Signature({"x": f"{short}[T, N, {I}]"}, ["output", "h_n", *(["c_n"] if kind == "lstm" else [])])
     export_onnx(model, signature, tmp_path / "out", target="cuda", verify=False)
-    launch = ProviderOptions({"use_tf32": str(int(arithmetic.tf32))})
-    session = open_session(RUNTIME, tmp_path / "out" / "model.onnx", signature.outputs, launch)
+    provider_options = ProviderOptions({"use_tf32": str(int(arithmetic.tf32))})
+    session = open_session(RUNTIME, tmp_path / "out" / "model.onnx", signature.outputs, provider_options)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", arithmetic.tf32)
     eps = float(torch.finfo(arithmetic.dtype).eps)
     for T, N in ((7, 5), (1, 1), (257, 2)):

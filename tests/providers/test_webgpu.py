@@ -28,9 +28,14 @@ def test_the_forms_of_the_target(
     kind: str, layers: int, bidirectional: bool, tmp_path: Path, record_property: Record
 ) -> None:
     # No node of an LSTM may be on the CPU; the loop of a Scan is.
-    launch = STRICT if kind == "lstm" else None
+    provider_options = STRICT if kind == "lstm" else None
     report = verified(
-        RUNTIME, "webgpu", (kind, layers, bidirectional), tmp_path / "out", record_property, launch=launch
+        RUNTIME,
+        "webgpu",
+        (kind, layers, bidirectional),
+        tmp_path / "out",
+        record_property,
+        provider_options=provider_options,
     )
     assert report.passed, report.failure
     assert right_but_for_nan(report)
@@ -79,4 +84,4 @@ def test_what_falls_back_is_a_failure(kind: str, operator: str, tmp_path: Path, 
 
 def test_a_loop_is_not_strictly_there(tmp_path: Path, record_property: Record) -> None:
     with pytest.raises(PlacementError, match="would run on the CPU, which --strict forbids"):
-        verified(RUNTIME, "webgpu", ("rnn_tanh", 1, False), tmp_path / "out", record_property, launch=STRICT)
+        verified(RUNTIME, "webgpu", ("rnn_tanh", 1, False), tmp_path / "out", record_property, provider_options=STRICT)

@@ -136,7 +136,7 @@ def test_why_a_provider_does_not_start(said: str, reason: str, file: Path, monke
     assert str(caught.value).startswith(f"WebGpuExecutionProvider does not start ({reason}). It needs a GPU with")
 
 
-def test_what_no_launch_can_ask_for(file: Path, tmp_path: Path) -> None:
+def test_what_no_provider_options_can_ask_for(file: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="onnxruntime:cpu runs on the CPU, which --strict forbids."):
         open_session("onnxruntime:cpu", file, (), ProviderOptions(strict=True))
     with pytest.raises(InputError, match="torchscript has no execution providers."):
