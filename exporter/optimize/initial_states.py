@@ -71,7 +71,7 @@ def reset_value(model: ir.Model, slot: StateSlot, signature: Signature) -> tuple
         raise _refusal(slot, "has a size that is not a product of the inputs' sizes")
     first = runs[0][tuple(slice(0, 1) if isinstance(dim, str) else slice(None) for dim in shape)]
     if not all(np.array_equal(run, np.broadcast_to(first, run.shape), equal_nan=run.dtype.kind == "f") for run in runs):
-        raise _refusal(slot, "does not begin the same for every sequence and every size. Take it as an input")
+        raise _refusal(slot, "does not begin the same for every sequence and every size. Make it an input")
     return shape, reset_of(first)
 
 

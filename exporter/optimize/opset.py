@@ -83,4 +83,4 @@ def _axes_to_attribute(node: ir.Node) -> None:
 
 
 def _no_form(what: str, opset: int, why: str = "") -> CaptureError:
-    return CaptureError(f"{what} of the model has no form at opset {opset}{why}. Leave --opset at 18.")
+    return CaptureError(f"{what} of the model has no form at opset {opset}{why}. Use opset 18, the default.")

@@ -64,7 +64,7 @@ def _time(graph: ir.Graph, signature: Signature) -> str:
     names = [name for dim in dims for name in re.findall(r"\w+", str(dim)) if name in signature.symbols]
     if not names:
         raise CaptureError(
-            "The model has no recurrent layer over a dynamic dimension, so that nothing can be fed in chunks. "
+            "The model has no recurrent layer over a dynamic dimension, so it cannot be fed in chunks. "
             "Name the time dimension in the input, such as T in 'x: float32[T, N, 100]'."
         )
     return str(names[0])
@@ -99,8 +99,8 @@ def _check_direction(node: ir.Node) -> None:
     backwards = any(node.attributes.get_ints("scan_input_directions", []) or [])
     if backwards or node.attributes.get_string("direction", "forward") != "forward":
         raise cannot_stream(
-            f"layer '{layer}' is bidirectional or reversed, and begins at the end of the sequence. "
-            "Use layers in forward direction alone."
+            f"layer '{layer}' is bidirectional or reversed, so it starts at the end of the sequence. "
+            "Use forward layers only."
         )
 
 
@@ -108,8 +108,8 @@ def _check_lengths(node: ir.Node) -> None:
     layer = layer_of(node)[0]
     if node.op_type in NATIVE and len(node.inputs) > _LENGTHS and node.inputs[_LENGTHS] is not None:
         raise cannot_stream(
-            f"layer '{layer}' reads packed sequences, whose lengths say where they end. "
-            "Run the padded sequence through it."
+            f"layer '{layer}' reads packed sequences, which end where their lengths say. "
+            "Give it the padded sequences instead."
         )
 
 
@@ -134,12 +134,12 @@ def _is_hidden(slot: StateSlot, pairs: Mapping[str, str], signature: Signature, 
     names = " and ".join(f"'{name}'" for name in sorted(given))
     if any(time in signature.inputs[name].symbols for name in given):
         raise cannot_stream(
-            f"layer '{slot.layer}' starts from a state computed from {names}, which has to be known as a whole."
+            f"layer '{slot.layer}' starts from a state computed from {names}, and so needs the whole of it first."
         )
     raise CaptureError(
-        f"The model cannot stream: layer '{slot.layer}' starts from {names}, and no output is said to continue it. "
-        "A state and its output are called h0 and h_n, or paired with --state input=output (in Python: "
-        "Signature(..., states=...)); where a state is computed from something else, make it an input itself."
+        f"The model cannot stream: layer '{slot.layer}' starts from {names}, and no output continues it. "
+        "Name a state and its output h0 and h_n, or pair them in the signature's states; a state that is computed from "
+        "an input must become an input itself."
     )
 
 

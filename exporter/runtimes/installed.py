@@ -58,7 +58,7 @@ def plugin_device(provider: Provider) -> Any:
     if found is None and plugin:
         raise UnavailableError(f"The plug-in {plugin} offers no device. {provider.full_name} needs {provider.needs}.")
     if found is None:
-        remedy = f"Get it with: {provider.get}" if provider.get else "Give its plug-in with --provider-library."
+        remedy = f"Get it with: {provider.get}" if provider.get else "Give the library of its plug-in."
         raise UnavailableError(f"ONNX Runtime {ort.__version__} has no {provider.full_name} here. {remedy}")
     return found
 

@@ -95,7 +95,9 @@ def open_onnxruntime(name: str, artifact: Path, provider_options: ProviderOption
         BundleError: the file is not a model.
     """
     if name == "cpu" and provider_options.strict:
-        raise InputError("onnxruntime:cpu runs on the CPU, which --strict forbids. Leave one of them out.")
+        raise InputError(
+            "onnxruntime:cpu runs on the CPU, which strict forbids. Leave out one of them."
+        )
     return OnnxRuntimeSession(artifact, find_provider(name, provider_options), provider_options)
 
 
@@ -141,7 +143,7 @@ def _start(
     if provider.full_name not in session.get_providers():
         raise UnavailableError(
             f"{provider.full_name} did not start, and ONNX Runtime would have run the model on the CPU. "
-            f"It needs {provider.needs or 'its device'}; `rnn-export doctor` says what it lacks here."
+            f"It needs {provider.needs or 'its device'}; `rnn-export doctor` says what is missing here."
         )
     return session
 
@@ -149,8 +151,8 @@ def _start(
 def _not_started(artifact: Path, provider: Provider, message: str) -> Exception:
     if "fallback to CPU EP has been explicitly disabled" in message:
         return PlacementError(
-            f"{artifact.name} has nodes that would run on the CPU, which --strict forbids. "
-            f"Without it, the nodes are listed; export for another --target, or with another --lowering."
+            f"{artifact.name} has nodes that would run on the CPU, which strict forbids. "
+            "Leave out strict to have them listed, or export for another target or with another lowering."
         )
     if "NOT_IMPLEMENTED" in message:
         return _no_kernel(artifact, _not_implemented(message))
@@ -170,7 +172,7 @@ def _reason(message: str) -> str:
 def _no_kernel(artifact: Path, what: str) -> UnavailableError:
     return UnavailableError(
         f"ONNX Runtime has no CPU kernel for {artifact.name} ({what}). "
-        "Export a float32 model, or write it for another runtime with --no-verify."
+        "Export a float32 model, or leave out the verification to write it for another runtime."
     )
 
 

@@ -43,7 +43,7 @@ def open_session(
             f"Choose from {', '.join(RUNTIMES)}, program:PATH."
         )
     if not provider_options.plain:
-        raise InputError(f"{runtime} has no execution providers. Leave out what is said of one.")
+        raise InputError(f"{runtime} has no execution providers. Leave out the options of one.")
     if runtime.startswith(_PROGRAM):
         from .program import open_program
 

@@ -88,7 +88,7 @@ def test_what_ran_elsewhere_is_in_the_json(cli: Cli, bundle: str) -> None:
         (["--runtime", "torchscript"], "holds no file that torchscript takes. Export the model in that format too."),
         (["--strict"], "What is said of an execution provider needs one. Give a runtime, such as onnxruntime:cuda."),
         (["--allow-fallback"], "What is said of an execution provider needs one."),
-        (["--runtime", "onnxruntime:cpu", "--strict"], "onnxruntime:cpu runs on the CPU, which --strict forbids."),
+        (["--runtime", "onnxruntime:cpu", "--strict"], "onnxruntime:cpu runs on the CPU, which strict forbids."),
         (["--strict", "--allow-fallback"], "--strict forbids what --allow-fallback accepts."),
         (["--provider-option", "use_tf32"], "'use_tf32' is no option of an execution provider. Write it as KEY=VALUE"),
     ],
