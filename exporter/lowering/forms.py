@@ -12,7 +12,7 @@ from types import MappingProxyType
 from ..errors import InputError
 from ..spec.forms import Form, Forms, Lowering, Target
 
-# What any file can have; "step" is for streams alone.
+# What any file can have; "step" is only for streams.
 FORMS: tuple[Form, ...] = ("native", "scan")
 KINDS = ("rnn_tanh", "rnn_relu", "gru", "lstm")
 

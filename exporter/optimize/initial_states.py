@@ -49,7 +49,7 @@ def dtype_of(slot: StateSlot) -> ir.DataType:
 
 
 def reset_value(model: ir.Model, slot: StateSlot, signature: Signature) -> tuple[Shape, Reset]:
-    """Shape and value of an initial state that depends on weights and sizes alone.
+    """Shape and value of an initial state that depends only on weights and sizes.
 
     Raises:
         CaptureError: its values depend on the sizes, or differ from sequence to sequence.
@@ -87,7 +87,7 @@ def _refusal(slot: StateSlot, why: str) -> CaptureError:
 
 
 def _evaluate(model: ir.Model, value: ir.Value, signature: Signature, sizes: Mapping[str, int]) -> np.ndarray:
-    """Compute a value that depends on the inputs' sizes alone."""
+    """Compute a value that depends only on the inputs' sizes."""
     graph = ir.convenience.extract(model.graph, model.graph.inputs[: len(signature.inputs)], [value])
     proto = ir.to_proto(ir.Model(graph, ir_version=model.ir_version))
     zeros = {name: np.zeros(spec.sized(sizes), spec.dtype) for name, spec in signature.inputs.items()}

@@ -51,7 +51,7 @@ def nan_kernel(graph: GraphProto, hiding: Sequence[str]) -> tuple[str, bool]:
 
 
 def nan_kernel_on(graph: GraphProto, provider: str) -> tuple[str, bool]:
-    """`nan_kernel` on an execution provider of ONNX Runtime, which may be known by its name alone."""
+    """`nan_kernel` for an execution provider of ONNX Runtime; one that may hide NaN in any kernel is named itself."""
     known, spreads = nan_kernel(graph, (*HIDES_NAN["onnxruntime"], *_HIDES_NAN_ON.get(provider, ())))
     return _MAY_HIDE_NAN.get(provider, known), spreads
 

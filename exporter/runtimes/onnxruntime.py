@@ -95,9 +95,7 @@ def open_onnxruntime(name: str, artifact: Path, provider_options: ProviderOption
         BundleError: the file is not a model.
     """
     if name == "cpu" and provider_options.strict:
-        raise InputError(
-            "onnxruntime:cpu runs on the CPU, which strict forbids. Leave out one of them."
-        )
+        raise InputError("onnxruntime:cpu runs on the CPU, which strict forbids. Leave out one of them.")
     return OnnxRuntimeSession(artifact, find_provider(name, provider_options), provider_options)
 
 

@@ -36,8 +36,8 @@ becomes
         y = Sigmoid(o)
     }
 
-R is loop-invariant, so it is computed once. x_t W + b depends on the sequence alone, so it is batched over time before
-the loop: one product over all steps in place of T small ones; the sum is reordered for that. y_t is carried on to no
-step, so it is batched over time after the loop, from the stacked states. Two operators a step are left where there were
-eight, and each costs a runtime a call; what copies h_next costs little, for a body must return different values.
+R is loop-invariant, so it is computed once. x_t W + b depends only on the sequence, so it is batched over time before
+the loop, once the sum is reordered: one product over all steps replaces T small ones. No later step reads y_t, so it is
+batched over time after the loop, from the stacked states. Of eight operators a step two are left, a Gemm and a Tanh,
+and a copy, because a body may not return one value twice.
 """
