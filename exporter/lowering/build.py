@@ -59,7 +59,7 @@ def _quantize(model: ir.Model, forms: Forms) -> Mapping[str, Original]:
         if form not in forms_of(kind, int8=True):
             raise InputError(
                 f"ONNX Runtime has no {kind[:3].upper()} operator with int8 weights. "
-                "Leave out lowering='native', or quantize."
+                "Leave out lowering='native' or quantize."
             )
     quantized = quantize_weights(model)
     if not quantized:
