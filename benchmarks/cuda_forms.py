@@ -16,7 +16,7 @@ from statistics import median
 import onnxruntime as ort
 import torch
 from rnn_export import Signature, export_onnx
-from rnn_export.runtimes.devices import nvidia_device
+from rnn_export.runtimes.providers import nvidia_device
 from rnn_export.spec.forms import Lowering
 from torch import Tensor, nn
 

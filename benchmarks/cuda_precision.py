@@ -49,8 +49,8 @@ def errors(seed: int, arithmetic: str) -> Iterator[tuple[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         export_onnx(model, Signature({"x": f"{short}[T, N, {width}]"}), out, target="cuda", verify=False)
-        launch = ProviderOptions({"use_tf32": str(int(arithmetic == "TF32"))})
-        session = open_session("onnxruntime:cuda", out / "model.onnx", (), launch)
+        provider_options = ProviderOptions({"use_tf32": str(int(arithmetic == "TF32"))})
+        session = open_session("onnxruntime:cuda", out / "model.onnx", (), provider_options)
         for T, N in SIZES:
             x = torch.randn(T, N, width, generator=torch.Generator().manual_seed(seed)).to(dtype)
             exact = outputs(copy.deepcopy(model).double(), x.double(), "cpu")

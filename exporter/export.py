@@ -213,7 +213,7 @@ def _form_notes(graph: OnnxGraph, options: OnnxOptions) -> list[str]:
     """Layers that could not have the form that was asked for."""
     if options.lowering != "native":
         return []
-    return [f"'{name}' is a Scan: {why}." for name, why in graph.bound.items()]
+    return [f"'{name}' is a Scan: {why}." for name, why in graph.scan_only.items()]
 
 
 def _compile_notes(compiled: Compiled) -> list[str]:

@@ -1,7 +1,7 @@
-"""Reading and writing ONNX files; large weights are written last, one at a time, so that memory holds no second copy.
+"""Read, check and write ONNX files; weights are written last, one at a time, so that memory holds no second copy.
 
-The file is an ordinary protobuf message: the encoding is that of ModelProto field 7 (graph), GraphProto field 5
-(initializer) and TensorProto field 9 (raw_data), in onnx.proto; protobuf's fields may stand in any order.
+The file is an ordinary protobuf message, whose fields may come in any order: ModelProto field 7 (graph), GraphProto
+field 5 (initializer) and TensorProto field 9 (raw_data), as onnx.proto numbers them.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ import onnx_ir as ir
 
 from .errors import BundleError, InternalError, first_line
 
-# What the keys of a model's metadata_props begin with: rnn_export.version, .inputs, .outputs, .states.
+# The prefix of the keys in a model's metadata_props: rnn_export.version, .inputs, .outputs, .states.
 METADATA_PREFIX = "rnn_export"
 
-# A protobuf message holds less than 2 GiB; weights beyond this many bytes go to a file beside it.
+# A protobuf message holds less than 2 GiB; if weights have more bytes than this in all, they go to a file beside it.
 INLINE_LIMIT = 1_500_000_000
 
-# Initializers of more bytes than this are weights; a smaller one may be a shape, which shape inference reads.
+# Initializers of more bytes than this are weights; smaller ones may be shapes, which shape inference reads.
 _LARGE = 4096
 
 
 def read_onnx(path: Path, *, weights: bool = True) -> onnx.ModelProto:
-    """Read an ONNX file; without `weights`, those that lie in a file beside it are not read.
+    """Read an ONNX file; with `weights=False`, without those in a file beside it.
 
     Raises:
-        BundleError: the file is not there, or is not an ONNX model.
+        BundleError: there is no such file, or it is not an ONNX model.
     """
     if not path.is_file():
         raise BundleError(f"There is no file {path}. Give the path of a model file or a bundle.")
     try:
         model = onnx.load(path, load_external_data=weights)
-    except Exception as error:  # protobuf's decoder raises a class that depends on its implementation
+    except Exception as error:  # the class depends on which decoder protobuf has
         raise BundleError(f"{path} is not an ONNX model ({first_line(error)}). Export it again.") from error
     if not model.graph.node or not model.opset_import:
         raise BundleError(f"{path} is not an ONNX model (it has no graph). Export it again.")
@@ -42,7 +42,7 @@ def read_onnx(path: Path, *, weights: bool = True) -> onnx.ModelProto:
 
 
 def write_onnx(model: ir.Model, path: Path) -> None:
-    """Check a model and write it; weights beyond `INLINE_LIMIT` in all go to `<name>.data` beside it.
+    """Check a model and write it; more weights than `INLINE_LIMIT` go to `<name>.data` beside it.
 
     Raises:
         InternalError: the graph is not valid ONNX.
@@ -59,12 +59,12 @@ def write_onnx(model: ir.Model, path: Path) -> None:
 
 
 def _is_large(value: ir.Value) -> bool:
-    """Whether an initializer is a weight that neither checks nor shape inference have to look into."""
+    """Whether an initializer is a weight, which checks and shape inference need not read."""
     return value.const_value is not None and value.const_value.nbytes > _LARGE
 
 
 def _without_weights(model: ir.Model) -> onnx.ModelProto:
-    """The model in which large initializers are inputs, after its own."""
+    """The model with its large initializers as inputs, after its own."""
     light = model.clone()
     for name, value in list(light.graph.initializers.items()):
         if _is_large(value):
@@ -77,7 +77,7 @@ def _without_weights(model: ir.Model) -> onnx.ModelProto:
 
 
 def _check(proto: onnx.ModelProto) -> None:
-    """The full checker and strict shape inference.
+    """Run the full checker and strict shape inference.
 
     Raises:
         InternalError: the graph is not valid ONNX.
@@ -111,7 +111,7 @@ _LENGTH_DELIMITED = 2
 
 
 def write_weights_last(skeleton: onnx.ModelProto, weights: Mapping[str, ir.TensorProtocol], path: Path) -> None:
-    """Write a model whose graph lacks these initializers, by name, and after it the initializers."""
+    """Write a model whose graph lacks these initializers, given by name, and then the initializers."""
     headers = [_header(name, weight) for name, weight in weights.items()]
     graph = skeleton.graph.SerializeToString(deterministic=True)
     rest = onnx.ModelProto()
@@ -127,19 +127,19 @@ def write_weights_last(skeleton: onnx.ModelProto, weights: Mapping[str, ir.Tenso
 
 
 def _header(name: str, weight: ir.TensorProtocol) -> bytes:
-    """A TensorProto up to and without its data; the tensor may have another name than the initializer."""
+    """A TensorProto up to its data, named after the initializer, since the tensor may have another name."""
     dims = weight.shape.numpy()
     proto = onnx.TensorProto(dims=dims, data_type=int(weight.dtype), name=name)
     return bytes(proto.SerializeToString(deterministic=True)) + _prefix(_RAW_DATA, weight.nbytes)
 
 
 def _prefix(field: int, length: int) -> bytes:
-    """The key and the length that stand before a field's bytes."""
+    """The key and the length before a field's bytes."""
     return _varint(field << 3 | _LENGTH_DELIMITED) + _varint(length)
 
 
 def _varint(number: int) -> bytes:
-    """Seven bits to a byte, the lowest first, the top bit set in all but the last."""
+    """A base-128 varint: seven bits a byte, the lowest first, the top bit set in all but the last byte."""
     found = bytearray()
     while number > 0x7F:
         found.append(number & 0x7F | 0x80)

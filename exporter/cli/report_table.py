@@ -11,7 +11,7 @@ from .console import escape, make_table, open_console, print_notes, share_bar, s
 
 if TYPE_CHECKING:
     from ..parity.report import CaseResult, Report
-    from ..runtimes.session import Placement, Ran
+    from ..runtimes.placement import Placement, Ran
 
 _SHARE_BAR, _TIME_BAR = 6, 20
 _REMARKS = {

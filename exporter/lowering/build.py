@@ -1,4 +1,4 @@
-"""From a translated program to the finished ONNX graph: lowered, optimized, states exposed, quantized, described."""
+"""Build the finished ONNX graph of a translated program: lower, optimize, expose states, quantize, describe."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from .lower import lower
 
 @dataclass(frozen=True)
 class OnnxGraph:
-    """A graph that can be written, the form of each kind of layer in it, and how it is fed in chunks if it can be.
+    """A graph ready to be written, the form of each kind of layer in it, and its stream if it has one.
 
-    `bound` are the layers that had no choice, by name, with why. `quantized` are the weights that int8 tensors stand
-    for, by the tensors' names.
+    `scan_only` are the layers that ONNX has no operator for, by name, each with the reason. `quantized` are the
+    original weights of int8 tensors, by the tensors' names.
     """
 
     model: ir.Model
     forms: Forms
-    bound: Mapping[str, str]
+    scan_only: Mapping[str, str]
     stream: StreamSpec | None
     quantized: Mapping[str, Original]
 
@@ -44,11 +44,11 @@ class OnnxGraph:
 def build_graph(
     translated: ir.Model, signature: Signature, forms: Forms, opset: int, stateful: bool, int8: bool
 ) -> OnnxGraph:
-    """The graph of a translated program, which stays as it is, with layers in those forms.
+    """The graph of a translated program, which is not changed, with layers in these forms.
 
     Raises:
         CaptureError: an operator has no form at `opset`, or a stateful model cannot be fed in chunks.
-        InputError: a layer in its form, or the whole model, has no weights that int8 could stand for.
+        InputError: a kind of layer has no int8 weights in its form, or the model has no weights to store as int8.
     """
     lowered = lower(translated, forms)
     optimize(lowered.model, signature, opset)
@@ -57,7 +57,7 @@ def build_graph(
         add_single_step(lowered.model, signature, stream.time)
     quantized = _quantize(lowered.model, lowered.forms) if int8 else {}
     describe(lowered.model, signature, stream)
-    return OnnxGraph(lowered.model, lowered.forms, lowered.bound, stream, quantized)
+    return OnnxGraph(lowered.model, lowered.forms, lowered.scan_only, stream, quantized)
 
 
 def _quantize(model: ir.Model, forms: Forms) -> Mapping[str, Original]:
@@ -65,9 +65,9 @@ def _quantize(model: ir.Model, forms: Forms) -> Mapping[str, Original]:
         if form not in forms_of(kind, int8=True):
             raise InputError(
                 f"ONNX Runtime has no {kind[:3].upper()} operator with int8 weights. "
-                "Leave out --lowering native, or --quantize."
+                "Leave out lowering='native' or quantize."
             )
     quantized = quantize_weights(model)
     if not quantized:
-        raise InputError("The model has no float32 weights that int8 could stand for. Leave --quantize out.")
+        raise InputError("The model has no float32 weights to store as int8. Leave out quantize.")
     return quantized

@@ -1,8 +1,8 @@
-"""`logcumsumexp`, with which a gated recurrence is computed in log space, as an ONNX `Scan` that does not overflow.
+"""Lower `logcumsumexp`, which gated recurrences in log space use, to an ONNX `Scan` that does not overflow.
 
-log(exp(s) + exp(x)) = m + log(1 + exp(n - m)), of which m is the larger and n the smaller. PyTorch's own translation
-takes the largest value of all steps for m, so that what is far below it is lost. Sums are float64, as PyTorch's own
-are: in float32 the error of 20,000 steps is beyond any limit.
+log(exp(s) + exp(x)) = m + log(1 + exp(n - m)), where m is the larger of s and x, and n the smaller. PyTorch's own
+translation takes the largest value of all steps for m, and so loses what is far below it. Sums are float64, as
+PyTorch's are: in float32 the error of 20,000 steps exceeds any limit.
 Source: minGRU and minLSTM, Feng et al., "Were RNNs all we needed?", 2024, which use it so.
 """
 
@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from .graph import initializer
+from .stack import initializer
 
 
 def lower_logcumsumexp(node: ir.Node, tape: ir.tape.Tape) -> list[ir.Value]:
-    """Record the nodes on `tape`: over x [..., T, ...] along `axis`; a single number is its own sum."""
+    """Record the nodes on `tape`, over x [..., T, ...] along `axis`; a scalar is its own sum."""
     (x,) = node.inputs
     assert x is not None
     assert x.shape is not None
@@ -41,13 +41,13 @@ def lower_logcumsumexp(node: ir.Node, tape: ir.tape.Tape) -> list[ir.Value]:
 
 
 def _body(dtype: ir.DataType, shape: ir.Shape, zero: ir.Value, one: ir.Value, name: str) -> ir.Graph:
-    """A step: what has been summed, in float64, and the next values of x, both without the axis."""
+    """One step: from the sum so far, in float64, and the next values of x, both without the axis, to the new sum."""
     state = ir.Value(name=f"{name}.state", type=ir.TensorType(ir.DataType.DOUBLE), shape=shape)
     x = ir.Value(name=f"{name}.x", type=ir.TensorType(dtype), shape=shape)
     record = ir.tape.Tape()
     term = record.op("Cast", [x], {"to": ir.DataType.DOUBLE.value})
     larger, smaller = record.op("Max", [state, term]), record.op("Min", [state, term])
-    # The difference of two equal infinities is no number.
+    # The difference of two equal infinities is NaN.
     apart = record.op("Where", [record.op("Equal", [state, term]), zero, record.op("Sub", [smaller, larger])])
     after = record.op("Add", [larger, _log1p(record, record.op("Exp", [apart]), zero, one)])
     output = record.op("Cast", [after], {"to": dtype.value})
@@ -59,7 +59,7 @@ def _body(dtype: ir.DataType, shape: ir.Shape, zero: ir.Value, one: ir.Value, na
 
 
 def _log1p(tape: ir.tape.Tape, x: ir.Value, zero: ir.Value, one: ir.Value) -> ir.Value:
-    """log(1 + x), which ONNX lacks, to the last digits: what 1 + x loses of a small x is made good.
+    """log(1 + x), which ONNX lacks, to the last digits: it makes up for what 1 + x loses of a small x.
 
     Source: Goldberg, "What every computer scientist should know about floating-point arithmetic", 1991, theorem 4.
     """

@@ -1,4 +1,4 @@
-"""Recurrence to ONNX: translate what PyTorch knows, then lower each recurrent stack to standard operators."""
+"""Lower a translated program: each recurrent stack, packed sequence and logcumsumexp becomes standard operators."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from .ragged import Padded, Ragged
 from .scan import lower_scan
 from .stack import Stack, read_stack
 
-_FORMS: Mapping[Form, Callable[[Stack, ir.tape.Tape], list[ir.Value]]] = {
+_LOWERINGS: Mapping[Form, Callable[[Stack, ir.tape.Tape], list[ir.Value]]] = {
     "native": lower_native,
     "scan": lower_scan,
-    "step": lower_scan,  # which `optimize.add_single_step` unrolls, once the states are known
+    "step": lower_scan,  # `add_single_step` inlines it, once the states are known
 }
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """The ONNX model at opset `OPSET`, and the form that each kind of layer in it got.
+    """The ONNX model at opset 18, and the form that each kind of layer in it has.
 
-    A layer that has no native operator is among `bound`, by name, with why.
+    `scan_only` are the layers that ONNX has no operator for, by name, each with the reason.
     """
 
     model: ir.Model
     forms: Forms
-    bound: Mapping[str, str]
+    scan_only: Mapping[str, str]
 
 
 def lower(translated: ir.Model, forms: Forms) -> Lowered:
-    """A translated program in standard operators only; the one that is given stays as it is.
+    """A copy of a translated program, in standard operators only.
 
     Args:
-        translated: what `translate` made of a captured program.
+        translated: a captured program after `translate`.
         forms: the form of each kind of layer, as `forms_for` gives them.
 
     Raises:
@@ -60,20 +60,20 @@ def lower(translated: ir.Model, forms: Forms) -> Lowered:
             value.name = f"{value.name}_"
         model.graph.register_initializer(value)
     model.opset_imports.pop(DOMAIN, None)
-    return Lowered(model, choice.taken, choice.bound)
+    return Lowered(model, choice.taken, choice.scan_only)
 
 
 class _Choice:
-    """Takes a form for each stack, and remembers which."""
+    """Chooses a form for each stack, and remembers it by kind of layer."""
 
     def __init__(self, forms: Forms) -> None:
         self._forms = forms
         self.taken: dict[str, Form] = {}
-        self.bound: dict[str, str] = {}
+        self.scan_only: dict[str, str] = {}
 
     def of(self, stack: Stack) -> Form:
         if stack.is_projected:
-            self.bound[stack.prefix] = "ONNX's LSTM has no projection"
+            self.scan_only[stack.prefix] = "ONNX's LSTM has no projection"
             return "scan"
         form = self._forms[stack.kind]
         if stack.lengths is not None:
@@ -103,9 +103,9 @@ def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape, ragged: Ragged,
 
 
 def _recurrence(node: ir.Node, tape: ir.tape.Tape, ragged: Ragged, choice: _Choice) -> list[ir.Value]:
-    """What takes a stack's place: over packed data, y is packed again."""
+    """Lower a stack; over packed data, y is packed again."""
     stack = read_stack(node)
-    lowering = _FORMS[choice.of(stack)]
+    lowering = _LOWERINGS[choice.of(stack)]
     lengths = stack.lengths
     if lengths is None:
         return lowering(stack, tape)

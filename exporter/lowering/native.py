@@ -1,27 +1,54 @@
-"""Recurrence as ONNX's own RNN, GRU and LSTM operators, one node per layer.
+"""Lower a recurrent stack to ONNX's own RNN, GRU and LSTM operators, one node per layer.
 
-Source: ONNX operator specification, RNN-14, GRU-14 and LSTM-14. `layout` stays 0 (time-first), the only layout that
+Sources: ONNX operator specification, RNN-14, GRU-14 and LSTM-14 (inputs W, R and B; gates `zrh` of GRU, `iofc` of
+LSTM); torch.nn.RNN, GRU and LSTM (gate order of their parameters). `layout` stays 0 (time-first), the only layout that
 ONNX Runtime's kernels take. A GRU has `linear_before_reset=1`, which is PyTorch's form of the candidate gate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
-from .graph import constant_array, initializer
-from .stack import Layer, Stack
-from .weights import onnx_weights
+from .stack import Array, Layer, Stack, constant_array, initializer, reorder_gates
 
 _OP_TYPES = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
+
+# Which of PyTorch's gates stands at each place in ONNX: PyTorch has r, z, n for a GRU and i, f, g, o for an LSTM.
+GATE_ORDER = {"rnn_tanh": (0,), "rnn_relu": (0,), "gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}
+
+
+@dataclass(frozen=True)
+class OnnxWeights:
+    """One layer's weights: W [D, G*H, I], R [D, G*H, H], B [D, 2*G*H] or None without biases."""
+
+    W: Array
+    R: Array
+    B: Array | None
+
+
+def onnx_weights(kind: str, directions: Sequence[Sequence[Array]]) -> OnnxWeights:
+    """One layer's weights with gates reordered, directions stacked and biases joined.
+
+    Each direction is (weight_ih, weight_hh) or (weight_ih, weight_hh, bias_ih, bias_hh).
+    """
+    order = GATE_ORDER[kind]
+    reordered = [[reorder_gates(array, order) for array in direction] for direction in directions]
+    biases = [np.concatenate(direction[2:]) for direction in reordered if len(direction) == 4]
+    return OnnxWeights(
+        W=np.stack([direction[0] for direction in reordered]),
+        R=np.stack([direction[1] for direction in reordered]),
+        B=np.stack(biases) if biases else None,
+    )
 
 
 def lower_native(stack: Stack, tape: ir.tape.Tape) -> list[ir.Value]:
     """Record the nodes for a stack of layers on `tape`; returns y [T, N, D*H], h_n and for an LSTM c_n [L*D, N, H].
 
-    Beyond a sequence's length y is zero; its final states are those at its own end, or zero where it has no step.
+    Beyond a sequence's length y is zero; its final states are those at its own end, or zero if its length is 0.
 
     Raises:
         CaptureError: the stack's weights are computed in the model's forward.
@@ -89,7 +116,7 @@ def _shapes(stack: Stack, x: ir.Value) -> list[ir.Shape]:
 
 
 def _merge_directions(stack: Stack, layer: Layer, tape: ir.tape.Tape, y: ir.Value) -> ir.Value:
-    """[T, D, N, H], as ONNX has it, to [T, N, D*H]."""
+    """ONNX's [T, D, N, H] as [T, N, D*H]."""
     assert y.shape is not None
     T, D, N, H = y.shape
     shape = ir.Shape([T, N, stack.hidden_size * stack.num_directions])

@@ -1,7 +1,7 @@
-"""Sequences of unlike lengths in standard ONNX: padded to [S, N, *] with the lengths beside, S = max(lengths).
+"""Packed sequences in standard ONNX: padded to [S, N, *] beside their lengths, where S = max(lengths).
 
-What a model packs stays padded wherever only recurrent layers read it, for these take the lengths. The packed form
-[P, *] of PyTorch, P = sum(lengths), is gathered where another operator reads it, and scattered again after that.
+Sequences stay padded where only recurrent layers read them, since those take the lengths. Where another operator reads
+PyTorch's packed form [P, *], P = sum(lengths), it is gathered, and scattered again afterwards.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from .graph import initializer
+from .stack import initializer
 
 
 @dataclass(frozen=True)
 class Padded:
-    """Values [S, N, *]; `is_zero_beyond` says whether those beyond a sequence's length are known to be zero."""
+    """Values [S, N, *]; `is_zero_beyond` if those beyond each sequence's length are known to be zero."""
 
     value: ir.Value
     is_zero_beyond: bool
 
 
 class Lengths:
-    """The lengths int64[N] of a batch of sequences, and what is computed from them, each once and when first needed."""
+    """The lengths int64[N] of a batch of sequences, and values computed from them, each once and when first needed."""
 
     def __init__(self, value: ir.Value, tape: ir.tape.Tape, longest: ir.SymbolicDim | int | None) -> None:
         self.value = value
@@ -67,9 +67,9 @@ class Lengths:
 
 
 class Ragged:
-    """Every packed value met so far in one graph, in the padded form that stands for it.
+    """Every packed value met so far in one graph, in its padded form.
 
-    What a graph around it holds is not used again: lengths are worked out anew, packed values scattered.
+    A graph inside another shares nothing with it: lengths are computed again, and packed values scattered.
     """
 
     def __init__(self, tape: ir.tape.Tape) -> None:
@@ -124,7 +124,7 @@ class Ragged:
         return Padded(value, is_zero_beyond=True)
 
     def pad(self, node: ir.Node) -> list[ir.Value]:
-        """[steps, N, *] of a `rnn_export::pad` node with inputs data [P, *], lengths [N] and steps []."""
+        """The output [steps, N, *] of a `rnn_export::pad` node with inputs data [P, *], lengths [N] and steps []."""
         data, value, steps = _inputs(node)
         lengths, padded = self._of(value), self.padded(data, value)
         assert data.dtype is not None
@@ -159,7 +159,7 @@ class Ragged:
         return self._tape.op("Pad", [value, pads, filler])
 
     def name_sizes(self, graph: ir.Graph) -> None:
-        """Call S `max(lengths)` in the shapes of a graph, where the lengths are its input of that name."""
+        """Rename S in the shapes of a graph to `max(lengths)`, after the graph's input that holds the lengths."""
         sources = {str(known.longest): _through(known.value, "Identity", "Cast") for known in self._lengths.values()}
         names = {
             dim: f"max({source.name})"
@@ -175,7 +175,7 @@ def _inputs(node: ir.Node) -> list[ir.Value]:
 
 
 def _through(value: ir.Value, *kinds: str) -> ir.Value:
-    """Where a value comes from, passing over nodes of those kinds."""
+    """The value that a chain of nodes of these kinds starts from."""
     producer = value.producer()
     while producer is not None and producer.op_type in kinds:
         value = _inputs(producer)[0]

@@ -1,6 +1,6 @@
-"""Recurrence as an ONNX `Scan` over time per layer and direction, with the input's product taken out of the loop.
+"""Lower a recurrent stack to a `Scan` over time per layer and direction, with the input's product before the loop.
 
-Source: ONNX operator specification, Scan-16 and later. What one step is made of, `steps` says.
+Source: ONNX operator specification, Scan-16 and later. `steps` has the nodes of one step.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from .graph import constant_array, initializer
 from .ragged import Lengths
-from .stack import Layer, Stack
+from .stack import Layer, Stack, constant_array, initializer
 from .steps import STEPS, Step, Weights
 
 
 def lower_scan(stack: Stack, tape: ir.tape.Tape) -> list[ir.Value]:
     """Record the nodes for a stack of layers on `tape`; returns y [T, N, D*R], h_n [L*D, N, R] and of an LSTM c_n.
 
-    Beyond a sequence's length y is zero; its final states are those at its own end, or zero where it has no step.
+    Beyond a sequence's length y is zero; its final states are those at its own end, or zero if its length is 0.
 
     Raises:
         CaptureError: the stack's weights are computed in the model's forward.
@@ -86,9 +85,9 @@ def _product(tape: ir.tape.Tape, x: ir.Value, matrix: ir.Value, bias: ir.Value |
 
 
 def _body(stack: Stack, tape: ir.tape.Tape, step: Step, weights: Weights, widths: Sequence[int], name: str) -> ir.Graph:
-    """The step: states and products of the input, of those widths, to the next states and the step's output [N, R].
+    """The step: from states and products of the input, of those widths, to the next states and the output [N, R].
 
-    With lengths there is a mask [N, 1] too: where it is false, the states stay as they are and the output is zero.
+    With lengths it takes a mask [N, 1] too; where that is false, the states stay as they are and the output is zero.
     """
     _, N = _time_and_batch(stack)
 
@@ -108,7 +107,7 @@ def _body(stack: Stack, tape: ir.tape.Tape, step: Step, weights: Weights, widths
         after = [record.op("Where", [mask, new, old]) for new, old in zip(after, states, strict=True)]
     for result, size in zip((*after, output), (*stack.state_sizes, stack.output_size), strict=True):
         result.type, result.shape = stack.x.type, ir.Shape([N, size])
-    # A name inside a body must differ from every name around it.
+    # Names inside a body must differ from all names around it.
     for i, node in enumerate(record.nodes):
         for k, result in enumerate(node.outputs):
             result.name = f"{name}.{node.op_type.lower()}_{i}_{k}"
@@ -128,7 +127,7 @@ def _state(stack: Stack, tape: ir.tape.Tape, name: str, size: int, row: int) -> 
     state = tape.op("Gather", [stack.states[name], index], {"axis": 0})
     if stack.lengths is None:
         return state
-    # A sequence without a step ends, as in ONNX Runtime's own kernels, in zero.
+    # As in ONNX Runtime's own kernels, the final state of a sequence of length 0 is zero.
     none = initializer(tape, "no_step", np.array(0, np.int64))
     has_steps = _column(stack, tape, tape.op("Greater", [stack.lengths, none]), "has_steps")
     return tape.op("Where", [has_steps, state, _zero(stack, tape)])
@@ -147,7 +146,7 @@ def _zero(stack: Stack, tape: ir.tape.Tape) -> ir.Value:
 
 
 def _zero_state(stack: Stack, tape: ir.tape.Tape, size: int) -> ir.Value:
-    """Zeros [N, size], with N read from the input: a Scan has no default for its states."""
+    """Zeros [N, size], with N read from the input, because a Scan has no default for its states."""
     batch = tape.op("Shape", [stack.x], {"start": 1, "end": 2})
     width = initializer(tape, f"{stack.prefix}.size{size}", np.array([size], np.int64))
     shape = tape.op("Concat", [batch, width], {"axis": 0})

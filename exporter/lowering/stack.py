@@ -1,12 +1,17 @@
-"""A stack of recurrent layers, read from a node that `translate` made: what every lowering starts from."""
+"""A stack of recurrent layers, read from a node that `translate` made, and its weights: what every lowering needs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
+from ..errors import CaptureError
+
+Array = NDArray[np.generic]
 GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
 
 
@@ -25,9 +30,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Stack:
-    """L layers over x [T, N, I], with those initial states [L*D, N, H] that are given.
+    """L layers over x [T, N, I], with the initial states [L*D, N, H] that are given.
 
-    `lengths` int64[N] says how many steps each sequence has, if not all T; what x has beyond is not read.
+    `lengths` int64[N] says how many steps each sequence has, if not all T; x beyond them is not read.
     R = `output_size` is the size of an LSTM's projection, else H.
     """
 
@@ -99,7 +104,7 @@ def read_stack(node: ir.Node) -> Stack:
 
 
 def _roles(count: int, *, has_bias: bool) -> list[str]:
-    """What the weights of one layer and direction are, in PyTorch's order."""
+    """The names of one layer and direction's weights, in PyTorch's order."""
     roles = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if has_bias else [])]
     return roles if count == len(roles) else [*roles, "weight_hr"]
 
@@ -107,3 +112,35 @@ def _roles(count: int, *, has_bias: bool) -> list[str]:
 def _size(weight: ir.Value, axis: int) -> int:
     assert weight.shape is not None
     return int(weight.shape[axis])  # type: ignore[arg-type]
+
+
+def constant_array(value: ir.Value) -> Array:
+    """The elements of a weight.
+
+    Raises:
+        CaptureError: it is computed in the model's forward.
+    """
+    if value.const_value is None:
+        raise CaptureError(
+            "The model computes a recurrent layer's weights in forward (weight_norm or a parametrization, say). "
+            "Fix them first, as torch.nn.utils.parametrize.remove_parametrizations does."
+        )
+    return value.const_value.numpy()
+
+
+def reorder_gates(array: Array, order: Sequence[int]) -> Array:
+    """The gates [G*H, ...] of a weight in another order."""
+    gates = np.split(array, len(order))
+    return np.concatenate([gates[gate] for gate in order])
+
+
+def initializer(tape: ir.tape.Tape, name: str, array: Array) -> ir.Value:
+    """An initializer of that name: one with the same content is shared, a name that another has gets a `_`."""
+    for value in tape.initializers:
+        assert value.const_value is not None
+        if value.name == name and np.array_equal(value.const_value.numpy(), array, equal_nan=True):
+            return value
+    taken = {value.name for value in tape.initializers}
+    while name in taken:
+        name += "_"
+    return tape.initializer(ir.tensor(array, name=name), name=name)

@@ -1,8 +1,8 @@
-"""One step of a recurrent layer as it stands in the body of a Scan: the arrays it needs, and its nodes.
+"""One step of a recurrent layer in the body of a Scan: the arrays it needs, and its nodes.
 
 Source: the equations in the documentation of torch.nn.RNN, GRU and LSTM. Matrices are stored as products need them,
-[I, G*H] and [H, G*H] (PyTorch's are transposed). What does not depend on the state is not in the step: the product of
-the input over all time steps at once, with every bias that can be added there, is made before the loop.
+[I, G*H] and [H, G*H] (PyTorch's are transposed). Only what depends on the state is in the step: the product of the
+input and every bias that can be added to it are computed before the loop, for all time steps at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from .weights import reorder
+from .stack import reorder_gates
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -27,7 +27,7 @@ Nodes = Callable[[ir.tape.Tape, Sequence[ir.Value], Sequence[ir.Value], Weights]
 class Step:
     """How one kind of layer steps.
 
-    `arrange` makes the arrays out of PyTorch's weights of one layer and direction, by role. `products` names, for each
+    `arrange` makes the arrays from PyTorch's weights of one layer and direction, by role. `products` names, for each
     scanned input, the matrix of the product before the loop and the bias added to it. `nodes` records the step: from
     scanned inputs and states [N, H] to the next states, h first.
     """
@@ -45,9 +45,9 @@ def _arrange_rnn(given: Mapping[str, Array]) -> Arrays:
 
 
 def _arrange_lstm(given: Mapping[str, Array]) -> Arrays:
-    """Gates i, f, o, g, where PyTorch has i, f, g, o: the three that are sigmoids lie side by side."""
+    """Gates i, f, o, g, where PyTorch has i, f, g, o, so that the three sigmoids lie side by side."""
     found = {role: array for role, array in given.items() if role != "weight_hr"}
-    found = _arrange_rnn({role: reorder(array, (0, 1, 3, 2)) for role, array in found.items()})
+    found = _arrange_rnn({role: reorder_gates(array, (0, 1, 3, 2)) for role, array in found.items()})
     size = given["weight_hh"].shape[0] // 4
     found["gates"] = np.array([3 * size, size], np.int64)
     if "weight_hr" in given:
@@ -56,7 +56,7 @@ def _arrange_lstm(given: Mapping[str, Array]) -> Arrays:
 
 
 def _arrange_gru(given: Mapping[str, Array]) -> Arrays:
-    """Gates r and z apart from n, whose recurrent part is multiplied by r before the input's is added."""
+    """Gates r and z apart from n, whose recurrent part is multiplied by r before the input's part is added."""
     size = given["weight_hh"].shape[0] // 3
     gates, candidate = slice(2 * size), slice(2 * size, None)
     found = {

@@ -1,1 +1,1 @@
-"""Rewrites of the ONNX graph, one a file."""
+"""Passes on the ONNX graph, one a file; `pipeline` lists those that every model goes through."""

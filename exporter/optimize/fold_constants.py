@@ -1,4 +1,4 @@
-"""Compute what depends on constants alone. Works in place, on the main graph, at opset 18."""
+"""Fold constants: compute what depends only on constants. Works in place, on the main graph, at opset 18."""
 
 from __future__ import annotations
 

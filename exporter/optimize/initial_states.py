@@ -49,7 +49,7 @@ def dtype_of(slot: StateSlot) -> ir.DataType:
 
 
 def reset_value(model: ir.Model, slot: StateSlot, signature: Signature) -> tuple[Shape, Reset]:
-    """Shape and value of an initial state that depends on weights and sizes alone.
+    """Shape and value of an initial state that depends only on weights and sizes.
 
     Raises:
         CaptureError: its values depend on the sizes, or differ from sequence to sequence.
@@ -71,7 +71,7 @@ def reset_value(model: ir.Model, slot: StateSlot, signature: Signature) -> tuple
         raise _refusal(slot, "has a size that is not a product of the inputs' sizes")
     first = runs[0][tuple(slice(0, 1) if isinstance(dim, str) else slice(None) for dim in shape)]
     if not all(np.array_equal(run, np.broadcast_to(first, run.shape), equal_nan=run.dtype.kind == "f") for run in runs):
-        raise _refusal(slot, "does not begin the same for every sequence and every size. Take it as an input")
+        raise _refusal(slot, "does not begin the same for every sequence and every size. Make it an input")
     return shape, reset_of(first)
 
 
@@ -87,7 +87,7 @@ def _refusal(slot: StateSlot, why: str) -> CaptureError:
 
 
 def _evaluate(model: ir.Model, value: ir.Value, signature: Signature, sizes: Mapping[str, int]) -> np.ndarray:
-    """Compute a value that depends on the inputs' sizes alone."""
+    """Compute a value that depends only on the inputs' sizes."""
     graph = ir.convenience.extract(model.graph, model.graph.inputs[: len(signature.inputs)], [value])
     proto = ir.to_proto(ir.Model(graph, ir_version=model.ir_version))
     zeros = {name: np.zeros(spec.sized(sizes), spec.dtype) for name, spec in signature.inputs.items()}

@@ -1,7 +1,7 @@
-"""Are the int8 weights in a file those of the model? Read back, scaled, and compared, channel by channel.
+"""Check that the int8 weights in a file are the model's: read them back, scale them, compare channel by channel.
 
-A bound on outputs does not see every fault of a weight; this does. In each channel, with s its scale, every weight must
-be within s/2 of the model's, and s no coarser than the largest magnitude of the channel needs, which is 1/127 of it.
+A bound on outputs misses some faults of weights. In each channel, with s its scale, every weight must be within s/2 of
+the model's, and s no larger than 1/127 of the largest magnitude in the channel.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def check_weights(path: Path, originals: Mapping[str, Original]) -> None:
     """Compare the int8 tensors of an ONNX file with the weights that they stand for, by name.
 
     Raises:
-        CaptureError: a channel is off.
+        CaptureError: a channel differs by more than rounding.
     """
     if not originals:
         return
@@ -42,7 +42,7 @@ def check_weights(path: Path, originals: Mapping[str, Original]) -> None:
 def wrong_channels(
     weights: NDArray[np.generic], values: NDArray[np.generic], scales: NDArray[np.generic]
 ) -> NDArray[np.bool_]:
-    """Which channels of int8 values [..., K, M] with scales [..., M] are not the weights [..., K, M]."""
+    """Which of the M channels of int8 values [..., K, M] with scales [..., M] are not the weights [..., K, M]."""
     if (
         values.dtype != np.int8
         or values.shape != weights.shape

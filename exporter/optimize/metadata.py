@@ -1,7 +1,4 @@
-"""What a model file says of itself: what made it, its signature, and the states that a stream carries.
-
-Works in place.
-"""
+"""Write a model's metadata: what made the file, its signature, and the states that a stream carries. Works in place."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from ..version import __version__
 def describe(model: ir.Model, signature: Signature, stream: StreamSpec | None) -> None:
     """Write `producer_name`, `producer_version` and `metadata_props`, which any ONNX reader can show.
 
-    States are there twice: as JSON, and as lists that are read without a JSON library (see docs/streaming.md).
+    States are written twice: as JSON, and as lists that need no JSON library (see docs/streaming.md).
     """
     states = declared_states(signature) if stream is None else stream.states
     properties = {

@@ -1,7 +1,4 @@
-"""Names a reader knows: outputs and dimensions as the signature has them, and no trace of where it was made.
-
-Works in place.
-"""
+"""Name outputs and dimensions as the signature does, and remove PyTorch's notes. Works in place."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from .graph import defined_by
 
 
 def name_after(model: ir.Model, signature: Signature) -> None:
-    """Name outputs and dimensions after `signature`, drop PyTorch's notes (they hold paths), make names unique."""
+    """Name everything after `signature`, drop PyTorch's notes, which hold paths, and make names unique."""
     ClearMetadataAndDocStringPass()(model)
     OutputFixPass()(model)
     symbols = _symbols(model.graph, signature)
@@ -37,7 +34,7 @@ def name_after(model: ir.Model, signature: Signature) -> None:
 
 
 def _symbols(graph: ir.Graph, signature: Signature) -> dict[str, str]:
-    """What the signature calls each dimension that the capture named for itself."""
+    """The signature's name of each dimension, by the name that the capture made up."""
     symbols: dict[str, str] = {}
     for value, spec in zip(graph.inputs, signature.inputs.values(), strict=True):
         for dim, name in zip(value.shape or (), spec.shape, strict=False):
@@ -60,6 +57,6 @@ def _rename(expression: str, symbols: dict[str, str]) -> str:
     renamed = re.sub(r"\w+", lambda word: symbols.get(word[0], word[0]), expression)
     if not re.fullmatch(r"\w+(\*\w+)+", renamed):
         return renamed
-    # The capture orders a product by names of its own, which are not the same for every model.
+    # The capture orders a product by names of its own, which differ from model to model.
     order = list(symbols.values())
     return "*".join(sorted(renamed.split("*"), key=lambda name: order.index(name) if name in order else -1))

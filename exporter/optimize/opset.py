@@ -1,4 +1,4 @@
-"""Another opset than the one PyTorch translates to. Works in place."""
+"""Convert a graph from opset 18, which PyTorch translates to, to another. Works in place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OLDEST = 17
 # The newest opset that ONNX Runtime 1.32 loads: 29 is refused.
 NEWEST = 28
 
-# Operators that changed between opsets 17 and 18, by what was added (ONNX changelog).
+# What opset 18 added: inputs of reductions, operators, attributes, and values of an attribute (ONNX changelog).
 _REDUCTIONS = {"L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare"}
 _NEW_IN_18 = {"BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "CenterCropPad", "Col2Im", "Mish"}
 _NEW_ATTRIBUTES = {"Split": ("num_outputs",), "Resize": ("antialias", "axes", "keep_aspect_ratio_policy")}
@@ -22,7 +22,7 @@ _NEW_REDUCTIONS = {"ScatterElements": ("max", "min"), "ScatterND": ("max", "min"
 
 
 def check_opset(opset: int) -> None:
-    """Refuse an opset that cannot be exported.
+    """Reject an opset that cannot be exported.
 
     Raises:
         InputError: it is outside `OLDEST` to `NEWEST`.
@@ -50,7 +50,7 @@ def _upgrade(model: ir.Model, opset: int) -> None:
     try:
         with suppress_output():
             version_converter.convert_version(model, opset, fallback=True)
-    except Exception as error:  # the converter raises whatever its adapters raise
+    except Exception as error:  # the converter's adapters raise exceptions of any class
         raise _no_form("An operator", opset, f" ({first_line(error)})") from error
     if model.opset_imports[""] != opset:
         raise _no_form("An operator", opset)
@@ -83,4 +83,4 @@ def _axes_to_attribute(node: ir.Node) -> None:
 
 
 def _no_form(what: str, opset: int, why: str = "") -> CaptureError:
-    return CaptureError(f"{what} of the model has no form at opset {opset}{why}. Leave --opset at 18.")
+    return CaptureError(f"{what} of the model has no form at opset {opset}{why}. Use opset 18, the default.")

@@ -1,34 +1,33 @@
-"""Weights as int8, one scale per output channel; what is multiplied by them is quantized as it comes. Works in place.
+"""Quantize weights to int8, one scale per output channel, and their inputs dynamically. Works in place.
 
 An LSTM becomes ONNX Runtime's `com.microsoft.DynamicQuantizeLSTM`. A product with constant weights, in the graph or in
-a loop's body, becomes `DynamicQuantizeLinear` and `MatMulInteger`, which are standard operators, and which ONNX Runtime
-joins to one kernel. Biases, states and all else stay float32.
+a loop's body, becomes the standard operators `DynamicQuantizeLinear` and `MatMulInteger`, which ONNX Runtime fuses to
+one kernel. Everything else, biases and states too, stays float32.
 
 Sources: ONNX operator specification, DynamicQuantizeLinear-11 and MatMulInteger-10; ONNX Runtime, ContribOperators.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
+
+from .graph import Array, constant_like
 
 MICROSOFT = "com.microsoft"
 
-# Symmetric, for ONNX Runtime's kernels for signed weights are twice as fast as those for unsigned ones (AVX512-VNNI).
+# Symmetric: ONNX Runtime's kernels for signed weights are twice as fast as those for unsigned ones (AVX512-VNNI).
 LARGEST = 127
 
-# A channel of smaller weights is taken for zero: its scale would be denormal, or zero.
+# A channel whose weights are all smaller is rounded to zero: its scale would be denormal, or zero.
 LEAST = float(np.finfo(np.float32).tiny) * LARGEST
-Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
 class Original:
-    """What an int8 tensor stands for: weights float32 [..., K, M], and the name of the tensor of its scales."""
+    """The weights float32 [..., K, M] that an int8 tensor stands for, and the name of the tensor of its scales."""
 
     weights: Array
     scales: str
@@ -43,7 +42,7 @@ class Quantized:
 
 
 def quantize_channels(weights: Array) -> Quantized:
-    """Weights [..., K, M] to int8: in each of the M channels the largest magnitude becomes 127, and zero stays zero."""
+    """Round weights [..., K, M] to int8: in each of the M channels the largest magnitude is 127, and zero is 0."""
     largest = np.abs(weights.astype(np.float32)).max(axis=-2)
     scales = np.where(largest > LEAST, largest / np.float32(LARGEST), np.float32(1)).astype(np.float32)
     values = np.clip(np.rint(weights.astype(np.float32) / scales[..., None, :]), -LARGEST, LARGEST).astype(np.int8)
@@ -53,7 +52,7 @@ def quantize_channels(weights: Array) -> Quantized:
 def quantize_weights(model: ir.Model) -> dict[str, Original]:
     """Quantize every LSTM and every product with constant float32 weights.
 
-    Returns the weights that were quantized, by the name of the tensor that stands for them.
+    Returns the weights that were quantized, by the name of their int8 tensor.
     """
     nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
     done: dict[str, Original] = {}
@@ -75,12 +74,12 @@ def _lstm(graph: ir.Graph, node: ir.Node) -> dict[str, Original]:
     inputs = [*node.inputs, *[None] * (8 - len(node.inputs))]
     for k, array in zip((1, 2), weights, strict=True):
         assert array is not None
-        # ONNX has [D, 4*H, K]; this operator has the channels last.
+        # ONNX's LSTM has [D, 4*H, K]; this operator has the channels last.
         name = str(node.inputs[k].name)  # type: ignore[union-attr]
         inputs[k], scales, original = _quantized(graph, name, np.ascontiguousarray(array.transpose(0, 2, 1)))
         done |= original
         zeros = np.zeros((array.shape[0], array.shape[1]), np.int8)
-        inputs += [scales, _initializer(graph, f"{name}.zero", zeros)]
+        inputs += [scales, constant_like(graph, f"{name}.zero", zeros)]
     taken = ir.Node(
         MICROSOFT,
         "DynamicQuantizeLSTM",
@@ -89,7 +88,7 @@ def _lstm(graph: ir.Graph, node: ir.Node) -> dict[str, Original]:
         num_outputs=len(node.outputs),
         name=node.name,
     )
-    _replace(node, [taken], taken.outputs)
+    ir.convenience.replace_nodes_and_values(_graph_of(node), node, [node], [taken], node.outputs, taken.outputs)
     graph.opset_imports[MICROSOFT] = 1
     return done
 
@@ -115,49 +114,24 @@ def _product(graph: ir.Graph, node: ir.Node) -> dict[str, Original]:
         inner.name = f"{prefix}.int8_{k}"
         for j, value in enumerate(inner.outputs):
             value.name = f"{node.outputs[0].name}.int8_{k}_{j}"
-    _replace(node, step.nodes, [result])
+    ir.convenience.replace_nodes_and_values(_graph_of(node), node, [node], step.nodes, node.outputs, [result])
     return done
 
 
 def _quantized(graph: ir.Graph, name: str, weights: Array) -> tuple[ir.Value, ir.Value, dict[str, Original]]:
-    """Initializers of the weights as int8 and of their scales, and what the first stands for, by its name."""
+    """Initializers of the int8 weights and of their scales, and the original of the first by its name."""
     quantized = quantize_channels(weights)
-    values = _initializer(graph, f"{name}.int8", quantized.values)
-    scales = _initializer(graph, f"{name}.scale", quantized.scales)
+    values = constant_like(graph, f"{name}.int8", quantized.values)
+    scales = constant_like(graph, f"{name}.scale", quantized.scales)
     return values, scales, {str(values.name): Original(weights, str(scales.name))}
 
 
-def _replace(node: ir.Node, nodes: Sequence[ir.Node], results: Sequence[ir.Value]) -> None:
-    graph = node.graph
-    assert isinstance(graph, ir.Graph)
-    names = [value.name for value in node.outputs]
-    for old, new in zip(node.outputs, results, strict=True):
-        new.type, new.shape = old.type, old.shape
-    graph.insert_before(node, nodes)
-    ir.convenience.replace_all_uses_with(node.outputs, results, replace_graph_outputs=True)
-    graph.remove(node, safe=True)
-    for name, new in zip(names, results, strict=True):
-        new.name = name
+def _graph_of(node: ir.Node) -> ir.Graph:
+    assert isinstance(node.graph, ir.Graph)
+    return node.graph
 
 
 def _constant(value: ir.Value | None) -> Array | None:
     """The content of a float32 initializer."""
     tensor = None if value is None else value.const_value
     return tensor.numpy() if tensor is not None and tensor.dtype == ir.DataType.FLOAT else None
-
-
-def _initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
-    """An initializer of that name, which one and the same weight shares."""
-    found = graph.initializers.get(name)
-    if found is not None and found.const_value is not None and np.array_equal(found.const_value.numpy(), array):
-        return found
-    while name in graph.initializers:
-        name += "_"
-    value = ir.Value(
-        name=name,
-        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
-        shape=ir.Shape(array.shape),
-        const_value=ir.tensor(array, name=name),
-    )
-    graph.register_initializer(value)
-    return value

@@ -1,7 +1,7 @@
-"""Reading one layer's final state straight from that layer: Gather(Concat(a, b, c), k) becomes Gather(b, j).
+"""Read one layer's final state from that layer: Gather(Concat(a, b, c), k) to Gather(b, j).
 
-Works in place. Taking `h_n[-1]` of a stack is the usual way to the last hidden state; the other layers' states need
-then be neither computed nor joined.
+Works in place. Models usually take the last hidden state as `h_n[-1]` of a stack; the other layers' states then need
+not be computed or joined.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
+from .graph import constant_like
+
 
 def select_state(model: ir.Model) -> None:
-    """Apply to every Gather along axis 0 by one constant index of a Concat along axis 0 of parts of known length."""
+    """Apply to every Gather by one constant index of a Concat of parts of known length, both along axis 0."""
     for node in list(model.graph):
         if node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0:
             _shorten(model.graph, node)
@@ -30,12 +32,8 @@ def _shorten(graph: ir.Graph, node: ir.Node) -> None:
     if index is None or index.shape.rank() != 0 or None in lengths:
         return
     part, position = _locate([length for length in lengths if length is not None], int(index.numpy()))
-    tensor = ir.tensor(np.array(position, np.int64), name=f"{indices.name}.{position}")
-    moved = ir.Value(name=tensor.name, const_value=tensor, shape=ir.Shape([]), type=ir.TensorType(tensor.dtype))
-    if tensor.name not in graph.initializers:
-        graph.register_initializer(moved)
     node.replace_input_with(0, concat.inputs[part])
-    node.replace_input_with(1, graph.initializers[str(tensor.name)])
+    node.replace_input_with(1, constant_like(graph, f"{indices.name}.{position}", np.array(position, np.int64)))
 
 
 def _length(value: ir.Value | None) -> int | None:

@@ -1,7 +1,7 @@
-"""Fold constants and rewrite what has a simpler form, with the passes and rules of onnxscript that keep the values.
+"""Fold constants and apply the rewrite rules of onnxscript that keep the values.
 
 Works in place. The rules that drop `x + 0` and `x * 1` are left out: they take 1e-8 for 0 and 1.00001 for 1, and lose
-the epsilon that keeps a normalisation safe from zeros.
+the epsilon that keeps a normalisation from dividing by zero. Afterwards all initializers lie in the main graph.
 """
 
 from __future__ import annotations
@@ -12,13 +12,20 @@ from onnxscript import rewriter
 from onnxscript.optimizer import _constant_folding as folding
 from onnxscript.rewriter.rules.common import _no_op
 
+from ..pytorch.suppress import suppress_output
+
 _ROUNDS = 2
 
 
 def simplify(model: ir.Model) -> None:
     """Inline functions, fold constants, apply the rules, and store equal initializers once."""
+    with suppress_output():
+        _passes()(model)
+
+
+def _passes() -> ir.passes.Sequential:
     rules = [rule for rule in rewriter._DEFAULT_REWRITE_RULES if rule not in [*_no_op.rules]]
-    ir.passes.Sequential(
+    return ir.passes.Sequential(
         common.InlinePass(),
         ir.passes.PassManager(
             [
@@ -43,10 +50,10 @@ def simplify(model: ir.Model) -> None:
         common.CommonSubexpressionEliminationPass(),
         common.OutputFixPass(),
         common.NameFixPass(),
-    )(model)
+    )
 
 
 def _should_fold(node: ir.Node) -> bool | None:
-    """No for a weight that is used elsewhere too, which would then be stored twice; else as the optimizer likes."""
+    """No for the Transpose of a weight that others read, which would be stored twice; else as onnxscript decides."""
     shared = any(value is not None and value.is_initializer() and len(value.uses()) > 1 for value in node.inputs)
     return False if shared and node.op_type == "Transpose" else None

@@ -1,4 +1,7 @@
-"""A graph that runs one time step without a loop, and any other number as before: If(T == 1, step, loop)."""
+"""Run a single time step without a loop: the whole graph to If(T == 1, step, loop).
+
+Works in place, on a graph whose names and shapes are those of the signature.
+"""
 
 from __future__ import annotations
 
@@ -11,42 +14,14 @@ from ..spec.signature import Signature
 from .graph import constant_like, defined_by
 from .loops.scan_loop import ScanLoop
 
-
-def for_any_length(graph: GraphProto) -> GraphProto:
-    """The graph with the branch for any length in place of the `If` that `add_single_step` made; else as it is."""
-    choice = next((node for node in graph.node if node.op_type == "If" and node.name == BRANCHES), None)
-    if choice is None:
-        return graph
-    branch = next(attribute.g for attribute in choice.attribute if attribute.name == "else_branch")
-    _drop_prefix(branch)
-    whole = GraphProto()
-    whole.CopyFrom(graph)
-    del whole.node[:]
-    whole.node.extend(branch.node)
-    return whole
-
-
-def _drop_prefix(graph: GraphProto) -> None:
-    """What is in the branch has its name from outside again, which its outputs then share with the file's."""
-    for node in graph.node:
-        node.name = node.name.removeprefix(f"{ANY_LENGTH}.")
-        node.input[:] = [name.removeprefix(f"{ANY_LENGTH}.") for name in node.input]
-        node.output[:] = [name.removeprefix(f"{ANY_LENGTH}.") for name in node.output]
-        for attribute in node.attribute:
-            if attribute.type == AttributeProto.GRAPH:
-                _drop_prefix(attribute.g)
-    for value in (*graph.input, *graph.output):
-        value.name = value.name.removeprefix(f"{ANY_LENGTH}.")
-
-
-# The names of the If, and of its branches, which all names inside them begin with.
+# The names of the If and of its branches; all names inside a branch begin with that branch's.
 BRANCHES, _STEP, ANY_LENGTH = "steps", "one_step", "any_length"
 
 
 def add_single_step(model: ir.Model, signature: Signature, time: str) -> None:
-    """Put the whole graph in both branches of an If, without `Scan` where there is one time step.
+    """Put the whole graph in both branches of an If; in the branch for one step, inline each `Scan` over time.
 
-    `time` is the name of a dimension of the signature. A `Scan` over anything else stays one.
+    `time` is a dimension of the signature. A `Scan` over anything else stays.
     """
     graph = model.graph
     is_one, condition = _is_one(graph, signature, time)
@@ -67,7 +42,7 @@ def add_single_step(model: ir.Model, signature: Signature, time: str) -> None:
 
 
 def _is_one(graph: ir.Graph, signature: Signature, time: str) -> tuple[ir.Value, list[ir.Node]]:
-    """Whether T is 1. All other dimensions are dropped first: ONNX Runtime folds the Shape of known ones alone."""
+    """Whether T is 1. Other dimensions are dropped first: ONNX Runtime folds Shape only where all are known."""
     name, spec = next(entry for entry in signature.inputs.items() if time in entry[1].symbols)
     value = next(value for value in graph.inputs if value.name == name)
     tape = ir.tape.Tape()
@@ -80,7 +55,7 @@ def _is_one(graph: ir.Graph, signature: Signature, time: str) -> tuple[ir.Value,
 
 
 def _rename(branch: ir.Graph) -> None:
-    """A name inside a branch must differ from all others: of two bodies that had the same names, too."""
+    """Make the names inside a branch unique, even those that two bodies share."""
     taken: set[str] = set()
     for node in ir.traversal.RecursiveGraphIterator(branch):
         if node.name:
@@ -98,7 +73,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 class _Unrolling:
-    """Every Scan of a branch becomes its body, run once."""
+    """Replaces every Scan over time in a branch by its body, run once."""
 
     def __init__(self, outer: ir.Graph, branch: ir.Graph, time: str) -> None:
         self._outer = outer
@@ -144,7 +119,7 @@ class _Unrolling:
         self._branch.remove(node, safe=True)
 
     def _squeezed(self, tape: ir.tape.Tape, value: ir.Value, axis: int) -> ir.Value:
-        """A value without its time, of what it is computed from without its time where that is as good."""
+        """A value without its time axis, computed from inputs without theirs where each step is by itself."""
         if (value, axis) not in self._without:
             self._without[value, axis] = self._compute(tape, value, axis)
         return self._without[value, axis]
@@ -167,10 +142,37 @@ def _some(value: ir.Value | None) -> ir.Value:
 
 
 def _is_step_by_step(node: ir.Node) -> bool:
-    """Whether it multiplies [T, N, I] by a matrix, or adds a vector to it: each time step by itself."""
+    """Whether a node multiplies [T, N, I] by a matrix or adds a vector to it: each time step by itself."""
     if node.op_type not in ("MatMul", "Add"):
         return False
     (first, second), ranks = map(_some, node.inputs), {"MatMul": (2,), "Add": (0, 1)}
     if first.shape is None or first.shape.rank() != 3 or second.const_value is None:
         return False
     return second.const_value.shape.rank() in ranks[node.op_type]
+
+
+def for_any_length(graph: GraphProto) -> GraphProto:
+    """The graph with the branch for any length in place of the `If` of `add_single_step`, if it has one."""
+    choice = next((node for node in graph.node if node.op_type == "If" and node.name == BRANCHES), None)
+    if choice is None:
+        return graph
+    branch = next(attribute.g for attribute in choice.attribute if attribute.name == "else_branch")
+    _drop_prefix(branch)
+    whole = GraphProto()
+    whole.CopyFrom(graph)
+    del whole.node[:]
+    whole.node.extend(branch.node)
+    return whole
+
+
+def _drop_prefix(graph: GraphProto) -> None:
+    """Give what is in the branch the names it had before, so that its outputs are the file's."""
+    for node in graph.node:
+        node.name = node.name.removeprefix(f"{ANY_LENGTH}.")
+        node.input[:] = [name.removeprefix(f"{ANY_LENGTH}.") for name in node.input]
+        node.output[:] = [name.removeprefix(f"{ANY_LENGTH}.") for name in node.output]
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                _drop_prefix(attribute.g)
+    for value in (*graph.input, *graph.output):
+        value.name = value.name.removeprefix(f"{ANY_LENGTH}.")

@@ -1,8 +1,7 @@
-"""Hidden initial and final states of recurrent layers become inputs and outputs of the graph.
+"""Make hidden initial and final states of recurrent layers inputs and outputs of the graph.
 
-Works in slot, after names and shapes are those of the signature. Layers are `RNN`, `GRU`, `LSTM` and `Scan` nodes of
-the main graph that run over time; a layer that runs within one time step (over frequencies, say) keeps its states to
-itself.
+Works in place, on a graph whose names and shapes are those of the signature. Layers are `RNN`, `GRU`, `LSTM` and `Scan`
+nodes of the main graph that run over time; one that runs within a time step (over frequencies, say) keeps its states.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ _LENGTHS = 4
 def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
     """Make every hidden state of every layer over time an input `<layer>.h0` and an output `<layer>.h_n`.
 
-    A state that the model takes and returns itself stays as it is: the signature pairs it, or its names do.
+    A state that the model itself takes and returns, paired by the signature or by its names, stays as it is.
 
     Raises:
-        CaptureError: a layer reads its sequence from the end or by given lengths, starts from what is computed from
-            the inputs, or there is no layer over time.
+        CaptureError: a layer reads its sequence from the end or by given lengths, or starts from a state that is
+            computed from the inputs; or no layer runs over time.
     """
     time = _time(model.graph, signature)
     recurrent = [node for node in model.graph if _is_recurrent(node)]
@@ -43,7 +42,7 @@ def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
     pairs = {**_pairs_by_name(signature, time), **signature.states}
     slots = state_slots(nodes, [*signature.inputs, *signature.outputs])
     hidden = [slot for slot in slots if _is_hidden(slot, pairs, signature, time)]
-    # What a layer starts from may be computed through the layers before it: all are read before any is replaced.
+    # An initial state may be computed by earlier layers, so all are read before any is replaced.
     values = [reset_value(model, slot, signature) for slot in hidden]
     exposed = [_expose(model, slot, *value) for slot, value in zip(hidden, values, strict=True)]
     RemoveUnusedNodesPass()(model)
@@ -58,21 +57,21 @@ def _is_recurrent(node: ir.Node) -> bool:
 
 
 def _time(graph: ir.Graph, signature: Signature) -> str:
-    """The dimension that chunks are cut along: T, or the first that a recurrent layer runs over."""
+    """The dimension to cut chunks along: T, or the first that a recurrent layer runs over."""
     if "T" in signature.symbols:
         return "T"
     dims = [dim for node in graph if _is_recurrent(node) for dim in _sequence_dims(node)]
     names = [name for dim in dims for name in re.findall(r"\w+", str(dim)) if name in signature.symbols]
     if not names:
         raise CaptureError(
-            "The model has no recurrent layer over a dynamic dimension, so that nothing can be fed in chunks. "
+            "The model has no recurrent layer over a dynamic dimension, so it cannot be fed in chunks. "
             "Name the time dimension in the input, such as T in 'x: float32[T, N, 100]'."
         )
     return str(names[0])
 
 
 def _sequences(node: ir.Node) -> Iterator[tuple[ir.Value, int]]:
-    """What a node runs over, and along which axis."""
+    """The sequences that a node runs over, each with its time axis."""
     if node.op_type != "Scan":
         first, axes = 0, [0]
     else:
@@ -84,12 +83,12 @@ def _sequences(node: ir.Node) -> Iterator[tuple[ir.Value, int]]:
 
 
 def _sequence_dims(node: ir.Node) -> list[int | ir.SymbolicDim]:
-    """The lengths of what a node runs over, so far as they are known."""
+    """The lengths of the sequences that a node runs over, where they are known."""
     return [value.shape[axis] for value, axis in _sequences(node) if value.shape is not None]
 
 
 def _runs_over(node: ir.Node, time: str) -> bool:
-    """Whether a node's sequence is as long as `time` says; where no length is known, it may be."""
+    """Whether a node runs over the dimension `time`; where its length is not known, it is taken to."""
     dims = _sequence_dims(node)
     unknown = not dims or any(isinstance(dim, ir.SymbolicDim) and dim.value is None for dim in dims)
     return unknown or any(time in re.findall(r"\w+", str(dim)) for dim in dims)
@@ -100,8 +99,8 @@ def _check_direction(node: ir.Node) -> None:
     backwards = any(node.attributes.get_ints("scan_input_directions", []) or [])
     if backwards or node.attributes.get_string("direction", "forward") != "forward":
         raise cannot_stream(
-            f"layer '{layer}' is bidirectional or reversed, and begins at the end of the sequence. "
-            "Use layers in forward direction alone."
+            f"layer '{layer}' is bidirectional or reversed, so it starts at the end of the sequence. "
+            "Use forward layers only."
         )
 
 
@@ -109,13 +108,13 @@ def _check_lengths(node: ir.Node) -> None:
     layer = layer_of(node)[0]
     if node.op_type in NATIVE and len(node.inputs) > _LENGTHS and node.inputs[_LENGTHS] is not None:
         raise cannot_stream(
-            f"layer '{layer}' reads packed sequences, whose lengths say where they end. "
-            "Run the padded sequence through it."
+            f"layer '{layer}' reads packed sequences, which end where their lengths say. "
+            "Give it the padded sequences instead."
         )
 
 
 def _pairs_by_name(signature: Signature, time: str) -> dict[str, str]:
-    """Inputs without a time dimension and the outputs that their names say continue them."""
+    """Inputs without a time dimension, and the output that continues each by its name: `h_n` for `h0`."""
     return {
         name: after_name(name)
         for name, spec in signature.inputs.items()
@@ -124,10 +123,10 @@ def _pairs_by_name(signature: Signature, time: str) -> dict[str, str]:
 
 
 def _is_hidden(slot: StateSlot, pairs: Mapping[str, str], signature: Signature, time: str) -> bool:
-    """Whether a state is none of the model's own.
+    """Whether a state is hidden: the model does not take it as an input.
 
     Raises:
-        CaptureError: it starts from what is computed from the sequence, or from an input that no output continues.
+        CaptureError: it is computed from the sequence, or from an input that no output continues.
     """
     given = inputs_behind(slot.initial, slot.node.graph)
     if not given or given & {*pairs}:
@@ -135,17 +134,17 @@ def _is_hidden(slot: StateSlot, pairs: Mapping[str, str], signature: Signature, 
     names = " and ".join(f"'{name}'" for name in sorted(given))
     if any(time in signature.inputs[name].symbols for name in given):
         raise cannot_stream(
-            f"layer '{slot.layer}' starts from a state computed from {names}, which has to be known as a whole."
+            f"layer '{slot.layer}' starts from a state computed from {names}, and so needs the whole of it first."
         )
     raise CaptureError(
-        f"The model cannot stream: layer '{slot.layer}' starts from {names}, and no output is said to continue it. "
-        "A state and its output are called h0 and h_n, or paired with --state input=output (in Python: "
-        "Signature(..., states=...)); where a state is computed from something else, make it an input itself."
+        f"The model cannot stream: layer '{slot.layer}' starts from {names}, and no output continues it. "
+        "Name a state and its output h0 and h_n, or pair them in the signature's states; a state that is computed from "
+        "an input must become an input itself."
     )
 
 
 def _expose(model: ir.Model, slot: StateSlot, shape: Shape, reset: Reset) -> State:
-    """Replace one initial state by an input of the graph, and make the final one an output."""
+    """Replace one initial state by a new input of the graph, and make the final one an output."""
     dtype = dtype_of(slot)
     before = ir.Value(name=slot.name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
     if slot.before >= len(slot.node.inputs):
@@ -161,7 +160,7 @@ def _expose(model: ir.Model, slot: StateSlot, shape: Shape, reset: Reset) -> Sta
 
 
 def _final(graph: ir.Graph, slot: StateSlot, before: ir.Value) -> ir.Value:
-    """The final state, as a value that is no output of the graph yet."""
+    """The final state; where it is an output of the graph already, that becomes a copy."""
     if slot.after >= len(slot.node.outputs):
         slot.node.resize_outputs(slot.after + 1)
     final = slot.node.outputs[slot.after]
@@ -176,7 +175,7 @@ def _final(graph: ir.Graph, slot: StateSlot, before: ir.Value) -> ir.Value:
 
 
 def _make_room(graph: ir.Graph, name: str) -> None:
-    """Rename what is called so inside the graph and the bodies in it."""
+    """Rename values and weights of this name in the graph and in the bodies inside it."""
     for node in ir.traversal.RecursiveGraphIterator(graph):
         for value in defined_by(node):
             if value.name == name:

@@ -1,7 +1,7 @@
-"""A float16 product of transposed rows is transposed afterwards: MatMul(Transpose(x), W) to Transpose(MatMul(x, W)).
+"""Transpose after a float16 product, not before it: MatMul(Transpose(x), W) to Transpose(MatMul(x, W)).
 
-Works in place. Every row is multiplied as it was. ONNX Runtime (1.24.4 and 1.25.1 by microsoft/onnxruntime#28392, and
-1.32.0) ends the process with a segmentation fault when it loads the first form, for which `batch_first` is enough.
+Works in place; rows keep their products. Loading the first form, which `batch_first` is enough for, ends ONNX Runtime
+with a segmentation fault (1.24.4 and 1.25.1 by microsoft/onnxruntime#28392, and 1.32.0).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 
 def move_transposes(model: ir.Model) -> None:
-    """Apply to every MatMul by a float16 matrix of what a Transpose made, whose last axis stayed the last."""
+    """Apply to every MatMul of a Transpose that keeps the last axis last by a float16 matrix."""
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
         if node.op_type == "MatMul" and node.domain == "":
             _move(node)

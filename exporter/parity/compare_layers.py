@@ -78,11 +78,11 @@ def layer_values(
     inputs: Mapping[str, Array],
     eager: Layers,
     exact: Layers | None,
-    launch: ProviderOptions | None = None,
+    provider_options: ProviderOptions | None = None,
 ) -> list[LayerValue]:
     """Every layer found both in PyTorch and in the file, in the order in which they ran, output before states."""
     with tempfile.TemporaryDirectory() as folder:
-        got = run_layers(file, runtime, eager, inputs, Path(folder), launch)
+        got = run_layers(file, runtime, eager, inputs, Path(folder), provider_options)
     return list(_paired(got, eager, exact))
 
 
@@ -179,7 +179,7 @@ def run_layers(
     layers: Iterable[str],
     inputs: Mapping[str, Array],
     folder: Path,
-    launch: ProviderOptions | None = None,
+    provider_options: ProviderOptions | None = None,
 ) -> dict[str, dict[str, Array]]:
     """Run an ONNX file in a runtime and return the values of these layers; what the graph does not hold is left out.
 
@@ -193,7 +193,7 @@ def run_layers(
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - present))
     copy = folder / file.name
     onnx.save(model, copy, save_as_external_data=model.ByteSize() > INLINE_LIMIT)
-    got = open_session(runtime, copy, (), launch).run(inputs)
+    got = open_session(runtime, copy, (), provider_options).run(inputs)
     return {
         layer: {value: _arranged(value, got[name]) for value, name in values.items()} for layer, values in names.items()
     }

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..pytorch.evaluation import evaluating
 from ..pytorch.job import ExportJob
 from ..pytorch.request import ExportRequest
-from ..runtimes.session import Placement, Session
+from ..runtimes.placement import Placement
+from ..runtimes.session import Session
 from ..spec.artifact import Artifact
 from ..spec.precision import UNBOUNDED, OutputError, Precision
 from .check import check

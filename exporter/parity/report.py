@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..pytorch.samples import Case
-from ..runtimes.session import Placement
+from ..runtimes.placement import Placement
 from .compare import OutputResult
 from .weights.compare import WeightComparison
 

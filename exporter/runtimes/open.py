@@ -1,4 +1,4 @@
-"""Everything that can run an artifact, behind one protocol."""
+"""Open a model file in any runtime, by the runtime's name."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ RUNTIMES: tuple[str, ...] = (*(f"{_ONNX_RUNTIME}{name}" for name in PROVIDERS), 
 
 
 def open_session(
-    runtime: str, artifact: Path, outputs: tuple[str, ...], launch: ProviderOptions | None = None
+    runtime: str, artifact: Path, outputs: tuple[str, ...], provider_options: ProviderOptions | None = None
 ) -> Session:
-    """Load a model file in a runtime; no runtime's package is imported before.
+    """Load a model file in a runtime, whose package is imported only now.
 
     Args:
         runtime: a name in `RUNTIMES`, `onnxruntime:` and the name of another execution provider, or `program:` and the
             path of a program that is called as `clients/README.md` says.
         artifact: the model file.
         outputs: the outputs' names, for artifacts that hold none.
-        launch: how ONNX Runtime's provider is started.
+        provider_options: how to start an execution provider of ONNX Runtime.
 
     Raises:
-        UnavailableError: there is no such runtime, or it does not start, or it has no kernel for the model.
-        PlacementError: the launch is strict, and the runtime would not run all of the model where it was asked to.
+        UnavailableError: there is no such runtime, it does not start, or it has no kernel for the model.
+        PlacementError: the options are strict, and a node would run on the CPU.
         BundleError: the file is not a model.
-        InputError: the runtime has no execution providers to be launched so.
+        InputError: the runtime has no execution providers that options could be for.
     """
-    launch = launch or ProviderOptions()
+    provider_options = provider_options or ProviderOptions()
     if runtime.startswith(_ONNX_RUNTIME):
         from .onnxruntime import open_onnxruntime
 
-        return open_onnxruntime(runtime.removeprefix(_ONNX_RUNTIME), artifact, launch)
+        return open_onnxruntime(runtime.removeprefix(_ONNX_RUNTIME), artifact, provider_options)
     if runtime not in RUNTIMES and not runtime.startswith(_PROGRAM):
         raise UnavailableError(
             f"There is no runtime '{runtime}'.{did_you_mean(runtime, RUNTIMES)} "
             f"Choose from {', '.join(RUNTIMES)}, program:PATH."
         )
-    if not launch.plain:
-        raise InputError(f"{runtime} has no execution providers. Leave out what is said of one.")
+    if not provider_options.plain:
+        raise InputError(f"{runtime} has no execution providers. Leave out the options of one.")
     if runtime.startswith(_PROGRAM):
         from .program import open_program
 

@@ -1,6 +1,6 @@
-"""A program in a process of its own as a session: it is handed cases and hands back outputs, both as files.
+"""Run a model in a program in its own process: inputs and outputs go through files.
 
-How it is called is written in `programs/contract.py`. Whatever becomes of its process is an error of the case.
+`programs/contract.py` has the contract of such a program. If its process ends, that is an error of the case.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from signal import Signals
@@ -18,30 +18,26 @@ from typing import IO
 import numpy as np
 import safetensors
 import safetensors.numpy
-from numpy.typing import NDArray
 
 from ..errors import first_line
+from .placement import Placement
 from .programs.contract import READY
-from .session import Placement
+from .session import Array
 
-Array = NDArray[np.generic]
-
-# Runs the cases in a file and writes their outputs to another.
-Program = Callable[[Path, Path], None]
 SECONDS = 300.0
 _CASE = "case"
 
 
 class ProgramError(Exception):
-    """A program did not run a model or a case: the sentence that it said, or how its process ended."""
+    """A program did not run a model or a case: its own sentence, or how its process ended."""
 
 
 class ProcessSession:
-    """A session that hands every case to a program; `outputs` are those that it must hand back."""
+    """A session that hands each case to a program, which must return `outputs`."""
 
     def __init__(
         self,
-        program: Program,
+        program: Serving,
         outputs: Sequence[str],
         placement: Placement,
         hides_nan: str = "",
@@ -85,28 +81,8 @@ def _read(out: Path) -> dict[str, Array]:
     return arrays
 
 
-class Once:
-    """A program that is started anew for every file of cases."""
-
-    def __init__(self, command: Sequence[str], model: Path) -> None:
-        self._command = [*command, str(model)]
-
-    def __call__(self, cases: Path, out: Path) -> None:
-        command = [*self._command, str(cases), str(out)]
-        try:
-            ended = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ProgramError(_late()) from error
-        except OSError as error:
-            raise _not_started(command, error) from error
-        if ended.returncode:
-            raise ProgramError(_why(ended.returncode, ended.stderr))
-
-
 class Serving:
-    """A program that loads the model once and serves; one that has ended is started again for the next cases.
+    """A program that loads the model once and serves; if it has ended, it is started again for the next case.
 
     Raises:
         ProgramError: it does not load the model.
@@ -125,10 +101,10 @@ class Serving:
 
 
 class _Server:
-    """A process that answers each line with a line, and ends when nobody can ask it any more."""
+    """A process that answers each line with a line; it ends with this object."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        # Open for as long as the process writes to it.
+        # It stays open for as long as the process writes to it.
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         try:
             self._process = subprocess.Popen(
@@ -151,7 +127,7 @@ class _Server:
         try:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
-        except OSError:  # it has ended, and has no answer
+        except OSError:  # the process has ended; `_answer` says how
             pass
         return self._answer()
 
@@ -167,7 +143,7 @@ class _Server:
         timer.start()
         line = self._process.stdout.readline()
         timer.cancel()
-        timer.join()  # its thread would keep this object, and with it the process, alive a little longer
+        timer.join()  # its thread would keep this object, and so the process, alive a little longer
         if line:
             return line.rstrip("\n")
         code = self._process.wait()
@@ -190,7 +166,7 @@ def _late() -> str:
 
 
 def _why(code: int, log: str) -> str:
-    """What a program said before it ended: its sentence, else what a Rust program panicked of, else its last line."""
+    """The last words of a program that ended: its sentence, else the message of a Rust panic, else its last line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     last = lines[-1] if lines else ""
     if code == 2 and last:

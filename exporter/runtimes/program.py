@@ -1,21 +1,20 @@
-"""Programs in a process of their own as runtimes: `program:PATH`, and Python packages."""
+"""Open a model file in a program: one given as `program:PATH`, or that of a Python package."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from ..errors import UnavailableError
 from ..onnx_file import read_onnx
-from .onnxruntime import HIDES_NAN
-from .operators import operator_kinds, treats_nan_otherwise
+from .nan import HIDES_NAN, nan_kernel
+from .placement import Placement
 from .process import ProcessSession, ProgramError, Serving
 from .programs.packages import PACKAGES
-from .session import Placement
 
 
 def open_package(runtime: str, artifact: Path) -> ProcessSession:
@@ -38,24 +37,19 @@ def open_package(runtime: str, artifact: Path) -> ProcessSession:
             "Export it in a form that it takes: see docs/providers.md."
         ) from error
     outputs = [value.name for value in graph.output]
-    nan = treats_nan_otherwise(operator_kinds(graph), package.hides_nan)
-    return ProcessSession(program, outputs, Placement("cpu", version), *nan)
+    return ProcessSession(program, outputs, Placement("cpu", version), *nan_kernel(graph, HIDES_NAN[runtime]))
 
 
 _ONNX = ".onnx"
 _SECONDS = 60
 
-# By the name of the runtime that a program says it is made with: kernels that treat NaN otherwise than PyTorch.
-_HIDES_NAN: Mapping[str, Sequence[str]] = {
-    "onnx runtime": HIDES_NAN,
-    "onnxruntime": HIDES_NAN,
-    "openvino": PACKAGES["openvino"].hides_nan,
-}
+# The runtime in `HIDES_NAN`, by the name that a program says it is made with.
+_MADE_WITH = {"onnx runtime": "onnxruntime", "onnxruntime": "onnxruntime", "openvino": "openvino"}
 
 
 @dataclass(frozen=True)
 class About:
-    """What a program says of itself: `NAME VERSION, RUNTIME VERSION, takes EXTENSION`."""
+    """A program's own description: the runtime it is made with, and the extension of the files it takes."""
 
     runtime: str
     takes: str
@@ -63,10 +57,10 @@ class About:
 
 @cache
 def about(path: str) -> About:
-    """Ask a program what it is.
+    """Ask a program for its description: `NAME VERSION, RUNTIME VERSION, takes EXTENSION`.
 
     Raises:
-        UnavailableError: there is none, or it does not answer as a client does.
+        UnavailableError: there is no such program, or its answer is another.
     """
     command = shutil.which(path)
     if command is None:
@@ -102,8 +96,8 @@ def open_program(path: str, artifact: Path, outputs: Sequence[str]) -> ProcessSe
     if told.takes == _ONNX:
         graph = read_onnx(artifact, weights=False).graph
         outputs = [value.name for value in graph.output]
-        hiding = next((kernels for name, kernels in _HIDES_NAN.items() if name in told.runtime.lower()), ())
-        nan = treats_nan_otherwise(operator_kinds(graph), hiding)
+        hiding = next((HIDES_NAN[known] for name, known in _MADE_WITH.items() if name in told.runtime.lower()), ())
+        nan = nan_kernel(graph, hiding)
     try:
         program = Serving([str(shutil.which(path))], artifact)
     except ProgramError as error:

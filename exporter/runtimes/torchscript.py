@@ -1,20 +1,17 @@
-"""TorchScript, as `torch.jit.load` runs it."""
+"""Run a TorchScript archive with `torch.jit.load`, on the CPU."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..errors import BundleError, first_line
 from ..pytorch.outputs import flatten
 from ..pytorch.suppress import suppress_output
-from .session import Placement
-
-Array = NDArray[np.generic]
+from .placement import Placement
+from .session import Array
 
 
 class TorchScriptSession:
@@ -51,7 +48,7 @@ def read_torchscript(path: Path) -> torch.jit.ScriptModule:
     """Load a TorchScript archive on the CPU.
 
     Raises:
-        BundleError: the file is not there, or is not one.
+        BundleError: there is no such file, or it is not TorchScript.
     """
     if not path.is_file():
         raise BundleError(f"There is no file {path}. Give the path of a model file or a bundle.")

@@ -1,4 +1,4 @@
-"""How a recurrent layer can look in ONNX (its own operator, a Scan, a step), and which target a file is for."""
+"""The forms of a recurrent layer in ONNX (its own operator, a Scan, a step), and the targets a file can be for."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ class LoweringChoice(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def unrolls(forms: Forms) -> bool:
-    """Whether a stream whose layers have these forms has a graph for one step besides."""
+    """Whether a stream whose layers have these forms has a second graph, for one step."""
     return "step" in forms.values()

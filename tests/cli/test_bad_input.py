@@ -90,7 +90,7 @@ CASES = [
     (mine("Gru", *X, "--output", "x"), "The name 'x' is used twice."),
     (mine("Text"), "The model returns a str at ['name']. Return a tensor, or a tuple, list or dictionary of tensors."),
     (mine("Raises"), "forward raised ValueError at user_model.py:18 for x [7, 5, 3]: no."),
-    (mine("Both", "--stateful", *X), "The model cannot stream: layer 'rnn' is bidirectional or reversed, and begins"),
+    (mine("Both", "--stateful", *X), "The model cannot stream: layer 'rnn' is bidirectional or reversed, so it starts"),
     (mine("Mean", "--stateful", *X), "The model cannot stream: model.onnx is right in one pass but not in chunks:"),
     (mine("Gru", "--stateful", "--input", "x: float32[9, N, 3]"), "Name the time dimension in the input, such as T"),
     (mine("Gru", *X, "--state", "h0"), "'h0' does not pair a state. Write it as input=output, such as h0=h_n."),

@@ -123,7 +123,7 @@ def test_states_are_paired_on_the_command_line(cli: Cli) -> None:
     pairs = ["--state", "hx.0=h_n", "--state", "hx.1 = c_n"]
     refused = cli("onnx", *model, *inputs, "--stateful")
     assert refused.exit_code == 2
-    assert "layer 'rnn' starts from 'hx.0', and no output is said to continue it." in refused.stderr
+    assert "layer 'rnn' starts from 'hx.0', and no output continues it." in refused.stderr
     result = cli("onnx", *model, *inputs, *pairs, "--stateful")
     assert result.exit_code == 0, result.output
     assert "h_n becomes hx.0, which begins as 0" in cli("inspect", "artifacts/LSTM").stdout

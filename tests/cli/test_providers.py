@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from conftest import SMALL
 from rnn_export.runtimes.onnxruntime import OnnxRuntimeSession
-from rnn_export.runtimes.session import Placement, Ran
+from rnn_export.runtimes.placement import Placement, Ran
 
 Cli = Callable[..., Result]
 CPU, GPU = "CPUExecutionProvider", "WebGpuExecutionProvider"

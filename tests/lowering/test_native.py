@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rnn_export import Signature, export_onnx
-from rnn_export.lowering.weights import GATE_ORDER, onnx_weights
+from rnn_export.lowering.native import GATE_ORDER, onnx_weights
 from rnn_export.spec.forms import LOWERINGS, Lowering
 from torch import Tensor, nn
 

@@ -185,7 +185,7 @@ def test_opsets(tmp_path, kind, opset):
 
 def test_form_and_target(tmp_path):
     gru = nn.GRU(20, 8)
-    with pytest.raises(InputError, match="no GRU operator with int8 weights. Leave out --lowering native"):
+    with pytest.raises(InputError, match="no GRU operator with int8 weights. Leave out lowering='native' or"):
         export_onnx(gru, X, tmp_path / "b", quantize="int8", lowering="native")
     with pytest.raises(InputError, match="not tried on cuda. Choose the target cpu or portable"):
         export_onnx(gru, X, tmp_path / "b", quantize="int8", target="cuda")

@@ -365,7 +365,11 @@ REFUSED = {
     "no layer": (nn.Linear(3, 4), {"x": X}, "no recurrent layer over T"),
     "fixed time": (nn.GRU(3, 4), {"x": "float32[12, N, 3]"}, "no recurrent layer over a dynamic dimension"),
     "decoder": (Decoder(), {"x": X}, "layer 'decoder' starts from a state computed from 'x'"),
-    "unpaired": (HalfGiven(), {"x": X, "before": "float32[1, N, 4]"}, "starts from 'before', and no output is said"),
+    "unpaired": (
+        HalfGiven(),
+        {"x": X, "before": "float32[1, N, 4]"},
+        "starts from 'before', and no output continues",
+    ),
     "a state per row": (PerRow(), {"x": X}, "state of layer 'rnn' does not begin the same for every sequence"),
 }
 

@@ -22,7 +22,7 @@ from rnn_export.parity.cases import DRIFT
 from rnn_export.parity.chunks import Chunked, _describe_chunks, random_lengths
 from rnn_export.parity.report import CaseResult
 from rnn_export.pytorch.samples import Case
-from rnn_export.runtimes.session import Placement
+from rnn_export.runtimes.placement import Placement
 from rnn_export.spec.streams import State, StreamSpec
 from torch import Tensor, nn
 

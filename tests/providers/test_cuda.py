@@ -17,9 +17,10 @@ import torch
 from rnn_export import Signature, export_onnx, load, verify
 from rnn_export.models import VARIANTS
 from rnn_export.parity.compare import FACTOR, FLOOR, TF32_BOUND
-from rnn_export.runtimes.devices import nvidia_device
 from rnn_export.runtimes.open import open_session
-from rnn_export.runtimes.session import ProviderOptions, Ran
+from rnn_export.runtimes.placement import Ran
+from rnn_export.runtimes.providers import nvidia_device
+from rnn_export.runtimes.session import ProviderOptions
 from torch import nn
 
 from providers.matrix import HEAVY, LAYERS, H, I, Record, heavy_elsewhere, layer, verified

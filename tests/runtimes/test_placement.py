@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from rnn_export import Signature, export_onnx
 from rnn_export.runtimes.open import open_session
-from rnn_export.runtimes.profile import read_nodes
-from rnn_export.runtimes.session import Placement, Ran, Role
+from rnn_export.runtimes.placement import Placement, Ran, Role, read_nodes
 from torch import nn
 
 CPU, GPU = "CPUExecutionProvider", "WebGpuExecutionProvider"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from rnn_export.runtimes import process
-from rnn_export.runtimes.process import Once, ProcessSession, Program, ProgramError, Serving
-from rnn_export.runtimes.session import Placement
+from rnn_export.runtimes.placement import Placement
+from rnn_export.runtimes.process import ProcessSession, ProgramError, Serving
 
 X = {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "lengths": np.array([1, 2])}
 
@@ -23,43 +23,35 @@ import safetensors.numpy
 
 def run(model, cases, out):
     given = {key.split("/")[2]: array for key, array in safetensors.numpy.load_file(cases).items()}
-    names = {**globals(), **given}
+    names = {**globals(), **given, "cases": cases}
     exec(model, names)
     safetensors.numpy.save_file({f"case/outputs/{name}": array for name, array in names["y"].items()}, out)
 
 model = open(sys.argv[1]).read()
-if sys.argv[2:]:
-    run(model, *sys.argv[2:])
-else:
-    if "unloadable" in model:
-        sys.exit("no such operator")
-    print("ready", flush=True)
-    for line in sys.stdin:
-        try:
-            run(model, *line.rstrip().split("\\t"))
-            print(flush=True)
-        except ValueError as error:
-            print(f"case: {error}", flush=True)
+if "unloadable" in model:
+    sys.exit("no such operator")
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        run(model, *line.rstrip().split("\\t"))
+        print(flush=True)
+    except ValueError as error:
+        print(f"case: {error}", flush=True)
 """
 
 
-@pytest.fixture(params=[Once, Serving])
-def kind(request: pytest.FixtureRequest) -> type[Program]:
-    return request.param
-
-
-def started(kind: type[Program], model: str, folder: Path) -> Program:
+def started(model: str, folder: Path) -> Serving:
     (folder / "program.py").write_text(SCRIPT)
     (folder / "model").write_text(model)
-    return kind([sys.executable, str(folder / "program.py")], folder / "model")
+    return Serving([sys.executable, str(folder / "program.py")], folder / "model")
 
 
-def session(kind: type[Program], model: str, folder: Path) -> ProcessSession:
-    return ProcessSession(started(kind, model, folder), ["y"], Placement("cpu", "1.0"))
+def session(model: str, folder: Path) -> ProcessSession:
+    return ProcessSession(started(model, folder), ["y"], Placement("cpu", "1.0"))
 
 
-def test_inputs_go_in_and_outputs_come_back(kind: type[Program], tmp_path: Path) -> None:
-    own = session(kind, "y = {'y': x.T.copy() * lengths, 'other': x}", tmp_path)
+def test_inputs_go_in_and_outputs_come_back(tmp_path: Path) -> None:
+    own = session("y = {'y': x.T.copy() * lengths, 'other': x}", tmp_path)
     for sign in (1, -1):
         got = own.run({**X, "x": sign * X["x"].T.copy().T})
         assert list(got) == ["y"]
@@ -82,9 +74,9 @@ def test_inputs_go_in_and_outputs_come_back(kind: type[Program], tmp_path: Path)
         ("y = {'z': x}", "the program handed back no y"),
     ],
 )
-def test_what_goes_wrong_is_the_cases_error(kind: type[Program], model: str, error: str, tmp_path: Path) -> None:
+def test_what_goes_wrong_is_the_cases_error(model: str, error: str, tmp_path: Path) -> None:
     own = session(
-        kind, f"if x[0, 0] > 0:\n    y = {{'y': x}}\nelse:\n    {model.replace(chr(10), chr(10) + '    ')}", tmp_path
+        f"if x[0, 0] > 0:\n    y = {{'y': x}}\nelse:\n    {model.replace(chr(10), chr(10) + '    ')}", tmp_path
     )
     with pytest.raises(ProgramError) as caught:
         own.run(X)
@@ -93,14 +85,14 @@ def test_what_goes_wrong_is_the_cases_error(kind: type[Program], model: str, err
 
 
 def test_a_program_that_serves_says_what_is_wrong_and_serves_on(tmp_path: Path) -> None:
-    own = session(Serving, "if 'lengths' in globals():\n    raise ValueError('not lengths')\ny = {'y': x}", tmp_path)
+    own = session("if 'lengths' in globals():\n    raise ValueError('not lengths')\ny = {'y': x}", tmp_path)
     with pytest.raises(ProgramError, match="^not lengths$"):
         own.run(X)
     own.run({"x": X["x"]})
 
 
-def test_a_program_that_hangs(kind: type[Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = session(kind, "time.sleep(60)", tmp_path)
+def test_a_program_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = session("time.sleep(60)", tmp_path)
     monkeypatch.setattr(process, "SECONDS", 0.2)
     with pytest.raises(ProgramError, match=r"^the program did not answer within 0.2 seconds$"):
         own.run(X)
@@ -108,23 +100,24 @@ def test_a_program_that_hangs(kind: type[Program], tmp_path: Path, monkeypatch: 
 
 def test_programs_that_do_not_start_or_load(tmp_path: Path) -> None:
     with pytest.raises(ProgramError, match="its process ended with exit code 1: no such operator"):
-        started(Serving, "unloadable", tmp_path)
+        started("unloadable", tmp_path)
     with pytest.raises(ProgramError, match="the program does not say that it is ready"):
         Serving(["echo"], tmp_path)
-    for kind in (Serving, Once):
-        with pytest.raises(ProgramError, match="no_such_program does not start .No such file"):
-            ProcessSession(kind([str(tmp_path / "no_such_program")], tmp_path), [], Placement("cpu", "1")).run(X)
+    with pytest.raises(ProgramError, match="no_such_program does not start .No such file"):
+        Serving([str(tmp_path / "no_such_program")], tmp_path)
 
 
 def test_outputs_that_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "program").write_text("#!/bin/sh\necho nonsense > $3\n")
+    (tmp_path / "program").write_text(
+        "#!/bin/sh\necho ready\nwhile read -r cases out; do echo nonsense > $out; echo; done\n"
+    )
     (tmp_path / "program").chmod(0o755)
     with pytest.raises(ProgramError, match="the program wrote no outputs that can be read"):
-        ProcessSession(Once([str(tmp_path / "program")], tmp_path), [], Placement("cpu", "1")).run(X)
+        ProcessSession(Serving([str(tmp_path / "program")], tmp_path), [], Placement("cpu", "1")).run(X)
 
 
 def test_a_process_ends_with_its_session(tmp_path: Path) -> None:
-    own = session(Serving, "y = {'y': np.array([os.getpid()])}", tmp_path)
+    own = session("y = {'y': np.array([os.getpid()])}", tmp_path)
     pid = int(own.run(X)["y"][0])
     assert subprocess.run(["kill", "-0", str(pid)], check=False).returncode == 0
     del own
@@ -132,8 +125,8 @@ def test_a_process_ends_with_its_session(tmp_path: Path) -> None:
 
 
 def test_the_files_that_are_exchanged(tmp_path: Path) -> None:
-    seen = "import shutil; shutil.copy(sys.argv[2], sys.argv[1] + '.seen'); y = {'y': x}"
-    session(Once, seen, tmp_path).run({"x": np.float32(2), "lengths": np.array([True])})
+    seen = "import shutil; shutil.copy(cases, sys.argv[1] + '.seen'); y = {'y': x}"
+    session(seen, tmp_path).run({"x": np.float32(2), "lengths": np.array([True])})
     found = safetensors.numpy.load_file(tmp_path / "model.seen")
     assert {key: (array.shape, array.dtype.name) for key, array in found.items()} == {
         "case/inputs/x": ((), "float32"),

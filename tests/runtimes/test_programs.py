@@ -17,6 +17,7 @@ from rnn_export import Report, Signature, UnavailableError, export_onnx, verify
 from rnn_export.errors import BundleError, InputError
 from rnn_export.lowering.forms import FORMS
 from rnn_export.pytorch.samples import NON_FINITE
+from rnn_export.runtimes.nan import HIDES_NAN
 from rnn_export.runtimes.open import open_session
 from rnn_export.runtimes.programs.packages import PACKAGES, Package
 from rnn_export.runtimes.session import ProviderOptions
@@ -97,7 +98,7 @@ def test_which_kernels_hide_nan(runtime: str, names: list[str], tmp_path: Path) 
         for name, tensor in zip(names, model(torch.from_numpy(x)), strict=True):
             marks = [np.isnan(y) if y.dtype.kind == "f" else y for y in (tensor.numpy(), got[name])]
             differ |= set() if np.array_equal(*marks) else {name}
-    assert sorted(differ) == sorted(set(names) & set(PACKAGES[runtime].hides_nan))
+    assert sorted(differ) == sorted(set(names) & set(HIDES_NAN[runtime]))
     assert session.hides_nan in differ
 
 
@@ -205,7 +206,7 @@ def test_a_package_that_is_not_there(runtime: str, tmp_path: Path, monkeypatch: 
         open_session(runtime, tmp_path / "model.onnx", ())
 
 
-def test_what_is_not_a_model_or_no_launch(tmp_path: Path) -> None:
+def test_what_is_not_a_model_or_has_no_providers(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"nonsense")
     with pytest.raises(BundleError, match="is not an ONNX model"):
         open_session("onnx.reference", tmp_path / "bad.onnx", ())

@@ -35,7 +35,7 @@ from rnn_export.parity.chunks import check_stream
 from rnn_export.parity.expected import expect
 from rnn_export.pytorch.evaluation import evaluating
 from rnn_export.runtimes.open import open_session
-from rnn_export.runtimes.session import Placement
+from rnn_export.runtimes.placement import Placement
 from torch import Tensor, nn
 
 Array = NDArray[Any]

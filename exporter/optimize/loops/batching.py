@@ -1,7 +1,7 @@
-"""Batch over time: compute nodes of a body for all steps at once, before the loop or after it.
+"""Batch nodes of a loop's body over time: compute them for all steps at once, before the loop or after it.
 
-Before the loop goes what depends on elements of the sequences alone; the loop then runs over the results. After the
-loop goes what is computed from states but carried on to no step; the loop then stacks what it is computed from.
+What depends only on elements of the sequences moves before the loop, which then runs over the results. What is computed
+from states but read by no later step moves after the loop, which then stacks its inputs.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _plans_before(loop: ScanLoop) -> dict[ir.Node, Plan]:
 
 
 def _movable_before(loop: ScanLoop, origins: Mapping[ir.Value, Origin]) -> dict[ir.Node, Plan]:
-    """The nodes that can be computed from elements alone, in order."""
+    """The nodes that can be computed from nothing but elements, in order."""
     plans: dict[ir.Node, Plan] = {}
     outside = {value for value in loop.elements if value.shape is not None}
     for node in loop.body:

@@ -70,7 +70,7 @@ def reassociate_adds(loop: ScanLoop) -> None:
         origins = loop.origins()
         terms = [*_terms(node)]
         free = [origin for term in terms if (origin := origins.get(term, Origin.INVARIANT)) is not Origin.STATE]
-        # A bias alone stays beside its product.
+        # Where only a bias could move, it stays with its product.
         if len(terms) > len(free) and len(terms) > 2 and free not in ([], [Origin.INVARIANT]):
             _rebuild(loop.body, node, sorted(terms, key=lambda term: _position(term, origins)))
 

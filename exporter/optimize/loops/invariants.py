@@ -12,7 +12,7 @@ _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLi
 
 
 def move_invariants(loop: ScanLoop) -> None:
-    """Move nodes that depend neither on states nor on elements before the loop; their sizes, no step can change."""
+    """Move nodes that depend neither on states nor on elements before the loop; their sizes do not change either."""
     for node in list(loop.body):
         _read_size_outside(loop, node)
     origins = loop.origins()
@@ -35,7 +35,7 @@ def _is_movable(loop: ScanLoop, node: ir.Node) -> bool:
 
 
 def _read_size_outside(loop: ScanLoop, node: ir.Node) -> None:
-    """Read the Shape of an initial state in place of the state's, and of a sequence in place of its element's."""
+    """Replace the Shape of a state by that of the initial state, and of an element by that of its sequence."""
     value = node.inputs[0] if node.op_type == "Shape" else None
     if value is None or value not in loop.body.inputs:
         return
@@ -61,7 +61,7 @@ def remove_unread(loop: ScanLoop) -> None:
 
 
 def remove_unused(loop: ScanLoop) -> None:
-    """Remove step outputs that nothing reads, then nodes of the body, then sequences; a loop keeps one of these."""
+    """Remove step outputs, nodes of the body and sequences that nothing reads; one sequence is kept, for the length."""
     many = loop.num_states
     unread = [k for k, value in enumerate(loop.node.outputs[many:]) if not value.uses() and not value.is_graph_output()]
     loop.drop_steps(unread)

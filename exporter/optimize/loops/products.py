@@ -105,7 +105,7 @@ def _bounds(node: ir.Node) -> Bounds:
 
 
 def _is_splittable(value: ir.Value, graph: ir.Graph, width: int) -> bool:
-    """Whether a value is a bias, or a product or sum of splittable values that the Split alone reads."""
+    """Whether a value is a bias, or a product or sum of splittable values that only the Split reads."""
     if value.shape is None or not value.shape.rank() or value.shape[-1] != width:
         return False
     if value.is_initializer():

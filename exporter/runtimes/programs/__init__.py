@@ -1,1 +1,1 @@
-"""Runtimes that are Python packages, each in a process of its own."""
+"""Programs that run models with a Python package, each in its own process."""

@@ -1,10 +1,10 @@
-"""How a program that runs models is called: `PROGRAM MODEL CASES.safetensors OUT.safetensors`.
+"""The contract of a program that runs models: `PROGRAM MODEL CASES.safetensors OUT.safetensors`.
 
 It runs the model on every case in CASES, which holds tensors named `<case>/inputs/<input>`, and writes
-`<case>/outputs/<output>` to OUT. What goes wrong is one sentence on stderr, with exit code 2, and nothing is written.
+`<case>/outputs/<output>` to OUT. An error is one sentence on stderr, with exit code 2, and nothing is written.
 
 `PROGRAM MODEL` loads the model once and serves: it writes `ready`, and for each line `CASES<tab>OUT` that it reads it
-does the same and answers with an empty line, or with the sentence.
+does the same, and answers with an empty line or with the sentence.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
 
-# The outputs for inputs, both in the order of the file.
+# From inputs to outputs, both in the order of the file.
 Run = Callable[[list[Array]], Sequence[Array]]
 READY = "ready"
 
-# What OpenVINO and tract say of the places in their own source that an error went through.
+# How lines begin in which OpenVINO and tract name places in their own source.
 _PLACES = ("Exception from ", "Check '", "Caused by:")
 _LONGEST = 300
 
 
 @dataclass(frozen=True)
 class _Model:
-    """A model that a runtime has loaded; runtimes may call its inputs and outputs otherwise than the file does."""
+    """A loaded model, with the file's names of its inputs and outputs; the runtime may have others."""
 
     inputs: Sequence[str]
     outputs: Sequence[str]
@@ -42,8 +42,8 @@ class _Model:
 
 
 def main(load: Callable[[Path], Run]) -> None:
-    """Be such a program, with the command line's arguments, for ONNX files."""
-    # Runtimes print to stdout what is no answer.
+    """Be such a program for ONNX files, with the arguments of the command line."""
+    # Runtimes print to stdout; only answers may go there.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     file, *paths = map(Path, sys.argv[1:])
@@ -54,7 +54,7 @@ def main(load: Callable[[Path], Run]) -> None:
             _run_cases(model, *paths)
         else:
             _serve(model, lambda answer: print(answer, file=answers, flush=True))
-    except Exception as error:  # each runtime raises classes of its own
+    except Exception as error:  # each runtime has its own classes of exceptions
         print(_sentence(error), file=sys.stderr)
         sys.exit(2)
 
@@ -66,7 +66,7 @@ def _serve(model: _Model, answer: Callable[[str], None]) -> None:
         try:
             _run_cases(model, Path(cases), Path(out))
             answer("")
-        except Exception as error:  # each runtime raises classes of its own
+        except Exception as error:  # each runtime has its own classes of exceptions
             answer(_sentence(error))
 
 
@@ -92,12 +92,12 @@ def _run_case(model: _Model, case: str, inputs: Mapping[str, Array]) -> Sequence
         raise ValueError(f"{case} has no input {missing[0]}")
     try:
         return model.run([inputs[name] for name in model.inputs])
-    except Exception as error:  # each runtime raises classes of its own
+    except Exception as error:  # each runtime has its own classes of exceptions
         raise RuntimeError(f"{case}: {_sentence(error)}") from error
 
 
 def _sentence(error: Exception) -> str:
-    """What an error says, on one line that is not too long, without the places in a runtime's source and the trace."""
+    """An error's message on one line of limited length, without places in the runtime's source and its backtrace."""
     lines = [line.strip() for line in str(error).partition("Stack backtrace:")[0].splitlines()]
     told = [line for line in lines if line and not line.startswith(_PLACES)]
     return textwrap.shorten("; ".join(told) or type(error).__name__, _LONGEST).rstrip(".")

@@ -1,4 +1,4 @@
-"""The ONNX project's reference evaluator as a program: ONNX's operators in numpy, one at a time."""
+"""The ONNX project's reference evaluator as a program: one operator at a time, in numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenVINO's own Python API as a program, on its CPU device."""
+"""OpenVINO as a program, through its Python API, on its CPU device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import openvino
 
 from .contract import Run, main
 
-# float32 as the reference has it: on some processors OpenVINO would take bfloat16.
+# Float32 like the reference: on some processors OpenVINO would take bfloat16.
 _PROPERTIES = {"INFERENCE_PRECISION_HINT": "f32"}
 
 

@@ -1,4 +1,4 @@
-"""Loops written as ONNX text, and running them before and after hoisting."""
+"""Loops written as ONNX text, and running them before and after the passes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parse(text: str, weights: Mapping[str, Array] = {}) -> ir.Model:
     return model
 
 
-def hoisted(model: ir.Model, signature: Signature | None = None) -> ir.Model:
+def optimized(model: ir.Model, signature: Signature | None = None) -> ir.Model:
     after = model.clone()
     optimize_loops(after, signature or Signature({str(value.name): "float32[N]" for value in after.graph.inputs}))
     NameFixPass()(after)
@@ -67,8 +67,8 @@ def check_close(one: Array, other: Array) -> None:
 
 
 def check_same(model: ir.Model, inputs: Mapping[str, Array], signature: Signature | None = None) -> ir.Model:
-    """Hoist, compare what comes out before and after, and give the hoisted graph."""
-    after = hoisted(model, signature)
+    """Compare results before and after the passes, and return the optimized graph."""
+    after = optimized(model, signature)
     for one, other in zip(run(model, inputs), run(after, inputs), strict=True):
         check_close(one, other)
     return after

@@ -1,4 +1,4 @@
-"""Loops of models: hoisted, they compute what the plain graph and PyTorch do, and have the form that is fast."""
+"""Loops of models: after the passes, they compute what the plain graph and PyTorch do, in the form that is fast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
-from graphs import bodies, check_close, hoisted, kinds, run
+from graphs import bodies, check_close, kinds, optimized, run
 from rnn_export import Signature, load
 from rnn_export.capture.capture import capture
 from rnn_export.lowering.forms import forms_for
@@ -130,7 +130,7 @@ CASES = {
 
 
 def _plain(model: nn.Module, signature: Signature) -> tuple[ir.Model, Signature]:
-    """The graph before hoisting."""
+    """The graph before the passes."""
     prepared = prepare(ExportRequest(model, signature, None, None), seed=0, progress=silent)
     translated = translate(capture(model, prepared.signature, prepared.tensors), prepared.signature)
     graph = lower(translated, forms_for("scan", "cpu", stateful=False)).model
@@ -164,7 +164,7 @@ def test_the_same_and_fast(name: str, dtype: str) -> None:
     model.eval().to(getattr(torch, dtype))
     inputs = {key: str(spec).replace("float32", dtype) for key, spec in signature.inputs.items()}
     graph, signature = _plain(model, Signature(inputs))
-    after = hoisted(graph, signature)
+    after = optimized(graph, signature)
     (body,) = bodies(after)
     assert sorted(kinds(body)) == sorted(_written_out(CASES[name].body) if dtype == "float64" else CASES[name].body)
     around = kinds(after.graph)
@@ -192,7 +192,7 @@ def test_nan_stays_in_its_sequence() -> None:
     tensors = _inputs(signature, 5, 3)
     tensors["x"][2, 1, 0] = torch.nan
     names = [str(value.name) for value in graph.graph.inputs]
-    output, _ = run(hoisted(graph, signature), dict(zip(names, (t.numpy() for t in tensors.values()), strict=True)))
+    output, _ = run(optimized(graph, signature), dict(zip(names, (t.numpy() for t in tensors.values()), strict=True)))
     assert np.isnan(output[2:, 1]).all()
     assert np.isfinite(np.delete(output, 1, axis=1)).all()
     assert np.isfinite(output[:2]).all()

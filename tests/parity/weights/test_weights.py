@@ -14,8 +14,8 @@ from conftest import LOOPS, SMALL
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rnn_export import Signature, export_onnx, export_torchscript, load, verify
+from rnn_export.lowering.native import onnx_weights
 from rnn_export.lowering.steps import STEPS
-from rnn_export.lowering.weights import onnx_weights
 from rnn_export.parity.weights.compare import compare_weights
 from rnn_export.parity.weights.model import computed_weights, model_weights
 from rnn_export.parity.weights.stored import stored_weights

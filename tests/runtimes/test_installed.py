@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from rnn_export import UnavailableError
-from rnn_export.runtimes import onnxruntime as runtime
-from rnn_export.runtimes.plugins import plugin_modules
+from rnn_export.runtimes.installed import find_provider, plugin_device, plugin_modules
 from rnn_export.runtimes.session import ProviderOptions
 
 LISTED = "def get_ep_names(): return ['WebGpuExecutionProvider']\ndef get_library_path(): return '/nowhere.so'\n"
@@ -31,14 +30,14 @@ def test_what_is_found() -> None:
 
 @pytest.mark.usefixtures("install")
 def test_a_plugin_whose_library_is_gone() -> None:
-    provider = runtime.find_provider("webgpu", ProviderOptions())
+    provider = find_provider("webgpu", ProviderOptions())
     with pytest.raises(UnavailableError, match="There is no file /nowhere.so"):
-        runtime._device(provider)
+        plugin_device(provider)
 
 
 @pytest.mark.usefixtures("install")
 def test_a_plugin_that_offers_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnn_export.runtimes.plugins.load_library", lambda library, name: None)
+    monkeypatch.setattr("rnn_export.runtimes.installed.load_library", lambda library, name: None)
     message = "The plug-in onnxruntime_ep_listed offers no device. WebGpuExecutionProvider needs a GPU"
     with pytest.raises(UnavailableError, match=message):
-        runtime._device(runtime.find_provider("webgpu", ProviderOptions()))
+        plugin_device(find_provider("webgpu", ProviderOptions()))
