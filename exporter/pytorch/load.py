@@ -20,6 +20,7 @@ from torch import nn
 from ..errors import LoadError, SignatureError, WeightsError, did_you_mean, first_line
 from ..models import VARIANTS
 from ..spec.signature import Signature, TensorSpec
+from ..torch_internals.lock import exclusive
 from .arguments import check_arguments
 from .bind import bind_inputs
 from .checkpoint import load_weights
@@ -226,12 +227,14 @@ def _importable(folder: Path | None) -> AbstractContextManager[None]:
 
 @contextmanager
 def _search_path(entries: Sequence[str]) -> Iterator[None]:
-    before = list(sys.path)
-    sys.path[:] = entries
-    try:
-        yield
-    finally:
-        sys.path[:] = before
+    """Import from these within the block; exclusive, as are standard output and the random seed within it."""
+    with exclusive():
+        before = list(sys.path)
+        sys.path[:] = entries
+        try:
+            yield
+        finally:
+            sys.path[:] = before
 
 
 @contextmanager
