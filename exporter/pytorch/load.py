@@ -21,6 +21,7 @@ from ..errors import LoadError, SignatureError, WeightsError, did_you_mean, firs
 from ..models import VARIANTS
 from ..spec.signature import Signature, TensorSpec
 from ..spec.source import Source
+from ..torch_internals.lock import exclusive
 from .arguments import check_arguments
 from .bind import bind_inputs
 from .checkpoint import load_weights
@@ -211,12 +212,14 @@ def _importable(folder: Path | None) -> AbstractContextManager[None]:
 
 @contextmanager
 def _search_path(entries: Sequence[str]) -> Iterator[None]:
-    before = list(sys.path)
-    sys.path[:] = entries
-    try:
-        yield
-    finally:
-        sys.path[:] = before
+    """Import from these within the block; exclusive, as are standard output and the random seed within it."""
+    with exclusive():
+        before = list(sys.path)
+        sys.path[:] = entries
+        try:
+            yield
+        finally:
+            sys.path[:] = before
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
-from rnn_export import Signature, export_onnx
+from rnn_export import Signature, export_onnx, load
 from rnn_export.capture.capture import capture
 from rnn_export.lowering.translate import translate
 from rnn_export.torch_internals.capture import SHAPE_LOGGER, FakeTensor
@@ -93,6 +93,7 @@ def whatever_is_global() -> list[Any]:
     return [
         sys.stdout,
         sys.stderr,
+        [*sys.path],
         (logger.level, logger.propagate, [*logger.handlers], logging.getLogger("torch.export").level),
         vars(FakeTensor)["tolist"],
         vars(ONNXRegistry)["from_torchlib"],
@@ -106,6 +107,31 @@ def test_two_captures_and_translations() -> None:
     with nothing_left():
         for _ in range(ROUNDS):
             assert together(translated, models()) == alone
+
+
+SLOW = """
+import time
+from torch import nn
+
+class Slow(nn.Sequential):
+    def __init__(self):
+        first = nn.Linear(3, 4)
+        print("the first layer")
+        time.sleep(0.05)
+        super().__init__(first, nn.Linear(4, 4))
+"""
+
+
+def test_models_that_are_built_with_seeds_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+
+    def weights(seed: int) -> list[list[float]]:
+        model = load(f"{tmp_path / 'slow.py'}:Slow", inputs={"x": "float32[N, 3]"}, seed=seed).model
+        return [parameter.flatten().tolist() for parameter in model.parameters()]
+
+    alone = [weights(seed) for seed in range(4)]
+    with nothing_left():
+        assert together(weights, [0, 1, 2, 3]) == alone
 
 
 def test_two_exports_that_are_verified(tmp_path: Path) -> None:
