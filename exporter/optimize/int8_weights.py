@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from ..errors import CaptureError
+from ..errors import InternalError
 from ..onnx_file import read_onnx
 from .quantization import LARGEST, LEAST, Original
 
@@ -25,7 +25,7 @@ def check_weights(path: Path, originals: Mapping[str, Original]) -> None:
     """Compare the int8 tensors of an ONNX file with the weights that they stand for, by name.
 
     Raises:
-        CaptureError: a channel differs by more than rounding.
+        InternalError: a channel differs by more than rounding.
     """
     if not originals:
         return
@@ -34,9 +34,7 @@ def check_weights(path: Path, originals: Mapping[str, Original]) -> None:
         values, scales = (numpy_helper.to_array(tensors[each]) for each in (name, original.scales))
         wrong = wrong_channels(original.weights, values, scales)
         if wrong.any():
-            raise CaptureError(
-                f"'{name}' is not the model's weight in {wrong.sum()} of {wrong.size} channels. Report this."
-            )
+            raise InternalError(f"'{name}' is not the model's weight in {wrong.sum()} of {wrong.size} channels.")
 
 
 def wrong_channels(
