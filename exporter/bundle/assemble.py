@@ -27,12 +27,12 @@ from ..parity.precision_cost import check_cost, with_measured_error
 from ..parity.report import Report
 from ..parity.weights.computed import weights_of
 from ..pytorch.job import ExportJob
-from ..spec.artifact import Artifact
+from ..spec.artifact import Artifact, FileEntry
 from ..spec.signature import Signature
 from ..spec.source import Source
 from ..spec.streams import cannot_stream
 from .cases import choose_cases, with_limits, write_cases
-from .files import added_files, complete, hash_file, read_bundle
+from .files import complete, hash_file, read_bundle
 from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
 from .outputs import describe_outputs, in_order
 
@@ -72,15 +72,16 @@ def assemble(
     report = _demand(_prove(prepared, folder, name, artifact, expected)) if verify else None
     proved = _proved(prepared, folder / name, artifact, expected, report)
     stored = choose_cases(expected)
+    weights = _write_weights(prepared, folder)
     manifest = Manifest(
         name=prepared.source.name if prepared.source else type(prepared.model).__name__,
         inputs=prepared.signature.inputs,
         outputs=describe_outputs(expected),
         states=prepared.signature.states,
         source=_plain(prepared.source),
-        weights_sha256=_write_weights(prepared, folder),
+        weights_sha256=weights.sha256,
         artifacts={name: proved},
-        files={},
+        files={WEIGHTS: weights} if (folder / WEIGHTS).exists() else {},
         cases=write_cases(folder / CASES, stored),
         from_example=prepared.example is not None,
         baseline=baselines(expected),
@@ -160,7 +161,7 @@ def _carry_over(
         for name, artifact in others.items()
         if same and _prove(prepared, out, name, artifact, expected).passed
     }
-    added = added_files(older)
+    added = older.added
     for file in [*(file for name in kept for file in older.files_of(name)), *(added if same else [])]:
         shutil.copy2(out / file, folder / file)
     gone = [*(name for name in others if name not in kept), *([] if same else added)]
@@ -175,8 +176,8 @@ def _is_same_model(older: Manifest, newer: Manifest) -> bool:
     )
 
 
-def _write_weights(prepared: ExportJob, folder: Path) -> str:
-    """Store the weights where the model can be built again from its source; returns their sha256."""
+def _write_weights(prepared: ExportJob, folder: Path) -> FileEntry:
+    """Store the weights where the model can be built again from its source; returns what the file is, or would be."""
     state: dict[str, Tensor] = {}
     stored: set[int] = set()
     for name, value in prepared.model.state_dict().items():
@@ -187,9 +188,10 @@ def _write_weights(prepared: ExportJob, folder: Path) -> str:
             state[name] = tensor.clone() if shared else tensor
             stored.add(tensor.data_ptr())
     if prepared.source is None:
-        return hashlib.sha256(safetensors.torch.save(state)).hexdigest()
+        content = safetensors.torch.save(state)
+        return FileEntry(len(content), hashlib.sha256(content).hexdigest())
     safetensors.torch.save_file(state, folder / WEIGHTS)
-    return hash_file(folder / WEIGHTS).sha256
+    return hash_file(folder / WEIGHTS)
 
 
 def _plain(source: Source | None) -> Source | None:

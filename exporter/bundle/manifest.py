@@ -22,6 +22,7 @@ from .format1 import as_format2
 MANIFEST = "manifest.json"
 CASES = "cases.safetensors"
 WEIGHTS = "weights.safetensors"
+README = "README.md"
 
 # One more whenever a program that reads manifests has to know what has changed.
 FORMAT = 2
@@ -84,6 +85,12 @@ class Manifest(
     def files_of(self, artifact: str) -> list[str]:
         """A model file and what belongs to it, such as weights in a file beside it."""
         return [name for name in self.files if name == artifact or name.startswith(f"{artifact}.")]
+
+    @property
+    def added(self) -> list[str]:
+        """The files that `add_file` put into the bundle."""
+        own = {README, CASES, WEIGHTS, *(file for name in self.artifacts for file in self.files_of(name))}
+        return [name for name in self.files if name not in own]
 
     def to_json(self) -> dict[str, Any]:
         """The content of `manifest.json`, its own hash at the end."""

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..spec.artifact import Artifact
-from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
+from .manifest import CASES, MANIFEST, README, WEIGHTS, Manifest
 from .programs.snippets import runs_in_openvino, snippets_of
 from .templates import render
-
-README = "README.md"
 
 _FILES = {
     "model.onnx": "the ONNX model",

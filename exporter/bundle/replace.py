@@ -23,7 +23,7 @@ _PARTIAL = ".partial"
 
 
 @contextmanager
-def replacing(out: Path, *, what: str = "bundle", mark: str = MANIFEST, option: str = "--out") -> Iterator[Path]:
+def replacing(out: Path, *, what: str = "bundle", mark: str = MANIFEST) -> Iterator[Path]:
     """A temporary folder beside `out` that takes its place in one step when the block ends without an error.
 
     Until then, and on an error or a kill, what is at `out` stays as it is. Folders left by killed runs are removed.
@@ -31,7 +31,6 @@ def replacing(out: Path, *, what: str = "bundle", mark: str = MANIFEST, option: 
     Args:
         what: the folder is called, and
         mark: the file by which another of its kind is known, which alone may be replaced.
-        option: what it was named with on the command line, for messages.
 
     Raises:
         BundleError: `out` holds something of another kind, or cannot be written.
@@ -39,7 +38,7 @@ def replacing(out: Path, *, what: str = "bundle", mark: str = MANIFEST, option: 
     from safetensors import SafetensorError  # reading a bundle needs none
 
     out = out.resolve()
-    _check_replaceable(out, what, mark, option)
+    _check_replaceable(out, what, mark)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(out)
@@ -58,13 +57,13 @@ def replacing(out: Path, *, what: str = "bundle", mark: str = MANIFEST, option: 
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_replaceable(out: Path, what: str, mark: str, option: str) -> None:
+def _check_replaceable(out: Path, what: str, mark: str) -> None:
     if out == Path.cwd():
-        raise BundleError(f"{out} is the working folder, which would be replaced. Name one inside it with {option}.")
+        raise BundleError(f"{out} is the working folder, which would be replaced. Choose a folder inside it.")
     if out.exists() and not out.is_dir():
-        raise BundleError(f"{out} is a file. Choose a folder with {option}.")
+        raise BundleError(f"{out} is a file. Choose a folder.")
     if out.is_dir() and any(out.iterdir()) and not (out / mark).is_file():
-        raise BundleError(f"{out} holds something other than a {what}, which is left alone. Choose another {option}.")
+        raise BundleError(f"{out} holds something other than a {what}, which is left alone. Choose another folder.")
 
 
 def _prefix(out: Path) -> str:

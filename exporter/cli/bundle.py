@@ -41,13 +41,15 @@ def bundle(
     """
     if out is None and (onnx_tests is None or without):
         raise click.UsageError("Give --out for the new bundle's folder, or --onnx-tests for a folder of tests.")
-    written = []
+    from ..bundle.files import Bundle
+
+    opened, written = Bundle.open(bundle), []
     if out is not None:
         from ..publish.ship import ship
 
-        written.append(ship(bundle, out, without=without))
+        written.append(ship(opened, out, without=without))
     if onnx_tests is not None:
         from ..publish.onnx_tests import write_onnx_tests
 
-        written.append(write_onnx_tests(bundle, onnx_tests))
+        written.append(write_onnx_tests(opened, onnx_tests))
     print_written(written, as_json, quiet)

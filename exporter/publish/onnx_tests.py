@@ -19,7 +19,7 @@ import onnx
 from numpy.typing import NDArray
 
 from ..bundle.cases import read_cases
-from ..bundle.files import check_outside, onnx_of, read_bundle
+from ..bundle.files import Bundle
 from ..bundle.manifest import CASES, Manifest
 from ..bundle.replace import replacing
 from ..errors import BundleError, InputError
@@ -38,7 +38,7 @@ Array = NDArray[np.generic]
 Values = tuple[Mapping[str, Array], Mapping[str, Array]]
 
 
-def write_onnx_tests(bundle: str | Path, out: str | Path) -> WrittenFiles:
+def write_onnx_tests(bundle: str | Path | Bundle, out: str | Path) -> WrittenFiles:
     """Write a bundle's cases as a test of the ONNX project's form.
 
     A runner knows one pair of tolerances for all values. The absolute one is the largest limit of any output; there is
@@ -46,7 +46,7 @@ def write_onnx_tests(bundle: str | Path, out: str | Path) -> WrittenFiles:
     of a stream begins with the states' reset values. A case in which the runtime is known to differ is left out.
 
     Args:
-        bundle: the folder.
+        bundle: the folder, or one that was opened.
         out: the test's folder, which takes the place of such a test there.
 
     Raises:
@@ -54,10 +54,10 @@ def write_onnx_tests(bundle: str | Path, out: str | Path) -> WrittenFiles:
         InputError: it holds no cases, or `out` lies in the bundle.
         UnavailableError: the runtime that the file was proved in is not there.
     """
-    folder, out = Path(bundle), Path(out)
-    manifest = read_bundle(folder)
-    check_outside(out, folder)
-    name, artifact = onnx_of(folder, manifest)
+    opened, out = Bundle.open(bundle), Path(out)
+    opened.check_outside(out)
+    folder, manifest = opened.folder, opened.manifest
+    name, artifact = opened.onnx
     if CASES not in manifest.files:
         raise InputError(f"{folder} holds no cases to make tests of. Take the bundle that it was made from.")
     graph = read_onnx(folder / name, weights=False).graph
@@ -67,7 +67,7 @@ def write_onnx_tests(bundle: str | Path, out: str | Path) -> WrittenFiles:
     whole = open_whole(folder / name, artifact, manifest.signature, expected)
     right, notes = _right(folder / name, whole, expected, manifest, artifact.bound)
     values = [_with_states(whole, item) if isinstance(whole, Chunked) else _values(item) for item in right]
-    with replacing(out, what="test", mark=_TOLERANCES, option="--onnx-tests") as temporary:
+    with replacing(out, what="test", mark=_TOLERANCES) as temporary:
         for file in manifest.files_of(name):
             shutil.copy2(folder / file, temporary / file)
         for i, (given, got) in enumerate(values):

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..bundle.files import added_files, check_outside, complete, read_bundle
+from ..bundle.files import Bundle, complete
 from ..bundle.format1 import completed
-from ..bundle.manifest import CASES, WEIGHTS, Manifest
-from ..bundle.readme import README
+from ..bundle.manifest import CASES, README, WEIGHTS, Manifest
 from ..bundle.replace import replacing
 from ..errors import InputError, did_you_mean
 
@@ -29,13 +28,13 @@ class WrittenFiles:
     notes: tuple[str, ...] = ()
 
 
-def ship(bundle: str | Path, out: str | Path, *, without: Sequence[str] = ()) -> WrittenFiles:
+def ship(bundle: str | Path | Bundle, out: str | Path, *, without: Sequence[str] = ()) -> WrittenFiles:
     """Copy a bundle, some parts of it left out; what stays is as it was verified.
 
     The manifest is written anew, that of an older format in this one.
 
     Args:
-        bundle: the folder.
+        bundle: the folder, or one that was opened.
         out: the new bundle, which takes the place of a bundle there.
         without: "weights", "cases", the name of a model file such as "model.pt", or of a file that was added.
 
@@ -43,15 +42,15 @@ def ship(bundle: str | Path, out: str | Path, *, without: Sequence[str] = ()) ->
         BundleError: `bundle` is not one, or `out` cannot be written.
         InputError: there is no such part, no model file would be left, or `out` lies in the bundle.
     """
-    folder, out = Path(bundle), Path(out)
-    manifest = completed(folder, read_bundle(folder))
-    check_outside(out, folder)
+    opened, out = Bundle.open(bundle), Path(out)
+    opened.check_outside(out)
+    manifest = completed(opened.folder, opened.manifest)
     for part in without:
         manifest = _without(manifest, part)
     with replacing(out) as temporary:
         for name in manifest.files:
             if name != README:  # which is written anew, and may have been taken away
-                shutil.copy2(folder / name, temporary / name)
+                shutil.copy2(opened.folder / name, temporary / name)
         complete(temporary, manifest)
     return WrittenFiles(out, sizes_of(out), tuple(_notes(manifest)))
 
@@ -64,7 +63,7 @@ def sizes_of(folder: Path) -> dict[str, int]:
 
 def _without(manifest: Manifest, part: str) -> Manifest:
     models = {name: manifest.files_of(name) for name in manifest.artifacts}
-    added = {name: [name] for name in added_files(manifest)}
+    added = {name: [name] for name in manifest.added}
     parts = {**{name: [file] for name, file in _PARTS.items()}, **models, **added}
     if part not in parts:
         raise InputError(

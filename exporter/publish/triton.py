@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.cases import read_cases
-from ..bundle.files import check_outside, onnx_of, read_bundle
+from ..bundle.files import Bundle
 from ..bundle.manifest import CASES, Manifest
 from ..bundle.replace import replacing
 from ..errors import BundleError, InputError
@@ -39,7 +39,7 @@ Dims = Sequence[Dim]
 
 
 def write_triton(
-    bundle: str | Path,
+    bundle: str | Path | Bundle,
     out: str | Path,
     *,
     name: str | None = None,
@@ -53,7 +53,7 @@ def write_triton(
     state has it first, and every sequence alone gives what the batch gives. Triton carries the states of a stream.
 
     Args:
-        bundle: the folder.
+        bundle: the folder, or one that was opened.
         out: the model repository, which may hold other models.
         name: the model's name there; by default the bundle's.
         max_batch: so many sequences at once; 0 batches none.
@@ -65,26 +65,26 @@ def write_triton(
         InputError: the name is none for a model, `out` lies in the bundle, `max_batch`, `instances` or `device` is
             none, Triton cannot carry a state, or int8 weights are to run on a GPU.
     """
-    folder = Path(bundle)
-    manifest = read_bundle(folder)
-    file, artifact = onnx_of(folder, manifest)
+    opened = Bundle.open(bundle)
+    folder, manifest = opened.folder, opened.manifest
+    file, artifact = opened.onnx
     if artifact.bound and device == "gpu":
         raise InputError(
             f"{file} has int8 weights, which ONNX Runtime does not run on CUDA. "
-            "Take --device cpu, or export it without --quantize."
+            "Take the CPU, or export the model with float32 weights."
         )
-    check_outside(Path(out), folder)
-    for option, number, least in (("max-batch", max_batch, 0), ("instances", instances, 1)):
+    opened.check_outside(Path(out))
+    for option, number, least in (("max_batch", max_batch, 0), ("instances", instances, 1)):
         if not least <= number <= _LARGEST:
-            raise InputError(f"--{option} is {number}. Give a number from {least} to {_LARGEST}.")
+            raise InputError(f"{option} is {number}. Give a number from {least} to {_LARGEST}.")
     if device not in ("cpu", "gpu"):
-        raise InputError(f"There is no device '{device}' for --device. Choose from cpu, gpu.")
+        raise InputError(f"There is no device '{device}'. Choose from cpu, gpu.")
     called = manifest.name if name is None else name
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", called):
-        raise InputError(f"'{called}' is not a name for a model. Give one of letters, digits, _, - and . with --name.")
+        raise InputError(f"'{called}' is not a name for a model. Give one of letters, digits, '_', '-' and '.'.")
     states = artifact.stream.states if artifact.stream is not None else ()
     layout = _Layout.of(manifest, artifact.stream)
-    why = _why_not_batched(folder / file, artifact, manifest, layout) if max_batch else "--max-batch is 0"
+    why = _why_not_batched(folder / file, artifact, manifest, layout) if max_batch else "the largest batch is 0"
     batched = not why
     carried = [_carried(state, layout.batch, batched) for state in states]
     config = ModelConfig(
@@ -229,12 +229,12 @@ def _notes(layout: _Layout, why: str, max_batch: int, instances: int, artifact: 
         said = [f"Batched along {layout.batch}, up to {max_batch}: sequences alone gave what a batch gives."]
         shared = (
             "int8 activations have one scale for the batch: what a request gets depends on the others, within "
-            f"a bound of {artifact.bound:g}, and a NaN in one reaches all. --max-batch 0 keeps them apart."
+            f"a bound of {artifact.bound:g}, and a NaN in one reaches all. A largest batch of 0 keeps them apart."
         )
         return [*said, shared] if artifact.bound else said
     if not layout.states:
         return [f"Not batched: {why}. A request is a batch of its own (max_batch_size is 0)."]
     many = f"{instances} sequences are" if instances > 1 else "one sequence is"
     return [
-        f"Not batched: {why}. A request is a part of one sequence, and {many} open at once: --instances gives more."
+        f"Not batched: {why}. A request is a part of one sequence, and {many} open at once; more instances take more."
     ]

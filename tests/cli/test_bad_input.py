@@ -102,7 +102,7 @@ CASES = [
     ((*EXPORT, "--max-error", "0.1"), "--max-error bounds what smaller weights cost, and there are none. Give --qu"),
     ((*EXPORT, "--opset", "16"), "Opset 16 is not supported. Use one from 17 to 28; 18 is the default."),
     ((*EXPORT, "--opset", "new"), "'new' is not a valid integer"),
-    ((*EXPORT, "--out", "text.pt"), "is a file. Choose a folder with --out."),
+    ((*EXPORT, "--out", "text.pt"), "is a file. Choose a folder."),
     ((*EXPORT, "--out", "text.pt/below"), "text.pt/below cannot be written (File exists). Choose another folder"),
     ((*EXPORT, "--out", "."), "is the working folder, which would be replaced."),
     ((*EXPORT, "--out", "notes"), "holds something other than a bundle, which is left alone."),

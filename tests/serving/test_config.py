@@ -209,7 +209,7 @@ def test_a_stream_with_the_batch_elsewhere_is_one_sequence(tmp_path: Path) -> No
     assert [list(each.dims) for each in (*config.input, *config.output, state)] == [[-1, 1, 3], [-1, -1, 4], [1, 1, 4]]
     begin = np.fromfile(tmp_path / "models" / "model" / "initial_state" / state.initial_state[0].data_file, np.float32)
     assert begin.tolist() == [0.5, -1.0, 0.25, 0.0]
-    assert note.endswith("one sequence is open at once: --instances gives more.")
+    assert note.endswith("one sequence is open at once; more instances take more.")
 
 
 def test_states_that_the_model_declares_are_outputs_and_no_inputs(tmp_path: Path) -> None:

@@ -560,7 +560,7 @@ def test_session_options_of_ones_own(tagger: Path) -> None:
 def test_numpy_and_onnx_runtime_are_all_that_a_stream_needs(tagger: Path) -> None:
     code = f"""
 import sys
-for absent in ("torch", "onnx", "onnx_ir", "onnxscript", "safetensors", "click", "rich"):
+for absent in ("torch", "onnx", "onnx_ir", "onnxscript", "jinja2", "safetensors", "click", "rich"):
     sys.modules[absent] = None
 import numpy
 from rnn_export import Stream
