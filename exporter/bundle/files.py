@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ..errors import BundleError, InputError
 from ..spec.artifact import Artifact, FileEntry
-from .format1 import completed
+from .format1 import upgraded
 from .manifest import MANIFEST, README, Manifest, read_manifest, write_manifest
 from .replace import replacing
 
@@ -133,7 +133,7 @@ def add_file(bundle: str | Path, name: str, content: bytes) -> None:
                 shutil.copy2(out / file, folder / file)
         (folder / name).write_bytes(content)
         files = {**manifest.files, name: hash_file(folder / name)}
-        write_manifest(folder, replace(completed(out, manifest), files=files))
+        write_manifest(folder, replace(upgraded(out, manifest), files=files))
 
 
 def _check_name(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Manifests of format 1: read as those of format 2, and what they lack found out when a bundle is written again."""
+"""Manifests of format 1: read them as format 2, and find out what they lack when a bundle is written again."""
 
 from __future__ import annotations
 
@@ -35,8 +35,12 @@ def _renamed(data: Mapping[str, Any], **names: str) -> dict[str, Any]:
     return {names.get(key, key): value for key, value in data.items()}
 
 
-def completed(folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest with the limits of its cases and the order of its outputs' elements; one of format 2 has them."""
+def upgraded(folder: Path, manifest: Manifest) -> Manifest:
+    """The manifest with the limits of its cases and the order of its outputs' elements, which format 1 lacks.
+
+    Raises:
+        BundleError: the cases are not what the manifest says.
+    """
     if all(artifact.limits for artifact in manifest.artifacts.values()) or not manifest.cases:
         return manifest
     from .cases import read_cases, with_limits  # these import torch, which a bundle of format 2 is copied without

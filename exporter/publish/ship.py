@@ -1,4 +1,4 @@
-"""A bundle made from another: what has to be shipped and no more, with a manifest of its own."""
+"""Copy a bundle for shipping, without the parts that are not needed there; the manifest is written anew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ..bundle.files import Bundle, complete
-from ..bundle.format1 import completed
+from ..bundle.format1 import upgraded
 from ..bundle.manifest import CASES, README, WEIGHTS, Manifest
 from ..bundle.replace import replacing
 from ..errors import InputError, did_you_mean
@@ -21,7 +21,7 @@ _PARTS = {"weights": WEIGHTS, "cases": CASES}
 
 @dataclass(frozen=True)
 class WrittenFiles:
-    """A folder that was written, the size of each file in bytes, and what is to be said of it."""
+    """A folder that was written, the size of each file in bytes, and notes on it."""
 
     folder: Path
     files: dict[str, int]
@@ -44,7 +44,7 @@ def ship(bundle: str | Path | Bundle, out: str | Path, *, without: Sequence[str]
     """
     opened, out = Bundle.open(bundle), Path(out)
     opened.check_outside(out)
-    manifest = completed(opened.folder, opened.manifest)
+    manifest = upgraded(opened.folder, opened.manifest)
     for part in without:
         manifest = _without(manifest, part)
     with replacing(out) as temporary:

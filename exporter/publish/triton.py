@@ -1,4 +1,4 @@
-"""A model repository of Triton Inference Server from a bundle: batched where that is shown to be right."""
+"""Write a bundle as a model of Triton Inference Server, batched where the stored cases show that this is right."""
 
 from __future__ import annotations
 

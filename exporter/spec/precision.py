@@ -1,4 +1,4 @@
-"""What a file holds weights in, other than the model's own, what that may cost, and what it was measured to cost."""
+"""Reduced-precision weights: which there are, what they may cost, and what they were measured to cost."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
     if quantize is None and precision is None:
         if max_error is not None:
             raise InputError(
-                "max_error bounds what smaller weights cost, and there are none. "
+                "max_error bounds what reduced-precision weights cost, and there are none. "
                 "Give quantize='int8' or precision='float16' too."
             )
         return None
