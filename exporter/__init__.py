@@ -44,6 +44,7 @@ _HOMES = {
     "WeightsError": "errors",
     "WrittenFiles": "publish.ship",
     "add_file": "bundle.complete",
+    "copy_bundle": "publish.ship",
     "diagnose": "runtimes.doctor",
     "export_onnx": "export",
     "export_torchscript": "export",
@@ -53,7 +54,6 @@ _HOMES = {
     "read_bundle": "bundle.files",
     "recur": "recurrence",
     "replay": "verification",
-    "ship": "publish.ship",
     "verify": "verification",
     "write_fault": "parity.fault",
     "write_junit": "publish.junit",
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
     from .publish.onnx_tests import write_onnx_tests as write_onnx_tests
     from .publish.report import write_report as write_report
     from .publish.ship import WrittenFiles as WrittenFiles
-    from .publish.ship import ship as ship
+    from .publish.ship import copy_bundle as copy_bundle
     from .publish.triton import write_triton as write_triton
     from .pytorch.load import Loaded as Loaded
     from .pytorch.load import load as load

@@ -19,7 +19,7 @@ from .replace import replacing
 # What the manifest's schema takes, and file systems do.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 
-# Files of an export and what else `ship` can leave out by name, on a file system that ignores case too.
+# Files of an export and what else `copy_bundle` can leave out by name, on a file system that ignores case too.
 _OWN_NAME = re.compile(r"model\..*|readme\.md|manifest\.json|(cases|weights)(\.safetensors)?", re.IGNORECASE)
 
 
@@ -59,7 +59,7 @@ def add_file(bundle: str | Path, name: str, content: bytes) -> None:
                 shutil.copy2(out / file, folder / file)
         (folder / name).write_bytes(content)
         files = {**manifest.files, name: hash_file(folder / name)}
-        write_manifest(folder, replace(completed(out, manifest), files=files))
+        write_manifest(folder, replace(upgraded(out, manifest), files=files))
 
 
 def _check_name(name: str) -> None:
@@ -71,8 +71,12 @@ def _check_name(name: str) -> None:
         )
 
 
-def completed(folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest with the limits of its cases and the order of its outputs' elements; one of format 2 has them."""
+def upgraded(folder: Path, manifest: Manifest) -> Manifest:
+    """The manifest with the limits of its cases and the order of its outputs' elements, which format 1 lacks.
+
+    Raises:
+        BundleError: the cases are not what the manifest says.
+    """
     if all(artifact.limits for artifact in manifest.artifacts.values()) or not manifest.cases:
         return manifest
     stored = read_cases(folder / CASES, manifest)

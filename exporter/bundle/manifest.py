@@ -116,7 +116,7 @@ def read_manifest(folder: Path) -> Manifest:
         data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise _malformed(path, str(error)) from error
-    if not isinstance(data, dict) or not isinstance(data.get("format"), int) or "sha256" not in data:
+    if not isinstance(data, dict) or type(data.get("format")) is not int or "sha256" not in data:
         raise _malformed(path, "`format` or `sha256` is missing")
     _check_format(path, data)
     sha256 = data.pop("sha256")

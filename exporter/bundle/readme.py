@@ -1,4 +1,4 @@
-"""README.md of a bundle: what it is, how it was proved and how to run it, for someone who has the bundle alone."""
+"""README.md of a bundle: what is in it, how it was verified and how to run it, for someone who has only the bundle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FILES = {
     "model.pt": "the TorchScript model, for LibTorch",
     CASES: "a few inputs, with what PyTorch computes for them",
     WEIGHTS: "the weights under PyTorch's names, from which the model can be built again",
-    MANIFEST: "all of this, for programs",
+    MANIFEST: "all of this and the limits of errors, for programs",
 }
 
 _OPENVINO = "C++, OpenVINO"
@@ -50,6 +50,7 @@ def describe(manifest: Manifest, files: set[str]) -> str:
         files={name: what for name, what in _FILES.items() if name in {*files, MANIFEST}},
         verdicts={name: _verdicts(artifact) for name, artifact in manifest.artifacts.items()},
         programs={name: snippets_of(name, artifact, manifest) for name, artifact in manifest.artifacts.items()},
+        flattened=_is_flattened(manifest),
         clients=_clients(manifest),
     )
 
@@ -58,6 +59,12 @@ def _verdicts(artifact: Artifact) -> str:
     """`18 PASS, 2 EXPECTED`."""
     cases = artifact.parity["cases"] if artifact.parity is not None else []
     return ", ".join(f"{count} {verdict}" for verdict, count in Counter(case["verdict"] for case in cases).items())
+
+
+def _is_flattened(manifest: Manifest) -> bool:
+    """Whether a stream's output has time and sequences in one dimension."""
+    has_stream = any(artifact.stream is not None for artifact in manifest.artifacts.values())
+    return has_stream and any("*" in described for described in manifest.outputs.values())
 
 
 def _clients(manifest: Manifest) -> dict[str, str]:

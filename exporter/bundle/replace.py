@@ -29,8 +29,8 @@ def replacing(out: Path, *, what: str = "bundle", mark: str = MANIFEST) -> Itera
     Until then, and on an error or a kill, what is at `out` stays as it is. Folders left by killed runs are removed.
 
     Args:
-        what: the folder is called, and
-        mark: the file by which another of its kind is known, which alone may be replaced.
+        what: what kind of folder it is, for messages.
+        mark: the file by which a folder of that kind is known; no other folder is replaced.
 
     Raises:
         BundleError: `out` holds something of another kind, or cannot be written.

@@ -45,9 +45,9 @@ def bundle(
 
     opened, written = Bundle.open(bundle), []
     if out is not None:
-        from ..publish.ship import ship
+        from ..publish.ship import copy_bundle
 
-        written.append(ship(opened, out, without=without))
+        written.append(copy_bundle(opened, out, without=without))
     if onnx_tests is not None:
         from ..publish.onnx_tests import write_onnx_tests
 

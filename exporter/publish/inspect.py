@@ -1,4 +1,4 @@
-"""What a model file holds: inputs, outputs, states, operators, parameters, size."""
+"""Read what a model file holds: inputs, outputs, states, operators, parameters, size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..onnx_file import METADATA_PREFIX, all_graphs, all_nodes, read_onnx
 class Inspection:
     """One model file; inputs and outputs as text such as `float32[T, N, 100]`, `?` where the file does not say.
 
-    `states` are those that a stream carries, by input name, as `State.to_json` has them. `weights` says how many of
+    `states` are those that a stream carries, by input name, as `StateEntry` has them. `weights` says how many of
     the parameters are held in which dtype; the scales of int8 weights are none of them.
     """
 

@@ -1,4 +1,4 @@
-"""The stored cases in the layout of the ONNX project's own tests, which test runners of the ecosystem read.
+"""Write the stored cases in the layout of the ONNX project's own tests, which test runners of the ecosystem read.
 
 A folder with `model.onnx`, a `test_data_set_<i>` for each case, in it `input_<i>.pb` and `output_<i>.pb` (serialized
 `TensorProto`, in the graph's order), and `data.json` with the tolerances.
@@ -53,7 +53,7 @@ def write_onnx_tests(bundle: str | Path | Bundle, out: str | Path) -> WrittenFil
     Raises:
         BundleError: `bundle` is not one, or holds no ONNX file or one that is wrong, or `out` cannot be written.
         InputError: it holds no cases, or `out` lies in the bundle.
-        UnavailableError: the runtime that the file was proved in is not there.
+        UnavailableError: the runtime that the file was verified in is not there.
     """
     opened, out = Bundle.open(bundle), Path(out)
     opened.check_outside(out)
@@ -91,7 +91,7 @@ def _write(folder: Path, kind: str, names: Sequence[str], arrays: Mapping[str, A
 def _right(
     file: Path, session: Session, expected: Sequence[Expected], manifest: Manifest, bound: float
 ) -> tuple[list[Expected], list[str]]:
-    """The cases that the file passes, and what is to be said of others."""
+    """The cases that the file passes, and notes on the others."""
     baselines = manifest.baseline
     right, notes = [], []
     for item in expected:
@@ -129,8 +129,8 @@ def _tolerances(expected: Sequence[Expected], manifest: Manifest, bound: float) 
         assert item.reference is not None
         for name, eager in item.reference.eager.items():
             exact = None if item.reference.exact is None else item.reference.exact[name]
-            own = item.reference.eager_error.get(name, 0.0)
-            allowed = allow(eager, exact, own, baselines.get(name, Baseline(0.0, 0.0)), bound)
-            limit = allowed.limit + own
+            eager_error = item.reference.eager_error.get(name, 0.0)
+            allowed = allow(eager, exact, eager_error, baselines.get(name, Baseline(0.0, 0.0)), bound)
+            limit = allowed.limit + eager_error
             limits.append((limit, limit / allowed.scale if allowed.scale else 0.0))
     return max(absolute for absolute, _ in limits), max(relative for _, relative in limits)

@@ -1,4 +1,4 @@
-"""A bundle made from another: what has to be shipped and no more, with a manifest of its own."""
+"""Copy a bundle for shipping, without the parts that are not needed there; the manifest is written anew."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..bundle.complete import complete, completed
+from ..bundle.complete import complete, upgraded
 from ..bundle.files import Bundle
 from ..bundle.manifest import CASES, README, WEIGHTS, Manifest
 from ..bundle.replace import replacing
@@ -21,14 +21,14 @@ _PARTS = {"weights": WEIGHTS, "cases": CASES}
 
 @dataclass(frozen=True)
 class WrittenFiles:
-    """A folder that was written, the size of each file in bytes, and what is to be said of it."""
+    """A folder that was written, the size of each file in bytes, and notes on it."""
 
     folder: Path
     files: dict[str, int]
     notes: tuple[str, ...] = ()
 
 
-def ship(bundle: str | Path | Bundle, out: str | Path, *, without: Sequence[str] = ()) -> WrittenFiles:
+def copy_bundle(bundle: str | Path | Bundle, out: str | Path, *, without: Sequence[str] = ()) -> WrittenFiles:
     """Copy a bundle, some parts of it left out; what stays is as it was verified.
 
     The manifest is written anew, that of an older format in this one.
@@ -44,7 +44,7 @@ def ship(bundle: str | Path | Bundle, out: str | Path, *, without: Sequence[str]
     """
     opened, out = Bundle.open(bundle), Path(out)
     opened.check_outside(out)
-    manifest = completed(opened.folder, opened.manifest)
+    manifest = upgraded(opened.folder, opened.manifest)
     for part in without:
         manifest = _without(manifest, part)
     with replacing(out) as temporary:

@@ -18,11 +18,11 @@ from google.protobuf.descriptor_pb2 import (
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
-PACKAGE = "inference"
+_PACKAGE = "inference"
 _FILE = "rnn_export/model_config.proto"
 
 # Field, number and type, in the order in which they are written; [] is for repeated ones.
-MESSAGES: Mapping[str, Sequence[tuple[str, int, str]]] = {
+_MESSAGES: Mapping[str, Sequence[tuple[str, int, str]]] = {
     "ModelTensorReshape": [("shape", 1, "int64[]")],
     "ModelInput": [
         ("name", 1, "string"),
@@ -66,7 +66,7 @@ MESSAGES: Mapping[str, Sequence[tuple[str, int, str]]] = {
     ],
 }
 
-ENUMS: Mapping[str, Mapping[str, int]] = {
+_ENUMS: Mapping[str, Mapping[str, int]] = {
     "DataType": {
         "TYPE_INVALID": 0,
         "TYPE_BOOL": 1,
@@ -86,22 +86,22 @@ def model_config() -> Any:
     pool.Add(
         FileDescriptorProto(
             name=_FILE,
-            package=PACKAGE,
+            package=_PACKAGE,
             message_type=[
                 DescriptorProto(name=name, field=[_field(*each) for each in fields])
-                for name, fields in MESSAGES.items()
+                for name, fields in _MESSAGES.items()
             ],
-            enum_type=[_enum(name, values) for name, values in ENUMS.items()],
+            enum_type=[_enum(name, values) for name, values in _ENUMS.items()],
         )
     )
-    return GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.ModelConfig"))()
+    return GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.ModelConfig"))()
 
 
 def _field(name: str, number: int, kind: str) -> FieldDescriptorProto:
     kind, repeated, _ = kind.partition("[]")
     label = FieldDescriptorProto.LABEL_REPEATED if repeated else FieldDescriptorProto.LABEL_OPTIONAL
-    if kind in MESSAGES or kind in ENUMS:  # which of the two, the pool finds out
-        return FieldDescriptorProto(name=name, number=number, label=label, type_name=f".{PACKAGE}.{kind}")
+    if kind in _MESSAGES or kind in _ENUMS:  # which of the two, the pool finds out
+        return FieldDescriptorProto(name=name, number=number, label=label, type_name=f".{_PACKAGE}.{kind}")
     scalar = FieldDescriptorProto.Type.Value(f"TYPE_{kind.upper()}")
     return FieldDescriptorProto(name=name, number=number, label=label, type=scalar)
 

@@ -1,4 +1,4 @@
-"""What a file holds weights in, other than the model's own, what that may cost, and what it was measured to cost."""
+"""Reduced-precision weights: which there are, what they may cost, and what they were measured to cost."""
 
 from __future__ import annotations
 

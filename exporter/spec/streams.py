@@ -1,4 +1,4 @@
-"""States that a stream carries from chunk to chunk: what a model file calls them, and what a stream begins with."""
+"""States that a stream carries from chunk to chunk: their names in a model file, and their initial values."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def declared_states(signature: Signature, pairs: Mapping[str, str] | None = None
 
 
 def cannot_stream(why: str) -> CaptureError:
-    """The error for a model that gives something else in chunks than in one pass."""
+    """The error for a model whose outputs in chunks differ from those in one pass."""
     return CaptureError(f"The model cannot stream: {why} {STATELESS}")
 
 

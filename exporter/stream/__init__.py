@@ -1,1 +1,1 @@
-"""Run an exported stream step by step, with numpy and ONNX Runtime alone."""
+"""Run an exported stream step by step, with numpy, msgspec and ONNX Runtime alone."""

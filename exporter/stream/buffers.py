@@ -1,4 +1,4 @@
-"""The arrays that single steps of a stream read and write, bound to an ONNX Runtime session once and for all.
+"""The arrays that single steps of a stream read and write, bound to an ONNX Runtime session once.
 
 A recurrent operator may not write a state where it reads it: there are two arrays for each state, which change places
 with every step. An `OrtValue` made of a numpy array is that array's memory, and a binding keeps it.
@@ -36,7 +36,7 @@ class Slot:
 class StepBuffers:
     """Arrays by name; of each pair the first is for even steps, the other for odd ones.
 
-    `sizes` are those of the dynamic dimensions but for the time, `initial` the states at the beginning of a stream.
+    `sizes` are those of the dynamic dimensions except the time, `initial` the states at the beginning of a stream.
     `slots` take a step's inputs, `states` are those before a step, `results` what a step has given, without the time.
     """
 
@@ -81,7 +81,7 @@ def guarded(run: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def refused(error: Exception) -> InputError:
-    """What is said where ONNX Runtime raises."""
+    """The error for what ONNX Runtime raised."""
     return InputError(f"ONNX Runtime cannot run this input ({first_line(error)}). Look at its values.")
 
 

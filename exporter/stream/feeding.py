@@ -1,4 +1,4 @@
-"""What is fed to a stream: by which name, in which shape and dtype, and what is said of anything else."""
+"""Check what is fed to a stream: names, shapes and dtypes, with an error that names what is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long single steps of a stream take, beside how fast this machine can read the weights."""
+"""Time single steps of a stream, beside how fast this machine can read the weights."""
 
 from __future__ import annotations
 

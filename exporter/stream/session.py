@@ -1,4 +1,4 @@
-"""An exported stream in ONNX Runtime, set up for one time step after another; needs numpy and onnxruntime alone."""
+"""Open the file of a bundle that is fed in chunks, in an ONNX Runtime session set up for single steps."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _open(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
 
 
 def streaming(folder: Path, manifest: Manifest) -> tuple[str, Artifact]:
-    """The name of a bundle's file that can be fed in chunks, and what is said of it.
+    """The file of a bundle that can be fed in chunks: its name, and what the manifest records about it.
 
     Raises:
         BundleError: there is none.

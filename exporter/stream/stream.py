@@ -1,7 +1,7 @@
-"""Running an exported stream one time step at a time, its states kept; needs numpy and onnxruntime alone.
+"""Run an exported stream one time step at a time, and keep its states.
 
 One step of a small model takes some tens of microseconds, so that what Python does around it counts: arrays are made
-and bound once, in `step_buffers`, and a step copies its input in and its output out.
+and bound once, in `buffers`, and a step copies its input in and its output out.
 """
 
 from __future__ import annotations

@@ -51,8 +51,9 @@ def test_it_says_how_the_model_was_proved_and_runs(
     assert page.startswith("# tagger\n")
     assert "| `x` | `float32[T, N, 3]` |" in page
     assert "| `logits` | `float32[T*N, 3]` |" in page
+    assert "`T*N` is T steps of N sequences each" in page
     assert "| `rnn.0.h0` | `rnn.0.h_n` | `float32[N, 4]` | 0 |" in page
-    assert re.search(r"float64 reference: (\d+) PASS of \1 cases, .* (\d+) of \2 tensors equal the model's", page)
+    assert re.search(r"float64 reference: (\d+) PASS of \1 cases; .* (\d+) of \2 tensors equal the model's", page)
     assert "    rnn-export verify BUNDLE\n" in page
     run_the_program(folder, monkeypatch)
     printed = capsys.readouterr().out
@@ -69,7 +70,7 @@ def test_a_learned_state_and_integers_are_in_the_program(
     assert "It was not verified when it was written." in page
     assert 'np.resize(np.array([0.5, -1, 0.25, 0], "float32"), (1, 5, 4))' in page
     assert '"index": np.full((7, 5, 1), 2, "int64")' in page
-    assert "replays the cases that lie here" in page
+    assert "replays the cases in this bundle" in page
     run_the_program(folder, monkeypatch)
     assert "y (7, 5, 4)" in capsys.readouterr().out
 

@@ -16,7 +16,7 @@ from rnn_export import BundleError, Signature, add_file, export_onnx, export_tor
 from rnn_export.bundle.cases import read_cases
 from rnn_export.bundle.format1 import as_format2
 from rnn_export.bundle.manifest import CASES, MANIFEST, read_manifest
-from rnn_export.publish.ship import ship
+from rnn_export.publish.ship import copy_bundle
 from torch import Tensor, nn
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -59,7 +59,7 @@ def test_a_kept_file_gets_the_limits_of_the_new_cases(tmp_path: Path) -> None:
 
 
 def test_without_cases_there_are_no_limits(tmp_path: Path) -> None:
-    ship(write_bundle(tmp_path / "b", "single"), tmp_path / "ship", without=["cases"])
+    copy_bundle(write_bundle(tmp_path / "b", "single"), tmp_path / "ship", without=["cases"])
     (artifact,) = read_bundle(tmp_path / "ship").artifacts.values()
     assert artifact.limits == {}
 
@@ -122,7 +122,7 @@ def test_the_order_is_found_out_when_a_bundle_of_format_1_is_written_again(
     newest = read_bundle(bundle)
     in_format1(bundle)
     assert read_bundle(bundle).outputs == {"y": "float32[T*N, 2]"}
-    ship(bundle, tmp_path / "ship")
+    copy_bundle(bundle, tmp_path / "ship")
     shipped = read_bundle(tmp_path / "ship")
     assert (shipped.outputs, shipped.artifacts) == (newest.outputs, newest.artifacts)
     add_file(bundle, "mine.json", b"{}")

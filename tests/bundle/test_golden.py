@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from rnn_export import Stream, read_bundle, verify
 from rnn_export.bundle.cases import read_cases
 from rnn_export.bundle.manifest import CASES, FORMAT, MANIFEST
-from rnn_export.publish.ship import ship
+from rnn_export.publish.ship import copy_bundle
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 KINDS = ("onnx", "torchscript", "format2-plain", "format2-stateful", "format2-int8")
@@ -28,7 +28,7 @@ def test_a_golden_bundle_verifies(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_golden_bundle_is_written_in_the_newest_format(kind: str, tmp_path: Path) -> None:
-    before, after = read_bundle(GOLDEN / kind), read_bundle(ship(GOLDEN / kind, tmp_path / "new").folder)
+    before, after = read_bundle(GOLDEN / kind), read_bundle(copy_bundle(GOLDEN / kind, tmp_path / "new").folder)
     assert json.loads((tmp_path / "new" / MANIFEST).read_text())["format"] == FORMAT
     for name, artifact in after.artifacts.items():
         assert artifact.limits.keys() == {case.name for case in after.cases}
@@ -40,7 +40,7 @@ def test_a_golden_bundle_is_written_in_the_newest_format(kind: str, tmp_path: Pa
 @pytest.mark.parametrize("kind", STREAMS)
 def test_the_limits_of_a_bundle_are_the_same_in_every_format(kind: str, tmp_path: Path) -> None:
     """Both hold the same model."""
-    ship(GOLDEN / kind, tmp_path / "new")
+    copy_bundle(GOLDEN / kind, tmp_path / "new")
     (artifact,) = read_bundle(tmp_path / "new").artifacts.values()
     (golden,) = read_bundle(GOLDEN / "format2-stateful").artifacts.values()
     assert artifact.limits["ordinary-T7-N5"] == pytest.approx(golden.limits["ordinary-T7-N5"], rel=1e-9)

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from rnn_export import CaptureError, ParityError, Signature, export_onnx, verify
+from rnn_export import InternalError, ParityError, Signature, export_onnx, verify
 from rnn_export.bundle.manifest import read_manifest
 from rnn_export.cli.main import main
 from rnn_export.errors import InputError
@@ -257,7 +257,7 @@ def _scale_too_coarse(quantized: Quantized) -> Quantized:
 @pytest.mark.parametrize("fault", [_channel_too_large, _two_channels_swapped, _one_weight_off, _scale_too_coarse])
 def test_a_fault_of_a_weight_is_found_in_the_file(tmp_path, monkeypatch, kind, fault):
     monkeypatch.setattr(quantization, "quantize_channels", lambda weights: fault(quantize_channels(weights)))
-    with pytest.raises(CaptureError, match="is not the model's weight in"):
+    with pytest.raises(InternalError, match="is not the model's weight in"):
         export_onnx(kind(20, 32), X, tmp_path / "b", quantize="int8")
 
 

@@ -21,7 +21,7 @@ from onnx.reference import ReferenceEvaluator
 from planting import plant, write_bundle, wrong_bias
 from rnn_export import BundleError, InputError, Signature, export_onnx
 from rnn_export.publish.onnx_tests import write_onnx_tests
-from rnn_export.publish.ship import ship
+from rnn_export.publish.ship import copy_bundle
 from torch import Tensor, nn
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -176,7 +176,7 @@ def test_the_reference_evaluator_gives_the_same(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_tests_is_refused(tmp_path: Path) -> None:
-    bare = ship(write_bundle(tmp_path / "single", "single"), tmp_path / "bare", without=["cases"])
+    bare = copy_bundle(write_bundle(tmp_path / "single", "single"), tmp_path / "bare", without=["cases"])
     with pytest.raises(InputError, match="holds no cases to make tests of"):
         write_onnx_tests(bare.folder, tmp_path / "tests")
     with pytest.raises(BundleError, match="holds no ONNX file, but model.pt. Export it with rnn-export onnx."):

@@ -18,7 +18,7 @@ from click.testing import Result
 from google.protobuf import text_format
 from planting import plant, write_bundle, wrong_bias
 from rnn_export import BundleError, InputError, Signature, export_onnx
-from rnn_export.publish.ship import ship
+from rnn_export.publish.ship import copy_bundle
 from rnn_export.publish.triton import CONFIG, write_triton
 from rnn_export.publish.triton_messages import model_config
 from serving.models import Encoder, LastOf, Learned, Scaled, Tagger
@@ -187,7 +187,7 @@ def test_sorted_lengths_and_missing_cases_are_not_batched(tmp_path: Path) -> Non
     _, (note,) = write(tmp_path, LastOf(3, 4, batch_first=True), inputs, ["last"])
     assert "'lengths' has to be sorted over the batch" in note
     write(tmp_path, Tagger(), {"x": "float32[N, T, 3]"}, ["y"])
-    bare = ship(tmp_path / "bundle", tmp_path / "bare", without=["cases"])
+    bare = copy_bundle(tmp_path / "bundle", tmp_path / "bare", without=["cases"])
     (note,) = write_triton(bare.folder, tmp_path / "models", name="bare").notes
     assert "the bundle has no case of several sequences to try it with" in note
 

@@ -1,6 +1,6 @@
-"""Programs that run a bundle's model file, in each language that it is run from, as the bundle's README shows them.
+"""Programs that run a model file, one for each runtime and language, as the README of its bundle shows them.
 
-They use the runtime alone, nothing of this package, and are tested as they stand.
+They use the runtime and nothing of this package, and are tested as they stand.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LANGUAGES = {".py": "python", ".cpp": "cpp", ".mjs": "js"}
 
 @dataclass(frozen=True)
 class Snippet:
-    """A program, what it is written in, and that as Markdown names it."""
+    """A program; `title` is its heading, `language` the name that Markdown has for its language."""
 
     title: str
     language: str

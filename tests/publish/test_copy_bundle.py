@@ -14,7 +14,7 @@ from planting import write_bundle
 from rnn_export import BundleError, InputError, add_file, load, read_bundle, verify
 from rnn_export.export import export_onnx, export_torchscript
 from rnn_export.publish.onnx_tests import write_onnx_tests
-from rnn_export.publish.ship import ship
+from rnn_export.publish.ship import copy_bundle
 from rnn_export.publish.triton import write_triton
 
 
@@ -45,7 +45,7 @@ ALL = {"README.md", "manifest.json", "model.onnx", "model.pt", "cases.safetensor
     ],
 )
 def test_what_is_left_verifies(both: Path, tmp_path: Path, without: list[str], gone: set[str], how: str) -> None:
-    written = ship(both, tmp_path / "ship", without=without)
+    written = copy_bundle(both, tmp_path / "ship", without=without)
     assert names(written.folder) == ALL - gone == set(written.files)
     assert {*read_bundle(written.folder).files, "manifest.json"} == ALL - gone
     page = (written.folder / "README.md").read_text()
@@ -55,7 +55,7 @@ def test_what_is_left_verifies(both: Path, tmp_path: Path, without: list[str], g
 
 
 def test_a_bundle_with_neither_weights_nor_cases_says_so(both: Path, tmp_path: Path) -> None:
-    written = ship(both, tmp_path / "bare", without=["weights", "cases"])
+    written = copy_bundle(both, tmp_path / "bare", without=["weights", "cases"])
     assert written.notes == ("It holds neither weights nor cases: nobody can verify it again.",)
     with pytest.raises(BundleError, match="holds no cases to replay. Verify the bundle that it was made from."):
         verify(written.folder)
@@ -66,7 +66,7 @@ def test_what_was_cut_from_an_example_is_not_cut_from_anything_else(tmp_path: Pa
     example = {"x": torch.ones(7, 5, 3)}
     out = tmp_path / "example"
     export_onnx(loaded.model, loaded.signature, out, example=example, source=loaded.source, verify=False)
-    ship(out, tmp_path / "ship", without=["cases"])
+    copy_bundle(out, tmp_path / "ship", without=["cases"])
     with pytest.raises(BundleError, match="holds no cases to replay"):
         verify(tmp_path / "ship")
 
@@ -80,25 +80,25 @@ def test_what_was_cut_from_an_example_is_not_cut_from_anything_else(tmp_path: Pa
 )
 def test_wrong_parts_are_refused(both: Path, tmp_path: Path, without: list[str], said: str) -> None:
     with pytest.raises(InputError) as error:
-        ship(both, tmp_path / "ship", without=without)
+        copy_bundle(both, tmp_path / "ship", without=without)
     assert str(error.value).startswith(said)
     assert not (tmp_path / "ship").exists()
 
 
 def test_a_bundle_is_not_shipped_over_itself_nor_over_something_else(both: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lies in the bundle .* which stays as it is"):
-        ship(both, both, without=["weights"])
+        copy_bundle(both, both, without=["weights"])
     (tmp_path / "cat.jpg").write_text("cat")
     with pytest.raises(BundleError, match="holds something other than a bundle"):
-        ship(both, tmp_path)
+        copy_bundle(both, tmp_path)
 
 
 def test_a_file_of_ones_own_is_shipped_or_left_out(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", "single")
     add_file(bundle, "mine.json", b"{}")
     (bundle / "README.md").unlink()
-    assert "mine.json" in ship(bundle, tmp_path / "with").files
-    assert "mine.json" not in ship(bundle, tmp_path / "without", without=["mine.json"]).files
+    assert "mine.json" in copy_bundle(bundle, tmp_path / "with").files
+    assert "mine.json" not in copy_bundle(bundle, tmp_path / "without", without=["mine.json"]).files
 
 
 def test_nothing_is_written_into_a_bundle(both: Path, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_nothing_is_written_into_a_bundle(both: Path, tmp_path: Path) -> None:
 
 def test_an_older_bundle_without_a_page_gets_one(tmp_path: Path) -> None:
     golden = Path(__file__).parents[1] / "golden" / "onnx"
-    written = ship(golden, tmp_path / "new")
+    written = copy_bundle(golden, tmp_path / "new")
     assert set(written.files) == names(golden)
     assert verify(written.folder, seed=0).passed
 
