@@ -89,7 +89,7 @@ class Once:
     """A program that is started anew for every file of cases."""
 
     def __init__(self, command: Sequence[str], model: Path) -> None:
-        self._command = [*command, str(model)]
+        self._command = [*command, str(model.absolute())]
 
     def __call__(self, cases: Path, out: Path) -> None:
         command = [*self._command, str(cases), str(out)]
@@ -113,7 +113,7 @@ class Serving:
     """
 
     def __init__(self, command: Sequence[str], model: Path) -> None:
-        self._command = [*command, str(model)]
+        self._command = [*command, str(model.absolute())]
         self._server = _Server(self._command)
 
     def __call__(self, cases: Path, out: Path) -> None:
