@@ -8,24 +8,7 @@
 namespace rnn {
 namespace {
 
-constexpr double kFactor = 4;
-constexpr double kFloor = 4;
-// A float64 model has no better reference than itself, so that rounding alone must fit.
-constexpr double kFloorFloat64 = 1024;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-// Of a floating dtype: the step at 1, the smallest normal number, and what is allowed without a float64 reference.
-struct Precision {
-  double eps;
-  double tiny;
-  double tolerance;
-};
-
-Precision precision(DType dtype) {
-  if (dtype == DType::f16) return {0x1p-10, 0x1p-14, 1e-2};
-  if (dtype == DType::f32) return {0x1p-23, 0x1p-126, 1e-4};
-  return {0x1p-52, 0x1p-1022, 1e-8};
-}
 
 bool is_floating(DType dtype) {
   return dtype == DType::f16 || dtype == DType::f32 || dtype == DType::f64;
@@ -66,7 +49,7 @@ bool misplaced(double got, double own) {
 
 }  // namespace
 
-Verdict judge(const Tensor& got, const Expected& expected, const Output& output, double bound) {
+Verdict judge(const Tensor& got, const Expected& expected) {
   if (got.shape != expected.own.shape || got.dtype != expected.own.dtype) {
     return {kInfinity, 0, "is " + describe(got) + " instead of " + describe(expected.own)};
   }
@@ -74,7 +57,6 @@ Verdict judge(const Tensor& got, const Expected& expected, const Output& output,
   const auto values = as_doubles(got);
   const auto own = as_doubles(expected.own);
   const auto reference = expected.reference ? as_doubles(*expected.reference) : own;
-  double scale = output.scale;
   double error = 0;
   std::size_t worst = 0;
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -82,17 +64,12 @@ Verdict judge(const Tensor& got, const Expected& expected, const Output& output,
       return {kInfinity, 0, position(got.shape, i) + " is " + text(values[i]) + " where PyTorch has " + text(own[i])};
     }
     if (!std::isfinite(own[i]) || !std::isfinite(reference[i])) continue;
-    scale = std::fmax(scale, std::fabs(reference[i]));
     if (std::fabs(values[i] - reference[i]) > error) {
       error = std::fabs(values[i] - reference[i]);
       worst = i;
     }
   }
-  const auto [eps, tiny, tolerance] = precision(got.dtype);
-  const auto floor = (got.dtype == DType::f64 ? kFloorFloat64 : kFloor) * eps;
-  const auto relative = std::fmax(output.error, floor) * scale;
-  const auto limit = expected.reference ? kFactor * std::fmax(expected.own_error, relative) : tolerance * scale;
-  Verdict verdict{error, std::fmax(limit, bound * scale) + kFactor * tiny, "", false};
+  Verdict verdict{error, expected.limit, "", false};
   if (error > verdict.limit) {
     verdict.reason = position(got.shape, worst) + " is off by " + text(error);
     verdict.values_off = true;

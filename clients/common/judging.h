@@ -1,7 +1,7 @@
-// Judging an output against PyTorch: docs/parity.md, in C++.
+// Judging an output against PyTorch, by the limit that the manifest has.
 #pragma once
 
-#include "manifest.h"
+#include "tensor.h"
 
 namespace rnn {
 
@@ -9,7 +9,7 @@ namespace rnn {
 struct Expected {
   Tensor own;
   std::optional<Tensor> reference;
-  double own_error = 0;
+  double limit = 0;
 };
 
 // The largest error and its limit. `reason` is empty where the output is right; `values_off` says that nothing but the
@@ -21,6 +21,6 @@ struct Verdict {
   bool values_off = false;
 };
 
-Verdict judge(const Tensor& got, const Expected& expected, const Output& output, double bound);
+Verdict judge(const Tensor& got, const Expected& expected);
 
 }  // namespace rnn

@@ -16,7 +16,7 @@ namespace {
 // The order of inputs and outputs is the model's.
 using Json = nlohmann::ordered_json;
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 
 std::vector<std::string> dims_of(const Json& shape) {
   std::vector<std::string> dims;
@@ -27,7 +27,7 @@ std::vector<std::string> dims_of(const Json& shape) {
 }
 
 // The dimensions of "float32[T*N, 3]", where "?" is one without a name.
-std::vector<std::string> dims_of(const std::string& described) {
+std::vector<std::string> described_dims(const std::string& described) {
   std::vector<std::string> dims;
   const auto end = described.rfind(']');
   auto begin = described.find('[');
@@ -62,45 +62,35 @@ State state_of(const std::string& name, const Json& entry) {
 
 Artifact artifact_of(const std::string& file, const Json& entry) {
   if (std::filesystem::path(file).filename() != file) throw std::invalid_argument("file");
-  Artifact artifact{file, std::nullopt, 0};
+  Artifact artifact{file, std::nullopt, false, entry.at("limits")};
   if (const auto& stream = entry.at("stream"); !stream.is_null()) {
     artifact.stream = Stream{stream.at("time"), {}};
     for (const auto& [name, state] : stream.at("states").items()) {
       artifact.stream->states.push_back(state_of(name, state));
     }
   }
-  // A float16 file is judged as a float16 model, and its bound is for what that costs beside the float32 one.
-  if (const auto& precision = entry.at("precision"); !precision.is_null() && precision.at("weights") == "int8") {
-    artifact.bound = precision.at("bound");
-  }
+  const auto& precision = entry.at("precision");
+  artifact.int8 = !precision.is_null() && precision.at("weights") == "int8";
   return artifact;
 }
 
-Output output_of(const std::string& name, const std::string& described, const Json& typical) {
-  Output output{name, dims_of(described), 0, 0};
-  if (typical.contains(name)) {
-    output.scale = typical[name].at("scale");
-    output.error = typical[name].at("error");
+Manifest manifest_of(const Json& json, const std::filesystem::path& file) {
+  if (json.at("format") == 1) {
+    throw InputError(file.string() + " is of format 1; rewrite the bundle with rnn-export bundle OLD --out NEW.");
   }
-  return output;
-}
-
-Manifest manifest_of(const Json& json) {
   if (json.at("format") != kFormat) throw std::invalid_argument("format");
   Manifest manifest;
   for (const auto& [name, entry] : json.at("inputs").items()) {
     manifest.inputs.push_back({name, dtype_of(entry), dims_of(entry.at("shape"))});
   }
   for (const auto& [name, described] : json.at("outputs").items()) {
-    manifest.outputs.push_back(output_of(name, described, json.at("typical")));
+    manifest.outputs.push_back({name, described_dims(described)});
   }
   for (const auto& [file, entry] : json.at("artifacts").items()) {
     manifest.artifacts.push_back(artifact_of(file, entry));
   }
   for (const auto& [file, entry] : json.at("files").items()) manifest.sha256[file] = entry.at("sha256");
-  for (const auto& entry : json.at("cases")) {
-    manifest.cases.push_back({entry.at("name"), entry.at("values"), entry.at("own_error")});
-  }
+  for (const auto& entry : json.at("cases")) manifest.cases.push_back({entry.at("name"), entry.at("values")});
   return manifest;
 }
 
@@ -112,7 +102,9 @@ Manifest read_manifest(const std::filesystem::path& folder) {
   if (!std::filesystem::is_directory(folder, ignored)) throw InputError("There is no bundle " + folder.string() + ".");
   const auto content = read_file(file);
   try {
-    return manifest_of(Json::parse(content));
+    return manifest_of(Json::parse(content), file);
+  } catch (const InputError&) {
+    throw;
   } catch (const std::exception&) {
     throw InputError(file.string() + " is not a manifest that an export wrote. Export the model again.");
   }

@@ -21,26 +21,25 @@ struct Stream {
   std::vector<State> states;
 };
 
-// A model file. `bound` is what int8 weights may cost, relative to an output's scale; 0 where they are the model's.
+// A model file, whether its weights are int8, and the largest error allowed, by case and output: absolute, and 0 for
+// integers.
 struct Artifact {
   std::string file;
   std::optional<Stream> stream;
-  double bound = 0;
+  bool int8 = false;
+  std::map<std::string, std::map<std::string, double>> limits;
 };
 
-// An output, and what is typical of it: PyTorch's median scale and relative error.
+// An output. The factors of a dimension such as "N*T" are in the order in which its elements lie.
 struct Output {
   std::string name;
   std::vector<std::string> dims;
-  double scale = 0;
-  double error = 0;
 };
 
-// A stored case: its kind of values, and PyTorch's own error per output.
+// A stored case, and its kind of values.
 struct Case {
   std::string name;
   std::string values;
-  std::map<std::string, double> own_error;
 };
 
 struct Manifest {
@@ -53,7 +52,7 @@ struct Manifest {
 
 extern const char* const kManifest;
 
-// Raises InputError where the folder has none, or where it is no manifest.
+// Raises InputError where the folder has none, or where it is no manifest of this format.
 Manifest read_manifest(const std::filesystem::path& folder);
 
 }  // namespace rnn

@@ -1,10 +1,7 @@
 #include "streaming.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <limits>
-#include <set>
 
 #include "error.h"
 
@@ -81,15 +78,6 @@ Tensor join(const std::vector<Tensor>& parts, std::size_t axis, std::int64_t seq
   return whole;
 }
 
-double distance(const Tensor& one, const Tensor& other) {
-  if (one.shape != other.shape) return std::numeric_limits<double>::infinity();
-  const auto left = as_doubles(one);
-  const auto right = as_doubles(other);
-  double largest = 0;
-  for (std::size_t i = 0; i < left.size(); ++i) largest = std::fmax(largest, std::fabs(left[i] - right[i]));
-  return largest;
-}
-
 // The axis that chunks are joined along: the first with the time in it, or of a length that nothing explains.
 std::optional<std::size_t> time_axis(const std::vector<std::string>& dims, const std::string& time) {
   const auto timed = std::find_if(dims.begin(), dims.end(), [&](const std::string& dim) {
@@ -101,17 +89,17 @@ std::optional<std::size_t> time_axis(const std::vector<std::string>& dims, const
   return static_cast<std::size_t>(found - dims.begin());
 }
 
-// In "T*N" steps or sequences may come first, which shapes do not tell: the numbers of sequences that may stand before
-// the steps.
-std::set<std::int64_t> orders(const std::string& dim, const std::string& time, const Sizes& sizes) {
-  std::set<std::int64_t> products{1};
+// How many sequences an axis holds one after the other: the factors before the time, so 1 in "T*N" and N in "N*T".
+std::int64_t sequences_in(const std::string& dim, const std::string& time, const Sizes& sizes) {
+  if (dim.empty()) return 1;
+  std::string before = "1";
   for (const auto& factor : factors(dim)) {
-    if (factor == time || dim.empty()) continue;
-    const auto size = size_of(factor, sizes).value_or(1);
-    for (const auto product : std::set<std::int64_t>(products))
-      products.insert(std::max<std::int64_t>(1, product * size));
+    if (factor == time) break;
+    before += "*" + factor;
   }
-  return products;
+  const auto size = size_of(before, sizes).value_or(0);
+  if (size < 1) throw InputError("has no input with the sizes that the dimension " + dim + " of an output is made of");
+  return size;
 }
 
 // What the given tensors must fit: the model's own inputs, and states that are given besides.
@@ -200,19 +188,11 @@ Tensors feed(const Session& session, const Stream& stream, const std::vector<Spe
   const auto parts = feeder.parts(steps, chunk ? chunk : std::max<std::int64_t>(steps, 1));
   Tensors joined = parts.back();
   if (parts.size() == 1) return joined;
-  std::optional<Tensors> one_pass;
   for (const auto& output : outputs) {
     const auto axis = time_axis(output.dims, stream.time);
     if (!axis) continue;
-    double least = std::numeric_limits<double>::infinity();
-    const auto choices = orders(output.dims[*axis], stream.time, sizes);
-    for (const auto sequences : choices) {
-      const auto candidate = join(all(parts, output.name), *axis, sequences);
-      if (choices.size() > 1 && !one_pass) one_pass = feeder.parts(steps, steps).front();
-      const auto off = one_pass ? distance(candidate, one_pass->at(output.name)) : 0;
-      if (sequences == *choices.begin() || off < least) joined[output.name] = candidate;
-      least = std::min(least, off);
-    }
+    const auto sequences = sequences_in(output.dims[*axis], stream.time, sizes);
+    joined[output.name] = join(all(parts, output.name), *axis, sequences);
   }
   return joined;
 }

@@ -1,36 +1,24 @@
-/**
- * Judging one output against PyTorch: as right as PyTorch is, non-finite values in place, same shape and dtype.
- *
- * The limit is that of docs/parity.md.
- */
+/** Judging one output against PyTorch: errors within the limit, non-finite values in place, same shape and dtype. */
 
-import type { Typical } from "./manifest.js";
 import { Tensor, describe, isFloating, numbers } from "./tensor.js";
 
-const FACTOR = 4;
-const FLOOR = { float16: 4, float32: 4, float64: 1024 };
-const EPS = { float16: 2 ** -10, float32: 2 ** -23, float64: 2 ** -52 };
-const TINY = { float16: 2 ** -14, float32: 2 ** -126, float64: 2 ** -1022 };
-/** Relative to the largest value, where there is no float64 reference. */
-const TOLERANCE = { float16: 1e-2, float32: 1e-4, float64: 1e-8 };
-
-type Floating = keyof typeof EPS;
-
-/** What an output should be: PyTorch's own, in float64 if there is that, and what the limit is made of. */
+/** What an output should be: PyTorch's own, in float64 if there is that, and the largest error allowed. */
 export interface Expected {
   readonly eager: Tensor;
   readonly exact: Tensor | null;
-  readonly own: number;
-  readonly typical: Typical;
-  readonly bound: number;
+  readonly limit: number;
 }
 
-/** The largest error, its limit, and what is wrong; `reason` is empty for an output that passes. */
+/**
+ * The largest error, its limit, and what is wrong; `reason` is empty for an output that passes. `valuesOff` says that
+ * nothing but the size of errors is wrong.
+ */
 export interface OutputResult {
   readonly output: string;
   readonly error: number;
   readonly limit: number;
   readonly reason: string;
+  readonly valuesOff?: boolean;
 }
 
 /** The error in units of the limit; infinite where there is an error and nothing is allowed. */
@@ -55,7 +43,6 @@ function judgeValues(output: string, tensor: Tensor, expected: Expected): Output
   const reference = expected.exact ? numbers(expected.exact) : eager;
   let error = 0;
   let at = 0;
-  let largest = 0;
   for (let i = 0; i < got.length; i++) {
     if (!Number.isFinite(got[i]) || !Number.isFinite(eager[i])) {
       if (Object.is(got[i], eager[i])) continue;
@@ -63,23 +50,13 @@ function judgeValues(output: string, tensor: Tensor, expected: Expected): Output
       return { output, error: Infinity, limit: 0, reason };
     }
     if (!Number.isFinite(reference[i])) continue;
-    largest = Math.max(largest, Math.abs(reference[i]!));
     const difference = Math.abs(got[i]! - reference[i]!);
     if (difference > error) [error, at] = [difference, i];
   }
-  const limit = limitOf(expected, Math.max(largest, expected.typical.scale));
-  const where = position(at, tensor.shape);
-  const reason =
-    error <= limit ? "" : `is off by ${error.toPrecision(3)} at ${where}, ${times(error / limit)} the limit`;
-  return { output, error, limit, reason };
-}
-
-function limitOf({ eager, exact, own, typical, bound }: Expected, scale: number): number {
-  const dtype = eager.dtype as Floating;
-  const limit = exact
-    ? FACTOR * Math.max(own, typical.error * scale, FLOOR[dtype] * EPS[dtype] * scale)
-    : TOLERANCE[dtype] * scale;
-  return Math.max(limit, bound * scale) + FACTOR * TINY[dtype];
+  const { limit } = expected;
+  if (error <= limit) return { output, error, limit, reason: "" };
+  const off = `is off by ${error.toPrecision(3)} at ${position(at, tensor.shape)}`;
+  return { output, error, limit, reason: `${off}, ${times(error / limit)} the limit`, valuesOff: true };
 }
 
 function judgeExactly(output: string, got: Tensor, eager: Tensor): OutputResult {

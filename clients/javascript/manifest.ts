@@ -13,7 +13,10 @@ const spec = { dtype, shape: z.array(dim) };
 /** An input, with the smallest and the largest value of integers; the largest may be the name of a size. */
 const input = z.object({ ...spec, range: z.nullable(z.array(z.union([z.number(), z.string()]))) });
 
-/** From a description such as `float32[T*N, 3]`, where `?` is a size that nothing explains. */
+/**
+ * From a description such as `float32[T*N, 3]`, where `?` is a size that nothing explains. The factors of a product are
+ * in the order in which its elements lie.
+ */
 const output = z.pipe(
   z.pipe(z.string(), z.transform(parts)),
   z.object({ dtype, shape: z.array(z.nullable(dim)) }),
@@ -44,30 +47,32 @@ const parity = z.object({
   largest_error_over_limit: z.number(),
 });
 
-/** A model file. `bound` is what smaller weights may cost, relative to an output's scale. */
+/**
+ * A model file. `limits` has the largest error allowed, by case and output: absolute, and 0 for integers. `bound` is
+ * what smaller weights may cost, relative to an output's scale.
+ */
 const artifact = z.object({
   made_by: z.string(),
   opset: z.nullable(z.number()),
   stream: z.nullable(stream),
   precision: z.nullable(z.object({ weights: z.string(), bound: z.number() })),
   parity: z.nullable(parity),
+  limits: entries(entries(z.number().check(z.nonnegative()))),
 });
 
-/** A stored case, and PyTorch's own error on it per output. */
-const storedCase = z.object({ name: z.string(), values: z.string(), own_error: entries(z.number()) });
+/** A stored case, and its kind of values. */
+const storedCase = z.object({ name: z.string(), values: z.string() });
 
-/** Medians over ordinary cases: of an output's largest value, and of PyTorch's error relative to it. */
-const typical = z.object({ scale: z.number(), error: z.number() });
+const anyFormat = z.object({ format: z.unknown() });
 
 const manifest = z.object({
-  format: z.literal(1, "is not 1"),
+  format: z.literal(2, "is not 2"),
   name: z.string(),
   inputs: entries(input),
   outputs: entries(output),
   artifacts: entries(artifact),
   files: entries(z.object({ sha256: z.string() })),
   cases: z.array(storedCase),
-  typical: entries(typical),
   versions: entries(z.string()),
 });
 
@@ -78,7 +83,6 @@ export type State = z.infer<typeof state>;
 export type StreamSpec = z.infer<typeof stream>;
 export type Artifact = z.infer<typeof artifact>;
 export type StoredCase = z.infer<typeof storedCase>;
-export type Typical = z.infer<typeof typical>;
 export type Manifest = z.infer<typeof manifest>;
 
 /**
@@ -86,6 +90,9 @@ export type Manifest = z.infer<typeof manifest>;
  */
 export function readManifest(bytes: Uint8Array, file: string): Manifest {
   const bad = (reason: string) => new InputError(`${file} is not a manifest (${reason}). Export the model again.`);
+  if (readJson(bytes, anyFormat, bad).format === 1) {
+    throw new InputError(`${file} is of format 1; rewrite the bundle with rnn-export bundle OLD --out NEW.`);
+  }
   return readJson(bytes, manifest, bad);
 }
 

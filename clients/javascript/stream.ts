@@ -3,7 +3,7 @@
 import { InputError } from "./errors.js";
 import type { Dim, Manifest, Spec, State, StreamSpec } from "./manifest.js";
 import type { Session } from "./session.js";
-import { Tensor, cut, describe, fromNumbers, isFloating, join, numbers, product } from "./tensor.js";
+import { Tensor, cut, describe, fromNumbers, join, product } from "./tensor.js";
 
 type Tensors = ReadonlyMap<string, Tensor>;
 type Sizes = ReadonlyMap<string, number>;
@@ -71,10 +71,9 @@ export async function runWhole(
     throw new InputError("The model has no states to carry, so it cannot be fed in chunks. Export it with --stateful.");
   }
   const sizes = sizesOf(manifest.inputs, inputs);
-  const whole = (): Promise<Map<string, Tensor>> => begin(session, spec, sizes, inputs).run(inputs);
-  const T = sizes.get(spec.time) ?? 0;
-  if (chunk === null || chunk >= T) return whole();
   const stream = begin(session, spec, sizes, inputs);
+  const T = sizes.get(spec.time) ?? 0;
+  if (chunk === null || chunk >= T) return stream.run(inputs);
   const parts: Map<string, Tensor>[] = [];
   for (let start = 0; start < T; start += chunk) {
     parts.push(await stream.run(steps(manifest, spec, inputs, start, start + chunk)));
@@ -82,7 +81,7 @@ export async function runWhole(
   const joined = new Map<string, Tensor>();
   for (const name of parts[0]!.keys()) {
     const pieces = parts.map((part) => part.get(name)!);
-    joined.set(name, await joinAlongTime(name, pieces, manifest.outputs.get(name), spec.time, sizes, whole));
+    joined.set(name, joinAlongTime(name, pieces, manifest.outputs.get(name), spec.time, sizes));
   }
   return joined;
 }
@@ -133,19 +132,19 @@ function initial(name: string, { dtype, shape, reset }: State, sizes: Sizes): Te
   const least = shape.map((dim) => (typeof dim === "number" ? dim : 1));
   let state = fromNumbers(dtype, least, reset.length === 1 ? Array(product(least)).fill(reset[0]) : reset);
   shape.forEach((dim, axis) => {
-    const size = typeof dim === "string" ? multiply(name, dim, sizes) : 1;
+    const size = typeof dim === "string" ? multiply(`State '${name}'`, dim.split("*"), sizes) : 1;
     if (size !== 1) state = join(Array<Tensor>(size).fill(state), axis, product(state.shape.slice(0, axis)));
   });
   return state;
 }
 
-/** The size that a product such as `6*N` stands for. */
-function multiply(name: string, dim: string, sizes: Sizes): number {
+/** The size that the factors of a product such as `6*N` make. */
+function multiply(what: string, factors: readonly string[], sizes: Sizes): number {
   return product(
-    dim.split("*").map((factor) => {
+    factors.map((factor) => {
       const size = /^\d+$/.test(factor) ? Number(factor) : sizes.get(factor);
       if (size !== undefined) return size;
-      throw new InputError(`State '${name}' depends on the size ${factor}, which is not given.`);
+      throw new InputError(`${what} depends on the size ${factor}, which is not given.`);
     }),
   );
 }
@@ -159,28 +158,18 @@ function steps(manifest: Manifest, spec: StreamSpec, inputs: Tensors, start: num
   return part;
 }
 
-/**
- * An output with the time along it is joined; one without is that of the last chunk.
- *
- * In `T*N` the steps or the sequences come first, which the shape does not tell: one pass does.
- */
-async function joinAlongTime(
+/** An output with the time along it is joined; one without is that of the last chunk. */
+function joinAlongTime(
   name: string,
   parts: readonly Tensor[],
   spec: Spec | undefined,
   time: string,
   sizes: Sizes,
-  whole: () => Promise<Tensors>,
-): Promise<Tensor> {
+): Tensor {
   const axis = spec ? timeAxis(spec.shape, time) : -1;
   if (!spec || axis < 0) return parts.at(-1)!;
-  const before = product(parts[0]!.shape.slice(0, axis));
-  const outer = [...outerSizes(spec.shape[axis]!, time, sizes)];
-  const candidates = outer.map((size) => join(parts, axis, before * size));
-  if (candidates.length === 1) return candidates[0]!;
-  const reference = (await whole()).get(name)!;
-  const distances = candidates.map((candidate) => distance(candidate, reference));
-  return candidates[distances.indexOf(Math.min(...distances))]!;
+  const sequences = multiply(`Output '${name}'`, factorsBefore(spec.shape[axis]!, time), sizes);
+  return join(parts, axis, sequences * product(parts[0]!.shape.slice(0, axis)));
 }
 
 /** The first axis with the time in its size, else the first whose size nothing explains. */
@@ -189,20 +178,9 @@ function timeAxis(shape: readonly Dim[], time: string): number {
   return known >= 0 ? known : shape.indexOf(null);
 }
 
-/** How many blocks of steps there may be in a product with the time: the product of some of its other factors. */
-function outerSizes(dim: Dim, time: string, sizes: Sizes): Set<number> {
-  const others = typeof dim === "string" ? dim.split("*").filter((factor) => factor !== time) : [];
-  return others.reduce(
-    (outer, factor) => new Set([...outer].flatMap((size) => [size, size * sizes.get(factor)!])),
-    new Set([1]),
-  );
-}
-
-/** The largest difference of finite elements; integers count by how many differ. */
-function distance(one: Tensor, other: Tensor): number {
-  const [a, b] = [numbers(one), numbers(other)];
-  const differences = a.map((value, i) => Math.abs(value - b[i]!)).filter(Number.isFinite);
-  return isFloating(one.dtype)
-    ? differences.reduce((largest, value) => Math.max(largest, value), 0)
-    : differences.filter((value) => value !== 0).length;
+/** The factors before the time, such as N in `N*T`: so many sequences lie one after the other. */
+function factorsBefore(dim: Dim, time: string): string[] {
+  if (typeof dim !== "string") return [];
+  const factors = dim.split("*");
+  return factors.slice(0, factors.indexOf(time));
 }

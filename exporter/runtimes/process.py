@@ -89,7 +89,7 @@ class Serving:
     """
 
     def __init__(self, command: Sequence[str], model: Path) -> None:
-        self._command = [*command, str(model)]
+        self._command = [*command, str(model.absolute())]
         self._server = _Server(self._command)
 
     def __call__(self, cases: Path, out: Path) -> None:

@@ -20,9 +20,10 @@ from rnn_export.bundle.manifest import read_manifest, write_manifest
 from rnn_export.spec.precision import Precision
 
 from clients.conftest import Bundles
-from clients.programs import run
+from clients.programs import ROOT, run
 
 MODELS = [*SMALL, "classes", "learned", "bidirectional", "float16"]
+GOLDEN = ROOT / "tests" / "golden"
 STREAMS = ["single", "tagger", "classifier", "initial_state", "scratch", "classes", "learned"]
 LINE = re.compile(r"\S+ +error \S+ +limit \S+ +PASS")
 
@@ -59,6 +60,29 @@ def test_nodes_that_run_on_the_cpu(provider_client: str, bundles: Bundles) -> No
     ended = run(provider_client, "--check", bundles("hetero"), "--provider", "azure")
     assert (ended.code, ended.stderr) == (0, "")
     assert " on azure, some nodes on the CPU: 2 of 2 cases pass" in ended.stdout
+
+
+@pytest.mark.parametrize(("model", "spelled"), [("tagger", "T*N"), ("classes", "N*T")])
+def test_chunks_are_joined_in_the_order_that_the_manifest_spells(
+    model: str, spelled: str, onnx_client: str, copied: Bundles
+) -> None:
+    bundle = copied(model, "stateful")
+    manifest = read_manifest(bundle)
+    (name,) = [name for name, described in manifest.outputs.items() if spelled in described]
+    assert_right(onnx_client, bundle, "--chunk", "2")
+    for other, code, said in (("*".join(reversed(spelled.split("*"))), 1, "1 of 2 cases pass"), ("M*T", 2, "")):
+        described = manifest.outputs[name].replace(spelled, other)
+        write_manifest(bundle, replace(manifest, outputs={**manifest.outputs, name: described}))
+        ended = run(onnx_client, "--check", bundle, "--chunk", "2")
+        assert ended.code == code, ended
+        assert said in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("plain", []), ("stateful", []), ("stateful", ["--chunk", "2"]), ("int8", [])]
+)
+def test_golden_bundles(kind: str, options: list[str], int8_client: str) -> None:
+    assert_right(int8_client, GOLDEN / f"format2-{kind}", *options)
 
 
 def test_float64(float64_client: str, bundles: Bundles) -> None:
@@ -102,16 +126,19 @@ def _stuck(model: onnx.ModelProto) -> None:
     model.CopyFrom(changed)
 
 
-def test_int8_beyond_its_bound_is_known(int8_client: str, copied: Bundles) -> None:
+def test_int8_beyond_its_bound_is_expected(int8_client: str, copied: Bundles) -> None:
     bundle = copied("deep", "int8")
-    text = (bundle / "manifest.json").read_text()
-    limited = re.sub(r'"bound": [\d.]+', '"bound": 1e-9', text)
-    (bundle / "manifest.json").write_text(limited)
+    manifest = read_manifest(bundle)
+    artifact = manifest.artifacts["model.onnx"]
+    limits = {case: dict.fromkeys(outputs, 1e-9) for case, outputs in artifact.limits.items()}
+    limited = replace(manifest, artifacts={"model.onnx": replace(artifact, limits=limits)})
+    write_manifest(bundle, limited)
     assert run(int8_client, "--check", bundle).code == 1
-    (bundle / "manifest.json").write_text(limited.replace('"values": "ordinary"', '"values": "saturating"'))
+    cases = tuple(replace(case, values="saturating") for case in manifest.cases)
+    write_manifest(bundle, replace(limited, cases=cases))
     ended = run(int8_client, "--check", bundle)
     assert ended.code == 0, ended
-    assert "KNOWN" in ended.stdout
+    assert ended.stdout.count(" EXPECTED  '") == len(cases)
 
 
 def test_version(client: str) -> None:

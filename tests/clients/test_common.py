@@ -16,7 +16,7 @@ from msgspec import to_builtins
 from msgspec.structs import asdict
 from numpy.typing import NDArray
 from rnn_export.bundle.files import hash_file
-from rnn_export.parity.compare import judge
+from rnn_export.parity.compare import allow, judge
 from rnn_export.spec.cases import Baseline
 from rnn_export.spec.streams import State
 from safetensors import SafetensorError
@@ -39,7 +39,10 @@ def echo() -> Run:
 
 
 def write_bundle(folder: Path, dtype: str, dims: list[str], cases: dict[str, dict[str, Array]], **more: Any) -> Path:
-    """A bundle whose model returns its one input `x`; `cases` hold inputs, outputs and references."""
+    """A bundle whose model returns its one input `x`; `cases` hold inputs, outputs and references.
+
+    More are `stream`, `precision`, the `values` of all cases, and `limits` by case, else 0.
+    """
     folder.mkdir()
     tensors = {
         f"{case}/{part}/x": np.ascontiguousarray(array)
@@ -48,16 +51,15 @@ def write_bundle(folder: Path, dtype: str, dims: list[str], cases: dict[str, dic
     }
     safetensors.numpy.save_file(tensors, folder / "cases.safetensors")
     (folder / "model.onnx").touch()
-    artifact = {"stream": more.get("stream"), "precision": more.get("precision")}
-    own = more.get("own", {})
+    limits = {case: {"x": more.get("limits", {}).get(case, 0.0)} for case in cases}
+    artifact = {"stream": more.get("stream"), "precision": more.get("precision"), "limits": limits}
     manifest = {
-        "format": 1,
+        "format": 2,
         "inputs": {"x": {"dtype": dtype, "shape": dims}},
         "outputs": {"x": f"{dtype}[{', '.join(map(str, dims))}]"},
         "artifacts": {"model.onnx": artifact},
         "files": {name: asdict(hash_file(folder / name)) for name in ("model.onnx", "cases.safetensors")},
-        "cases": [{"name": case, "values": "ordinary", "own_error": {"x": own.get(case, 0.0)}} for case in cases],
-        "typical": more.get("typical", {}),
+        "cases": [{"name": case, "values": more.get("values", "ordinary")} for case in cases],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
@@ -84,31 +86,25 @@ def draw(random: np.random.Generator, dtype: str) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("exact", [True, False])
-@pytest.mark.parametrize("bound", [0.0, 0.01])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_judges_as_python_does(dtype: str, bound: float, exact: bool, echo: Run, tmp_path: Path) -> None:
-    random = np.random.default_rng([DTYPES.index(dtype), int(bound > 0), exact])
+def test_judges_as_python_does(dtype: str, exact: bool, echo: Run, tmp_path: Path) -> None:
+    random = np.random.default_rng([DTYPES.index(dtype), exact])
     cases = {f"case{i}": draw(random, dtype) for i in range(60)}
     if not exact:
         cases = {name: {k: v for k, v in parts.items() if k != "reference"} for name, parts in cases.items()}
-    own = {name: 10.0 ** float(random.uniform(-9, -2)) for name in cases}
-    typical = Baseline(0.5, 1e-6)
-    bundle = write_bundle(
-        tmp_path / "bundle",
-        dtype,
-        ["A", "B"],
-        cases,
-        own=own,
-        typical={"x": asdict(typical)},
-        precision={"weights": "int8", "bound": bound} if bound else None,
-    )
+    errors = {name: 10.0 ** float(random.uniform(-9, -2)) for name in cases}
+    baseline = Baseline(0.5, 1e-6)
+    limits = {
+        name: allow(parts["outputs"], parts.get("reference"), errors[name], baseline).limit
+        for name, parts in cases.items()
+    }
+    bundle = write_bundle(tmp_path / "bundle", dtype, ["A", "B"], cases, limits=limits)
     ended = echo("--check", bundle)
     assert ended.stderr == ""
     lines = ended.stdout.splitlines()[:-1]
     verdicts = []
     for (name, parts), line in zip(cases.items(), lines, strict=True):
-        reference = parts.get("reference")
-        wanted = judge("x", parts["inputs"], parts["outputs"], reference, own[name], typical, bound=bound)
+        wanted = judge("x", parts["inputs"], parts["outputs"], parts.get("reference"), errors[name], baseline)
         case, _, error, _, limit, verdict, *_ = line.split()
         verdicts.append(wanted.passed)
         assert (case, verdict) == (name, "PASS" if wanted.passed else "FAIL"), (line, wanted)
@@ -116,6 +112,65 @@ def test_judges_as_python_does(dtype: str, bound: float, exact: bool, echo: Run,
             assert (error, limit) == (f"{wanted.error:.3g}", f"{wanted.limit:.3g}"), (line, wanted)
     assert {*verdicts} == {True, False}
     assert ended.code == 1
+
+
+OFF = np.float32([[1.0, 2.5]])
+WRITTEN = {"int8": {"weights": "int8", "bound": 0.09}, "float16": {"weights": "float16", "bound": 0.004}, "own": None}
+
+
+@pytest.mark.parametrize(
+    ("weights", "values", "got", "verdict"),
+    [
+        ("int8", "saturating", OFF, "EXPECTED"),
+        ("int8", "ordinary", OFF, "FAIL"),
+        ("float16", "saturating", OFF, "FAIL"),
+        ("own", "saturating", OFF, "FAIL"),
+        ("int8", "saturating", np.float32([[1.0, np.nan]]), "FAIL"),
+        ("int8", "saturating", np.float64([[1.0, 2.5]]), "FAIL"),
+    ],
+)
+def test_only_what_int8_makes_of_saturating_values_is_expected(
+    weights: str, values: str, got: Array, verdict: str, echo: Run, tmp_path: Path
+) -> None:
+    case = {"inputs": got, "outputs": np.float32([[1.0, 2.0]])}
+    bundle = write_bundle(
+        tmp_path / "bundle",
+        str(got.dtype),
+        ["A", "B"],
+        {"one": case},
+        limits={"one": 0.4},
+        values=values,
+        precision=WRITTEN[weights],
+    )
+    ended = echo("--check", bundle)
+    assert ended.stdout.split()[5] == verdict, ended
+    assert ended.code == (0 if verdict == "EXPECTED" else 1)
+
+
+def test_an_error_as_large_as_the_limit_passes(echo: Run, tmp_path: Path) -> None:
+    case = {"inputs": OFF, "outputs": np.float32([[1.0, 2.0]])}
+    for limit, code in ((0.5, 0), (np.nextafter(0.5, 0), 1)):
+        bundle = write_bundle(tmp_path / str(code), "float32", ["A", "B"], {"one": case}, limits={"one": float(limit)})
+        assert echo("--check", bundle).code == code
+
+
+def test_a_case_without_a_limit(echo: Run, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", "float32", ["A", "B"], {"one": {"inputs": OFF, "outputs": OFF}})
+    manifest = bundle / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"one": {"x": 0.0}', '"two": {"x": 0.0}'))
+    ended = echo("--check", bundle)
+    assert ended.refused, ended
+    assert "manifest.json has no limit for 'x' of case 'one'. Export the model again." in ended.stderr
+
+
+def test_format_1_is_refused(echo: Run, tmp_path: Path) -> None:
+    bundle = ROOT / "tests" / "golden" / "onnx"
+    model, cases = bundle / "model.onnx", bundle / "cases.safetensors"
+    for arguments in (["--check", bundle], [model, cases, tmp_path / "out"]):
+        ended = echo(*arguments)
+        assert ended.refused, ended
+        assert f"{bundle}/manifest.json is of format 1; rewrite the bundle with rnn-export bundle OLD" in ended.stderr
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("dims", [["T"], ["T", "N"], ["N", "T"], ["N", 3, "T", 2]])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from clients.readme_programs import assert_same, expected, numbers_of, printed_b
 
 NODE = Path(__file__).parents[2] / "clients" / "node"
 CLIENT = NODE / "client.mjs"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 pytestmark = pytest.mark.skipif(
     not (NODE / "dist/node/main.js").exists(), reason="the Node client is not built: make test-node"
@@ -59,7 +61,7 @@ def test_the_stored_cases_pass(name: str, bundles: Path) -> None:
     *rows, summary = done.stdout.splitlines()
     cases = read_manifest(bundles / name).cases
     assert [row.split()[0] for row in rows] == [case.name for case in cases]
-    assert {row.split()[3] for row in rows} <= ({"PASS", "KNOWN"} if name == "int8" else {"PASS"})
+    assert {row.split()[3] for row in rows} <= ({"PASS", "EXPECTED"} if name == "int8" else {"PASS"})
     assert re.fullmatch(rf"PASS  {len(cases)} cases in onnxruntime-node \S+ on cpu", summary)
 
 
@@ -172,6 +174,63 @@ def test_non_finite_values_must_be_in_place(value: float, bundle: Path) -> None:
     assert re.search(r"output is \S+ at \[1, 2, 3\] where PyTorch has (NaN|Infinity)", done.stdout)
 
 
+def tighten(bundle: Path, values: str) -> None:
+    """Limits that int8 weights do not keep to, and cases of other values."""
+
+    def change(data: dict[str, Any]) -> None:
+        for outputs in data["artifacts"]["model.onnx"]["limits"].values():
+            outputs.update(dict.fromkeys(outputs, 1e-9))
+        for case in data["cases"]:
+            case["values"] = values
+
+    edit(bundle, change)
+
+
+@pytest.mark.parametrize(("values", "verdict", "code"), [("saturating", "EXPECTED", 0), ("ordinary", "FAIL", 1)])
+def test_int8_beyond_its_bound_is_expected_of_saturating_values(
+    values: str, verdict: str, code: int, bundles: Path, tmp_path: Path
+) -> None:
+    bundle = Path(shutil.copytree(bundles / "int8", tmp_path / "int8"))
+    tighten(bundle, values)
+    done = run("--check", bundle)
+    *rows, _ = done.stdout.splitlines()
+    assert {row.split()[3] for row in rows} == {verdict}, done
+    assert done.returncode == code
+
+
+def test_a_wrong_shape_is_not_expected_of_int8(bundles: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(bundles / "int8", tmp_path / "int8"))
+    cases = safetensors.numpy.load_file(bundle / "cases.safetensors")
+    changed = {name: array[..., :1] if "/outputs/" in name else array for name, array in cases.items()}
+    safetensors.numpy.save_file(changed, bundle / "cases.safetensors")
+    renew_hash(bundle, "cases.safetensors")
+    tighten(bundle, "saturating")
+    done = run("--check", bundle)
+    assert done.returncode == 1
+    assert "EXPECTED" not in done.stdout
+
+
+@pytest.mark.parametrize(("name", "spelled"), [("tagger_stateful", "T*N"), ("batch_first_stateful", "N*T")])
+def test_chunks_are_joined_in_the_order_that_the_manifest_spells(
+    name: str, spelled: str, bundles: Path, tmp_path: Path
+) -> None:
+    bundle = Path(shutil.copytree(bundles / name, tmp_path / name))
+    other = "*".join(reversed(spelled.split("*")))
+    edit(bundle, lambda data: data["outputs"].update(logits=data["outputs"]["logits"].replace(spelled, other)))
+    done = run("--check", bundle, "--chunk", "2")
+    assert done.returncode == 1
+    assert re.search(r"ordinary-\w7-\w5 .* FAIL  logits is off by", done.stdout), done
+    edit(bundle, lambda data: data["outputs"].update(logits=data["outputs"]["logits"].replace(other, "M*T")))
+    assert "Output 'logits' depends on the size M, which is not given." in run("--check", bundle, "--chunk", "2").stdout
+
+
+@pytest.mark.parametrize("kind", ["plain", "stateful", "int8"])
+def test_golden_bundles(kind: str) -> None:
+    done = run("--check", GOLDEN / f"format2-{kind}")
+    assert done.returncode == 0, done
+    assert all(row.split()[3] == "PASS" for row in done.stdout.splitlines()[:-1])
+
+
 def header(text: str, data: bytes = b"") -> bytes:
     return struct.pack("<Q", len(text)) + text.encode() + data
 
@@ -245,6 +304,14 @@ def no_cases(bundle: Path) -> None:
     edit(bundle, lambda data: data.update(cases=[]))
 
 
+def no_limits(bundle: Path) -> None:
+    edit(bundle, lambda data: data["artifacts"]["model.onnx"].update(limits={}))
+
+
+def negative_limit(bundle: Path) -> None:
+    edit(bundle, lambda data: data["artifacts"]["model.onnx"]["limits"]["ordinary-T7-N5"].update(output=-1e-9))
+
+
 BAD_BUNDLES: dict[str, tuple[Spoil, str]] = {
     "no folder": (shutil.rmtree, "lstm/manifest.json is not there."),
     "a file": (lambda bundle: (shutil.rmtree(bundle), bundle.write_text("")), "lstm/manifest.json cannot be read"),
@@ -254,7 +321,16 @@ BAD_BUNDLES: dict[str, tuple[Spoil, str]] = {
         lambda bundle: (bundle / "manifest.json").write_text("[]"),
         "is not a manifest (it is not of type object).",
     ),
-    "another format": (lambda bundle: edit(bundle, lambda data: data.update(format=2)), "(format is not 1)"),
+    "another format": (lambda bundle: edit(bundle, lambda data: data.update(format=3)), "(format is not 2)"),
+    "format 1": (
+        lambda bundle: edit(bundle, lambda data: data.update(format=1)),
+        "lstm/manifest.json is of format 1; rewrite the bundle with rnn-export bundle OLD --out NEW.",
+    ),
+    "no limits": (no_limits, "lstm/manifest.json has no limit for output of ordinary-T7-N5. Export the model again."),
+    "a limit below 0": (
+        negative_limit,
+        "is not a manifest (artifacts.model.onnx.limits.ordinary-T7-N5.output is not valid)",
+    ),
     "no inputs": (lambda bundle: edit(bundle, lambda data: data.pop("inputs")), "(inputs is not of type object)"),
     "inputs are text": (
         lambda bundle: edit(bundle, lambda data: data.update(inputs="x")),

@@ -30,3 +30,13 @@ def test_a_fault_is_found(onnx_client: str, tmp_path: Path) -> None:
     plant(bundle, wrong_bias)
     (report,) = verify(bundle, seed=0, runtime=f"program:{program(onnx_client)}").reports
     assert not report.right
+
+
+def test_a_bundle_whose_name_begins_with_a_dash(
+    onnx_client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program would take the path of its model for an option."""
+    write_bundle(tmp_path / "-b", "single")
+    monkeypatch.chdir(tmp_path)
+    (report,) = verify(Path("-b"), seed=0, runtime=f"program:{program(onnx_client)}").reports
+    assert report.passed, report.failure

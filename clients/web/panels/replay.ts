@@ -79,11 +79,7 @@ function cells({ name, error, limit, milliseconds: time, verdict }: CaseResult):
 }
 
 function badge(verdict: string): HTMLElement {
-  return make(
-    "strong",
-    { class: `badge ${verdict === "PASS" ? "pass" : verdict === "FAIL" ? "fail" : "known"}` },
-    verdict,
-  );
+  return make("strong", { class: `badge ${verdict === "PASS" ? "pass" : verdict === "FAIL" ? "fail" : ""}` }, verdict);
 }
 
 function duration(time: number): string {
