@@ -42,9 +42,9 @@ _HOMES = {
     "UnavailableError": "errors",
     "Verification": "verification",
     "WeightsError": "errors",
-    "WrittenFiles": "publish.ship",
+    "WrittenFiles": "publish.copy_bundle",
     "add_file": "bundle.complete",
-    "copy_bundle": "publish.ship",
+    "copy_bundle": "publish.copy_bundle",
     "diagnose": "runtimes.doctor",
     "export_onnx": "export",
     "export_torchscript": "export",
@@ -86,13 +86,13 @@ if TYPE_CHECKING:
     from .parity.fault import Fault as Fault
     from .parity.fault import write_fault as write_fault
     from .parity.report import Report as Report
+    from .publish.copy_bundle import WrittenFiles as WrittenFiles
+    from .publish.copy_bundle import copy_bundle as copy_bundle
     from .publish.inspect import Inspection as Inspection
     from .publish.inspect import inspect as inspect
     from .publish.junit import write_junit as write_junit
     from .publish.onnx_tests import write_onnx_tests as write_onnx_tests
     from .publish.report import write_report as write_report
-    from .publish.ship import WrittenFiles as WrittenFiles
-    from .publish.ship import copy_bundle as copy_bundle
     from .publish.triton import write_triton as write_triton
     from .pytorch.load import Loaded as Loaded
     from .pytorch.load import load as load

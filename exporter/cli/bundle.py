@@ -45,7 +45,7 @@ def bundle(
 
     opened, written = Bundle.open(bundle), []
     if out is not None:
-        from ..publish.ship import copy_bundle
+        from ..publish.copy_bundle import copy_bundle
 
         written.append(copy_bundle(opened, out, without=without))
     if onnx_tests is not None:

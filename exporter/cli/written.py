@@ -11,7 +11,7 @@ from .report_table import print_report
 
 if TYPE_CHECKING:
     from ..bundle.assemble import Exported
-    from ..publish.ship import WrittenFiles
+    from ..publish.copy_bundle import WrittenFiles
 
 
 def print_exported(exported: Exported, as_json: bool, quiet: bool) -> None:

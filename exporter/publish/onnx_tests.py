@@ -32,7 +32,7 @@ from ..parity.expected import Expected
 from ..pytorch.samples import sizes_of as dims_of
 from ..runtimes.session import Session
 from ..spec.cases import Baseline
-from .ship import WrittenFiles, sizes_of
+from .copy_bundle import WrittenFiles, sizes_of
 
 _TOLERANCES = "data.json"
 Array = NDArray[np.generic]

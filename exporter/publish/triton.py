@@ -13,7 +13,7 @@ from ..bundle.replace import replacing
 from ..errors import InputError
 from ..spec.artifact import Artifact
 from ..spec.streams import State
-from .ship import WrittenFiles, sizes_of
+from .copy_bundle import WrittenFiles, sizes_of
 from .triton_batching import Array, Layout, given, why_not_batched
 from .triton_config import CarriedState, ModelConfig, Tensor
 

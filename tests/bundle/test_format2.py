@@ -16,7 +16,7 @@ from rnn_export import BundleError, Signature, add_file, export_onnx, export_tor
 from rnn_export.bundle.cases import read_cases
 from rnn_export.bundle.format1 import as_format2
 from rnn_export.bundle.manifest import CASES, MANIFEST, read_manifest
-from rnn_export.publish.ship import copy_bundle
+from rnn_export.publish.copy_bundle import copy_bundle
 from torch import Tensor, nn
 
 GOLDEN = Path(__file__).parents[1] / "golden"

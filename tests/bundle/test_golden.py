@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from rnn_export import Stream, read_bundle, verify
 from rnn_export.bundle.cases import read_cases
 from rnn_export.bundle.manifest import CASES, FORMAT, MANIFEST
-from rnn_export.publish.ship import copy_bundle
+from rnn_export.publish.copy_bundle import copy_bundle
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 KINDS = ("onnx", "torchscript", "format2-plain", "format2-stateful", "format2-int8")

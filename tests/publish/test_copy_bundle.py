@@ -13,8 +13,8 @@ from conftest import SMALL
 from planting import write_bundle
 from rnn_export import BundleError, InputError, add_file, load, read_bundle, verify
 from rnn_export.export import export_onnx, export_torchscript
+from rnn_export.publish.copy_bundle import copy_bundle
 from rnn_export.publish.onnx_tests import write_onnx_tests
-from rnn_export.publish.ship import copy_bundle
 from rnn_export.publish.triton import write_triton
 
 
@@ -102,7 +102,7 @@ def test_a_file_of_ones_own_is_shipped_or_left_out(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_into_a_bundle(both: Path, tmp_path: Path) -> None:
-    for write in (ship, write_onnx_tests, write_triton):
+    for write in (copy_bundle, write_onnx_tests, write_triton):
         with pytest.raises(InputError, match="lies in the bundle"):
             write(both, both / "inside")
 

@@ -20,8 +20,8 @@ from onnx.backend.test.loader import load_model_tests
 from onnx.reference import ReferenceEvaluator
 from planting import plant, write_bundle, wrong_bias
 from rnn_export import BundleError, InputError, Signature, export_onnx
+from rnn_export.publish.copy_bundle import copy_bundle
 from rnn_export.publish.onnx_tests import write_onnx_tests
-from rnn_export.publish.ship import copy_bundle
 from torch import Tensor, nn
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -18,7 +18,7 @@ from click.testing import Result
 from google.protobuf import text_format
 from planting import plant, write_bundle, wrong_bias
 from rnn_export import BundleError, InputError, Signature, export_onnx
-from rnn_export.publish.ship import copy_bundle
+from rnn_export.publish.copy_bundle import copy_bundle
 from rnn_export.publish.triton import CONFIG, write_triton
 from rnn_export.publish.triton_messages import model_config
 from serving.models import Encoder, LastOf, Learned, Scaled, Tagger
