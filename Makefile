@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm lint workflows types docs wheel wild wild-check bench calibrate large mutation clean
+.PHONY: export browser test test-all test-rest test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm schema map lint types docs workflows wheel wild wild-check bench calibrate large mutation mutation-own clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -17,8 +17,20 @@ export: $(READY)
 char-lm: $(READY)
 	$(BIN)/python -m examples.char_lm $(CHAR_LM_ARGS)
 
+# Tests of one file share what they export, so that a file stays in one process.
+PYTEST := $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: $(READY)
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+# Every combination of options, and ten times as many random examples.
+test-all: $(READY)
+	$(PYTEST) --rest all --hypothesis-profile many $(PYTEST_ARGS)
+
+# Of what test-all runs beyond test, every twentieth, from number 3 on: PART=3/20.
+PART ?= 0/20
+test-rest: $(READY)
+	$(PYTEST) -m rest --rest $(PART) $(PYTEST_ARGS)
 
 # Debian's Chromium shows the report page in a test, and carries the software Vulkan driver that WebGPU runs on.
 browser:
@@ -89,8 +101,15 @@ clients/node/dist/.ready: clients/node/node_modules/.ready $(wildcard clients/no
 	cd clients/node && npm run --silent build
 	touch $@
 
-test-node: $(READY) client-node browser
-	PYTHONPATH=tests CLIENTS=node $(TEST_ENV) $(BIN)/python -m pytest -n 2 tests/clients/test_node.py tests/clients/test_writing.py $(PYTEST_ARGS)
+# What clients are tested with: bundles of every kind, written anew when the package changes.
+build/bundles/.ready: $(READY) $(shell find exporter models examples tests/clients/exported.py -name '*.py')
+	rm -rf $(@D)
+	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m clients.exported $(@D)
+	touch $@
+
+test-node: $(READY) client-node browser build/bundles/.ready
+	PYTHONPATH=tests CLIENTS=node BUNDLES=build/bundles $(TEST_ENV) $(BIN)/python -m pytest -n 2 \
+	    tests/clients/test_node.py tests/clients/test_writing.py $(PYTEST_ARGS)
 
 # A page that runs a bundle in the browser, in clients/web/dist. The bundle that EXAMPLE names is its example; without
 # it, a small model.
@@ -114,9 +133,7 @@ clients/web/dist/.ready: clients/web/node_modules/.ready $(COPIED_EXAMPLE) \
 	cd clients/web && npm run --silent build
 	touch $@
 
-test-web: $(READY) browser
-	rm -rf build/bundles
-	PYTHONPATH=tests $(TEST_ENV) $(BIN)/python -m clients.exported build/bundles
+test-web: $(READY) browser build/bundles/.ready
 	$(MAKE) client-web EXAMPLE=build/bundles/characters_stateful
 	cd clients/web && BUNDLES=../../build/bundles npm run --silent test:example $(NODE_TEST_ARGS)
 	$(MAKE) client-web EXAMPLE=build/example
@@ -144,8 +161,8 @@ TOOLCHAIN := g++ cmake make libcli11-dev nlohmann-json3-dev libssl-dev
 toolchain:
 	dpkg -s $(TOOLCHAIN) >/dev/null || { apt-get update && apt-get install -y --no-install-recommends $(TOOLCHAIN); }
 
-test-clients: clients
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/clients --ignore=tests/clients/test_node.py \
+test-clients: clients build/bundles/.ready
+	BUNDLES=build/bundles $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/clients --ignore=tests/clients/test_node.py \
 	    --ignore=tests/clients/test_web.py $(PYTEST_ARGS)
 
 # The direction of imports is read off a copy that is laid out as it is installed.
@@ -224,6 +241,10 @@ calibrate: $(READY)
 # Faults planted in exported models, every one of which `verify` must find; docs/parity.md quotes the table.
 mutation: $(READY)
 	$(TEST_ENV) PYTHONPATH=tests $(BIN)/python -m mutation
+
+# Faults planted in the project's own code, every one of which `make test` must find. FAULTS=3/10 plants a tenth of them.
+mutation-own: $(READY)
+	$(TEST_ENV) PYTHONPATH=tests $(BIN)/python -m mutation_own $(FAULTS)
 
 # A model of more than 2 GiB; needs about 16 GB of memory, so no test runs it.
 large: $(READY)

@@ -1,16 +1,30 @@
-"""What many tests need: one torch thread, small models, and the command line as a function."""
+"""What many tests need: one torch thread, small models, the command line as a function, and which tests a run takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import torch
+import torch._export.utils
 from click.testing import CliRunner, Result
+from hypothesis import settings
 from rnn_export.cli.main import main
 
 torch.set_num_threads(1)
+
+# PyTorch lists its operators anew in every export, which takes a quarter of that of a small model; no test adds one.
+torch._export.utils._collect_all_valid_cia_ops_for_namespace = cache(
+    torch._export.utils._collect_all_valid_cia_ops_for_namespace
+)
+
+# How many examples a property is tried on; --hypothesis-profile chooses.
+settings.register_profile("few", max_examples=20, deadline=None)
+settings.register_profile("many", max_examples=200, deadline=None)
+settings.load_profile("few")
 
 SMALL = {
     "scratch": {"num_hiddens": 8},
@@ -23,8 +37,16 @@ SMALL = {
     "layernorm_lstm": {"input_size": 3, "hidden_size": 4},
     "mgu": {"input_size": 3, "hidden_size": 4},
 }
+T = TypeVar("T")
+
 # Written by hand for one cell and one direction.
 LOOPS = ("scratch", "layernorm_lstm", "mgu")
+
+
+@pytest.fixture
+def short_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest case of a stream has 300 steps in place of 2,000: for tests of something else than growing errors."""
+    monkeypatch.setattr("rnn_export.parity.cases.DRIFT", 300)
 
 
 @pytest.fixture
@@ -50,6 +72,31 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
         return path
 
     return write
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rest", default="none", help="of the tests marked `rest`: none, all, or a part such as 3/20")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "rest: a combination that `make test` leaves to `make test-all`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    rest = [item for item in items if item.get_closest_marker("rest")]
+    left = {id(item) for item in rest} - {id(item) for item in part_of(rest, config.getoption("--rest"))}
+    config.hook.pytest_deselected(items=[item for item in items if id(item) in left])
+    items[:] = [item for item in items if id(item) not in left]
+
+
+def part_of(rest: Sequence[T], asked: str) -> Sequence[T]:
+    """What `--rest` asks for of the tests marked so; the parts 0/20 to 19/20 are all of them."""
+    if asked in ("none", "all"):
+        return rest if asked == "all" else []
+    part, _, of = asked.partition("/")
+    if not (part.isdecimal() and of.isdecimal() and int(part) < int(of)):
+        raise pytest.UsageError(f"--rest {asked}: give none, all, or a part such as 3/20, counted from 0.")
+    return rest[int(part) :: int(of)]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -15,6 +15,7 @@ import pytest
 import rnn_export
 import safetensors.numpy
 import torch
+from combinations import each_value
 from conftest import SMALL
 from rnn_export import CaptureError, LoadError, ParityError, Signature, export_onnx, export_torchscript, load, verify
 from torch import Tensor, nn
@@ -28,10 +29,14 @@ def exported_bytes(name: str, out: Path) -> bytes:
     return (out / "model.onnx").read_bytes()
 
 
+def operators(bundle: Path) -> list[str]:
+    return [node.op_type for node in onnx.load(bundle / "model.onnx").graph.node]
+
+
 def test_many_exports_in_one_process_are_what_each_is_alone(tmp_path: Path) -> None:
-    names = [*SMALL, *reversed(SMALL)]
+    names = ["scratch", "hetero", "layernorm_lstm", "initial_state", "scratch", "hetero"]
     together = {name: exported_bytes(name, tmp_path / name) for name in names}
-    for name in ("scratch", "initial_state", "hetero"):
+    for name in ("scratch", "hetero"):
         settings = [f"--set={key}={value}" for key, value in SMALL[name].items()]
         command = [sys.executable, "-m", "rnn_export", "onnx", "--model", name, "--no-verify", "--out", f"alone/{name}"]
         subprocess.run([*command, *settings, "--quiet"], cwd=tmp_path, check=True)
@@ -50,8 +55,7 @@ assert "torch" not in sys.modules and "rnn_export" not in sys.modules
 """
 
 
-@pytest.mark.parametrize("cell", ["rnn_tanh", "rnn_relu", "gru", "lstm"])
-@pytest.mark.parametrize("name", ["hetero", "tagger", "initial_state"])
+@each_value(cell=["rnn_tanh", "rnn_relu", "gru", "lstm"], name=["hetero", "tagger", "initial_state"])
 def test_right_at_t_1000_and_n_17_with_onnxruntime_alone(name: str, cell: str, tmp_path: Path) -> None:
     loaded = load(name, **SMALL[name], cell=cell)
     export_onnx(loaded.model, loaded.signature, tmp_path / "out")
@@ -148,6 +152,7 @@ def test_a_loop_over_cells_that_are_no_submodules_is_rolled(tmp_path: Path) -> N
             return h
 
     assert export_onnx(Loop(), X, tmp_path / "out").report.passed
+    assert operators(tmp_path / "out").count("Scan") == 1
 
 
 def test_a_parity_failure_says_what_and_writes_nothing(tmp_path: Path) -> None:
@@ -353,16 +358,24 @@ def test_integers_that_rounding_or_nan_decides(seed: int, tmp_path: Path) -> Non
 
     torch.manual_seed(seed)
     assert export_onnx(Decided(), X, tmp_path / "out").report.passed
+    assert list(rnn_export.read_bundle(tmp_path / "out").outputs.values()) == ["int64[T, N]", "bool[T, N, 32]"]
 
 
 def test_masks_and_scalars(tmp_path: Path) -> None:
     signature = Signature({"x": "float32[T, N]", "mask": "bool[T, N]", "scale": "float32[]"})
     assert export_onnx(Masked(), signature, tmp_path / "out").report.passed
     assert export_torchscript(Masked(), signature, tmp_path / "out").report.passed
+    inputs = onnx.load(tmp_path / "out" / "model.onnx").graph.input
+    kinds = [value.type.tensor_type.elem_type for value in inputs]
+    assert kinds == [onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL, onnx.TensorProto.FLOAT]
+    assert [len(value.type.tensor_type.shape.dim) for value in inputs] == [2, 2, 0]
 
 
 def test_a_model_that_checks_its_values(tmp_path: Path) -> None:
-    assert export_onnx(Checked(), X, tmp_path / "out", example=[torch.ones(7, 3, 3)]).report.passed
+    report = export_onnx(Checked(), X, tmp_path / "out", example=[torch.ones(7, 3, 3)]).report
+    assert report.passed
+    assert {result.case.values for result in report.cases if result.verdict == "PASS"} >= {"ordinary", "zero"}
+    assert {result.case.values for result in report.cases if result.verdict == "REFUSED"} == {"saturating", "infinite"}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own
@@ -370,6 +383,8 @@ def test_wrapped_models_are_unwrapped(tmp_path: Path) -> None:
     model = nn.GRU(3, 4)
     for wrapped in (torch.compile(model), nn.DataParallel(model)):
         assert export_onnx(wrapped, X, tmp_path / "out").report.passed
+        weights = {tensor.name for tensor in onnx.load(tmp_path / "out" / "model.onnx").graph.initializer}
+        assert {"weight_ih_l0", "weight_hh_l0", "rnn.bias_l0"} <= weights
 
 
 class Bessel(nn.Module):
@@ -434,6 +449,8 @@ def test_a_state_that_is_a_number_is_carried(tmp_path: Path) -> None:
     exported = export_onnx(Largest(), signature, tmp_path / "b", stateful=True)
     assert exported.report is not None
     assert exported.report.passed
+    (state,) = rnn_export.read_bundle(tmp_path / "b").artifacts["model.onnx"].stream.states
+    assert (state.name, state.output, state.shape) == ("largest", "largest_n", ())
 
 
 class Sparse(nn.Linear):

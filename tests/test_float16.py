@@ -7,19 +7,23 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import safetensors.numpy
 import torch
 from click.testing import CliRunner
+from conftest import SMALL
 from rnn_export import Signature, export_onnx, export_torchscript, load, read_bundle, verify
 from rnn_export.cli.main import main
 from rnn_export.errors import InputError, LoadError, ParityError, RnnExportError
 from torch import Tensor, nn
+
+pytestmark = pytest.mark.usefixtures("short_streams")
 
 X = Signature({"x": "float32[T, N, 20]"}, ["output", "h_n"])
 
 
 @pytest.mark.parametrize("name", ["hetero", "scratch", "tagger", "classifier", "initial_state"])
 def test_a_built_in_model(name: str, tmp_path: Path) -> None:
-    loaded = load(name, seed=0)
+    loaded = load(name, **SMALL[name], seed=0)
     exported = export_onnx(loaded.model, loaded.signature, tmp_path / "b", precision="float16", source=loaded.source)
     assert exported.report is not None
     assert exported.report.passed
@@ -66,6 +70,8 @@ def test_an_example_is_rounded(tmp_path: Path) -> None:
     report = export_onnx(nn.GRU(20, 8), X, tmp_path / "b", precision="float16", example=example).report
     assert report is not None
     assert report.passed
+    stored = safetensors.numpy.load_file(tmp_path / "b" / "cases.safetensors")["ordinary-T7-N3/inputs/x"]
+    assert np.array_equal(stored, example["x"].astype(np.float16))
 
 
 def test_what_it_costs_is_bounded(tmp_path: Path) -> None:

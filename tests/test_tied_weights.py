@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+from combinations import BOTH, combinations
 from rnn_export import Signature, export_onnx
 from torch import Tensor, nn
 
@@ -54,9 +55,7 @@ class Twice(nn.Module):
         return self.decoder(y.flip(0), state)[0]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("apart", [False, True])
-@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+@combinations(kind=[nn.RNN, nn.GRU, nn.LSTM], apart=BOTH, dtype=["float32", "float64"])
 def test_a_layer_that_is_used_twice(kind: type[nn.RNNBase], apart: bool, dtype: str, tmp_path: Path) -> None:
     model = Twice(kind, apart).to(getattr(torch, dtype))
     export_onnx(model, Signature({"x": f"{dtype}[T, N, 6]"}), tmp_path / "out")

@@ -13,6 +13,8 @@ import torch
 from rnn_export import InputError, Signature, export_onnx, read_bundle
 from torch import Tensor, nn
 
+pytestmark = pytest.mark.usefixtures("short_streams")
+
 SIGNATURE = Signature({"x": "float32[T, N, 3]"})
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import SMALL
 from msgspec.structs import replace
-from planting import renew_hash
+from planting import renew_hash, write_bundle
 from rnn_export import (
     BundleError,
     InputError,
@@ -47,8 +47,7 @@ class Picky(nn.Module):
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    loaded = load("classifier", **SMALL["classifier"], cell="gru", seed=3)
-    return export_onnx(loaded.model, loaded.signature, tmp_path / "bundle", source=loaded.source).folder
+    return write_bundle(tmp_path / "bundle", "classifier", settings={"cell": "gru"})
 
 
 def test_the_bundle_alone_is_enough(bundle: Path, tmp_path: Path) -> None:

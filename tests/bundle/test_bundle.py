@@ -21,8 +21,7 @@ from rnn_export.export import export_onnx
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    loaded = load("single", **SMALL["single"])
-    return export_onnx(loaded.model, loaded.signature, tmp_path / "bundle", source=loaded.source).folder
+    return write_bundle(tmp_path / "bundle", "single")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

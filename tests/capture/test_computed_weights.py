@@ -73,4 +73,6 @@ def test_a_buffer_that_is_written_is_no_constant(tmp_path: Path) -> None:
             self.count += 1
             return x * torch.exp(self.count)
 
-    graph(Counts(), tmp_path / "out")
+    found = graph(Counts(), tmp_path / "out")
+    assert "Exp" in {node.op_type for node in found.node}
+    assert stored(found) == 4  # the count, and the 1 that is added

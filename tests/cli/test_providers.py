@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import onnxruntime
 import pytest
 from click.testing import Result
-from conftest import SMALL
+from planting import write_bundle
 from rnn_export.runtimes.onnxruntime import OnnxRuntimeSession
 from rnn_export.runtimes.placement import Placement, Ran
 
@@ -17,9 +18,8 @@ CPU, GPU = "CPUExecutionProvider", "WebGpuExecutionProvider"
 
 
 @pytest.fixture
-def bundle(cli: Cli) -> str:
-    sizes = [f"--set={key}={value}" for key, value in SMALL["tagger"].items()]
-    assert cli("onnx", "--model", "tagger", *sizes, "--no-verify", "--quiet").exit_code == 0
+def bundle(cli: Cli, tmp_path: Path) -> str:
+    write_bundle(tmp_path / "artifacts" / "tagger", "tagger")
     return "artifacts/tagger"
 
 

@@ -14,7 +14,8 @@ from rnn_export import Signature, export_onnx, export_torchscript, load
 from rnn_export.pytorch.load import load_with
 from torch import Tensor, nn
 
-from clients.programs import CLIENTS, ONNX, WRITERS
+from clients.exported import write_all
+from clients.programs import CLIENTS, ONNX, ROOT, WRITERS
 
 
 class Classes(nn.Module):
@@ -63,6 +64,13 @@ def _model(name: str) -> tuple[nn.Module, Signature]:
     if name == "bidirectional":
         return _layers("float32", bidirectional=True, num_layers=2)
     return _layers(name)
+
+
+@pytest.fixture(scope="session")
+def of_every_kind(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the bundles that `python -m clients.exported` writes: the one that BUNDLES names, or a new one."""
+    given = os.environ.get("BUNDLES")
+    return ROOT / given if given else write_all(tmp_path_factory.mktemp("bundles"))
 
 
 Bundles = Callable[..., Path]

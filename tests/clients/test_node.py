@@ -24,7 +24,7 @@ from rnn_export.bundle.manifest import read_manifest
 from rnn_export.parity.compare import judge
 from rnn_export.spec.cases import Baseline
 
-from clients.exported import RIGHT, STATEFUL, write_all
+from clients.exported import RIGHT, STATEFUL
 from clients.readme_programs import assert_same, expected, numbers_of, printed_by, program_in
 
 NODE = Path(__file__).parents[2] / "clients" / "node"
@@ -44,8 +44,8 @@ def run(*arguments: str | Path, on: list[str] | None = None) -> Run:
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_all(tmp_path_factory.mktemp("bundles"))
+def bundles(of_every_kind: Path) -> Path:
+    return of_every_kind
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from planting import plant, renew_hash
 from rnn_export import add_file, export_onnx, read_bundle
 from rnn_export.runtimes.open import open_session
 
-from clients.exported import GREEDY, write_characters_stateful, write_lstm
+from clients.exported import GREEDY
 from clients.programs import ROOT, Ended, execute, program
 from clients.test_common import damaged
 from examples.char_lm.__main__ import build
@@ -69,11 +69,9 @@ def watched(writer: str, written: Run, request: pytest.FixtureRequest) -> Run:
     return lambda *arguments: execute(file, *arguments, **found)
 
 
-@pytest.fixture(scope="module")
-def characters(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("written") / "characters"
-    write_characters_stateful(folder)
-    return folder
+@pytest.fixture
+def characters(of_every_kind: Path) -> Path:
+    return of_every_kind / "characters_stateful"
 
 
 @pytest.fixture
@@ -88,12 +86,10 @@ def replace(bundle: Path, content: bytes) -> None:
     renew_hash(bundle, VOCABULARY)
 
 
-@pytest.fixture(scope="module")
-def without_states(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def without_states(of_every_kind: Path) -> Path:
     """An LSTM that was exported without its states."""
-    folder = tmp_path_factory.mktemp("written") / "lstm"
-    write_lstm(folder)
-    return folder
+    return of_every_kind / "lstm"
 
 
 def test_greedy_text_is_that_of_pytorch(written: Run, characters: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from rnn_export import Signature, export_onnx
@@ -20,3 +21,14 @@ def test_form(form: Form, tmp_path: Path) -> None:
     exported = export_onnx(form.make(), Signature(form.inputs, states=form.states), tmp_path / "out")
     assert exported.report is not None
     assert exported.report.passed
+    known = {result.case.values for result in exported.report.cases if result.verdict == "KNOWN"}
+    assert known <= {"infinite", "nan"}
+    graph = onnx.load(tmp_path / "out" / "model.onnx").graph
+    assert {value.name: dims(value) for value in graph.input} == {
+        name: [*spec.shape] for name, spec in Signature(form.inputs).inputs.items()
+    }
+    assert {"RNN", "GRU", "LSTM", "Scan"} & {node.op_type for node in graph.node}
+
+
+def dims(value: onnx.ValueInfoProto) -> list[str | int]:
+    return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]

@@ -1,35 +1,24 @@
 """The matrix of PyTorch's own ONNX tests, and beyond: layers, states, padded and packed batches, in every form.
 
-192 combinations, captured once each, written in both forms and compared with PyTorch at sizes and lengths that the
-export never saw.
+Each combination is captured once, written in both forms and compared with PyTorch at sizes and lengths that the export
+never saw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-import onnx
-import onnx_ir as ir
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from combinations import BOTH, combinations
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipeline import translated, written
 from rnn_export import Signature
-from rnn_export.capture.capture import capture
-from rnn_export.lowering.build import build_graph
-from rnn_export.lowering.forms import FORMS, forms_for
-from rnn_export.lowering.translate import translate
-from rnn_export.onnx_file import write_onnx
-from rnn_export.parity.check import check
-from rnn_export.parity.expected import Expected, expect
-from rnn_export.pytorch.evaluation import evaluating
-from rnn_export.pytorch.job import prepare
-from rnn_export.pytorch.request import ExportRequest, silent
+from rnn_export.lowering.forms import FORMS
 from rnn_export.pytorch.samples import Case
-from rnn_export.runtimes.open import open_session
 from rnn_export.spec.forms import Form
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
@@ -42,7 +31,6 @@ CELLS = {
 }
 OP_TYPES = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
 BATCHES = ("padded", "packed", "packed batch-first")
-MATRIX = list(product(CELLS, (1, 3), (False, True), (False, True), BATCHES, (0.0, 0.1)))
 I, H = 3, 4  # noqa: E741  the field's names
 SIZES = ({"T": 7, "N": 5}, {"T": 1, "N": 1}, {"T": 4, "N": 3}, {"T": 12, "N": 2}, {"T": 2, "N": 6})
 
@@ -90,32 +78,16 @@ def cases(packed: bool) -> list[Case]:
     return found
 
 
-def right_in(forms: Sequence[Form], model: nn.Module, signature: Signature, tried: list[Case], out: Path) -> list[Any]:
-    """The graphs of a model in these forms, captured once and each proved at few and small sizes."""
-    with evaluating(model):
-        prepared = prepare(ExportRequest(model, signature, None, None), seed=0, progress=silent)
-        translated = translate(capture(model, prepared.signature, prepared.tensors), prepared.signature)
-        expected = expect(model, prepared.signature, tried)
-    return [_right_in(form, translated, prepared.signature, expected, out / f"{form}.onnx") for form in forms]
-
-
-def _right_in(form: Form, translated: ir.Model, signature: Signature, expected: list[Expected], file: Path) -> Any:
-    finished = build_graph(
-        translated, signature, forms_for(form, "cpu", stateful=False), 18, stateful=False, int8=False
-    )
-    write_onnx(finished.model, file)
-    session = open_session("onnxruntime:cpu", file, signature.outputs)
-    report = check(session, expected, artifact=form, runtime="onnxruntime:cpu", traced=SIZES[0], seed=0)
-    assert [result.verdict for result in report.cases] == ["PASS"] * len(expected), report.failure
-    return onnx.load(file).graph
+def operators(
+    model: nn.Module, signature: Signature, tried: list[Case], out: Path, forms: Sequence[Form] = FORMS
+) -> list[list[str]]:
+    """The kinds of nodes in each of these forms of a model, which has to be right in every case."""
+    given = translated(model, signature, tried)
+    return [[node.op_type for node in written(given, form, out / f"{form}.onnx").graph.node] for form in forms]
 
 
 @pytest.mark.filterwarnings("ignore:dropout option adds dropout:UserWarning")
-@pytest.mark.parametrize(
-    ("cell", "layers", "bidirectional", "given_states", "batch", "dropout"),
-    MATRIX,
-    ids=["-".join(map(str, combination)).replace(" ", "-") for combination in MATRIX],
-)
+@combinations(cell=CELLS, layers=(1, 3), bidirectional=BOTH, given_states=BOTH, batch=BATCHES, dropout=(0.0, 0.1))
 def test_matrix(
     cell: str, layers: int, bidirectional: bool, given_states: bool, batch: str, dropout: float, tmp_path: Path
 ) -> None:
@@ -124,15 +96,14 @@ def test_matrix(
     rnn = CELLS[cell](I, H, layers, bidirectional=bidirectional, batch_first=batch_first, dropout=dropout)
     # With one of the two dropouts the batch is to be sorted, with the other not.
     model, signature = build(rnn, given_states, packed, enforce_sorted=dropout == 0.0)
-    native, scan = right_in(FORMS, model, signature, cases(packed), tmp_path)
-    assert [node.op_type for node in scan.node].count("Scan") == layers * (2 if bidirectional else 1)
-    kinds = [node.op_type for node in native.node]
-    assert kinds.count(OP_TYPES[cell]) == layers
+    native, scan = operators(model, signature, cases(packed), tmp_path)
+    assert scan.count("Scan") == layers * (2 if bidirectional else 1)
+    assert native.count(OP_TYPES[cell]) == layers
     shapes = {"ReduceMax", "Slice", "Cast"} if packed else set()
-    assert set(kinds) <= {OP_TYPES[cell], "Squeeze", "Transpose", "Reshape", "Concat", "Split", "Identity"} | shapes
+    assert set(native) <= {OP_TYPES[cell], "Squeeze", "Transpose", "Reshape", "Concat", "Split", "Identity"} | shapes
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 4)
 @given(
     cell=st.sampled_from(sorted(CELLS)),
     sizes=st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 3)),
@@ -159,13 +130,12 @@ def test_any_packed_architecture(
     rnn = CELLS[cell](*sizes, bidirectional=bidirectional, batch_first=batch_first, bias=bias)
     model, signature = build(rnn, given_states, True, enforce_sorted, dtype, **padding)
     tried = [Case(dict(zip(("T", "N"), lengths, strict=True)), kind, seed) for kind in ("ordinary", values)]
-    right_in(FORMS if dtype == "float32" else ["scan"], model, signature, tried, tmp_path_factory.mktemp("any"))
+    forms = FORMS if dtype == "float32" else ["scan"]
+    operators(model, signature, tried, tmp_path_factory.mktemp("any"), forms)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize(
-    ("layers", "bidirectional", "bias", "given_states"), list(product((1, 2), *[(False, True)] * 3))
+@combinations(
+    layers=(1, 2), bidirectional=BOTH, bias=BOTH, given_states=BOTH, packed=BOTH, dtype=("float32", "float64")
 )
 def test_projections(
     layers: int, bidirectional: bool, bias: bool, given_states: bool, packed: bool, dtype: str, tmp_path: Path
@@ -173,6 +143,5 @@ def test_projections(
     torch.manual_seed(0)
     rnn = nn.LSTM(I, H, layers, bias=bias, bidirectional=bidirectional, proj_size=2)
     model, signature = build(rnn, given_states, packed, enforce_sorted=bias, dtype=dtype)
-    (graph,) = right_in(["native"], model, signature, cases(packed), tmp_path)
-    scans = [node.op_type for node in graph.node].count("Scan")
-    assert scans == layers * (2 if bidirectional else 1)
+    (kinds,) = operators(model, signature, cases(packed), tmp_path, ["native"])
+    assert kinds.count("Scan") == layers * (2 if bidirectional else 1)

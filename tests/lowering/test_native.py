@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from combinations import BOTH, combinations
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rnn_export import Signature, export_onnx
 from rnn_export.lowering.native import GATE_ORDER, onnx_weights
@@ -24,8 +24,6 @@ CELLS = {
     "gru": nn.GRU,
     "lstm": nn.LSTM,
 }
-FLAGS = ("bidirectional", "batch_first", "bias", "given")
-MATRIX = list(product(CELLS, (1, 3), *[(False, True)] * len(FLAGS)))
 OP_TYPES = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
 I, H = 3, 4  # noqa: E741  the field's names
 
@@ -54,12 +52,7 @@ def build(cell: str, layers: int, given_states: bool, **options: bool) -> tuple[
     return WithStates(rnn), Signature(inputs, names, dict(zip(states, names[1:], strict=True)))
 
 
-@pytest.mark.parametrize(
-    ("cell", "layers", "bidirectional", "batch_first", "bias", "given_states"),
-    MATRIX,
-    ids=["-".join([cell, str(layers), *(name for name, flag in zip(FLAGS, flags, strict=True) if flag)])
-         for cell, layers, *flags in MATRIX],
-)  # fmt: skip
+@combinations(cell=CELLS, layers=(1, 3), bidirectional=BOTH, batch_first=BOTH, bias=BOTH, given_states=BOTH)
 def test_matrix(
     cell: str, layers: int, bidirectional: bool, batch_first: bool, bias: bool, given_states: bool, tmp_path: Path
 ) -> None:
@@ -78,7 +71,7 @@ def test_matrix(
     assert {tensor.name for tensor in graph.initializer} <= used
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 5)
 @given(
     cell=st.sampled_from(sorted(CELLS)),
     layers=st.integers(1, 3),
@@ -102,6 +95,11 @@ def test_any_architecture(
     shape = f"[N, T, {sizes[0]}]" if batch_first else f"[T, N, {sizes[0]}]"
     out = tmp_path_factory.mktemp("any") / "out"
     assert export_onnx(rnn, Signature({"x": f"float32{shape}"}), out, seed=seed, lowering=lowering).report.passed
+    kinds = Counter(node.op_type for node in onnx.load(out / "model.onnx").graph.node)
+    layer_nodes = {"Scan": layers * (2 if bidirectional else 1), OP_TYPES[cell]: layers}
+    (form,) = kinds.keys() & layer_nodes.keys()
+    assert kinds[form] == layer_nodes[form]
+    assert lowering == "auto" or (form == "Scan") == (lowering == "scan")
 
 
 @pytest.mark.parametrize("kind", GATE_ORDER)
@@ -152,7 +150,14 @@ def test_a_layer_used_twice_stores_its_weights_once(tmp_path: Path) -> None:
 
 
 def test_layers_whose_weights_have_alike_names_keep_their_own(tmp_path: Path) -> None:
-    assert export_onnx(Raw(), Signature({"x": f"float32[T, N, {I}]"}), tmp_path / "out").report.passed
+    model = Raw()
+    assert export_onnx(model, Signature({"x": f"float32[T, N, {I}]"}), tmp_path / "out").report.passed
+    graph = onnx.load(tmp_path / "out" / "model.onnx").graph
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    inputs = [weights[node.input[1]] for node in graph.node if node.op_type == "GRU"]
+    order = [1, 0, 2]
+    for found, (weight, *_) in zip(inputs, (model.first, model.second), strict=True):
+        np.testing.assert_array_equal(found[0], np.concatenate([weight.detach().chunk(3)[gate] for gate in order]))
 
 
 def test_the_last_state_is_read_from_its_layer(tmp_path: Path) -> None:

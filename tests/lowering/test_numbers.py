@@ -40,6 +40,8 @@ def test_a_number_beyond_float32(tmp_path: Path) -> None:
             return x.masked_fill(x > 0, -1e300)
 
     export_onnx(Masked(), Signature({"x": "float64[T, N]"}), tmp_path / "b")
+    tensors = onnx.load(tmp_path / "b" / "model.onnx").graph.initializer
+    assert -1e300 in {float(numpy_helper.to_array(tensor)) for tensor in tensors if not tensor.dims}
 
 
 def test_what_was_patched_is_restored(tmp_path: Path) -> None:

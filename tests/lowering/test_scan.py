@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
 import torch
+from combinations import BOTH, combinations
 from rnn_export import Signature, export_onnx
 from torch import Tensor, nn
 
@@ -19,7 +19,6 @@ CELLS = {
     "gru": nn.GRU,
     "lstm": nn.LSTM,
 }
-MATRIX = list(product(CELLS, (1, 2), (False, True), (False, True), (False, True)))
 
 
 class WithState(nn.Module):
@@ -31,7 +30,7 @@ class WithState(nn.Module):
         return self.rnn(x, (h0, h0 * 2) if isinstance(self.rnn, nn.LSTM) else h0)
 
 
-@pytest.mark.parametrize(("cell", "layers", "bidirectional", "bias", "given"), MATRIX)
+@combinations(cell=CELLS, layers=(1, 2), bidirectional=BOTH, bias=BOTH, given=BOTH)
 def test_matrix(cell: str, layers: int, bidirectional: bool, bias: bool, given: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
     rnn = CELLS[cell](3, 4, layers, bidirectional=bidirectional, bias=bias)
@@ -52,3 +51,6 @@ def test_matrix(cell: str, layers: int, bidirectional: bool, bias: bool, given: 
 def test_opsets(opset: int, tmp_path: Path) -> None:
     model = nn.GRU(3, 4).double()
     assert export_onnx(model, Signature({"x": "float64[T, N, 3]"}), tmp_path / "out", opset=opset).report.passed
+    written = onnx.load(tmp_path / "out" / "model.onnx")
+    assert [entry.version for entry in written.opset_import] == [opset]
+    assert [node.op_type for node in written.graph.node].count("Scan") == 1

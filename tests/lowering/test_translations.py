@@ -36,6 +36,26 @@ ACTIVATIONS = [
 ]
 
 
+# What ONNX gives a number as an attribute, which is a float32.
+FLOAT32_NUMBERS = {
+    *("LeakyRelu", "Elu", "Celu", "Selu", "HardSigmoid", "HardSwish", "Softplus"),
+    *("LayerNormalization", "BatchNormalization"),
+}
+# What stands for an activation in a float64 model.
+WRITTEN_WITH = {
+    nn.LeakyReLU: {"Greater", "Where"},
+    nn.ELU: {"Exp", "Where"},
+    nn.CELU: {"Exp", "Where"},
+    nn.SELU: {"Exp", "Where"},
+    nn.LayerNorm: {"ReduceMean", "Sqrt", "Div"},
+    nn.Hardtanh: {"Clip"},
+    nn.Softplus: {"Exp", "Log", "Where"},
+    nn.Hardsigmoid: {"Clip", "Div"},
+    nn.Hardswish: {"Clip", "Div"},
+    Scaled: {"MatMul", "Mul", "Div"},
+}
+
+
 class Around(nn.Module):
     """Shapes: x [T, N, 3]."""
 
@@ -81,7 +101,9 @@ def exported(model: nn.Module, dtype: str, folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda activation: type(activation).__name__)
 def test_numbers_of_a_float64_model_are_exact(activation: nn.Module, tmp_path: Path) -> None:
-    exported(Around(activation), "float64", tmp_path / "b")
+    found = exported(Around(activation), "float64", tmp_path / "b")
+    assert not found & FLOAT32_NUMBERS
+    assert found >= WRITTEN_WITH[type(activation)]
 
 
 @pytest.mark.parametrize("affine", [True, False])
@@ -97,7 +119,9 @@ def test_a_batch_normalisation_of_small_variance(variance: float, affine: bool, 
             output: Tensor = self.rnn(self.norm(x.permute(1, 2, 0)).permute(2, 0, 1))[0]
             return output
 
-    exported(Normalised(), "float64", tmp_path / "b")
+    found = exported(Normalised(), "float64", tmp_path / "b")
+    assert not found & FLOAT32_NUMBERS
+    assert {"Sub", "Div"} <= found
 
 
 def test_in_a_loop(tmp_path: Path) -> None:
@@ -122,7 +146,8 @@ def test_a_float32_model_with_a_float64_buffer_has_them_whole(tmp_path: Path) ->
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_logarithm_of_a_sigmoid_has_digits_where_the_sigmoid_has_none(dtype: str, tmp_path: Path) -> None:
-    exported(Around(nn.LogSigmoid(), scale=1000.0), dtype, tmp_path / "b")
+    found = exported(Around(nn.LogSigmoid(), scale=1000.0), dtype, tmp_path / "b")
+    assert {"Min", "Abs", "Exp", "Log"} <= found  # min(x, 0) - log(1 + exp(-|x|))
 
 
 @pytest.mark.parametrize("reduce", ["sum", "amax", "cumsum"])
@@ -133,6 +158,8 @@ def test_an_output_in_float16_that_is_summed_in_float32(reduce: str, tmp_path: P
             return output
 
     export_onnx(Reduced(nn.Tanh()), Signature({"x": "float32[T, N, 3]"}), tmp_path / "b", precision="float16")
+    nodes = [node.op_type for node in onnx.load(tmp_path / "b" / "model.onnx").graph.node]
+    assert nodes[-3:] == ["Cast", {"sum": "ReduceSum", "amax": "ReduceMax", "cumsum": "CumSum"}[reduce], "Cast"]
 
 
 def test_what_was_patched_is_restored(tmp_path: Path) -> None:

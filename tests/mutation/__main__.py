@@ -9,6 +9,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,8 +17,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from .planting import KINDS, Kind, Planted, judge, plant
-from .subjects import LARGE, SUBJECTS, Subject
+from .planting import KINDS, Bundle, Kind, export, judge, plant
+from .subjects import LARGE, SUBJECTS
 
 _PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
 _BEGIN, _END = "<!-- written by python -m mutation --write -->\n", "<!-- end -->\n"
@@ -30,7 +31,14 @@ _IN_LARGE = (
     "two weights swapped",
 )
 
-Bundle = tuple[Subject, Path]
+
+@dataclass(frozen=True)
+class Planted:
+    """A fault in a model, and what it was caught by; nothing where it was not."""
+
+    kind: str
+    subject: str
+    caught_by: tuple[str, ...]
 
 
 def main() -> int:
@@ -40,7 +48,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         everything = list(enumerate((*SUBJECTS, LARGE)))
         exporting = track(everything, "Exporting models", console=progress)
-        bundles = [(subject, subject.write(Path(folder, str(k)))) for k, subject in exporting]
+        bundles = [export(subject, Path(folder, str(k))) for k, subject in exporting]
         planting = track(list(enumerate(KINDS)), "Planting faults", console=progress)
         planted = [found for k, kind in planting for found in _plant_some(kind, k, bundles)]
     Console(width=None if sys.stdout.isatty() else 160).print(_table(planted), _score(planted), sep="\n")
@@ -51,13 +59,13 @@ def main() -> int:
 
 def _plant_some(kind: Kind, turn: int, bundles: Sequence[Bundle]) -> list[Planted]:
     *small, large = bundles
-    chosen = _spread([each for each in small if plant(kind, *each, _beside(each))], turn)
-    chosen += [large] if kind.name in _IN_LARGE and plant(kind, *large, _beside(large)) else []
-    return [judge(kind, each[0], _beside(each)) for each in chosen]
+    chosen = _spread([each for each in small if plant(kind, each, _beside(each))], turn)
+    chosen += [large] if kind.name in _IN_LARGE and plant(kind, large, _beside(large)) else []
+    return [Planted(kind.name, each.subject.name, judge(each, _beside(each))) for each in chosen]
 
 
 def _beside(bundle: Bundle) -> Path:
-    return bundle[1].with_suffix(".faulty")
+    return bundle.folder.with_suffix(".faulty")
 
 
 def _spread(bundles: Sequence[Bundle], turn: int) -> list[Bundle]:

@@ -1,50 +1,81 @@
-"""Planting a fault in a copy of a bundle, and whether `verify` finds it."""
+"""Planting a fault in a copy of a bundle, and whether checking it against PyTorch, as `verify` does, finds it."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 import torch
 from planting import renew_hash
-from rnn_export import verify
+from rnn_export import read_bundle
 from rnn_export.bundle.files import hash_file
+from rnn_export.parity.artifact import check_artifact, open_artifact
+from rnn_export.parity.cases import cases_for
+from rnn_export.parity.expected import Expected, expect, measure_baselines
 from rnn_export.parity.report import Report
+from rnn_export.parity.weights.model import ModelWeights, weights_of
+from rnn_export.pytorch.evaluation import evaluating
+from rnn_export.pytorch.run import as_tensors
+from rnn_export.pytorch.samples import traced_sizes
 from rnn_export.pytorch.suppress import suppress_output
+from rnn_export.spec.cases import Baseline
 
 from . import around, layers, scans, scripts, streams, tensors  # noqa: F401  they register their kinds
 from .kinds import KINDS, Kind
 from .subjects import Subject
 
-__all__ = ["KINDS", "Kind", "Planted", "judge", "plant"]
+__all__ = ["KINDS", "Bundle", "Kind", "export", "judge", "plant"]
 
 
 @dataclass(frozen=True)
-class Planted:
-    """A fault in a model, and what `verify` caught it by; nothing where it did not."""
+class Bundle:
+    """A subject's bundle, and what PyTorch computes in every case: worked out once, and compared with every fault."""
 
-    kind: str
-    subject: str
-    caught_by: tuple[str, ...]
+    subject: Subject
+    folder: Path
+    expected: Sequence[Expected]
+    baselines: Mapping[str, Baseline]
+    weights: ModelWeights
 
 
-def plant(kind: Kind, subject: Subject, bundle: Path, beside: Path) -> bool:
+def export(subject: Subject, folder: Path) -> Bundle:
+    """Export a subject, and run the cases of seed 0 through PyTorch."""
+    model = subject.write(folder)
+    manifest = read_bundle(folder)
+    artifact, signature = manifest.artifacts[subject.file], manifest.signature
+    with evaluating(model):
+        cases = cases_for([artifact.stream], signature, traced_sizes(signature), 0, artifact.bounds)
+        expected = expect(model, signature, cases)
+        weights = weights_of(model, as_tensors(expected[0].inputs))
+    return Bundle(subject, folder, expected, measure_baselines(expected), weights)
+
+
+def plant(kind: Kind, bundle: Bundle, beside: Path) -> bool:
     """Plant one fault in a copy of a bundle; False where it does not apply."""
-    shutil.copytree(bundle, beside, dirs_exist_ok=True)
-    if not _write(kind, beside / subject.file):
+    file = bundle.subject.file
+    shutil.copytree(bundle.folder, beside, dirs_exist_ok=True)
+    if not _write(kind, beside / file):
         return False
-    assert hash_file(bundle / subject.file) != hash_file(beside / subject.file), f"{kind.name} changes nothing"
-    renew_hash(beside, subject.file)
+    assert hash_file(bundle.folder / file) != hash_file(beside / file), f"{kind.name} changes nothing"
+    renew_hash(beside, file)
     return True
 
 
-def judge(kind: Kind, subject: Subject, faulty: Path) -> Planted:
-    """Verify a bundle with a fault in it, as a user would."""
-    (report,) = verify(faulty, model=subject.model, seed=0).reports
-    return Planted(kind.name, subject.name, tuple(_caught_by(report)))
+def judge(bundle: Bundle, faulty: Path) -> tuple[str, ...]:
+    """What a fault in a copy of a bundle is caught by; its smallest case and its layer are not looked for."""
+    manifest = read_bundle(faulty)
+    report = check_artifact(
+        open_artifact(faulty / bundle.subject.file, manifest.artifacts[bundle.subject.file], manifest.signature),
+        bundle.expected,
+        traced=bundle.expected[0].case.sizes,
+        seed=0,
+        weights=bundle.weights,
+        baselines=bundle.baselines,
+    )
+    return tuple(_caught_by(report))
 
 
 def _write(kind: Kind, file: Path) -> bool:

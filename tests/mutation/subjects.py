@@ -18,7 +18,7 @@ TORCHSCRIPT = "torchscript"
 _SMALL: Mapping[str, Any] = {"input_size": 3, "hidden_size": 4, "num_layers": 2}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """A model to plant faults in: what is loaded, and how it is exported."""
 
@@ -31,7 +31,7 @@ class Subject:
     def file(self) -> str:
         return "model.pt" if self.export.get("method") else "model.onnx"
 
-    def write(self, out: Path) -> Path:
+    def write(self, out: Path) -> nn.Module:
         """Export it, with weights drawn at random, for those that are zero or one at first hide faults."""
         loaded = load(self.model, **self.arguments)
         torch.manual_seed(1)
@@ -42,7 +42,7 @@ class Subject:
                 module.weight.data[0] = 0
         export = export_torchscript if self.export.get("method") else export_onnx
         export(loaded.model, loaded.signature, out, source=loaded.source, **self.export)  # type: ignore[operator]
-        return out
+        return loaded.model
 
 
 class Packed(nn.Module):

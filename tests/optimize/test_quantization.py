@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner
+from combinations import each_value
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from rnn_export import InternalError, ParityError, Signature, export_onnx, verify
@@ -16,12 +17,15 @@ from rnn_export.bundle.manifest import read_manifest
 from rnn_export.cli.main import main
 from rnn_export.errors import InputError
 from rnn_export.lowering.steps import STEPS
+from rnn_export.onnx_file import all_nodes
 from rnn_export.optimize import quantization
 from rnn_export.optimize.quantization import Quantized, quantize_channels
 from rnn_export.publish.inspect import inspect
 from rnn_export.pytorch.load import load
 from rnn_export.spec.precision import BOUNDS
 from torch import nn
+
+pytestmark = pytest.mark.usefixtures("short_streams")
 
 X = Signature({"x": "float32[T, N, 20]"})
 LAYERS = {
@@ -127,6 +131,9 @@ class Packed(nn.Module):
 def test_lengths(tmp_path, kind):
     signature = Signature({"x": "float32[N, T, 20]", "lengths": "int64[N] in 1..T"})
     assert export_onnx(Packed(kind), signature, tmp_path / "b", quantize="int8").report.passed
+    nodes = {node.op_type for node in all_nodes(onnx.load(tmp_path / "b" / "model.onnx").graph)}
+    assert nodes & {"DynamicQuantizeLSTM", "MatMulInteger"}
+    assert "MatMul" not in nodes
 
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
@@ -177,10 +184,12 @@ def test_a_float64_model_is_refused(tmp_path):
         export_onnx(nn.GRU(20, 8).double(), Signature({"x": "float64[T, N, 20]"}), tmp_path / "b", quantize="int8")
 
 
-@pytest.mark.parametrize("opset", [17, 21, 24, 28])
-@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+@each_value(opset=[17, 21, 24, 28], kind=[nn.GRU, nn.LSTM])
 def test_opsets(tmp_path, kind, opset):
     assert export_onnx(kind(20, 8), X, tmp_path / "b", quantize="int8", opset=opset).report.passed
+    model = onnx.load(tmp_path / "b" / "model.onnx")
+    assert {entry.version for entry in model.opset_import if not entry.domain} == {opset}
+    assert {node.op_type for node in model.graph.node} & {"DynamicQuantizeLSTM", "MatMulInteger"}
 
 
 def test_form_and_target(tmp_path):
@@ -253,8 +262,10 @@ def _scale_too_coarse(quantized: Quantized) -> Quantized:
     return Quantized(np.rint(quantized.values / 2).astype(np.int8), quantized.scales * 2)
 
 
-@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
-@pytest.mark.parametrize("fault", [_channel_too_large, _two_channels_swapped, _one_weight_off, _scale_too_coarse])
+@each_value(
+    kind=[nn.RNN, nn.GRU, nn.LSTM],
+    fault=[_channel_too_large, _two_channels_swapped, _one_weight_off, _scale_too_coarse],
+)
 def test_a_fault_of_a_weight_is_found_in_the_file(tmp_path, monkeypatch, kind, fault):
     monkeypatch.setattr(quantization, "quantize_channels", lambda weights: fault(quantize_channels(weights)))
     with pytest.raises(InternalError, match="is not the model's weight in"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import onnx
 import torch
 from rnn_export import Signature, export_onnx
 from torch import Tensor, nn
@@ -25,3 +27,6 @@ def test_a_small_epsilon_is_kept(tmp_path: Path) -> None:
     exported = export_onnx(Normalised(), Signature({"x": "float32[T, N, 3]"}), tmp_path / "out")
     assert exported.report is not None
     assert exported.report.passed
+    tensors = onnx.load(tmp_path / "out" / "model.onnx").graph.initializer
+    numbers = {float(onnx.numpy_helper.to_array(tensor)) for tensor in tensors if not tensor.dims}
+    assert {float(np.float32(1e-8)), float(np.float32(1.000009))} <= numbers

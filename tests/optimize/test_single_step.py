@@ -14,6 +14,8 @@ from rnn_export.models.deep import DeepRNN
 from rnn_export.onnx_file import all_graphs
 from torch import Tensor, nn
 
+pytestmark = pytest.mark.usefixtures("short_streams")
+
 
 class Mixed(nn.Module):
     """Layers with and without a loop; x float32[T, N, 3] comes out too, and a layer that no time step leaves."""

@@ -20,6 +20,8 @@ from rnn_export.optimize.stateful import expose_states
 from rnn_export.spec.streams import StreamSpec
 from torch import Tensor, nn
 
+pytestmark = pytest.mark.usefixtures("short_streams")
+
 X = "float32[T, N, 3]"
 
 

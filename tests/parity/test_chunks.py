@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from combinations import each_value
 from conftest import LOOPS, SMALL
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 
 Fault = Callable[[onnx.GraphProto], None]
 CELLS = ["rnn_tanh", "rnn_relu", "gru", "lstm"]
-VARIANTS = [(name, cell) for name in SMALL if name not in LOOPS for cell in CELLS] + [(name, "") for name in LOOPS]
+LIBRARY = [name for name in SMALL if name not in LOOPS]
 
 
 def export(model: nn.Module, spec: str, out: Path) -> Report:
@@ -37,9 +38,19 @@ def export(model: nn.Module, spec: str, out: Path) -> Report:
     return report
 
 
-@pytest.mark.parametrize(("name", "cell"), VARIANTS)
+@each_value(name=LIBRARY, cell=CELLS)
 def test_every_variant_streams(name: str, cell: str, tmp_path: Path) -> None:
-    loaded = load(name, **SMALL[name], **({"cell": cell} if cell else {}))
+    check_streams(name, {"cell": cell}, tmp_path)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_every_loop_streams(name: str, tmp_path: Path) -> None:
+    check_streams(name, {}, tmp_path)
+
+
+def check_streams(name: str, options: dict[str, str], tmp_path: Path) -> None:
+    """Export, and look at how the cases were fed."""
+    loaded = load(name, **SMALL[name], **options)
     report = export_onnx(loaded.model, loaded.signature, tmp_path / "out", stateful=True).report
     assert report.passed
     fed = [result for result in report.cases if result.fed]
@@ -53,9 +64,13 @@ def test_every_variant_streams(name: str, cell: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["tagger", "classifier", "hetero", "deep", "initial_state"])
+@pytest.mark.usefixtures("short_streams")
 def test_batch_first(name: str, tmp_path: Path) -> None:
     loaded = load(name, **SMALL[name], cell="gru", batch_first=True)
     assert export_onnx(loaded.model, loaded.signature, tmp_path / "out", stateful=True).report.passed
+    manifest = read_bundle(tmp_path / "out")
+    assert manifest.signature.inputs["x"].shape == ("N", "T", 3)
+    assert {"N" in state.shape for state in manifest.artifacts["model.onnx"].stream.states} == {True}
 
 
 class OverTime(nn.Module):
@@ -105,6 +120,7 @@ MIXED: Mapping[str, tuple[Callable[[Tensor], Tensor], str]] = {
 
 
 @pytest.mark.parametrize(("mixed", "message"), MIXED.values(), ids=MIXED)
+@pytest.mark.usefixtures("short_streams")
 def test_models_that_mix_time_steps_are_caught(mixed: Callable[[Tensor], Tensor], message: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     with pytest.raises(CaptureError, match="right in one pass but not in chunks: it mixes time steps") as error:
@@ -127,9 +143,16 @@ STEPWISE: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("stepwise", STEPWISE.values(), ids=STEPWISE)
+@pytest.mark.usefixtures("short_streams")
 def test_operators_within_a_time_step_stream(stepwise: Callable[[Tensor], Tensor], tmp_path: Path) -> None:
     torch.manual_seed(0)
     assert export(OverTime(stepwise), "float32[N, T, 3]", tmp_path / "out").passed
+    assert states_of(tmp_path / "out") == {"rnn.h0": "rnn.h_n"}
+
+
+def states_of(bundle: Path) -> dict[str, str]:
+    stream = read_bundle(bundle).artifacts["model.onnx"].stream
+    return {state.name: state.output for state in stream.states}
 
 
 class Integrator(nn.Module):
@@ -189,18 +212,23 @@ class Translator(nn.Module):
         return self.decoder(z, self.encoder(x)[1])[0]
 
 
+@pytest.mark.usefixtures("short_streams")
 def test_states_that_are_also_outputs(tmp_path: Path) -> None:
     assert export(Heads(), "float32[T, N, 3]", tmp_path / "out").passed
+    assert states_of(tmp_path / "out") == {
+        f"rnn.{k}.{letter}0": f"rnn.{k}.{letter}_n" for k in range(3) for letter in "hc"
+    }
+    assert [*read_bundle(tmp_path / "out").outputs] == ["last", "first", "c", "y"]
 
 
+@pytest.mark.usefixtures("short_streams")
 def test_another_length_is_not_cut(tmp_path: Path) -> None:
     signature = Signature({"x": "float32[T, N, 3]", "z": "float32[S, N, 2]"})
     assert export_onnx(Translator(), signature, tmp_path / "out", stateful=True).report.passed
-    stream = read_bundle(tmp_path / "out").artifacts["model.onnx"].stream
-    assert [state.name for state in stream.states] == ["encoder.h0"]
+    assert states_of(tmp_path / "out") == {"encoder.h0": "encoder.h_n"}
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=settings().max_examples // 8)
 @given(
     cell=st.sampled_from(CELLS),
     sizes=st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3)),
@@ -220,7 +248,9 @@ def test_any_layer_streams(
     spec = f"{dtype}[{'N, T' if batch_first else 'T, N'}, {sizes[0]}]"
     with tempfile.TemporaryDirectory() as folder:
         report = export_onnx(model.to(getattr(torch, dtype)), Signature({"x": spec}), folder, stateful=True, seed=seed)
+        states = states_of(Path(folder))
     assert report.report.passed
+    assert len(states) == sizes[2] * (2 if cell == "lstm" else 1)
 
 
 def node(graph: onnx.GraphProto, index: int) -> onnx.NodeProto:
@@ -280,6 +310,7 @@ def changed(bundle: Path, out: Path, fault: Fault) -> Path:
 @pytest.mark.parametrize(
     "fault", [ignore_a_state, ignore_a_cell_state, swap_h_and_c, swap_layers, stuck, share_a_state]
 )
+@pytest.mark.usefixtures("short_streams")
 def test_a_fault_in_a_state_is_caught(fault: Fault, bundle: Path, tmp_path: Path) -> None:
     (report,) = verify(changed(bundle, tmp_path / "faulty", fault), seed=0).reports
     assert not report.passed
@@ -288,12 +319,14 @@ def test_a_fault_in_a_state_is_caught(fault: Fault, bundle: Path, tmp_path: Path
     assert report.to_json()["cases"][-1]["fed"]
 
 
+@pytest.mark.usefixtures("short_streams")
 def test_an_intact_bundle_passes_fresh_cases(bundle: Path, tmp_path: Path) -> None:
     verification = verify(changed(bundle, tmp_path / "same", lambda graph: None))
     assert (verification.how, verification.passed) == ("rebuilt", True)
     assert sum(bool(result.fed) for result in verification.reports[0].cases) == 29
 
 
+@pytest.mark.usefixtures("short_streams")
 def test_wrong_reset_values_are_caught(bundle: Path, tmp_path: Path) -> None:
     out = changed(bundle, tmp_path / "faulty", lambda graph: None)
     manifest = read_manifest(out)
@@ -383,6 +416,7 @@ def test_random_lengths_add_up(T: int, seed: int) -> None:
     assert lengths == random_lengths(T, seed)
 
 
+@pytest.mark.usefixtures("short_streams")
 def test_a_torchscript_file_in_the_same_bundle_has_no_stream(tmp_path: Path) -> None:
     from rnn_export import export_torchscript
 

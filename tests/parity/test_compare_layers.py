@@ -11,11 +11,14 @@ import pytest
 import safetensors.numpy
 import torch
 from click.testing import Result
+from combinations import combinations
 from onnx import numpy_helper
 from planting import plant, write_bundle
 from rnn_export import verify
 from rnn_export.parity.compare_layers import trace_layers
 from torch import Tensor, nn
+
+pytestmark = pytest.mark.usefixtures("short_streams")
 
 
 def _weight(layer: str) -> Callable[[onnx.ModelProto], None]:
@@ -30,11 +33,12 @@ def _weight(layer: str) -> Callable[[onnx.ModelProto], None]:
     return fault
 
 
-@pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "lstm"])
-@pytest.mark.parametrize("lowering", ["native", "scan"])
-@pytest.mark.parametrize("layout", [{}, {"bidirectional": True}, {"batch_first": True}])
-def test_the_layer_of_a_fault_is_named(cell: str, lowering: str, layout: dict[str, bool], tmp_path: Path) -> None:
-    bundle = write_bundle(tmp_path / "out", "tagger", settings={"cell": cell, **layout}, lowering=lowering)
+@combinations(
+    cell=["rnn_tanh", "gru", "lstm"], lowering=["native", "scan"], option=["none", "bidirectional", "batch_first"]
+)
+def test_the_layer_of_a_fault_is_named(cell: str, lowering: str, option: str, tmp_path: Path) -> None:
+    settings = {"cell": cell, **({} if option == "none" else {option: True})}
+    bundle = write_bundle(tmp_path / "out", "tagger", settings=settings, lowering=lowering)
     plant(bundle, _weight("_l1"))
     (fault,) = verify(bundle, seed=1).faults
     assert fault.where.startswith("The first layer that differs is 'rnn.l1': its output at time step ")

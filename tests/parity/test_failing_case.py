@@ -16,6 +16,8 @@ from planting import plant, renew_hash, write_bundle, wrong_bias
 from rnn_export import BundleError, verify
 from rnn_export.parity.failing_case import read_failing_case, write_failing_case
 
+pytestmark = pytest.mark.usefixtures("short_streams")
+
 Cli = Callable[..., Result]
 
 

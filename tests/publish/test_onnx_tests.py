@@ -24,6 +24,8 @@ from rnn_export.publish.copy_bundle import copy_bundle
 from rnn_export.publish.onnx_tests import write_onnx_tests
 from torch import Tensor, nn
 
+pytestmark = pytest.mark.usefixtures("short_streams")
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 

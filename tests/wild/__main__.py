@@ -1,7 +1,7 @@
 """`python -m wild` runs every model and writes the page; with words, the models whose name has one of them.
 
-With `--check` the stock exporters are left out, and the page stays as it is. With `--sample` two models of three are
-left out besides.
+With `--check` the stock exporters are left out, and the page stays as it is; with `--sample 3/10` so are all models but
+every tenth, from number 3 on.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from .processes import attempt_all
 from .zoo import MODELS
 
 JOBS = 2
-THIRD = 3
 PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 
 
 def main(words: Sequence[str]) -> int:
-    is_check, is_sample = "--check" in words or "--sample" in words, "--sample" in words
-    words = [word for word in words if not word.startswith("--")]
+    sample = words[words.index("--sample") + 1] if "--sample" in words else "0/1"
+    is_check = "--check" in words or "--sample" in words
+    words = [word for word in words if not word.startswith("--") and word != sample]
     chosen = [model for model in MODELS if not words or any(word in model.key for word in words)]
-    chosen = chosen[::THIRD] if is_sample else chosen
+    first, _, step = sample.partition("/")
+    chosen = chosen[int(first) :: int(step)]
     found: dict[Model, dict[str, Result]] = {model: {} for model in chosen}
     for model, way, result in attempt_all(chosen, ["ours"] if is_check else list(WAYS), JOBS):
         found[model][way] = result

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import pytest
 import torch
+from combinations import each_value
 from graphs import bodies, check_close, kinds, optimized, run
 from rnn_export import Signature, load
 from rnn_export.capture.capture import capture
@@ -156,8 +156,7 @@ def _written_out(body: Sequence[str]) -> list[str]:
     return [*others, *several * parts, *["Add"] * (several - 1)]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", CASES)
+@each_value(name=list(CASES), dtype=["float32", "float64"])
 def test_the_same_and_fast(name: str, dtype: str) -> None:
     torch.manual_seed(0)
     model, signature = CASES[name].build()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from combinations import each_value
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from planting import plant, write_bundle
@@ -42,12 +44,11 @@ def compared(file: Path, model: nn.Module) -> WeightComparison:
         return compare_weights(stored_weights(file), model_weights(model), {}, stored_int8(file))
 
 
-@pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("options", [{}, {"target": "portable"}])
-def test_every_tensor_is_accounted_for(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+@each_value(name=list(LAYERS), target=["cpu", "portable"])
+def test_every_tensor_is_accounted_for(name: str, target: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = LAYERS[name]()
-    found = compared(exported(model, tmp_path / "out", **options), model)
+    found = compared(exported(model, tmp_path / "out", target=target), model)
     matrices = [each for each, tensor in model.state_dict().items() if tensor.dim() == 2]
     assert sorted(found.int8) == sorted(matrices)
     assert found.equal == found.compared - len(matrices)
@@ -88,15 +89,26 @@ def _channels_swapped(arrays: dict[str, NDArray[Any]]) -> str:
     return name
 
 
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[type[nn.RNNBase]], tuple[nn.Module, bytes]]:
+    """A layer and its file, which is written once."""
+
+    @cache
+    def quantized(kind: type[nn.RNNBase]) -> tuple[nn.Module, bytes]:
+        torch.manual_seed(0)
+        model = kind(20, 8)
+        return model, exported(model, tmp_path_factory.mktemp("int8") / "out").read_bytes()
+
+    return quantized
+
+
 @pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
 @pytest.mark.parametrize("fault", [_weight_off, _scale_off, _bias_off, _channels_swapped])
 def test_a_changed_weight_is_found(
-    kind: type[nn.RNNBase], fault: Callable[[dict[str, NDArray[Any]]], str], tmp_path: Path
+    kind: type[nn.RNNBase], fault: Callable[[dict[str, NDArray[Any]]], str], quantized: Any, tmp_path: Path
 ) -> None:
-    torch.manual_seed(0)
-    model = kind(20, 8)
-    file = exported(model, tmp_path / "out")
-    proto = onnx.load(file)
+    model, file = quantized(kind)
+    proto = onnx.load_from_string(file)
     arrays = {tensor.name: numpy_helper.to_array(tensor).copy() for tensor in proto.graph.initializer}
     name = fault(arrays)
     for tensor in proto.graph.initializer:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import LOOPS, SMALL
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from rnn_export import Signature, export_onnx, export_torchscript, load, verify
 from rnn_export.lowering.native import onnx_weights
@@ -22,6 +22,8 @@ from rnn_export.parity.weights.stored import stored_weights
 from rnn_export.pytorch.evaluation import evaluating
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
+
+pytestmark = pytest.mark.usefixtures("short_streams")
 
 LAYERS: Mapping[str, Callable[..., nn.RNNBase]] = {
     "rnn_tanh": nn.RNN,
@@ -75,7 +77,6 @@ def build(layer: tuple[Any, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.n
     return in_file(kind, rnn, form), model_weights(rnn)
 
 
-@settings(max_examples=100, deadline=None)
 @given(layers)
 def test_moved_weights_are_the_models(layer: tuple[Any, ...]) -> None:
     # A single number with few digits may occur twice by chance.
@@ -86,7 +87,6 @@ def test_moved_weights_are_the_models(layer: tuple[Any, ...]) -> None:
     assert found.compared == len(model)
 
 
-@settings(max_examples=200, deadline=None)
 @given(layers, st.integers(0, 10**6), st.sampled_from(["ulp", "float16", "sign", "nan"]))
 def test_any_changed_weight_is_found(layer: tuple[Any, ...], k: int, how: str) -> None:
     stored, model = build(layer)
