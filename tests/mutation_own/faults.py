@@ -203,14 +203,14 @@ FAULTS = (
     Fault(
         "a manifest that was changed accepted",
         "bundle/manifest.py",
-        'data.pop("sha256") != _digest(data)',
-        'not data.pop("sha256")',
+        "if sha256 != _digest(data):",
+        "if not sha256:",
         ("bundle/test_bundle.py",),
     ),
     Fault(
         "code that a manifest names run without being asked",
-        "verification.py",
-        'may_be_named(source["model"])',
+        "bundle/rebuild.py",
+        "may_be_named(source.model)",
         "True",
         ("test_verification.py", "cli/test_commands.py"),
     ),
