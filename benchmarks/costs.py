@@ -31,7 +31,7 @@ def growth_section(results: Results) -> Iterator[str]:
             [[m.file, str(m.T), f"{m.loaded / 1e6:.0f}", f"{m.run / 1e6:.0f}"] for m in results.memory],
         )
     if results.exports:
-        yield "Exports with an example of T steps, and of L layers, without the proof, in a process that is warm:\n"
+        yield "Exports with an example of T steps, and of L layers, without verification, in a process that is warm:\n"
         yield _exports(results.exports)
 
 
@@ -63,8 +63,8 @@ def export_section(results: Results) -> Iterator[str]:
     more = seconds[OURS] - seconds[STOCK]
     proof = seconds[VERIFIED] - seconds[OURS]
     yield (
-        f"An export without the proof takes {abs(more):.2f} s {'more' if more > 0 else 'less'} than the deprecated "
-        f"exporter; the proof takes {proof:.2f} s, {proof / seconds[OURS]:.2f} times the rest.\n"
+        f"An export without verification takes {abs(more):.2f} s {'more' if more > 0 else 'less'} than the deprecated "
+        f"exporter; verification takes {proof:.2f} s, {proof / seconds[OURS]:.2f} times the rest.\n"
     )
     yield "The most memory of a process that exports an LSTM of 210 MB, in all and beyond `import torch`:\n"
     yield table(

@@ -120,7 +120,7 @@ def save(model: torch.nn.Module, checkpoint: Path) -> None:
 
 
 def export(loaded: Loaded, vocabulary: Vocabulary, out: Path) -> Path:
-    """Prove the model in chunks, write it as a bundle, and put the vocabulary into that."""
+    """Verify the model in chunks, write it as a bundle, and put the vocabulary into that."""
     exported = export_onnx(loaded.model, loaded.signature, out, stateful=True, source=loaded.source)
     add_file(exported.folder, VOCABULARY, vocabulary.to_json().encode())
     return out

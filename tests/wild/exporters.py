@@ -48,7 +48,7 @@ def ours(module: nn.Module, model: Model, folder: Path) -> Result:
         export_onnx(module, Signature(model.inputs), folder / "bundle", example=model.make_example(), seed=SEED)
     except ParityError as error:
         case = next(case.case.name for case in error.report.cases if case.verdict == "FAIL")
-        return Result("refused", f"the proof failed in case {case}")
+        return Result("refused", f"verification failed in case {case}")
     except RnnExportError as error:
         return Result("refused", first_line(error))
     return Result("right")

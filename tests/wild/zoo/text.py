@@ -139,7 +139,7 @@ MODELS = (
         "sorts, packs and unsorts inside; total_length",
         _fastnlp,
         {"x": "float32[N, T, 6]", "seq_len": "int64[N] in 1..T"},
-        gap="it leaves h_n sorted by length, and the order of equal lengths to an unstable sort; the proof finds that",
+        gap="it leaves h_n sorted by length, and the order of equal lengths to an unstable sort; verification finds that",
     ),
     Model(
         "fastNLP",
