@@ -113,7 +113,7 @@ def _all_timed(
 
 
 def _timed(model: str, exporter: str, T: int, L: int, export: Callable[[int, int, Path], object]) -> Export:
-    from rnn_export.pytorch.suppress import suppress_output
+    from rnn_export.pytorch.run import suppress_output
 
     with tempfile.TemporaryDirectory() as folder, suppress_output():
         out = Path(folder) / "out"

@@ -35,7 +35,7 @@ _HOMES = {
     "RnnExportError": "errors",
     "Signature": "spec.signature",
     "SignatureError": "errors",
-    "Source": "spec.source",
+    "Source": "spec.artifact",
     "Stream": "stream.stream",
     "TensorSpec": "spec.signature",
     "TorchScriptOptions": "spec.options",
@@ -101,11 +101,11 @@ if TYPE_CHECKING:
     from .runtimes.doctor import Diagnosis as Diagnosis
     from .runtimes.doctor import diagnose as diagnose
     from .runtimes.session import ProviderOptions as ProviderOptions
+    from .spec.artifact import Source as Source
     from .spec.options import OnnxOptions as OnnxOptions
     from .spec.options import TorchScriptOptions as TorchScriptOptions
     from .spec.signature import Signature as Signature
     from .spec.signature import TensorSpec as TensorSpec
-    from .spec.source import Source as Source
     from .stream.latency import Latency as Latency
     from .stream.latency import measure_latency as measure_latency
     from .stream.stream import Stream as Stream

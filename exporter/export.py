@@ -16,22 +16,21 @@ from torch import nn
 from .bundle.assemble import Exported, assemble
 from .bundle.replace import replacing
 from .capture.capture import Captured, capture
-from .lowering.build import OnnxGraph, build_graph
 from .lowering.forms import forms_for
+from .lowering.lower import OnnxGraph, build_graph
 from .lowering.torchscript import Compiled, compile_torchscript
 from .lowering.translate import translate
 from .onnx_file import write_onnx
-from .optimize.int8_weights import check_weights
 from .optimize.opset import check_opset
-from .parity.export_check import ExportCheck
+from .optimize.quantization import check_weights
+from .parity.artifact import ExportCheck
 from .pytorch.evaluation import as_python, check_same, check_tensors, unwrap
 from .pytorch.job import ExportJob, start_job
 from .pytorch.request import Example, ExportRequest, Progress, silent
-from .spec.artifact import Artifact
+from .spec.artifact import Artifact, Source
 from .spec.forms import Forms, LoweringChoice
 from .spec.options import OnnxOptions, TorchScriptOptions, options_of
 from .spec.signature import Signature
-from .spec.source import Source
 from .tune import check_tuning, fastest
 
 __all__ = ["Exported", "export_onnx", "export_torchscript"]

@@ -13,8 +13,8 @@ from statistics import median
 from typing import Any
 
 from .errors import InputError, did_you_mean
-from .lowering.build import OnnxGraph
 from .lowering.forms import forms_of
+from .lowering.lower import OnnxGraph
 from .onnx_file import write_onnx
 from .pytorch.job import ExportJob
 from .pytorch.samples import Case, make_inputs

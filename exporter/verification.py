@@ -21,8 +21,7 @@ from .parity.artifact import OpenArtifact, check_artifact, open_artifact
 from .parity.cases import cases_for, long_cases
 from .parity.expected import Expected, expect, measure_baselines
 from .parity.failing_case import FailingCase, read_failing_case
-from .parity.fault import Fault, find_fault
-from .parity.isolate import CaseGenerator, run_again
+from .parity.fault import CaseGenerator, Fault, find_fault, run_again
 from .parity.report import Report
 from .parity.weights.model import ModelWeights, as_arrays, weights_of
 from .pytorch.checkpoint import read_weights
@@ -32,7 +31,7 @@ from .pytorch.run import as_tensors
 from .pytorch.samples import traced_sizes
 from .runtimes.open import runs
 from .runtimes.session import ProviderOptions
-from .spec.cases import Baseline
+from .spec.artifact import Baseline
 
 Array = NDArray[np.generic]
 

@@ -13,8 +13,8 @@ import onnx
 import onnx_ir as ir
 from rnn_export import Signature
 from rnn_export.capture.capture import capture
-from rnn_export.lowering.build import build_graph
 from rnn_export.lowering.forms import forms_for
+from rnn_export.lowering.lower import build_graph
 from rnn_export.lowering.translate import translate
 from rnn_export.onnx_file import write_onnx
 from rnn_export.parity.check import check

@@ -30,7 +30,7 @@ from rnn_export import (
 from rnn_export.bundle.manifest import read_manifest, write_manifest
 from rnn_export.parity import artifact
 from rnn_export.runtimes.open import open_session
-from rnn_export.spec.source import Source
+from rnn_export.spec.artifact import Source
 from torch import nn
 
 PICKY = """

@@ -20,19 +20,17 @@ from msgspec.structs import asdict, replace
 from torch import Tensor
 
 from ..errors import BundleError
+from ..parity.artifact import ExportCheck
 from ..parity.expected import measure_baselines
-from ..parity.export_check import ExportCheck
 from ..parity.report import Report
 from ..pytorch.job import ExportJob
-from ..spec.artifact import Artifact, FileEntry
+from ..spec.artifact import Artifact, FileEntry, Source
 from ..spec.signature import Signature
-from ..spec.source import Source
 from ..version import __version__
-from .cases import choose_cases, with_limits, write_cases
+from .cases import choose_cases, describe_outputs, in_order, with_limits, write_cases
 from .complete import complete
 from .files import hash_file, read_bundle
 from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
-from .outputs import describe_outputs, in_order
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,50 @@ import safetensors.numpy
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from ..errors import BundleError, first_line
+from ..errors import BundleError, UnavailableError, first_line
+from ..parity.chunks import element_order
 from ..parity.compare import allow
-from ..parity.expected import Expected
+from ..parity.expected import Expected, output_dims
 from ..parity.reference import Reference
 from ..pytorch.samples import Case
-from ..spec.artifact import Artifact
-from ..spec.cases import Baseline, StoredCase
+from ..runtimes.open import open_session
+from ..spec.artifact import Artifact, Baseline, StoredCase
+from ..spec.dims import parse, spell
+from ..spec.signature import Signature
 from .manifest import Manifest
+
+
+def describe_outputs(expected: Sequence[Expected]) -> dict[str, str]:
+    """Each output's dtype and dimensions; a product such as `T*N` is spelled in any order."""
+    first = next(item.reference for item in expected if item.reference is not None)
+    return {name: spell(first.eager[name].dtype.name, dims) for name, dims in output_dims(expected).items()}
+
+
+def in_order(
+    described: Mapping[str, str],
+    folder: Path,
+    artifacts: Mapping[str, Artifact],
+    signature: Signature,
+    expected: Sequence[Expected],
+) -> dict[str, str]:
+    """The same with products in the order in which the elements lie: `N*T` where those of a sequence are together.
+
+    Who joins the chunks of a stream has to know it. Shapes do not tell; feeding the stream one step at a time does.
+    """
+    streaming = next((entry for entry in artifacts.items() if entry[1].stream is not None), None)
+    if streaming is None or not any("*" in text for text in described.values()):
+        return dict(described)
+    name, artifact = streaming
+    assert artifact.stream is not None
+    try:
+        session = open_session(artifact.runtime, folder / name, signature.outputs)
+    except UnavailableError:  # nothing can be verified here either
+        return dict(described)
+    parsed = {output: parse(text) for output, text in described.items()}
+    dims = {output: own for output, (_, own) in parsed.items()}
+    found = element_order(session, artifact.stream, signature, expected, dims)
+    return {output: spell(parsed[output][0], own) for output, own in found.items()}
+
 
 _LARGEST = 4_000_000
 Array = NDArray[np.generic]

@@ -9,10 +9,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ..errors import BundleError
-from .cases import read_cases, with_limits
+from .cases import in_order, read_cases, with_limits
 from .files import hash_file, read_bundle
 from .manifest import CASES, README, Manifest, write_manifest
-from .outputs import in_order
 from .readme import write_readme
 from .replace import replacing
 

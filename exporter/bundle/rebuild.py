@@ -13,7 +13,7 @@ from torch import nn
 from ..pytorch.checkpoint import load_weights
 from ..pytorch.half import in_float16
 from ..pytorch.load import load_with, may_be_named
-from ..spec.source import Source
+from ..spec.artifact import Source
 from .cases import read_cases
 from .manifest import CASES, WEIGHTS, Manifest
 

@@ -22,7 +22,7 @@ def render(template: str, **values: Any) -> str:
 def _environment() -> Environment:
     import jinja2  # a bundle is read without it
 
-    from .programs import numbers
+    from .programs import call
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rnn_export.bundle", "."),
@@ -32,9 +32,9 @@ def _environment() -> Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {
-        "cpp": numbers.cpp,
-        "cpp_filled": numbers.cpp_filled,
-        "js": numbers.javascript,
-        "py": numbers.python,
+        "cpp": call.cpp,
+        "cpp_filled": call.cpp_filled,
+        "js": call.javascript,
+        "py": call.python,
     }
     return environment

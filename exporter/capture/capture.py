@@ -18,10 +18,9 @@ from ..spec.signature import Signature
 from ..torch_internals.capture import specialized_sizes, violates_constraints
 from .computed_weights import fold_computed_weights
 from .decisions import Decisions, record_decisions
-from .exporting import Bounds, BranchError, export
+from .exporting import Bounds, BranchError, at_other_sizes, export
 from .loops.repeats import MismatchError
 from .loops.rerolling import export_rerolled
-from .sizes import at_other_sizes
 from .sorting import drop_sorting
 from .zero_states import drop_zero_states
 

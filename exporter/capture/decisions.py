@@ -19,7 +19,7 @@ from types import FrameType
 
 from ..pytorch.source_lines import current_line, is_users
 from ..torch_internals.capture import DECIDED, SHAPE_LOGGER, SPECIALIZED
-from ..torch_internals.lock import exclusive
+from ..torch_internals.modules import exclusive
 
 # The methods by which Python asks a symbolic size for a plain value.
 _CONVERSIONS = {"__bool__", "__int__", "__index__", "__len__", "__iter__"}

@@ -11,16 +11,36 @@ from torch.export import Dim, ExportedProgram, ShapesCollection
 from ..errors import CaptureError
 from ..pytorch.bind import bind_inputs
 from ..pytorch.outputs import returning_tensors
-from ..pytorch.preserve import preserve_module_state
-from ..pytorch.suppress import suppress_output
-from ..spec.signature import Signature
+from ..pytorch.run import preserve_module_state, suppress_output
+from ..spec.signature import Signature, TensorSpec
 from ..torch_internals.capture import suggested_bounds, user_error, violates_guard
-from ..torch_internals.operators import mutates
+from ..torch_internals.modules import mutates
 from .decisions import Decisions
 from .packed import symbolic_batch
 from .recurrent_layers import KeepRecurrentLayers
-from .sizes import FAR, at_other_sizes
 from .substitutions import Substitutions
+
+# The half and the quarter of a size beyond this are greater than 1 too, which PyTorch always asks.
+FAR = 64
+_PRIMES = (101, 89, 107, 83, 113, 79, 103, 109)
+
+
+def at_other_sizes(signature: Signature, example: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The example at sizes that nothing in the model is likely to have."""
+    fixed = {dim for spec in signature.inputs.values() for dim in spec.shape}
+    primes = [prime for prime in _PRIMES if prime not in fixed]
+    sizes = dict(zip(signature.symbols, primes, strict=False))
+    return {name: resized(example[name], spec, sizes) for name, spec in signature.inputs.items()}
+
+
+def resized(tensor: Tensor, spec: TensorSpec, sizes: Mapping[str, int]) -> Tensor:
+    """A tensor, repeated or cut along the dimensions that `sizes` names."""
+    for axis, dim in enumerate(spec.shape):
+        if dim in sizes:
+            index = torch.arange(sizes[str(dim)]) % tensor.shape[axis]
+            tensor = tensor.index_select(axis, index)
+    return tensor
+
 
 Bounds = dict[str, dict[str, int]]
 

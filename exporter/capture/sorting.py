@@ -14,7 +14,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ..torch_internals.operators import ASSERT_TENSOR_METADATA, TO_COPY
+from ..torch_internals.modules import ASSERT_TENSOR_METADATA, TO_COPY
 
 Arguments = tuple[Any, ...]
 _aten, _ours = torch.ops.aten, torch.ops.rnn_export

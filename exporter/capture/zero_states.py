@@ -9,7 +9,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ..torch_internals.operators import TO_COPY, operator_name
+from ..torch_internals.modules import TO_COPY, operator_name
 from .operators import DOMAIN
 
 _aten = torch.ops.aten

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .options import output_options
-from .written import print_written
+from .report_table import print_written
 
 
 @click.command()

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import escape, make_table, open_console, print_json
+from .console import escape, make_table, open_console, print_json, progress
 from .options import output_options
-from .progress import progress
 
 if TYPE_CHECKING:
     from ..runtimes.doctor import Diagnosis

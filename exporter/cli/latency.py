@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import file_size, make_table, open_console, print_json
+from .console import file_size, make_table, open_console, print_json, progress
 from .options import output_options, parse_sizes
-from .progress import progress
 
 if TYPE_CHECKING:
     from ..stream.latency import Latency

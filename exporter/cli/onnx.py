@@ -10,9 +10,9 @@ import click
 
 from ..spec.forms import LOWERINGS, TARGETS
 from ..spec.options import OnnxOptions
+from .console import progress
 from .options import bundle_folder, choice, model_options, output_options, parse_sizes, precision_options
-from .progress import progress
-from .written import print_exported
+from .report_table import print_exported
 
 
 @click.command()

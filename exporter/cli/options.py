@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from ..pytorch.load import Loaded
-    from ..spec.source import Source
+    from ..spec.artifact import Source
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from .console import print_json, print_notes
+from .console import print_json, print_notes, progress
 from .options import output_options
-from .progress import progress
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""A parity report as a table: a row for each case, then the verdict; and which operators ran where."""
+"""The tables of results: a row for each case, the verdict, which operators ran where, and the files written."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from .console import escape, make_table, open_console, print_notes, share_bar, s
 if TYPE_CHECKING:
     from ..parity.report import CaseResult, Report
     from ..runtimes.placement import Placement, Ran
+from collections.abc import Mapping
+from pathlib import Path
+
+from .console import file_size, print_json
+
+if TYPE_CHECKING:
+    from ..bundle.assemble import Exported
+    from ..publish.copy_bundle import WrittenFiles
 
 _SHARE_BAR, _TIME_BAR = 6, 20
 _REMARKS = {
@@ -118,3 +126,39 @@ def _where_it_ran(placement: Placement, allowed: bool) -> str:
 
 def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.005 else "<1%"
+
+
+def print_exported(exported: Exported, as_json: bool, quiet: bool) -> None:
+    """Print what an export wrote."""
+    if as_json:
+        print_json(
+            {
+                "folder": str(exported.folder),
+                "files": dict(exported.files),
+                "notes": list(exported.notes),
+                "report": exported.report.to_json() if exported.report else None,
+            }
+        )
+    elif not quiet:
+        if exported.report:
+            print_report(exported.report)
+        print_notes(exported.notes if exported.report else [*exported.notes, "Not verified."])
+        _print_files(exported.folder, exported.files)
+
+
+def print_written(written: Sequence[WrittenFiles], as_json: bool, quiet: bool) -> None:
+    """Print what was made of a bundle."""
+    if as_json:
+        print_json([{"folder": str(each.folder), "files": each.files, "notes": list(each.notes)} for each in written])
+    elif not quiet:
+        for each in written:
+            print_notes(each.notes)
+            _print_files(each.folder, each.files)
+
+
+def _print_files(folder: Path, files: Mapping[str, int]) -> None:
+    table = make_table("File", "Size", right=[1])
+    for name, size in files.items():
+        table.add_row(str(folder / name), file_size(size))
+    open_console().print()
+    open_console().print(table)

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from ..spec.options import TorchScriptOptions
+from .console import progress
 from .options import bundle_folder, choice, model_options, output_options, precision_options
-from .progress import progress
-from .written import print_exported
+from .report_table import print_exported
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from .options import output_options
-from .written import print_written
+from .report_table import print_written
 
 
 @click.command()

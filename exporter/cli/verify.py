@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import escape, make_table, open_console, print_error, print_json, print_notes, styled
+from .console import escape, make_table, open_console, print_error, print_json, print_notes, progress, styled
 from .options import output_options, parse_option
-from .progress import progress
 from .report_table import print_placement, print_report
 
 if TYPE_CHECKING:

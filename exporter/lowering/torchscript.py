@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import CaptureError, first_line
 from ..pytorch.bind import InputBinding, bind_inputs
 from ..pytorch.outputs import returning_tensors
-from ..pytorch.suppress import suppress_output
+from ..pytorch.run import suppress_output
 from ..torch_internals.modules import TracerWarning
 
 Method = Literal["auto", "script", "trace"]

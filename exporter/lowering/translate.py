@@ -16,8 +16,8 @@ from torch.export.graph_signature import OutputKind
 from ..capture.capture import Captured
 from ..capture.operators import DOMAIN
 from ..errors import CaptureError, InternalError, first_line
+from ..pytorch.run import suppress_output
 from ..pytorch.source_lines import at, node_line
-from ..pytorch.suppress import suppress_output
 from ..spec.signature import Signature
 from ..torch_internals.onnx import failed_node, parsing_lazily
 from .translations import exact_constants, exact_translations

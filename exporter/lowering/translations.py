@@ -13,8 +13,8 @@ from onnxscript import opset18 as op
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
+from ..torch_internals.modules import BATCH_NORM_INFERENCE, operator_name
 from ..torch_internals.onnx import patched_constants, patched_translations
-from ..torch_internals.operators import BATCH_NORM_INFERENCE, operator_name
 
 # Their numbers are rounded, or become attributes, which ONNX has in float32 only (alpha, epsilon, bounds). Without a
 # translation they are decomposed into sums and products, whose numbers are tensors. Normalizations are written below.

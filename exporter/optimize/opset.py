@@ -7,7 +7,7 @@ import onnx_ir as ir
 from onnxscript import version_converter
 
 from ..errors import CaptureError, InputError, first_line
-from ..pytorch.suppress import suppress_output
+from ..pytorch.run import suppress_output
 
 OLDEST = 17
 

@@ -12,7 +12,7 @@ from onnxscript import rewriter
 from onnxscript.optimizer import _constant_folding as folding
 from onnxscript.rewriter.rules.common import _no_op
 
-from ..pytorch.suppress import suppress_output
+from ..pytorch.run import suppress_output
 
 _ROUNDS = 2
 

@@ -16,8 +16,7 @@ from ..errors import CaptureError
 from ..spec.signature import Signature
 from ..spec.streams import STATELESS, Reset, State, StreamSpec, after_name, cannot_stream, declared_states
 from .graph import defined_by
-from .initial_states import Shape, dtype_of, inputs_behind, reset_value
-from .recurrent_states import NATIVE, StateSlot, layer_of, state_slots
+from .recurrent_states import NATIVE, Shape, StateSlot, dtype_of, inputs_behind, layer_of, reset_value, state_slots
 
 # The input of an RNN, GRU or LSTM that holds the sequences' lengths (ONNX operator specification).
 _LENGTHS = 4

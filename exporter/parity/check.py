@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import UnavailableError, first_line
 from ..pytorch.samples import SATURATING
 from ..runtimes.session import Session
-from ..spec.cases import Baseline
+from ..spec.artifact import Baseline
 from ..spec.dims import Dim
 from .compare import NonfiniteMask, OutputResult, judge
 from .expected import Expected, measure_baselines, output_dims

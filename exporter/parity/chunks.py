@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..pytorch.samples import sizes_of
 from ..runtimes.session import Session, SessionWrapper
-from ..spec.cases import Baseline
+from ..spec.artifact import Baseline
 from ..spec.dims import Dim
 from ..spec.signature import Signature
 from ..spec.streams import StreamSpec

@@ -27,7 +27,7 @@ from ..optimize.single_step import for_any_length
 from ..pytorch.run import run_eager
 from ..runtimes.open import open_session
 from ..runtimes.session import ProviderOptions
-from ..spec.cases import Baseline
+from ..spec.artifact import Baseline
 from .compare import OutputResult, judge, largest_error
 
 Array = NDArray[np.generic]

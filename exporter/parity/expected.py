@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..pytorch.samples import NON_FINITE, Case, make_inputs
-from ..spec.cases import Baseline
+from ..spec.artifact import Baseline
 from ..spec.dims import Dim, infer_dims
 from ..spec.signature import Signature
 from .compare import largest

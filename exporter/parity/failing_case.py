@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError, first_line
 from ..pytorch.samples import Case
-from ..spec.cases import Baseline
+from ..spec.artifact import Baseline
 from .compare import read_baselines
 from .expected import Expected
 from .reference import Reference

@@ -1,21 +1,138 @@
-"""What is wrong with a file that failed: the smallest case that shows it, and the first layer that differs."""
+"""Diagnose a file that failed: the smallest case that shows it, and the first layer that differs."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
 from ..errors import first_line
-from ..spec.cases import Baseline
+from ..pytorch.samples import Case
+from ..runtimes.session import Session
+from ..spec.artifact import Artifact, Baseline
+from ..spec.signature import Signature
 from .artifact import OpenArtifact
-from .compare_layers import LayerValue, describe_first, write_layers
-from .expected import Expected
-from .failing_case import FailingCase, write_failing_case
-from .isolate import CaseGenerator, find_layers, isolate
+from .check import check_case
+from .chunks import Chunked, one_at_a_time, random_lengths
+from .compare_layers import LayerValue, describe_first, layer_values, trace_layers, write_layers
+from .expected import Expected, expect_case, expect_inputs
+from .failing_case import FailingCase, Feeding, write_failing_case
+from .reference import Oracle
 from .report import Report
+from .shrink import Trial, shrink
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class CaseGenerator:
+    """Makes new cases and runs them through PyTorch: a model, in evaluation mode, and an example to cut from."""
+
+    oracle: Oracle
+    signature: Signature
+    example: Mapping[str, Array] | None
+
+    @classmethod
+    def of(cls, model: nn.Module, signature: Signature, example: Mapping[str, Array] | None) -> CaseGenerator:
+        return cls(Oracle(model, signature), signature, example)
+
+    def draw(self, case: Case) -> Expected:
+        return expect_case(self.oracle, self.signature, case, self.example)
+
+    def feed(self, case: Case, inputs: Mapping[str, Array]) -> Expected:
+        return expect_inputs(self.oracle, self.signature, case, inputs)
+
+
+def isolate(
+    opened: OpenArtifact,
+    report: Report,
+    expected: Sequence[Expected],
+    baselines: Mapping[str, Baseline],
+    generator: CaseGenerator | None,
+    weights_sha256: str,
+) -> FailingCase | None:
+    """The smallest case that a file fails; without a generator, the smallest of those in the report.
+
+    None where none of them fails when it is run again.
+    """
+    failed = {result.case.name for result in report.cases if result.verdict == "FAIL"}
+    items = sorted((item for item in expected if item.case.name in failed), key=_size)
+    for session in _sessions(opened.in_one_pass(expected), report.seed):
+
+        def fails(item: Expected, session: Session = session) -> bool:
+            return check_case(session, item, baselines, report.bound).verdict == "FAIL"
+
+        item = next(filter(fails, items), None)
+        if item is not None:
+            small = item if generator is None else shrink(item, Trial(generator.draw, generator.feed, fails))
+            fed = _fed(session, opened.artifact, small.case)
+            return FailingCase(report.artifact, weights_sha256, small, baselines, fed)
+    return None
+
+
+def find_layers(opened: OpenArtifact, failing: FailingCase, oracle: Oracle) -> list[LayerValue]:
+    """Each recurrent layer in an ONNX file and in PyTorch, for that case in one pass."""
+    artifact, inputs = opened.artifact, failing.item.inputs
+    sizes = failing.item.case.sizes
+    states = () if artifact.stream is None else artifact.stream.states
+    eager, exact = oracle.in_both(trace_layers, inputs)
+    given = {**{state.name: state.initial(sizes) for state in states}, **inputs}
+    return layer_values(opened.file, artifact.runtime, given, eager, exact, opened.provider_options)
+
+
+def run_again(opened: OpenArtifact, failing: FailingCase) -> Report:
+    """Run a case in the file that failed it, fed as it was."""
+    artifact, session = opened.artifact, opened.session
+    if artifact.stream is not None and failing.fed is not None:
+        lengths = list(failing.fed.lengths)
+        session = Chunked(
+            session,
+            artifact.stream,
+            opened.signature,
+            failing.fed.dims,
+            lambda T: lengths,
+            failing.fed.after_reset,
+        )
+    result = check_case(session, failing.item, failing.baselines, opened.bound)
+    item, has_exact = failing.item, failing.item.reference is not None and failing.item.reference.exact is not None
+    return Report(
+        failing.artifact,
+        artifact.runtime,
+        session.placement(),
+        "float64" if has_exact else "tolerance",
+        item.case.seed,
+        dict(item.case.sizes),
+        [result],
+        bound=opened.bound,
+    )
+
+
+def _sessions(whole: Session, seed: int) -> Iterator[Session]:
+    """The file in one pass, and where it is a stream, fed in each way."""
+    yield whole
+    if not isinstance(whole, Chunked):
+        return
+    lengths = partial(random_lengths, seed=seed)
+    yield from (replace(whole, plan=one_at_a_time), replace(whole, plan=lengths))
+    yield replace(whole, plan=lengths, after_reset=True)
+
+
+def _fed(session: Session, artifact: Artifact, case: Case) -> Feeding | None:
+    if not isinstance(session, Chunked) or artifact.stream is None:
+        return None
+    return Feeding(list(session.plan(case.sizes[artifact.stream.time])), session.after_reset, session.dims)
+
+
+def _size(item: Expected) -> int:
+    return prod(item.case.sizes.values())
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..pytorch.request import ExportRequest
 from ..runtimes.placement import Placement
 from ..runtimes.session import Session
 from ..spec.artifact import Artifact
-from ..spec.precision import UNBOUNDED, OutputError, Precision
+from ..spec.options import UNBOUNDED, OutputError, Precision
 from .check import check
 from .expected import Expected, expect_inputs
 from .reference import Oracle

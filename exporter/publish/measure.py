@@ -19,7 +19,7 @@ from ..bundle.manifest import Manifest
 from ..parity.artifact import open_whole
 from ..parity.check import check_case
 from ..parity.expected import Expected, measure_baselines, output_dims
-from ..parity.isolate import CaseGenerator
+from ..parity.fault import CaseGenerator
 from ..parity.report import CaseResult
 from ..pytorch.bind import bind_inputs
 from ..pytorch.evaluation import evaluating

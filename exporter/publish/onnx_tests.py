@@ -31,7 +31,7 @@ from ..parity.compare import allow
 from ..parity.expected import Expected
 from ..pytorch.samples import sizes_of as dims_of
 from ..runtimes.session import Session
-from ..spec.cases import Baseline
+from ..spec.artifact import Baseline
 from .copy_bundle import WrittenFiles, sizes_of
 
 _TOLERANCES = "data.json"

@@ -1,17 +1,102 @@
-"""A report of a bundle that people look at: one HTML page without anything from outside."""
+"""A report of a bundle for people: one HTML page with its style, plots and tables inside."""
 
 from __future__ import annotations
 
 import os
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from ..bundle.manifest import read_manifest
+import jinja2
+from rich.filesize import decimal
+
+from ..bundle.assemble import package_versions
+from ..bundle.manifest import Manifest, read_manifest
 from ..bundle.rebuild import rebuild
 from ..errors import InputError
+from ..onnx_file import all_nodes, read_onnx
+from ..parity.fault import Fault
+from ..parity.report import Report
 from ..pytorch.request import Progress, silent
-from ..verification import verify
-from .measure import Measured, measure
-from .page import render
+from ..spec.artifact import Artifact
+from ..verification import Verification, verify
+from .measure import Measured, Speed, measure
+from .plots import Picture, draw_course, draw_graph, draw_grid, draw_ulps
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page says of one artifact; plots are SVG, empty where there is nothing to plot."""
+
+    artifact: Artifact
+    report: Report
+    fault: Fault | None
+    size: int
+    operators: Mapping[str, int]
+    picture: Picture | None
+    grid: str
+    course: str
+    course_output: str
+    ulps: str
+    speeds: list[Speed]
+
+
+def render(folder: Path, manifest: Manifest, verification: Verification, measured: Mapping[str, Measured]) -> str:
+    """The page's HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rnn_export.publish", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["duration"] = _duration
+    environment.filters["bytes"] = decimal
+    faults = {fault.failing.artifact: fault for fault in verification.faults}
+    sections = [
+        _section(folder, manifest, report, faults.get(report.artifact), measured.get(report.artifact))
+        for report in verification.reports
+    ]
+    return environment.get_template("report.html.jinja").render(
+        manifest=manifest,
+        verification=verification,
+        sections=sections,
+        when=datetime.now(UTC),
+        machine=_machine(),
+        here=package_versions(),
+    )
+
+
+def _section(
+    folder: Path, manifest: Manifest, report: Report, fault: Fault | None, measured: Measured | None
+) -> Section:
+    file, artifact = folder / report.artifact, manifest.artifacts[report.artifact]
+    is_onnx = artifact.opset is not None
+    nodes = all_nodes(read_onnx(file, weights=False).graph) if is_onnx else ()
+    return Section(
+        artifact=artifact,
+        report=report,
+        fault=fault,
+        size=manifest.files[report.artifact].bytes,
+        operators=dict(Counter(node.op_type for node in nodes).most_common()),
+        picture=draw_graph(file) if is_onnx else None,
+        grid=draw_grid(measured.grid) if measured and measured.grid else "",
+        course=draw_course(measured.course) if measured and measured.course else "",
+        course_output=measured.course.output if measured and measured.course else "",
+        ulps=draw_ulps(measured.ulps) if measured and measured.ulps else "",
+        speeds=list(measured.speeds) if measured else [],
+    )
+
+
+def _machine() -> str:
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.3g} ms"
 
 
 def write_report(

@@ -12,11 +12,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ..errors import LoadError
-from ..torch_internals.lock import exclusive
-from ..torch_internals.modules import COMPILED_MODULE
+from ..torch_internals.modules import COMPILED_MODULE, exclusive
 from .outputs import flatten
-from .preserve import preserve_module_state
-from .run import check_runs, run_on
+from .run import check_runs, preserve_module_state, run_on
 from .scripted import scripted_to_eager
 
 _WRAPPERS = ("OptimizedModule", "DataParallel", "DistributedDataParallel")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import LoadError
+from ..spec.artifact import Source
 from ..spec.signature import Signature
-from ..spec.source import Source
 from .evaluation import as_python, check_deterministic, check_tensors, evaluating, unwrap
 from .half import to_float16
 from .outputs import name_outputs

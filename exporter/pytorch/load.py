@@ -19,9 +19,9 @@ from torch import nn
 
 from ..errors import LoadError, SignatureError, WeightsError, did_you_mean, first_line
 from ..models import VARIANTS
+from ..spec.artifact import Source
 from ..spec.signature import Signature, TensorSpec
-from ..spec.source import Source
-from ..torch_internals.lock import exclusive
+from ..torch_internals.modules import exclusive
 from .arguments import check_arguments
 from .bind import bind_inputs
 from .checkpoint import load_weights

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..spec.artifact import Source
 from ..spec.signature import Signature
-from ..spec.source import Source
 
 Array = NDArray[np.generic]
 Example = Mapping[str, Tensor | Array] | Sequence[Tensor | Array]

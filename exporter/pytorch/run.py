@@ -1,8 +1,14 @@
-"""Run a model eagerly on named inputs."""
+"""Run a model eagerly on named inputs, quietly, and leave it as it was."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import io
+import logging
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -11,10 +17,75 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import LoadError, SignatureError, first_line
+from ..torch_internals.modules import exclusive
 from .bind import bind_inputs
-from .preserve import preserve_module_state
 from .source_lines import at, user_line
-from .suppress import suppress_output
+
+_CHATTY = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
+
+
+@contextmanager
+def suppress_output() -> Iterator[None]:
+    """Drop what libraries and models print, warn of, or log below errors; exclusive, and restored afterwards.
+
+    Standard output, the warning filters and the loggers are the whole process's.
+    """
+    with (
+        exclusive(),
+        _logging_errors_only(),
+        warnings.catch_warnings(),
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _logging_errors_only() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def preserve_module_state(model: nn.Module) -> Iterator[None]:
+    """Undo what is written to the model within the block."""
+    modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
+    attributes = [(module, dict(vars(module))) for module in modules]
+    containers = {
+        id(value): (value, copy.copy(value))
+        for _, values in attributes
+        for value in values.values()
+        if isinstance(value, (list, dict, set, deque))
+    }
+    contents = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        for module, values in attributes:
+            vars(module).clear()
+            vars(module).update(values)
+        for container, before in containers.values():
+            _refill(container, before)
+        with torch.no_grad():
+            for buffer, content in contents:
+                buffer.copy_(content)
+
+
+def _refill(container: Any, before: Any) -> None:
+    container.clear()
+    if isinstance(container, (list, deque)):
+        container.extend(before)
+    else:
+        container.update(before)
+
 
 Array = NDArray[np.generic]
 

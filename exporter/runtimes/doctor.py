@@ -76,7 +76,7 @@ def _installed() -> tuple[str, list[str]]:
     try:
         import onnxruntime
 
-        from .installed import built_in, plugin_modules
+        from .providers import built_in, plugin_modules
 
         providers = [*built_in(), *(name for module in plugin_modules() for name in module.get_ep_names())]
         return str(onnxruntime.__version__), [f"onnxruntime:{short_name(name)}" for name in providers]
@@ -166,7 +166,7 @@ def _write_onnx(folder: Path) -> Path:
 def _write_torchscript(folder: Path) -> Path:
     import torch
 
-    from ..pytorch.suppress import suppress_output
+    from ..pytorch.run import suppress_output
 
     with suppress_output():
         module = torch.jit.trace(torch.nn.Tanh(), torch.zeros(_SIZE, _SIZE))

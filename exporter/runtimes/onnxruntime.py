@@ -13,10 +13,9 @@ import onnxruntime as ort
 
 from ..errors import BundleError, InputError, PlacementError, UnavailableError, first_line
 from ..onnx_file import read_onnx
-from .installed import built_in, find_provider, plugin_device
 from .nan import nan_kernel_on
 from .placement import Placement, Profile
-from .providers import Provider
+from .providers import Provider, built_in, find_provider, plugin_device
 from .session import Array, ProviderOptions
 
 _FATAL = 4

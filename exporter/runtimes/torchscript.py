@@ -9,7 +9,7 @@ import torch
 
 from ..errors import BundleError, first_line
 from ..pytorch.outputs import flatten
-from ..pytorch.suppress import suppress_output
+from ..pytorch.run import suppress_output
 from .placement import Placement
 from .session import Array
 

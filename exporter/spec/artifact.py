@@ -1,15 +1,53 @@
-"""What a bundle records about a model file: how it was made, and what verification found."""
+"""What a bundle records: where the model came from, each file, its stored cases, and what verification found."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from .forms import LoweringChoice, unrolls
-from .precision import Precision
+from .options import Precision
 from .streams import StreamSpec
+
+Values = Literal["ordinary", "zero", "saturating", "denormal", "infinite", "nan", "longest", "shorter", "shortest"]
+
+
+class Baseline(Struct, frozen=True, forbid_unknown_fields=True):
+    """An output's medians over the ordinary cases: the largest value, and PyTorch's own error relative to it."""
+
+    scale: float
+    error: float
+
+
+class StoredCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A case in `cases.safetensors`: its sizes, how its values were drawn, and how far off PyTorch itself is."""
+
+    name: str
+    sizes: Mapping[str, int]
+    values: Values
+    seed: int
+    eager_error: Annotated[
+        Mapping[str, float],
+        Meta(description="Per output, the largest error of PyTorch in the model's own precision against float64."),
+    ]
+
+
+class Source(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a model came from, enough to build it again: what `load` was asked for, and "float16" if made that."""
+
+    kind: Literal["builtin", "module", "file"]
+    model: str
+    arguments: Mapping[str, Any]
+    seed: int
+    precision: Literal["float16"] | None = None
+
+    @property
+    def name(self) -> str:
+        """A short name, used for the folder that a bundle is written to."""
+        return self.model.rpartition(":")[2]
+
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import Dim
 from torch.export.dynamic_shapes import refine_dynamic_shapes_from_suggested_fixes
 
-from .lock import patched
+from .modules import patched
 
 # What the functions of these names in torch.nn.utils.rnn end in.
 pack_padded_sequence: Callable[..., Any] = torch._VF._pack_padded_sequence

@@ -13,7 +13,7 @@ from torch.fx import Node
 from torch.onnx._internal.exporter import _building
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-from .lock import patched
+from .modules import patched
 
 _from_torchlib = ONNXRegistry.from_torchlib
 _parsed = vars(TracedOnnxFunction)["function_ir"]

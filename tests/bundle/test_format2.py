@@ -14,8 +14,7 @@ from conftest import SMALL
 from planting import write_bundle
 from rnn_export import BundleError, Signature, add_file, export_onnx, export_torchscript, load, read_bundle
 from rnn_export.bundle.cases import read_cases
-from rnn_export.bundle.format1 import as_format2
-from rnn_export.bundle.manifest import CASES, MANIFEST, read_manifest
+from rnn_export.bundle.manifest import CASES, MANIFEST, as_format2, read_manifest
 from rnn_export.publish.copy_bundle import copy_bundle
 from torch import Tensor, nn
 

@@ -215,7 +215,7 @@ def test_an_interrupt_is_neither_success_nor_parity(cli: Cli, folder: Path, monk
         raise KeyboardInterrupt
 
     before = snapshot(folder)
-    monkeypatch.setattr("rnn_export.lowering.build.optimize", interrupted)
+    monkeypatch.setattr("rnn_export.lowering.lower.optimize", interrupted)
     result = cli(*EXPORT)
     assert result.exit_code == 130
     assert result.stderr == "Interrupted; nothing was written.\n"
@@ -226,7 +226,7 @@ def test_a_fault_of_our_own_is_said_to_be_one(cli: Cli, folder: Path, monkeypatc
     def broken(*arguments: object, **options: object) -> None:
         raise TypeError("broken")
 
-    monkeypatch.setattr("rnn_export.lowering.build.optimize", broken)
+    monkeypatch.setattr("rnn_export.lowering.lower.optimize", broken)
     result = cli(*EXPORT)
     assert result.exit_code == 2
     assert result.stderr == "Bug: TypeError: broken. This is a bug in rnn-export; please report it.\n"

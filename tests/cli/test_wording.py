@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 import pytest
-from rnn_export.cli.main import main
-from rnn_export.cli.wording import in_options
+from rnn_export.cli.main import in_options, main
 
 
 @pytest.mark.parametrize(

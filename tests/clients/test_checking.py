@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from planting import plant, renew_hash, wrong_bias
 from rnn_export import export_torchscript, load
 from rnn_export.bundle.manifest import read_manifest, write_manifest
-from rnn_export.spec.precision import Precision
+from rnn_export.spec.options import Precision
 
 from clients.conftest import Bundles
 from clients.programs import ROOT, run

@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 from numpy.typing import NDArray
 from rnn_export.bundle.files import hash_file
 from rnn_export.parity.compare import allow, judge
-from rnn_export.spec.cases import Baseline
+from rnn_export.spec.artifact import Baseline
 from rnn_export.spec.streams import State
 from safetensors import SafetensorError
 

@@ -22,7 +22,7 @@ from rnn_export.bundle.cases import read_cases
 from rnn_export.bundle.files import hash_file
 from rnn_export.bundle.manifest import read_manifest
 from rnn_export.parity.compare import judge
-from rnn_export.spec.cases import Baseline
+from rnn_export.spec.artifact import Baseline
 
 from clients.exported import RIGHT, STATEFUL
 from clients.readme_programs import assert_same, expected, numbers_of, printed_by, program_in

@@ -18,10 +18,9 @@ from rnn_export.parity.expected import Expected, expect, measure_baselines
 from rnn_export.parity.report import Report
 from rnn_export.parity.weights.model import ModelWeights, weights_of
 from rnn_export.pytorch.evaluation import evaluating
-from rnn_export.pytorch.run import as_tensors
+from rnn_export.pytorch.run import as_tensors, suppress_output
 from rnn_export.pytorch.samples import traced_sizes
-from rnn_export.pytorch.suppress import suppress_output
-from rnn_export.spec.cases import Baseline
+from rnn_export.spec.artifact import Baseline
 
 from . import around, layers, scans, scripts, streams, tensors  # noqa: F401  they register their kinds
 from .kinds import KINDS, Kind

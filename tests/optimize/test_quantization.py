@@ -22,7 +22,7 @@ from rnn_export.optimize import quantization
 from rnn_export.optimize.quantization import Quantized, quantize_channels
 from rnn_export.publish.inspect import inspect
 from rnn_export.pytorch.load import load
-from rnn_export.spec.precision import BOUNDS
+from rnn_export.spec.options import BOUNDS
 from torch import nn
 
 pytestmark = pytest.mark.usefixtures("short_streams")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rnn_export.parity.check import first_step
 from rnn_export.parity.compare import FACTOR, NonfiniteMask, OutputResult, judge
-from rnn_export.spec.cases import Baseline
+from rnn_export.spec.artifact import Baseline
 
 EXACT = np.linspace(-1, 1, 12).reshape(3, 4)
 EAGER = EXACT.astype(np.float32)

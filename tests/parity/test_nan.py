@@ -14,7 +14,7 @@ from rnn_export.parity.check import check_case
 from rnn_export.parity.expected import Expected
 from rnn_export.parity.reference import Reference
 from rnn_export.pytorch.samples import Case
-from rnn_export.spec.cases import Baseline
+from rnn_export.spec.artifact import Baseline
 from torch import Tensor, nn
 
 X = Signature({"x": "float32[T, N, 3]"})

@@ -15,8 +15,7 @@ from click.testing import Result
 from planting import plant, write_bundle, wrong_bias
 from rnn_export import Signature, export_onnx, export_torchscript, load
 from rnn_export.publish.measure import Grid
-from rnn_export.publish.picture import draw_graph
-from rnn_export.publish.plots import draw_grid
+from rnn_export.publish.plots import draw_graph, draw_grid
 from rnn_export.publish.report import write_report
 from torch import nn
 

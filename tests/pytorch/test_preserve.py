@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from rnn_export import Signature, export_onnx
-from rnn_export.pytorch.preserve import preserve_module_state
+from rnn_export.pytorch.run import preserve_module_state
 from torch import Tensor, nn
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from rnn_export import UnavailableError
-from rnn_export.runtimes.installed import find_provider, plugin_device, plugin_modules
+from rnn_export.runtimes.providers import find_provider, plugin_device, plugin_modules
 from rnn_export.runtimes.session import ProviderOptions
 
 LISTED = "def get_ep_names(): return ['WebGpuExecutionProvider']\ndef get_library_path(): return '/nowhere.so'\n"
@@ -37,7 +37,7 @@ def test_a_plugin_whose_library_is_gone() -> None:
 
 @pytest.mark.usefixtures("install")
 def test_a_plugin_that_offers_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnn_export.runtimes.installed.load_library", lambda library, name: None)
+    monkeypatch.setattr("rnn_export.runtimes.providers.load_library", lambda library, name: None)
     message = "The plug-in onnxruntime_ep_listed offers no device. WebGpuExecutionProvider needs a GPU"
     with pytest.raises(UnavailableError, match=message):
         plugin_device(find_provider("webgpu", ProviderOptions()))

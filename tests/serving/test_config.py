@@ -20,7 +20,7 @@ from planting import plant, write_bundle, wrong_bias
 from rnn_export import BundleError, InputError, Signature, export_onnx
 from rnn_export.publish.copy_bundle import copy_bundle
 from rnn_export.publish.triton import CONFIG, write_triton
-from rnn_export.publish.triton_messages import model_config
+from rnn_export.publish.triton_config import model_config
 from serving.models import Encoder, LastOf, Learned, Scaled, Tagger
 from torch import nn
 

@@ -12,8 +12,8 @@ import torch
 from click.testing import Result
 from conftest import SMALL
 from rnn_export import InputError, Signature, export_onnx, load
+from rnn_export.cli.console import _STAGES
 from rnn_export.cli.latency import print_latency
-from rnn_export.cli.progress import _STAGES
 from rnn_export.publish.report import write_report
 from rnn_export.stream.latency import Latency, measure_latency, read_rate, weight_bytes
 from torch import Tensor, nn

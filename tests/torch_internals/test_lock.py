@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from rnn_export.torch_internals.lock import exclusive, patched
+from rnn_export.torch_internals.modules import exclusive, patched
 
 
 class Owner:

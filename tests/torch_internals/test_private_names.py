@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from rnn_export.pytorch.suppress import suppress_output
-from rnn_export.torch_internals import capture, modules, onnx, operators
+from rnn_export.pytorch.run import suppress_output
+from rnn_export.torch_internals import capture, modules, onnx
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn.utils import rnn
@@ -71,28 +71,28 @@ class Recorder(TorchFunctionMode):
 
 
 def op_overload() -> None:
-    assert operators.operator_name(_aten.add.Tensor) == "aten::add"
-    assert operators.operator_name(len) == ""
+    assert modules.operator_name(_aten.add.Tensor) == "aten::add"
+    assert modules.operator_name(len) == ""
 
 
 def schema() -> None:
-    assert operators.mutates(_aten.add_.Tensor)
-    assert not operators.mutates(_aten.add.Tensor)
-    assert operators.takes_tensor(_aten.add.Tensor, 1)
-    assert not operators.takes_tensor(_aten.select.int, 1)
-    assert operators.tensor_overload(_aten.gt.Scalar) is _aten.gt.Tensor
+    assert modules.mutates(_aten.add_.Tensor)
+    assert not modules.mutates(_aten.add.Tensor)
+    assert modules.takes_tensor(_aten.add.Tensor, 1)
+    assert not modules.takes_tensor(_aten.select.int, 1)
+    assert modules.tensor_overload(_aten.gt.Scalar) is _aten.gt.Tensor
 
 
 def to_copy() -> None:
-    assert operators.TO_COPY in decomposed(lambda x: x.double())
+    assert modules.TO_COPY in decomposed(lambda x: x.double())
 
 
 def assert_tensor_metadata() -> None:
-    assert operators.ASSERT_TENSOR_METADATA in targets(exported(lambda x: x.double()))
+    assert modules.ASSERT_TENSOR_METADATA in targets(exported(lambda x: x.double()))
 
 
 def batch_norm() -> None:
-    assert operators.BATCH_NORM_INFERENCE in decomposed(nn.BatchNorm1d(3).eval())
+    assert modules.BATCH_NORM_INFERENCE in decomposed(nn.BatchNorm1d(3).eval())
 
 
 def packed_functions() -> None:
@@ -280,7 +280,7 @@ def failing_node() -> None:
         translated(torch.special.bessel_j0)
     node = onnx.failed_node(error.value)
     assert node is not None
-    assert operators.operator_name(node.target).endswith("bessel_j0")
+    assert modules.operator_name(node.target).endswith("bessel_j0")
 
 
 def python_constants() -> None:

@@ -21,7 +21,7 @@ from rnn_export.pytorch.bind import bind_inputs
 from rnn_export.pytorch.evaluation import evaluating
 from rnn_export.pytorch.job import ExportJob, prepare
 from rnn_export.pytorch.request import ExportRequest, silent
-from rnn_export.pytorch.suppress import suppress_output
+from rnn_export.pytorch.run import suppress_output
 from rnn_export.runtimes.open import open_session
 from torch import nn
 from torch.export import Dim

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ...torch_internals.operators import takes_tensor
+from ...torch_internals.modules import takes_tensor
 from .repeats import MIN_STEPS, MismatchError, RepeatedSpan, Trace
 from .values import Op, Picks, Series, dtype_of, is_value, leaves, picks, root, series
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from ...torch_internals.operators import ASSERT_TENSOR_METADATA
+from ...torch_internals.modules import ASSERT_TENSOR_METADATA
 from .repeats import canonical_order
 from .values import Leaf, Op, Pick, Program, Value, map_leaves
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ...torch_internals.operators import takes_tensor
+from ...torch_internals.modules import takes_tensor
 from .values import Leaf, Op, Pick, Stacked, dtype_of, is_value, map_leaves, operands, root, shape_of
 
 _aten = torch.ops.aten

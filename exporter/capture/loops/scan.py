@@ -11,7 +11,7 @@ import torch
 from torch import fx
 from torch.fx import Node
 
-from ...torch_internals.operators import tensor_overload
+from ...torch_internals.modules import tensor_overload
 from .alignment import InductionVariable, Invariant, Local, LoopCarried, Operand, RerolledLoop, ScanInput
 from .live_out import LiveOut
 from .outer_graph import OuterGraph, WrittenScan

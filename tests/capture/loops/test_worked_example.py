@@ -28,7 +28,7 @@ from rnn_export.capture.loops.reading import read
 from rnn_export.capture.loops.repeats import RepeatedSpan, Trace, find_spans
 from rnn_export.capture.loops.rerolling import flattened, reroll
 from rnn_export.capture.loops.values import Leaf, Op, Pick, Program
-from rnn_export.pytorch.suppress import suppress_output
+from rnn_export.pytorch.run import suppress_output
 from torch import Tensor, nn
 from torch.fx import Graph, Node
 

@@ -139,7 +139,7 @@ MODELS = (
         "sorts, packs and unsorts inside; total_length",
         _fastnlp,
         {"x": "float32[N, T, 6]", "seq_len": "int64[N] in 1..T"},
-        gap="it leaves h_n sorted by length, and the order of equal lengths to an unstable sort; verification finds that",
+        gap="it leaves h_n sorted by length, and the order of equal lengths to an unstable sort; `verify` finds that",
     ),
     Model(
         "fastNLP",
