@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import traceback
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -24,35 +22,7 @@ from .report import report
 from .torchscript import torchscript
 from .triton import triton
 from .verify import verify
-
-# name=True, name="value", name=NUMBER, name=PLACEHOLDER
-_ARGUMENT = re.compile(r"""\b(\w+)=(?:(True|False)\b|"([^"]*)"|([A-Z][A-Z:.]+\b|\d[\d.]*))""")
-_INPUT = re.compile(r'inputs=\{"([\w.]+)": "([^"]+)"\}')
-_SETTING = re.compile(r"\bPass (\w+=VALUE)")
-
-
-def in_options(message: str, ctx: click.Context) -> str:
-    """The message with the options of the command that is running in place of Python's arguments."""
-    group = ctx.command
-    command = group.commands.get(ctx.invoked_subcommand or "") if isinstance(group, click.Group) else None
-    if command is None:
-        return message
-    options = {str(each.name): each.opts[-1] for each in command.params if isinstance(each, click.Option)}
-    message = _INPUT.sub(r"--input '\1: \2'", message)
-    message = _SETTING.sub(r"Give it with --set \1", message)
-    message = _ARGUMENT.sub(lambda match: _option(match, options), message)
-    message = re.sub(r"\bmax_error\b", "--max-error", message) if "max_error" in options else message
-    return message.replace("Fix that first.", "Fix that first; --debug shows where.")
-
-
-def _option(match: re.Match[str], options: Mapping[str, str]) -> str:
-    name, flag, text, value = match.groups()
-    if flag == "False" and f"no_{name}" in options:
-        return options[f"no_{name}"]
-    if name not in options or flag == "False":
-        return match[0]
-    return options[name] if flag else f"{options[name]} {text if text is not None else value}"
-
+from .wording import in_options
 
 # As shells report a program that a SIGINT ended.
 _INTERRUPTED = 130

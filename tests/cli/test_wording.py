@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 import pytest
-from rnn_export.cli.main import in_options, main
+from rnn_export.cli.main import main
+from rnn_export.cli.wording import in_options
 
 
 @pytest.mark.parametrize(
@@ -16,6 +17,7 @@ from rnn_export.cli.main import in_options, main
             'Leave out lowering="native", or quantize="int8".',
             "Leave out --lowering native, or --quantize int8.",
         ),
+        ("onnx", "Leave out lowering='native' or quantize.", "Leave out --lowering native or quantize."),
         ("onnx", "Write it with verify=False.", "Write it with --no-verify."),
         ("onnx", "Leave opset=18 as it is.", "Leave --opset 18 as it is."),
         ("torchscript", 'Use method="trace", or fix its forward.', "Use --method trace, or fix its forward."),
