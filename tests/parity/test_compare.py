@@ -16,10 +16,11 @@ def verdict(got: np.ndarray, eager: np.ndarray = EAGER, touched: NonfiniteMask |
     return judge("y", got, eager, EXACT, OWN, NOTHING, touched)
 
 
-def test_the_limit_is_pytorchs_own_error_times_the_factor() -> None:
-    assert verdict(EAGER + np.float32(0.9 * FACTOR * OWN)).passed
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_limit_is_pytorchs_own_error_times_the_factor(sign: int) -> None:
+    assert verdict(EAGER + np.float32(sign * 0.9 * FACTOR * OWN)).passed
     wrong = EAGER.copy()
-    wrong[1, 2] += np.float32(2 * FACTOR * OWN)
+    wrong[1, 2] += np.float32(sign * 2 * FACTOR * OWN)
     result = verdict(wrong)
     assert not result.passed
     assert result.index == result.first == (1, 2)
