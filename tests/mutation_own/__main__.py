@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +36,11 @@ def main(arguments: Sequence[str]) -> int:
     chosen = _chosen(arguments[0]) if arguments else list(FAULTS)
     for fault in FAULTS:
         find(fault)
+    outcomes = []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        outcomes = []
-        for outcome in pool.map(_try, chosen):
-            print(outcome, flush=True)
-            outcomes.append(outcome)
+        for done in as_completed(pool.submit(_try, fault) for fault in chosen):
+            outcomes.append(done.result())
+            print(outcomes[-1], flush=True)
     found = sum(bool(outcome.test) for outcome in outcomes)
     print(f"{found} of {len(outcomes)} faults found")
     return 0 if outcomes and found == len(outcomes) else 1

@@ -176,7 +176,7 @@ FAULTS = (
         "pytorch",
         "default_rng([case.seed,",
         "default_rng([0,",
-        ("parity/test_cases.py",),
+        ("test_verification.py",),
     ),
     Fault(
         "dropout left on",

@@ -53,7 +53,7 @@ class Ones(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         ones = torch.ones(1, x.size(1), 4, dtype=x.dtype)
-        return self.rnn(x, (ones, ones * 0.5))[0]
+        return self.rnn(x, (ones, torch.full_like(ones, 0.5)))[0]
 
 
 class Bands(nn.Module):

@@ -18,10 +18,11 @@ def verdict(got: np.ndarray, eager: np.ndarray = EAGER, mask: NonfiniteMask | No
     return judge("y", got, eager, EXACT, EAGER_ERROR, NOTHING, mask)
 
 
-def test_the_limit_is_pytorchs_own_error_times_the_factor() -> None:
-    assert verdict(EAGER + np.float32(0.9 * FACTOR * EAGER_ERROR)).passed
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_limit_is_pytorchs_own_error_times_the_factor(sign: int) -> None:
+    assert verdict(EAGER + np.float32(sign * 0.9 * FACTOR * EAGER_ERROR)).passed
     wrong = EAGER.copy()
-    wrong[1, 2] += np.float32(2 * FACTOR * EAGER_ERROR)
+    wrong[1, 2] += np.float32(sign * 2 * FACTOR * EAGER_ERROR)
     result = verdict(wrong)
     assert not result.passed
     assert result.index == result.first == (1, 2)
