@@ -76,7 +76,7 @@ def check_out(out: Path) -> None:
     if out.resolve() == Path.cwd():
         raise InputError(f"{out} is the working folder, which would be replaced. Name a folder inside it with --out.")
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file. Choose a folder with --out.")
+        raise InputError(f"{out} is a file. Choose a folder.")
     if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
         raise InputError(f"{out} holds something other than a bundle, which is left alone. Choose another --out.")
     checkpoint = out.with_suffix(CHECKPOINT)

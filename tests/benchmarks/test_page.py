@@ -91,7 +91,7 @@ def test_the_page_says_who_is_fastest_and_why_ours_is_not() -> None:
         "products alone, is 8 ms; 20% of ours is activations, copies, steps and slower products. A remark." in page
     )
     assert "dynamo exporter, wrong on 1: off by 3.0e-01 of the largest value (RNN)" in page
-    assert "0.50 s more than the deprecated exporter; the proof takes 3.50 s, 1.40 times the rest" in page
+    assert "0.50 s more than the deprecated exporter; verification takes 3.50 s, 1.40 times the rest" in page
 
 
 def test_rounds_that_overlap_are_called_a_draw() -> None:

@@ -169,7 +169,7 @@ def test_a_small_bound_fails_and_writes_nothing(tmp_path):
     ("arguments", "message"),
     [
         ({"quantize": "int4"}, "There is no quantization 'int4'"),
-        ({"max_error": 0.1}, "Give quantize='int8' or precision='float16' too"),
+        ({"max_error": 0.1}, 'Give quantize="int8" or precision="float16" too'),
         ({"quantize": "int8", "max_error": 0.0}, "Give a number above 0"),
         ({"quantize": "int8", "max_error": float("nan")}, "Give a number above 0"),
     ],
