@@ -39,7 +39,9 @@ def test_every_engine_is_right_and_timed(folder: Path) -> None:
     assert result.limit > 0
 
 
-@pytest.mark.parametrize("model", ["LSTM", "hetero", "from-scratch"])
+@pytest.mark.parametrize(
+    "model", ["LSTM", *(pytest.param(each, marks=pytest.mark.rest) for each in ("hetero", "from-scratch"))]
+)
 def test_a_step_is_fed_the_states_of_the_last_one(model: Model, tmp_path: Path) -> None:
     names = ("eager", "deprecated exporter", "ours", "ours, Stream")
     ways = [CASE, *(way for name in names for way in ENGINES[name].ways)]

@@ -350,7 +350,8 @@ def test_a_step_makes_no_array_but_what_it_returns(tmp_path: Path) -> None:
     out = export(Tagger(input_size, hidden_size), {"x": f"float32[T, N, {input_size}]"}, tmp_path / "out")
     stream = Stream(out, sizes={"N": N})
     x = ordinary(N, input_size)
-    assert most_held(lambda: stream.step(x)) < 10_000
+    # What else the process does now and then is not the step's: an array of its own would show every time.
+    assert min(most_held(lambda: stream.step(x)) for _ in range(3)) < 10_000
     assert most_held(lambda: stream.states) > 4 * N * hidden_size
     buffers = stream._buffers
     places = [{state.ctypes.data for state in half.values()} for half in buffers.states]

@@ -21,7 +21,7 @@ from rnn_export.torch_internals.onnx import ONNXRegistry, TracedOnnxFunction
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 class Loop(nn.Module):
