@@ -94,7 +94,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     rest = [item for item in items if item.get_closest_marker("rest")]
     left = {id(item) for item in rest} - {id(item) for item in part_of(rest, config.getoption("--rest"))}
     config.hook.pytest_deselected(items=[item for item in items if id(item) in left])
-    items[:] = [item for item in items if id(item) not in left]
+    # Files that export whole models first, so that no process is left with one of them at the end.
+    items[:] = sorted((item for item in items if id(item) not in left), key=lambda item: len(item.path.parts))
 
 
 def part_of(rest: Sequence[T], asked: str) -> Sequence[T]:
