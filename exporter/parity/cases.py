@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..errors import InputError
-from ..pytorch.samples import LENGTH_KINDS, LONG, Case, Values
+from ..pytorch.samples import LENGTH_KINDS, LONG, Case
+from ..spec.artifact import Values
 from ..spec.signature import Signature
 from ..spec.streams import StreamSpec
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..spec.artifact import Baseline as Baseline  # noqa: PLC0414  part of what is asked of this module
+from ..spec.artifact import Baseline
 
 Array = NDArray[np.generic]
 FACTOR = 4.0

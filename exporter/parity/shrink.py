@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pytorch.samples import NON_FINITE, Case, Values
+from ..pytorch.samples import NON_FINITE, Case
+from ..spec.artifact import Values
 from .expected import Expected
 
 Array = NDArray[np.generic]

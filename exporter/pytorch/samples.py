@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SignatureError
-from ..spec.artifact import Values as Values  # noqa: PLC0414  part of what is asked of this module
+from ..spec.artifact import Values
 from ..spec.signature import Signature, TensorSpec
 
 Array = NDArray[np.generic]
