@@ -23,7 +23,7 @@ torch._export.utils._collect_all_valid_cia_ops_for_namespace = cache(
 )
 
 # How many examples a property is tried on; --hypothesis-profile chooses.
-settings.register_profile("few", max_examples=20, deadline=None)
+settings.register_profile("few", max_examples=12, deadline=None)
 settings.register_profile("many", max_examples=200, deadline=None)
 settings.load_profile("few")
 
