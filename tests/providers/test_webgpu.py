@@ -78,7 +78,7 @@ def test_what_falls_back_is_a_failure(kind: str, operator: str, tmp_path: Path, 
     assert report.right
     assert not report.passed
     assert heavy_elsewhere(report) == [operator]
-    assert f"right, but not in {RUNTIME}: " in report.failure
+    assert f"right, but did not run entirely in {RUNTIME}: " in report.failure
     assert operator in {ran.operator for ran in report.placement.fallback}
 
 
