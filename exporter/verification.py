@@ -112,7 +112,7 @@ def verify(
     opened = open_artifacts(folder, manifest, runtime, provider_options)
     why = why_not_rebuilt(folder, manifest, model)
     if why and long:
-        raise InputError(f"Long cases need the model, and {why}. Leave out the long cases.")
+        raise InputError(f"Long cases need the model, and {why}. Leave out `long`.")
     if why:
         verification = _replay_stored(folder, manifest, opened, why, progress)
     else:

@@ -103,7 +103,7 @@ def test_a_model_that_loses_too_much_is_refused_although_it_is_as_right_as_pytor
         ({"precision": "float16", "quantize": "int8"}, "cannot be int8 and float16 at once"),
         ({"precision": "bfloat16"}, "no RNN, GRU or LSTM with bfloat16"),
         ({"precision": "float17"}, "There is no precision 'float17'. Did you mean 'float16'?"),
-        ({"max_error": 0.1}, 'Give quantize="int8" or precision="float16" too'),
+        ({"max_error": 0.1}, 'Give `precision="float16"` too, or for ONNX'),
     ],
 )
 def test_what_cannot_be_asked_for(asked: dict[str, object], message: str, tmp_path: Path) -> None:

@@ -29,12 +29,13 @@ def check_file(path: Path, entry: FileEntry) -> None:
         raise BundleError(f"{path} is not as it was written (its sha256 differs). Export the model again.")
 
 
-def read_bundle(folder: Path) -> Manifest:
+def read_bundle(bundle: str | Path) -> Manifest:
     """Read a bundle's manifest and check every file against it.
 
     Raises:
         BundleError: the folder is not a bundle, or a file but its README is missing or is not as it was written.
     """
+    folder = Path(bundle)
     manifest = read_manifest(folder)
     for name, entry in manifest.files.items():
         if name != README:  # which is for people, who may write something into it

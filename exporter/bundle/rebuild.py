@@ -43,11 +43,11 @@ def why_not_rebuilt(folder: Path, manifest: Manifest, model: str | None) -> str:
     if model is not None:
         return ""
     if source is None:
-        return "the bundle does not say how to build the model; model=FILE:FACTORY does"
+        return "the bundle does not say how to build the model; `model=FILE:FACTORY` does"
     # What the manifest calls the model's kind is its own word, and cannot be trusted.
     if may_be_named(source.model):
         return ""
-    return f'building {source.model} would run its code; model="{source.model}" allows it'
+    return f'building {source.model} would run its code; `model="{source.model}"` allows it'
 
 
 def rebuild(folder: Path, manifest: Manifest, model: str | None) -> Rebuilt:

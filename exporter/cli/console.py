@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .wording import in_options
+
 if TYPE_CHECKING:
     from rich.bar import Bar
     from rich.console import Console
@@ -31,7 +33,7 @@ def print_error(message: str, kind: str = "Error") -> None:
 
 def print_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        open_console().print(f"[yellow]Note:[/yellow] {escape(note)}", highlight=False)
+        open_console().print(f"[yellow]Note:[/yellow] {escape(in_options(note))}", highlight=False)
 
 
 def open_console() -> Console:

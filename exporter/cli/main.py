@@ -35,7 +35,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except RnnExportError as error:
-            _report(error, in_options(str(error), ctx), "Error")
+            _report(error, in_options(str(error), self.commands.get(ctx.invoked_subcommand or "")), "Error")
             raise SystemExit(error.exit_code) from None
         except KeyboardInterrupt:
             click.echo("Interrupted; nothing was written.", err=True)

@@ -12,6 +12,7 @@ import click
 from .console import escape, make_table, open_console, print_error, print_json, print_notes, progress, styled
 from .options import output_options, parse_option
 from .report_table import print_placement, print_report
+from .wording import in_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +135,7 @@ def _replay(bundle: Path, case: Path, given: _Runtime, junit: Path | None, as_js
     # A single case that is right but for NaN has nothing beside it that passes.
     passed = report.passed or report.cases[0].verdict == "EXPECTED"
     if as_json:
-        print_json({"passed": passed, "error": "" if passed else report.failure, "reports": [report.to_json()]})
+        print_json({"passed": passed, "error": "" if passed else _failure([report]), "reports": [report.to_json()]})
     elif not quiet:
         print_case(failing, report.cases[0])
     if not passed:
@@ -168,7 +169,13 @@ def _verify(
     _write_junit(junit, verification.reports)
     written = [(fault, _write(fault, bundle, bisect)) for fault in verification.faults]
     if as_json:
-        print_json({**verification.to_json(), "faults": [fault.to_json(files) for fault, files in written]})
+        print_json(
+            {
+                **verification.to_json(),
+                "error": _failure(verification.reports),
+                "faults": [fault.to_json(files) for fault, files in written],
+            }
+        )
     elif not quiet:
         _print(verification, given.name is not None)
         for fault, files in written:
@@ -204,9 +211,13 @@ def _print(verification: Verification, placement: bool) -> None:
         print_notes([f"Built the model again and drew fresh cases, seed {verification.seed}."])
 
 
+def _failure(reports: Sequence[Report]) -> str:
+    return in_options(next((report.failure for report in reports if not report.passed), ""))
+
+
 def _exit_unless_passed(reports: Sequence[Report]) -> None:
     """What JSON there is has been printed, with the error in it, so that no exception may add another."""
-    failure = next((report.failure for report in reports if not report.passed), "")
+    failure = _failure(reports)
     if failure:
         print_error(failure)
         raise click.exceptions.Exit(1)

@@ -122,7 +122,7 @@ def forms_for(lowering: Lowering, target: Target, *, stateful: bool, int8: bool 
     """
     if int8 and target not in INT8:
         raise InputError(
-            f"int8 weights were not tried on {target}. Choose the target {' or '.join(INT8)}, or leave out quantize."
+            f"int8 weights were not tried on {target}. Choose the target {' or '.join(INT8)}, or leave out `quantize`."
         )
     if lowering != "auto":
         return dict.fromkeys(KINDS, lowering)

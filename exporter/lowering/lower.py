@@ -173,9 +173,9 @@ def _quantize(model: ir.Model, forms: Forms) -> Mapping[str, Original]:
         if form not in forms_of(kind, int8=True):
             raise InputError(
                 f"ONNX Runtime has no {kind[:3].upper()} operator with int8 weights. "
-                "Leave out lowering='native' or quantize."
+                "Leave out `lowering='native'` or `quantize`."
             )
     quantized = quantize_weights(model)
     if not quantized:
-        raise InputError("The model has no float32 weights to store as int8. Leave out quantize.")
+        raise InputError("The model has no float32 weights to store as int8. Leave out `quantize`.")
     return quantized

@@ -62,7 +62,7 @@ def _script(model: nn.Module, example: Mapping[str, Tensor]) -> bytes:
     if not bind_inputs(model, example).is_plain(tuple(example)):
         raise CaptureError(
             "TorchScript cannot compile the model with these inputs as separate arguments: some are parts of an "
-            'argument, or arguments between them are left out. Trace it instead (method="trace").'
+            'argument, or arguments between them are left out. Trace it instead (`method="trace"`).'
         )
     try:
         with suppress_output():
@@ -70,7 +70,7 @@ def _script(model: nn.Module, example: Mapping[str, Tensor]) -> bytes:
     except Exception as error:  # the TorchScript compiler raises many kinds
         raise CaptureError(
             f"TorchScript cannot compile the model ({_reason(error)}). "
-            'Trace it instead (method="trace"), or change its forward.'
+            'Trace it instead (`method="trace"`), or change its forward.'
         ) from error
 
 
@@ -84,7 +84,7 @@ def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> tuple[bytes, tupl
     except Exception as error:  # the tracer raises whatever the model's forward raises
         raise CaptureError(
             f"TorchScript cannot trace the model ({_reason(error)}). "
-            'Script it instead (method="script"), or change its forward.'
+            'Script it instead (`method="script"`), or change its forward.'
         ) from error
 
 

@@ -112,7 +112,7 @@ class Report:
         if self.right:
             return (
                 f"{self.artifact} is right, but did not run entirely in {self.runtime}: {self.placement.failure}. "
-                f"Export it for another target or with another lowering, or accept it with allow_fallback=True."
+                f"Export it for another `target` or with another `lowering`, or accept it with `allow_fallback=True`."
             )
         if self._outputs_passed:
             return f"{self.artifact}: outputs match PyTorch's, but weights differ. {self.weights}"

@@ -131,5 +131,8 @@ def write_report(
     if verification.how == "rebuilt":
         rebuilt = rebuild(folder, manifest, model)
         measured = measure(folder, manifest, rebuilt.model, rebuilt.example, verification.seed, progress)
-    path.write_text(render(folder, manifest, verification, measured), encoding="utf-8")
+    try:
+        path.write_text(render(folder, manifest, verification, measured), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}). Give another place for the page.") from error
     return path, verification.passed

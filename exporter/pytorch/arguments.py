@@ -51,7 +51,7 @@ def check_arguments(factory: Callable[..., Any], arguments: Mapping[str, Any]) -
         name for name, parameter in named.items() if parameter.default is parameter.empty and name not in arguments
     ]
     if missing:
-        raise LoadError(f"The model needs a value for {missing[0]}. Pass {missing[0]}=VALUE.")
+        raise LoadError(f"The model needs a value for {missing[0]}. Pass `{missing[0]}=VALUE`.")
     hints = _hints(factory)
     return {name: _fit(name, value, hints.get(name, Any)) for name, value in arguments.items()}
 

@@ -82,7 +82,7 @@ def _tensors(content: Any, path: Path, key: str | None) -> dict[str, Tensor]:
         content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         held = [str(name) for name, value in content.items() if isinstance(value, Mapping)] if key is None else []
-        remedy = f'Name the entry that does: weights_key="{held[0]}".' if held else "Save model.state_dict() alone."
+        remedy = f'Name the entry that does: `weights_key="{held[0]}"`.' if held else "Save model.state_dict() alone."
         raise WeightsError(f"{path} does not hold tensors alone. {remedy}")
     return _unprefixed({str(name): value for name, value in content.items()})
 

@@ -42,13 +42,15 @@ def in_float16(model: nn.Module) -> nn.Module:
         LoadError: it cannot be copied.
     """
     if not any(tensor.dtype == torch.float32 for tensor in (*model.parameters(), *model.buffers())):
-        raise InputError("The model has no float32 weights that float16 could take the place of. Leave precision out.")
+        raise InputError(
+            "The model has no float32 weights that float16 could take the place of. Leave `precision` out."
+        )
     try:
         return copy.deepcopy(model).half()
     except Exception as error:  # whatever a module's own __deepcopy__ raises
         raise LoadError(
             f"The model cannot be copied ({type(error).__name__}: {first_line(error)}). "
-            "Give it in float16, with inputs to match, and leave precision out."
+            "Give it in float16, with inputs to match, and leave `precision` out."
         ) from error
 
 

@@ -82,7 +82,7 @@ def load_with(
 ) -> Loaded:
     """`load` with the factory's arguments apart, whatever they are called: a factory may have a `seed` of its own."""
     if weights_key is not None and weights is None:
-        raise WeightsError("A key names an entry of a checkpoint. Give the checkpoint too, as weights=PATH.")
+        raise WeightsError("A key names an entry of a checkpoint. Give the checkpoint too, as `weights=PATH`.")
     with _importable(Path.cwd()):
         kind, factory, lookup = _find(model)
     with _importable(lookup):
@@ -199,7 +199,7 @@ def _signature(
         takes = ", ".join(inspect.signature(module.forward).parameters)
         raise SignatureError(
             f"{model} does not say what goes in: its forward takes ({takes}). "
-            'Describe each input, such as inputs={"x": "float32[T, N, 100]"}.'
+            'Describe each input, such as `inputs={"x": "float32[T, N, 100]"}`.'
         )
     bind_inputs(module, signature.inputs)
     return signature

@@ -94,7 +94,7 @@ def open_onnxruntime(name: str, artifact: Path, provider_options: ProviderOption
         BundleError: the file is not a model.
     """
     if name == "cpu" and provider_options.strict:
-        raise InputError("onnxruntime:cpu runs on the CPU, which strict=True forbids. Leave out one of them.")
+        raise InputError("onnxruntime:cpu runs on the CPU, which `strict=True` forbids. Leave out one of them.")
     return OnnxRuntimeSession(artifact, find_provider(name, provider_options), provider_options)
 
 
@@ -148,8 +148,8 @@ def _start(
 def _not_started(artifact: Path, provider: Provider, message: str) -> Exception:
     if "fallback to CPU EP has been explicitly disabled" in message:
         return PlacementError(
-            f"{artifact.name} has nodes that would run on the CPU, which strict=True forbids. "
-            "Leave out strict to have them listed, or export for another target or with another lowering."
+            f"{artifact.name} has nodes that would run on the CPU, which `strict=True` forbids. "
+            "Leave out `strict` to have them listed, or export for another target or with another lowering."
         )
     if "NOT_IMPLEMENTED" in message:
         return _no_kernel(artifact, _not_implemented(message))

@@ -53,7 +53,7 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
             nothing is bounded by it.
     """
     if quantize is not None and precision is not None:
-        raise InputError(f"Weights cannot be {quantize} and {precision} at once. Leave out quantize or precision.")
+        raise InputError(f"Weights cannot be {quantize} and {precision} at once. Leave out `quantize` or `precision`.")
     if quantize not in (None, "int8"):
         near = did_you_mean(quantize or "", ["int8"])
         raise InputError(f"There is no quantization '{quantize}'.{near} Choose from int8.")
@@ -68,8 +68,8 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
     if quantize is None and precision is None:
         if max_error is not None:
             raise InputError(
-                "max_error bounds what reduced-precision weights cost, and there are none. "
-                'Give quantize="int8" or precision="float16" too.'
+                "`max_error` bounds what reduced-precision weights cost, and there are none. "
+                'Give `precision="float16"` too, or for ONNX `quantize="int8"`.'
             )
         return None
     if max_error is not None and not (math.isfinite(max_error) and max_error > 0):
@@ -152,6 +152,8 @@ def options_of(kind: type[Options], given: Options | None, named: Mapping[str, A
     """
     if given is not None and named:
         raise InputError(f"Options are given as an object and by name ({', '.join(named)}). Give one or the other.")
+    if given is not None and not isinstance(given, kind):
+        raise InputError(f"Options are a {type(given).__name__}. Give a {kind.__name__}, or its fields by name.")
     known = [field.name for field in fields(kind)]
     for name in named:
         if name not in known:

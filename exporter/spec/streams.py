@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import CaptureError
 from .signature import Dtype, Signature, Size
 
-STATELESS = "Export it without --stateful (in Python: stateful=True)."
+STATELESS = "Export it without `stateful=True`."
 Array = NDArray[np.generic]
 Reset = float | tuple[float, ...]
 

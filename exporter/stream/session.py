@@ -110,7 +110,7 @@ def streaming(folder: Path, manifest: Manifest) -> tuple[str, Artifact]:
     if found is None:
         raise BundleError(
             f"{folder} has no file that can be fed in chunks; it holds {', '.join(manifest.artifacts)}. "
-            "Export the model with rnn-export onnx --stateful (in Python: stateful=True)."
+            "Export the model with `stateful=True`."
         )
     return found
 

@@ -46,7 +46,7 @@ def test_auto_traces_what_cannot_be_scripted_and_says_so(tmp_path: Path) -> None
     exported = export_torchscript(Untyped(), X, tmp_path / "out")
     assert exported.report.passed
     assert exported.notes[0].startswith("Traced, not scripted. TorchScript cannot compile the model (")
-    with pytest.raises(CaptureError, match='Trace it instead \\(method="trace"\\)'):
+    with pytest.raises(CaptureError, match='Trace it instead \\(`method="trace"`\\)'):
         export_torchscript(Untyped(), X, tmp_path / "other", method="script")
 
 

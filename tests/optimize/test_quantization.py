@@ -169,7 +169,7 @@ def test_a_small_bound_fails_and_writes_nothing(tmp_path):
     ("arguments", "message"),
     [
         ({"quantize": "int4"}, "There is no quantization 'int4'"),
-        ({"max_error": 0.1}, 'Give quantize="int8" or precision="float16" too'),
+        ({"max_error": 0.1}, 'Give `precision="float16"` too, or for ONNX'),
         ({"quantize": "int8", "max_error": 0.0}, "Give a number above 0"),
         ({"quantize": "int8", "max_error": float("nan")}, "Give a number above 0"),
     ],
@@ -194,7 +194,7 @@ def test_opsets(tmp_path, kind, opset):
 
 def test_form_and_target(tmp_path):
     gru = nn.GRU(20, 8)
-    with pytest.raises(InputError, match="no GRU operator with int8 weights. Leave out lowering='native' or"):
+    with pytest.raises(InputError, match="no GRU operator with int8 weights. Leave out `lowering='native'` or"):
         export_onnx(gru, X, tmp_path / "b", quantize="int8", lowering="native")
     with pytest.raises(InputError, match="not tried on cuda. Choose the target cpu or portable"):
         export_onnx(gru, X, tmp_path / "b", quantize="int8", target="cuda")

@@ -83,5 +83,5 @@ def test_what_falls_back_is_a_failure(kind: str, operator: str, tmp_path: Path, 
 
 
 def test_a_loop_is_not_strictly_there(tmp_path: Path, record_property: Record) -> None:
-    with pytest.raises(PlacementError, match="would run on the CPU, which strict=True forbids"):
+    with pytest.raises(PlacementError, match="would run on the CPU, which `strict=True` forbids"):
         verified(RUNTIME, "webgpu", ("rnn_tanh", 1, False), tmp_path / "out", record_property, provider_options=STRICT)

@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_named(given: dict[str, Any], said: str) -> None:
 def test_a_missing_argument_is_named() -> None:
     def needs(width: int) -> None: ...
 
-    with pytest.raises(LoadError, match="needs a value for width. Pass width=VALUE"):
+    with pytest.raises(LoadError, match="needs a value for width. Pass `width=VALUE`"):
         check_arguments(needs, {})
 
 

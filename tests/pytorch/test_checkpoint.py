@@ -68,7 +68,7 @@ def test_a_whole_pickled_module_is_refused(model: nn.Module, tmp_path: Path) -> 
 
 def test_a_full_checkpoint_names_its_key(model: nn.Module, trained: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save({"step": 3, "state_dict": trained}, tmp_path / "full.pt")
-    with pytest.raises(WeightsError, match='Name the entry that does: weights_key="state_dict"'):
+    with pytest.raises(WeightsError, match='Name the entry that does: `weights_key="state_dict"`'):
         load_weights(model, tmp_path / "full.pt")
     with pytest.raises(WeightsError, match="has no entry 'state'. Did you mean 'state_dict'"):
         load_weights(model, tmp_path / "full.pt", "state")

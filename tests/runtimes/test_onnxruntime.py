@@ -137,7 +137,7 @@ def test_why_a_provider_does_not_start(said: str, reason: str, file: Path, monke
 
 
 def test_what_no_provider_options_can_ask_for(file: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="onnxruntime:cpu runs on the CPU, which strict=True forbids."):
+    with pytest.raises(InputError, match="onnxruntime:cpu runs on the CPU, which `strict=True` forbids."):
         open_session("onnxruntime:cpu", file, (), ProviderOptions(strict=True))
     with pytest.raises(InputError, match="torchscript has no execution providers."):
         open_session("torchscript", file, (), ProviderOptions({"use_tf32": "1"}))

@@ -39,7 +39,11 @@ def test_what_is_not_an_option(given: OnnxOptions | None, named: dict[str, Any],
     [
         (OnnxOptions, {"quantize": "int8", "precision": "float16"}, "Weights cannot be int8 and float16 at once."),
         (OnnxOptions, {"quantize": "int4"}, "There is no quantization 'int4'."),
-        (OnnxOptions, {"max_error": 0.1}, "max_error bounds what reduced-precision weights cost, and there are none."),
+        (
+            OnnxOptions,
+            {"max_error": 0.1},
+            "`max_error` bounds what reduced-precision weights cost, and there are none.",
+        ),
         (TorchScriptOptions, {"precision": "bfloat16"}, "ONNX Runtime has no RNN, GRU or LSTM with bfloat16"),
         (TorchScriptOptions, {"precision": "float16", "max_error": -1.0}, "A largest error of -1.0 cannot be used."),
     ],

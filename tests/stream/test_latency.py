@@ -102,7 +102,7 @@ def test_the_command(cli: Cli, tmp_path: Path) -> None:
 def test_a_bundle_without_states_is_refused(cli: Cli, tmp_path: Path) -> None:
     export_onnx(nn.GRU(3, 4), Signature({"x": "float32[T, N, 3]"}), tmp_path / "out", verify=False)
     refused = {
-        ("out",): "rnn-export onnx --stateful",
+        ("out",): "`stateful=True`",
         ("absent",): "absent is not a bundle",
         ("out", "--sizes", "N"): "'N' gives no sizes. Write a number for each dimension, such as 'T=1,N=1'.",
     }

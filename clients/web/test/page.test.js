@@ -19,7 +19,7 @@ const SCREENS = [
 
 const BUNDLES = resolve(process.env.BUNDLES ?? assert.fail("BUNDLES names no folder; run make test-web"));
 // ONNX Runtime for WebGPU lacks operators in float64, and WebGPU in software lacks float16.
-const RIGHT = readdirSync(BUNDLES).filter((name) => !["wrong", "double", "half"].includes(name));
+const RIGHT = readdirSync(BUNDLES).filter((name) => !name.startsWith(".") && !["wrong", "double", "half"].includes(name));
 const STRICT = "strict: every node runs there";
 const NOT_STRICT = "not strict: some nodes run on the CPU";
 const SHOTS = join(import.meta.dirname, "../build");
