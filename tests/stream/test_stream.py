@@ -534,7 +534,7 @@ def test_bundles_that_do_not_stream(tagger: Path, tmp_path: Path) -> None:
     export_onnx(Tagger(), signature, tmp_path / "plain", verify=False)
     export_torchscript(Tagger(), signature, tmp_path / "script", verify=False)
     for name, file in (("plain", "model.onnx"), ("script", "model.pt")):
-        with pytest.raises(BundleError, match=f"can be fed in chunks; it holds {file}. Export .* --stateful"):
+        with pytest.raises(BundleError, match=f"can be fed in chunks; it holds {file}. Export .* `stateful=True`"):
             Stream(tmp_path / name)
     with pytest.raises(BundleError, match="is not a bundle: it has no manifest.json"):
         Stream(tmp_path)
