@@ -14,7 +14,6 @@ from ..bundle.manifest import Manifest, read_manifest
 from ..errors import BundleError, first_line
 from ..spec.artifact import Artifact
 from ..spec.dims import Dim, parse
-from ..spec.forms import unrolls
 from ..spec.signature import TensorSpec
 from ..spec.streams import State
 
@@ -69,13 +68,12 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
     """
     manifest = read_manifest(folder)
     name, artifact = streaming(folder, manifest)
-    for file, entry in manifest.files.items():
-        if file == name or file.startswith(f"{name}."):
-            check_file(folder / file, entry)
+    for file in manifest.files_of(name):
+        check_file(folder / file, manifest.files[file])
     path = folder / name
     assert artifact.stream is not None
     time, states = artifact.stream.time, artifact.stream.states
-    steps_only = options is None and artifact.lowering is not None and unrolls(artifact.lowering.forms)
+    steps_only = options is None and artifact.unrolls
     if options is None:
         options = step_options()
         if steps_only:
