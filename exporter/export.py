@@ -89,6 +89,7 @@ def export_onnx(
             stream=graph.stream,
             lowering=choice,
             precision=options.weights_precision(),
+            accepted=tuple(options.accept),
             limits={},
         )
         check = ExportCheck.of(job, artifact, verify=options.verify)
@@ -137,6 +138,7 @@ def export_torchscript(
             stream=None,
             lowering=None,
             precision=options.weights_precision(),
+            accepted=tuple(options.accept),
             limits={},
         )
         check = ExportCheck.of(job, artifact, verify=options.verify)

@@ -147,6 +147,13 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
     click.option("--out", type=click.Path(path_type=Path), help="The bundle's folder.  [default: artifacts/MODEL]"),
     click.option("--no-verify", is_flag=True, help="Write the bundle without comparing it with PyTorch."),
     click.option(
+        "--accept",
+        multiple=True,
+        type=click.Choice(["unverified", "fixed-decision"]),
+        help="Export all the same where no case shows whether the file is right (unverified), or where a trace took one "
+        "branch for all inputs (fixed-decision). The manifest records it. Repeatable.",
+    ),
+    click.option(
         "--seed",
         type=click.IntRange(0, 2**32 - 1),
         default=0,

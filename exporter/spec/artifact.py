@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from .forms import LoweringChoice, unrolls
-from .options import Precision
+from .options import Finding, Precision
 from .streams import StreamSpec
 
 Values = Literal["ordinary", "zero", "saturating", "denormal", "infinite", "nan", "longest", "shorter", "shortest"]
@@ -96,6 +96,9 @@ class Artifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     precision: Annotated[
         Precision | None, Meta(description="Reduced-precision weights, and what they cost; null for the model's own.")
     ]
+    accepted: Annotated[
+        tuple[Finding, ...], Meta(description="Findings that were accepted when the file was exported.")
+    ] = ()
     limits: Annotated[
         Limits,
         Meta(

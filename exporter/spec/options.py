@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from msgspec import Meta, Struct
 
@@ -79,6 +79,10 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
 
 
 Method = Literal["auto", "script", "trace"]
+
+# What an export fails for, unless the caller accepts it by this name.
+Finding = Literal["unverified", "fixed-decision"]
+FINDINGS: tuple[Finding, ...] = get_args(Finding)
 Options = TypeVar("Options", "OnnxOptions", "TorchScriptOptions")
 
 
@@ -97,9 +101,11 @@ class OnnxOptions:
         target: where the file is to run; it is verified on the CPU whatever the target.
         tune: sizes such as `{"T": 1, "N": 1}` to time the forms at on this machine, which then decides.
         seed: for the values of the test cases, 0 to 2**32 - 1.
+        accept: findings that are not to fail the export: "unverified", that no case shows whether the file is right, and
+            "fixed-decision", that a trace took one branch for all inputs. The manifest records them.
 
     Raises:
-        InputError: `quantize`, `precision` and `max_error` do not fit together.
+        InputError: `quantize`, `precision` and `max_error` do not fit together, or there is no such finding.
     """
 
     verify: bool = True
@@ -112,9 +118,11 @@ class OnnxOptions:
     target: Target = "cpu"
     tune: Sequence[Mapping[str, int]] = ()
     seed: int = 0
+    accept: Sequence[Finding] = ()
 
     def __post_init__(self) -> None:
         self.weights_precision()
+        check_accepted(self.accept)
 
     def weights_precision(self) -> Precision | None:
         """The precision of the file's weights; None for the model's own."""
@@ -127,7 +135,7 @@ class TorchScriptOptions:
 
     Attributes:
         method: "script", "trace", or "auto": script, and where TorchScript cannot compile the model, trace.
-        verify, precision, max_error, seed: as in `OnnxOptions`.
+        verify, precision, max_error, seed, accept: as in `OnnxOptions`.
     """
 
     verify: bool = True
@@ -135,13 +143,27 @@ class TorchScriptOptions:
     precision: str | None = None
     max_error: float | None = None
     seed: int = 0
+    accept: Sequence[Finding] = ()
 
     def __post_init__(self) -> None:
         self.weights_precision()
+        check_accepted(self.accept)
 
     def weights_precision(self) -> Precision | None:
         """The precision of the file's weights; None for the model's own."""
         return choose_precision(None, self.precision, self.max_error)
+
+
+def check_accepted(accept: Sequence[str]) -> None:
+    """Check the names of findings.
+
+    Raises:
+        InputError: one is unknown, or they are given as text instead of a list of texts.
+    """
+    for name in [accept] if isinstance(accept, str) else accept:
+        if isinstance(accept, str) or name not in FINDINGS:
+            near = did_you_mean(name, FINDINGS)
+            raise InputError(f"`accept` cannot be '{name}'.{near} Give a list of {' and '.join(FINDINGS)}.")
 
 
 def options_of(kind: type[Options], given: Options | None, named: Mapping[str, Any]) -> Options:
