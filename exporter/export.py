@@ -90,7 +90,6 @@ def export_onnx(
             lowering=choice,
             precision=options.weights_precision(),
             accepted=tuple(options.accept),
-            limits={},
         )
         check = ExportCheck.of(job, artifact, verify=options.verify)
         if options.verify and options.quantize is not None:
@@ -139,7 +138,6 @@ def export_torchscript(
             lowering=None,
             precision=options.weights_precision(),
             accepted=tuple(options.accept),
-            limits={},
         )
         check = ExportCheck.of(job, artifact, verify=options.verify)
         report, artifact = check.demand(folder / TORCHSCRIPT, artifact) if options.verify else (None, artifact)

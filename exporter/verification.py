@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +20,10 @@ from .bundle.rebuild import Rebuilt, rebuild, why_not_rebuilt
 from .errors import BundleError, InputError
 from .parity.artifact import OpenArtifact, check_artifact, open_artifact
 from .parity.cases import cases_for, long_cases
-from .parity.expected import Expected, expect, measure_baselines
+from .parity.expected import Expected, expect, measure_standards
 from .parity.failing_case import FailingCase, read_failing_case
 from .parity.fault import CaseGenerator, Fault, find_fault, run_again
+from .parity.reference import Oracle
 from .parity.report import Report
 from .parity.weights.model import ModelWeights, as_arrays, weights_of
 from .pytorch.checkpoint import read_weights
@@ -31,7 +33,6 @@ from .pytorch.run import as_tensors
 from .pytorch.samples import traced_sizes
 from .runtimes.open import runs
 from .runtimes.session import ProviderOptions
-from .spec.artifact import Baseline
 
 Array = NDArray[np.generic]
 
@@ -184,13 +185,13 @@ def verify_fresh(
     """Compare open files with the model, on cases drawn from the seed."""
     with evaluating(rebuilt.model):
         expected = _fresh_cases(manifest, opened, rebuilt, seed, long, progress)
-        baselines = measure_baselines(expected)
         first = next((item for item in expected if item.reference is not None), expected[0])
         weights = weights_of(rebuilt.model, as_tensors(first.inputs))
-        reports = _check_all(opened, expected, seed, weights, baselines, progress)
+        each = dict.fromkeys(opened, expected)
+        reports = _check_all(opened, each, seed, weights, progress)
         failed = any(not report.right for report in reports)
-        generator = CaseGenerator.of(rebuilt.model, manifest.signature, rebuilt.example) if failed else None
-        faults = _find_faults(manifest, opened, reports, expected, baselines, generator, progress)
+        generator = _generator(manifest, rebuilt, expected) if failed else None
+        faults = _find_faults(manifest, opened, reports, each, generator, progress)
     return Verification(reports, "rebuilt", seed, faults=faults)
 
 
@@ -198,15 +199,14 @@ def _replay_stored(
     folder: Path, manifest: Manifest, opened: Mapping[str, OpenArtifact], why: str, progress: Progress
 ) -> Verification:
     """Compare open files with the outputs that the bundle stores."""
-    expected = read_cases(folder / CASES, manifest) if CASES in manifest.files else []
-    if not expected:
+    if CASES not in manifest.files or not manifest.cases:
         raise BundleError(f"{folder} holds no cases to replay. Verify the bundle that it was made from.")
-    baselines = manifest.baseline
+    expected = {name: read_cases(folder / CASES, manifest, name) for name in opened}
     weights = None
     if WEIGHTS in manifest.files:
         weights = ModelWeights(as_arrays(read_weights(folder / WEIGHTS)), {}, "the model was not built again")
-    reports = _check_all(opened, expected, 0, weights, baselines, progress)
-    faults = _find_faults(manifest, opened, reports, expected, baselines, None, progress)
+    reports = _check_all(opened, expected, 0, weights, progress)
+    faults = _find_faults(manifest, opened, reports, expected, None, progress)
     return Verification(reports, "replayed", 0, why, faults)
 
 
@@ -231,34 +231,40 @@ def _fresh_cases(
     )
 
 
+def _generator(manifest: Manifest, rebuilt: Rebuilt, expected: Sequence[Expected]) -> CaseGenerator:
+    oracle = Oracle(rebuilt.model, manifest.signature)
+    return CaseGenerator(oracle, manifest.signature, rebuilt.example, measure_standards(expected))
+
+
 def _check_all(
     opened: Mapping[str, OpenArtifact],
-    expected: Sequence[Expected],
+    expected: Mapping[str, Sequence[Expected]],
     seed: int,
     weights: ModelWeights | None,
-    baselines: Mapping[str, Baseline],
     progress: Progress,
 ) -> list[Report]:
     return [
         check_artifact(
             each,
-            expected,
-            traced=expected[0].case.sizes,
+            expected[name],
+            traced=expected[name][0].case.sizes,
             seed=seed,
             weights=weights,
-            baselines=baselines,
-            advance=lambda done: progress("verify", done, len(expected)),
+            advance=partial(_verified, progress, len(expected[name])),
         )
-        for each in opened.values()
+        for name, each in opened.items()
     ]
+
+
+def _verified(progress: Progress, total: int, done: int) -> None:
+    progress("verify", done, total)
 
 
 def _find_faults(
     manifest: Manifest,
     opened: Mapping[str, OpenArtifact],
     reports: Sequence[Report],
-    expected: Sequence[Expected],
-    baselines: Mapping[str, Baseline],
+    expected: Mapping[str, Sequence[Expected]],
     generator: CaseGenerator | None,
     progress: Progress,
 ) -> list[Fault]:
@@ -266,7 +272,7 @@ def _find_faults(
     if failed:
         progress("shrink", 0, 1)
     found = (
-        find_fault(opened[report.artifact], report, expected, baselines, generator, manifest.weights_sha256)
+        find_fault(opened[report.artifact], report, expected[report.artifact], generator, manifest.weights_sha256)
         for report in failed
     )
     return [fault for fault in found if fault is not None]

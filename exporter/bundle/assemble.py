@@ -21,13 +21,12 @@ from torch import Tensor
 
 from ..errors import BundleError
 from ..parity.artifact import ExportCheck
-from ..parity.expected import measure_baselines
 from ..parity.report import Report
 from ..pytorch.job import ExportJob
 from ..spec.artifact import Artifact, FileEntry, Source
 from ..spec.signature import Signature
 from ..version import __version__
-from .cases import choose_cases, describe_outputs, in_order, with_limits, write_cases
+from .cases import choose_cases, describe_outputs, in_order, write_cases
 from .complete import complete
 from .files import hash_file, read_bundle
 from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
@@ -73,15 +72,15 @@ def assemble(
         weights_sha256=weights.sha256,
         artifacts={name: artifact},
         files={WEIGHTS: weights} if (folder / WEIGHTS).exists() else {},
-        cases=write_cases(folder / CASES, stored),
+        cases=(),
         from_example=job.example is not None,
-        baseline=measure_baselines(expected),
         versions=package_versions(),
     )
     kept, dropped = _carry_over(check, folder, out, manifest)
-    artifacts = with_limits({**manifest.artifacts, **kept}, stored, manifest.baseline)
+    artifacts = dict(sorted({**manifest.artifacts, **kept}.items()))
+    cases = write_cases(folder / CASES, stored, artifacts)
     outputs = in_order(manifest.outputs, folder, artifacts, job.signature, expected)
-    complete(folder, replace(manifest, artifacts=artifacts, outputs=outputs))
+    complete(folder, replace(manifest, artifacts=artifacts, outputs=outputs, cases=cases))
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     remarks = (*notes, *_precision_notes(artifact), *_range_notes(job.signature), *dropped)
     return Exported(out, dict(sorted(sizes.items())), report, remarks)

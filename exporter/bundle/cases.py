@@ -1,11 +1,14 @@
 """`cases.safetensors`: a few cases that travel in the bundle, with what PyTorch computes for them.
 
-Tensors are named `<case>/inputs/<input>`, `<case>/outputs/<output>` (in the model's precision) and
-`<case>/reference/<output>` (in float64, where the model has that form), so that any program can replay them.
+Tensors are named `<case>/inputs/<input>`, `<case>/outputs/<output>` (in the model's precision),
+`<case>/reference/<output>` (in float64, where that is a reference) and `<case>/limits/<file>/<output>`: for each
+element how large the error of that model file may be, absolute, against the reference, or against the output where
+there is none. So any program can replay them. Integers have no limits, and must be equal.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -13,17 +16,17 @@ from pathlib import Path
 import numpy as np
 import safetensors
 import safetensors.numpy
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from ..errors import BundleError, UnavailableError, first_line
 from ..parity.chunks import element_order
-from ..parity.compare import allow
+from ..parity.compare import with_bound
 from ..parity.expected import Expected, output_dims
+from ..parity.limits import Tolerance
 from ..parity.reference import Reference
 from ..pytorch.samples import Case
 from ..runtimes.open import open_session
-from ..spec.artifact import Artifact, Baseline, StoredCase
+from ..spec.artifact import Artifact, StoredCase
 from ..spec.dims import parse, spell
 from ..spec.signature import Signature
 from .manifest import Manifest
@@ -77,56 +80,53 @@ def choose_cases(expected: Sequence[Expected]) -> list[Expected]:
     return list({item.case.name: item for item in (ordinary[0], smallest, longest, *others)}.values())
 
 
-def with_limits(
-    artifacts: Mapping[str, Artifact], stored: Sequence[Expected], baseline: Mapping[str, Baseline]
-) -> dict[str, Artifact]:
-    """Model files by name, each with the limits of the stored cases."""
-    return {
-        name: replace(artifact, limits={item.case.name: _limits(item, baseline, artifact.bound) for item in stored})
-        for name, artifact in sorted(artifacts.items())
-    }
-
-
-def _limits(item: Expected, baseline: Mapping[str, Baseline], bound: float) -> dict[str, float]:
-    reference = item.reference
-    assert reference is not None
-    exact = reference.exact or {}
-    return {
-        name: allow(
-            eager, exact.get(name), reference.eager_error.get(name, 0.0), baseline.get(name, Baseline(0.0, 0.0)), bound
-        ).limit
-        for name, eager in reference.eager.items()
-    }
-
-
-def write_cases(path: Path, chosen: Sequence[Expected]) -> tuple[StoredCase, ...]:
-    """Store the cases; returns their descriptions for the manifest."""
+def write_cases(path: Path, chosen: Sequence[Expected], artifacts: Mapping[str, Artifact]) -> tuple[StoredCase, ...]:
+    """Store the cases, with the limits of these model files; returns their descriptions for the manifest."""
     tensors = {key: np.asarray(array, order="C") for item in chosen for key, array in _named(item)}
-    safetensors.numpy.save_file(tensors, path)
+    limits = {key: limit for item in chosen for key, limit in _limits(item, artifacts)}
+    safetensors.numpy.save_file({**tensors, **limits}, path)
     return tuple(
-        StoredCase(
-            name=item.case.name,
-            sizes=item.case.sizes,
-            values=item.case.values,
-            seed=item.case.seed,
-            eager_error=item.reference.eager_error,
-        )
+        StoredCase(name=item.case.name, sizes=item.case.sizes, values=item.case.values, seed=item.case.seed)
         for item in chosen
-        if item.reference is not None
     )
 
 
-def read_cases(path: Path, manifest: Manifest) -> list[Expected]:
+def _limits(item: Expected, artifacts: Mapping[str, Artifact]) -> Iterator[tuple[str, Array]]:
+    for file, artifact in sorted(artifacts.items()):
+        for output, tolerance in item.tolerances.items():
+            yield f"{item.case.name}/limits/{file}/{output}", with_bound(tolerance, artifact.bound).limit
+
+
+def read_cases(path: Path, manifest: Manifest, artifact: str | None = None) -> list[Expected]:
     """The stored cases, as `parity.check.check` takes them.
 
+    Args:
+        artifact: the model file that they are for; None leaves out the limits.
+
     Raises:
-        BundleError: the file does not hold what the manifest says.
+        BundleError: the file does not hold what the manifest says, or is of a format without limits of elements.
     """
     try:
         tensors = safetensors.numpy.load_file(path)
-        return [_expected(entry, tensors, manifest) for entry in manifest.cases]
+        cases = [_expected(entry, tensors, manifest) for entry in manifest.cases]
     except (safetensors.SafetensorError, KeyError) as error:
         raise BundleError(f"{path} does not hold the cases ({first_line(error)}). Export the model again.") from error
+    return cases if artifact is None else [_with_limits(path, item, artifact, tensors) for item in cases]
+
+
+def _with_limits(path: Path, item: Expected, artifact: str, tensors: Mapping[str, Array]) -> Expected:
+    assert item.reference is not None
+    found: dict[str, Tolerance] = {}
+    for name, eager in item.reference.eager.items():
+        if np.issubdtype(eager.dtype, np.floating):
+            limit = tensors.get(f"{item.case.name}/limits/{artifact}/{name}")
+            if limit is None or limit.shape != eager.shape or limit.dtype != np.float64 or not (limit >= 0).all():
+                raise BundleError(
+                    f"{path} has no limits for '{name}' of {artifact}: an older rnn-export wrote it, whose limits were "
+                    "too wide. Export the model again, or verify it with the model."
+                )
+            found[name] = Tolerance(limit, np.zeros(eager.shape))
+    return dataclasses.replace(item, tolerances=found)
 
 
 def _size(item: Expected) -> int:
@@ -145,6 +145,5 @@ def _expected(entry: StoredCase, tensors: Mapping[str, Array], manifest: Manifes
     case = Case(entry.sizes, entry.values, entry.seed)
     inputs = {name: tensors[f"{case.name}/inputs/{name}"] for name in manifest.signature.inputs}
     eager = {name: tensors[f"{case.name}/outputs/{name}"] for name in manifest.signature.outputs}
-    has_exact = all(f"{case.name}/reference/{name}" in tensors for name in eager)
-    exact = {name: tensors[f"{case.name}/reference/{name}"] for name in eager} if has_exact else None
-    return Expected(case, inputs, Reference(eager, exact, entry.eager_error))
+    exact = {name: tensors[key] for name in eager if (key := f"{case.name}/reference/{name}") in tensors}
+    return Expected(case, inputs, Reference(eager, exact or None))

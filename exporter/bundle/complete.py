@@ -1,4 +1,4 @@
-"""Complete a bundle: write its README and manifest, add a file to it, bring one of an older format up to date."""
+"""Complete a bundle: write its README and manifest, or add a file to it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ..errors import BundleError
-from .cases import in_order, read_cases, with_limits
 from .files import hash_file, read_bundle
-from .manifest import CASES, README, Manifest, write_manifest
+from .manifest import README, Manifest, check_newest, write_manifest
 from .readme import write_readme
 from .replace import replacing
 
@@ -52,13 +51,14 @@ def add_file(bundle: str | Path, name: str, content: bytes) -> None:
     if name in manifest.files:
         raise BundleError(f"{out} has a {name}, which is left alone. Choose another name, or export the model again.")
     _check_name(name)
+    check_newest(out)
     with replacing(out) as folder:
         for file in manifest.files:
             if (out / file).exists():  # all do but the README, which may have been taken away
                 shutil.copy2(out / file, folder / file)
         (folder / name).write_bytes(content)
         files = {**manifest.files, name: hash_file(folder / name)}
-        write_manifest(folder, replace(upgraded(out, manifest), files=files))
+        write_manifest(folder, replace(manifest, files=files))
 
 
 def _check_name(name: str) -> None:
@@ -68,19 +68,3 @@ def _check_name(name: str) -> None:
         raise BundleError(
             f"'{name}' is no name for a file in a bundle. Use up to 200 letters, digits, '.', '_' and '-'."
         )
-
-
-def upgraded(folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest with the limits of its cases and the order of its outputs' elements, which format 1 lacks.
-
-    Raises:
-        BundleError: the cases are not what the manifest says.
-    """
-    if all(artifact.limits for artifact in manifest.artifacts.values()) or not manifest.cases:
-        return manifest
-    stored = read_cases(folder / CASES, manifest)
-    return replace(
-        manifest,
-        outputs=in_order(manifest.outputs, folder, manifest.artifacts, manifest.signature, stored),
-        artifacts=with_limits(manifest.artifacts, stored, manifest.baseline),
-    )

@@ -12,20 +12,24 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, ValidationError, convert, to_builtins
 
 from ..errors import BundleError, SignatureError
-from ..spec.artifact import Artifact, Baseline, FileEntry, Sha256, Source, StoredCase
+from ..spec.artifact import Artifact, FileEntry, Sha256, Source, StoredCase
 from ..spec.signature import Signature, TensorSpec
 from ..version import __version__
 
 
-def as_format2(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a manifest under the names of format 2; without limits, and with outputs' products in any order.
+def as_newest(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a manifest of format 1 or 2 under the names of format 3.
+
+    Older formats had one limit for all elements of an output, which is left out: it was too wide.
 
     Raises:
-        AttributeError, KeyError, TypeError: it is not of format 1 either.
+        AttributeError, KeyError, TypeError: it is of no such format.
     """
-    cases = [_renamed(case, own_error="eager_error") for case in data["cases"]]
+    kept = {key: value for key, value in data.items() if key not in ("typical", "baseline")}
+    dropped = ("own_error", "eager_error")
+    cases = [{key: value for key, value in case.items() if key not in dropped} for case in data["cases"]]
     artifacts = {name: _artifact(entry) for name, entry in data["artifacts"].items()}
-    return {**_renamed(data, typical="baseline"), "format": 2, "cases": cases, "artifacts": artifacts}
+    return {**kept, "format": FORMAT, "cases": cases, "artifacts": artifacts}
 
 
 def _artifact(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,11 +37,7 @@ def _artifact(entry: Mapping[str, Any]) -> dict[str, Any]:
     if parity is not None:
         cases = [{**case, "verdict": case["verdict"].replace("KNOWN", "EXPECTED")} for case in parity["cases"]]
         parity = {**parity, "cases": cases}
-    return {**entry, "parity": parity, "limits": {}}
-
-
-def _renamed(data: Mapping[str, Any], **names: str) -> dict[str, Any]:
-    return {names.get(key, key): value for key, value in data.items()}
+    return {**{key: value for key, value in entry.items() if key != "limits"}, "parity": parity}
 
 
 MANIFEST = "manifest.json"
@@ -46,7 +46,7 @@ WEIGHTS = "weights.safetensors"
 README = "README.md"
 
 # One more whenever a program that reads manifests has to know what has changed.
-FORMAT = 2
+FORMAT = 3
 
 FileName = Annotated[str, Meta(pattern="^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 
@@ -84,14 +84,13 @@ class Manifest(
         tuple[StoredCase, ...],
         Meta(
             description="Cases in cases.safetensors: <name>/inputs/<input>, <name>/outputs/<output> as PyTorch computes"
-            " it, and <name>/reference/<output> in float64."
+            " it, <name>/reference/<output> in float64, and <name>/limits/<file>/<output> for each element's error."
         ),
     ]
     from_example: Annotated[
         bool,
         Meta(description="Whether the first case holds the caller's own inputs, from which fresh cases are cut."),
     ]
-    baseline: Mapping[str, Baseline]
     versions: Mapping[str, str]
 
     @cached_property
@@ -142,12 +141,25 @@ def read_manifest(folder: Path) -> Manifest:
     _check_format(path, data)
     sha256 = data.pop("sha256")
     try:
-        manifest = convert(as_format2(data) if data["format"] == 1 else data, Manifest)
+        manifest = convert(as_newest(data) if data["format"] < FORMAT else data, Manifest)
     except (ValidationError, SignatureError, AttributeError, KeyError, TypeError) as error:
         raise _malformed(path, str(error)) from error
     if sha256 != _digest(data):
         raise BundleError(f"{path} was changed after it was written. Export the model again.")
     return manifest
+
+
+def check_newest(folder: Path) -> None:
+    """See that a bundle can be written anew: one of an older format lacks the limits of elements.
+
+    Raises:
+        BundleError: it is of an older format.
+    """
+    found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["format"]
+    if found < FORMAT:
+        raise BundleError(
+            f"{folder} is of format {found}, whose limits were too wide to be kept. Export the model again."
+        )
 
 
 def _check_format(path: Path, data: Mapping[str, Any]) -> None:

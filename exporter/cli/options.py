@@ -150,8 +150,8 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
         "--accept",
         multiple=True,
         type=click.Choice(["unverified", "fixed-decision"]),
-        help="Export all the same where no case shows whether the file is right (unverified), or where a trace took one "
-        "branch for all inputs (fixed-decision). The manifest records it. Repeatable.",
+        help="Export all the same where no case shows whether the file is right (unverified), or where a trace took "
+        "one branch for all inputs (fixed-decision). The manifest records it. Repeatable.",
     ),
     click.option(
         "--seed",

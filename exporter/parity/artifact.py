@@ -13,7 +13,7 @@ from ..errors import ParityError
 from ..pytorch.job import ExportJob
 from ..runtimes.open import open_session
 from ..runtimes.session import ProviderOptions, Session
-from ..spec.artifact import Artifact, Baseline
+from ..spec.artifact import Artifact
 from ..spec.signature import Signature
 from ..spec.streams import cannot_stream
 from .cases import cases_for
@@ -76,7 +76,6 @@ def check_artifact(
     traced: Mapping[str, int],
     seed: int,
     weights: ModelWeights | None,
-    baselines: Mapping[str, Baseline] | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Run every case and judge it, and compare the file's weights with the model's.
@@ -98,11 +97,10 @@ def check_artifact(
         runtime=artifact.runtime,
         traced=traced,
         seed=seed,
-        baselines=baselines,
         bound=opened.bound,
         advance=advance,
     )
-    return replace(report, weights=_compare(opened.file, artifact, weights))
+    return replace(report, weights=_compare(opened.file, artifact, weights), accepted=artifact.accepted)
 
 
 def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> WeightComparison:

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from ..errors import UnavailableError, first_line
 from ..pytorch.samples import SATURATING
 from ..runtimes.session import Session
-from ..spec.artifact import Baseline
 from ..spec.dims import Dim
 from .compare import NonfiniteMask, OutputResult, judge
-from .expected import Expected, measure_baselines, output_dims
+from .expected import Expected, output_dims, why_unverified
 from .reference import Reference
 from .report import CaseResult, Report
 
@@ -30,7 +29,6 @@ def check(
     runtime: str,
     traced: Mapping[str, int],
     seed: int,
-    baselines: Mapping[str, Baseline] | None = None,
     bound: float = 0.0,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
@@ -41,23 +39,32 @@ def check(
         runtime: its name, for the report.
         traced: the sizes that the model was captured at.
         seed: that the cases were drawn from.
-        baselines: of each output; None measures them on the ordinary cases in `expected`.
         bound: what reduced-precision weights may cost, relative to each output's scale.
         advance: called after each case with how many are done.
     """
-    baselines = measure_baselines(expected) if baselines is None else baselines
     results = []
     for item in expected:
-        results.append(check_case(session, item, baselines, bound))
+        results.append(check_case(session, item, bound))
         advance(len(results))
     exact = all(item.reference is None or item.reference.exact is not None for item in expected)
     reference: Literal["float64", "tolerance"] = "float64" if exact else "tolerance"
     # Time is the symbol T, or the first.
     step = first_wrong_step(output_dims(expected), results, "T" if "T" in traced else next(iter(traced), ""))
-    return Report(artifact, runtime, session.placement(), reference, seed, dict(traced), results, step, bound)
+    return Report(
+        artifact,
+        runtime,
+        session.placement(),
+        reference,
+        seed,
+        dict(traced),
+        results,
+        step,
+        bound,
+        unverified=why_unverified(expected),
+    )
 
 
-def check_case(session: Session, item: Expected, baselines: Mapping[str, Baseline], bound: float = 0.0) -> CaseResult:
+def check_case(session: Session, item: Expected, bound: float = 0.0) -> CaseResult:
     """Run one case in a session and judge it.
 
     Raises:
@@ -71,7 +78,7 @@ def check_case(session: Session, item: Expected, baselines: Mapping[str, Baselin
         raise
     except Exception as error:  # each runtime raises classes of its own
         return CaseResult(item.case, (), "FAIL", f"the runtime raised {type(error).__name__}: {first_line(error)}")
-    outputs = _judge_outputs(session, item, item.reference, got, baselines, bound)
+    outputs = _judge_outputs(session, item, item.reference, got, bound)
     if bound and item.case.values == "saturating":
         outputs = [_beyond_bound(output, bound) for output in outputs]
     if not all(output.passed for output in outputs):
@@ -85,7 +92,6 @@ def _judge_outputs(
     item: Expected,
     reference: Reference,
     got: Mapping[str, Array],
-    baselines: Mapping[str, Baseline],
     bound: float,
 ) -> list[OutputResult]:
     return [
@@ -93,9 +99,8 @@ def _judge_outputs(
             name,
             got[name],
             eager,
-            None if reference.exact is None else reference.exact[name],
-            reference.eager_error.get(name, 0.0),
-            baselines.get(name, Baseline(0.0, 0.0)),
+            reference.exact_of(name),
+            item.tolerances.get(name),
             _nonfinite_mask(session, item, name),
             reference.unsettled.get(name),
             bound,
@@ -109,34 +114,30 @@ def _beyond_bound(output: OutputResult, bound: float) -> OutputResult:
 
     Inputs 100 times ordinary size make an activation's rounding error 100 times as large, which can flip a gate.
     """
-    if output.passed or not output.scale:
+    if output.passed or not np.isfinite(output.error):
         return output
     excused = f"Beyond the bound of {bound:.2g}, which does not apply to inputs {SATURATING:.0f} times ordinary size"
     return replace(output, reason="", first=None, excused=excused)
 
 
 def _nonfinite_mask(session: Session, item: Expected, output: str) -> NonfiniteMask | None:
-    mask = item.nonfinite_mask or _overflowed(item)
+    mask = item.nonfinite_mask or _where_nan(item)
     if not mask:
         return None
     where = mask[output]
     return NonfiniteMask(np.ones_like(where) if session.spreads_nan else where, session.hides_nan)
 
 
-def _overflowed(item: Expected) -> dict[str, NDArray[np.bool_]]:
-    """By output, where PyTorch has NaN and float64 does not, because values overflow the model's dtype.
+def _where_nan(item: Expected) -> dict[str, NDArray[np.bool_]]:
+    """By output, where PyTorch has NaN: values have overflowed, say, or one is the logarithm of a negative number.
 
     Every element of an integer output may be computed from such values. Empty where no output has any.
     """
-    reference = item.reference
-    if reference is None or reference.exact is None:
-        return {}
-    exact = reference.exact
-    floats = {name for name, array in reference.eager.items() if array.dtype.kind == "f"}
-    where = {name: np.isnan(reference.eager[name]) & ~np.isnan(exact[name]) for name in floats}
+    eager = {} if item.reference is None else item.reference.eager
+    where = {name: np.isnan(array) for name, array in eager.items() if array.dtype.kind == "f"}
     if not any(nan.any() for nan in where.values()):
         return {}
-    return {name: where[name] if name in floats else np.ones(a.shape, bool) for name, a in reference.eager.items()}
+    return {name: where.get(name, np.ones(array.shape, bool)) for name, array in eager.items()}
 
 
 def first_wrong_step(dims: Mapping[str, Sequence[Dim]], results: Sequence[CaseResult], time: str) -> int | None:

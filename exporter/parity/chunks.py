@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from ..pytorch.samples import sizes_of
 from ..runtimes.session import Session, SessionWrapper
-from ..spec.artifact import Baseline
 from ..spec.dims import Dim
 from ..spec.signature import Signature
 from ..spec.streams import StreamSpec
 from .check import check, check_case, first_wrong_step
 from .compare import largest
-from .expected import Expected, measure_baselines, output_dims
+from .expected import Expected, output_dims
 from .report import Report
 
 Array = NDArray[np.generic]
@@ -106,7 +105,6 @@ def check_stream(
     runtime: str,
     traced: Mapping[str, int],
     seed: int,
-    baselines: Mapping[str, Baseline] | None = None,
     bound: float = 0.0,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
@@ -115,7 +113,6 @@ def check_stream(
     The arguments after `signature` are those of `check`. If every case is right in one pass, the report's `first_step`
     is that of the chunked runs.
     """
-    baselines = measure_baselines(expected) if baselines is None else baselines
     whole = in_one_pass(session, stream, signature, expected)
     report = check(
         whole,
@@ -124,14 +121,13 @@ def check_stream(
         runtime=runtime,
         traced=traced,
         seed=seed,
-        baselines=baselines,
         bound=bound,
         advance=advance,
     )
     results = []
     for item, fed, plan, after_reset in _feedings(stream, expected):
         chunked = replace(whole, plan=plan, after_reset=after_reset)
-        results.append(replace(check_case(chunked, item, baselines, bound), fed=fed))
+        results.append(replace(check_case(chunked, item, bound), fed=fed))
     step = report.first_step if not report.right else first_wrong_step(whole.dims, results, stream.time)
     return replace(report, cases=[*report.cases, *results], first_step=step)
 

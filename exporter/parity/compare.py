@@ -1,51 +1,22 @@
-"""Compare one output with PyTorch's: shape, dtype and non-finite values must match, and errors stay within a limit.
+"""Compare one output with PyTorch's: shape, dtype and non-finite values must match, and errors stay within limits.
 
-With e the largest error against the float64 reference r, an output passes when
-
-    e(runtime) <= FACTOR * max(eager_error, baseline.error * scale, FLOOR * eps * scale) + FACTOR * tiny
-
-where `eager_error` is PyTorch's error on the case and its jittered runs (see `reference`), `baseline.error` its median
-relative error over the ordinary cases (a case of a few numbers may be lucky), `scale` the larger of max|r| and its
-median over the ordinary cases, and eps and tiny belong to the output's dtype. Without a float64 reference the limit is
-`TOLERANCE` relative to max|r|, r being PyTorch's own output.
-
-An export with reduced-precision weights also has a `bound`, relative to `scale`: the limit is then at least
-bound * scale.
+The limit of each element is made in `limits`. A limit is raised to `bound * scale` where weights of reduced precision
+have a `bound`, relative to an output's scale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..spec.artifact import Baseline
+from .limits import FACTOR, FLOOR, Tolerance
 
 Array = NDArray[np.generic]
-FACTOR = 4.0
-FLOOR = 4.0
-
-# A float64 model has no better reference than itself, so rounding errors alone must fit.
-FLOOR_FLOAT64 = 1024.0
 
 # TensorFloat-32 keeps 10 binary digits of a factor, as float16 does.
 TF32_BOUND = FACTOR * FLOOR * 2.0**-10
-TOLERANCE = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8}
-
-
-def read_baselines(stored: Mapping[str, Mapping[str, float]]) -> dict[str, Baseline]:
-    """Each output's baseline, as a bundle or a failing case stores it."""
-    return {output: Baseline(**values) for output, values in stored.items()}
-
-
-@dataclass(frozen=True)
-class Allowance:
-    """How large an error of an output may be, absolute, and the scale that its errors are relative to."""
-
-    limit: float
-    scale: float
 
 
 @dataclass(frozen=True)
@@ -61,11 +32,11 @@ class NonfiniteMask:
 
 @dataclass(frozen=True)
 class OutputResult:
-    """How far one output is off: the largest error, its index, and the limit.
+    """How far one output is off: the error that is largest in units of its limit, its index, and that limit.
 
     `reason` says why the output fails, and is empty where it passes; `excused` names a known deviation of the runtime.
-    `first` is the index of the first element beyond the limit, `scale` what relative errors are relative to, `vs_eager`
-    the largest difference from PyTorch's output in the model's own precision.
+    `first` is the index of the first element beyond its limit, `scale` what the error is relative to, `vs_eager` the
+    largest difference from PyTorch's output in the model's own precision.
     """
 
     output: str
@@ -95,8 +66,7 @@ def judge(
     got: Array,
     eager: Array,
     exact: Array | None,
-    eager_error: float,
-    baseline: Baseline,
+    tolerance: Tolerance | None,
     nonfinite_mask: NonfiniteMask | None = None,
     unsettled: NDArray[np.bool_] | None = None,
     bound: float = 0.0,
@@ -106,9 +76,8 @@ def judge(
     Args:
         output: its name.
         eager: PyTorch's output in the model's own precision.
-        exact: PyTorch's output in float64; None where the model has no float64 form.
-        eager_error: PyTorch's error on this case.
-        baseline: of this output, over the ordinary cases.
+        exact: PyTorch's output in float64; None where that is no reference.
+        tolerance: by element; None for integers, which must be equal.
         nonfinite_mask: in a case with a non-finite input, the elements that it affects.
         unsettled: elements of an integer output that depend on PyTorch's rounding; they are not compared.
         bound: what reduced-precision weights may cost, relative to the output's scale.
@@ -119,15 +88,21 @@ def judge(
         return _wrong(output, f"is {got.dtype} instead of {eager.dtype}")
     if unsettled is not None:
         got = np.where(unsettled, eager, got)
-    target = _Target(output, eager, exact, eager_error, baseline, bound)
+    if tolerance is None:
+        return _compare_integers(output, got, eager)
+    target = _Target(output, eager, eager if exact is None else exact, with_bound(tolerance, bound))
     result = _compare(got, target)
     if result.passed or nonfinite_mask is None or not nonfinite_mask.kernel:
         return result
     where, kernel = nonfinite_mask.where, nonfinite_mask.kernel
-    masked = replace(target, exact=None if exact is None else np.where(where, eager, exact))
-    rest = _compare(np.where(where, eager, got), masked)
+    rest = _compare(np.where(where, eager, got), replace(target, reference=np.where(where, eager, target.reference)))
     excused = f"The runtime's {kernel} kernel handles NaN differently from PyTorch; check inputs for NaN first"
     return replace(rest, excused=excused) if rest.passed else result
+
+
+def with_bound(tolerance: Tolerance, bound: float) -> Tolerance:
+    """The same where reduced-precision weights may cost this much, relative to an output's scale."""
+    return tolerance if bound == 0 else replace(tolerance, limit=np.maximum(tolerance.limit, bound * tolerance.scale))
 
 
 @dataclass(frozen=True)
@@ -136,16 +111,12 @@ class _Target:
 
     output: str
     eager: Array
-    exact: Array | None
-    eager_error: float
-    baseline: Baseline
-    bound: float
+    reference: Array
+    tolerance: Tolerance
 
 
 def _compare(got: Array, target: _Target) -> OutputResult:
     output, eager = target.output, target.eager
-    if not np.issubdtype(eager.dtype, np.floating):
-        return _compare_integers(output, got, eager)
     misplaced = (np.isnan(got) != np.isnan(eager)) | (_infinite(got) != _infinite(eager))
     if misplaced.any():
         index = _position(misplaced, int(np.argmax(misplaced)))
@@ -156,41 +127,23 @@ def _compare(got: Array, target: _Target) -> OutputResult:
 
 
 def _compare_floats(got: Array, target: _Target) -> OutputResult:
-    eager = target.eager
-    reference = (eager if target.exact is None else target.exact).astype(np.float64)
+    eager, reference, limits = target.eager, target.reference.astype(np.float64), target.tolerance.limit
+    if not eager.size:
+        return OutputResult(target.output, 0.0, 0.0, ())
     finite = np.isfinite(eager) & np.isfinite(reference) & np.isfinite(got)
     errors = np.where(finite, np.abs(np.where(finite, got, 0.0) - np.where(finite, reference, 0.0)), 0.0)
-    allowed = allow(eager, target.exact, target.eager_error, target.baseline, target.bound)
-    limit, scale = allowed.limit, allowed.scale
-    if not errors.size:
-        return OutputResult(target.output, 0.0, limit, ())
-    index = _position(errors, int(np.argmax(errors)))
-    error = float(errors[index])
+    # An element that must be exact has a limit of 0, and no error that is any share of it.
+    shares = np.divide(errors, limits, out=np.where(errors > 0, np.inf, 0.0), where=limits > 0)
+    index = _position(shares, int(np.argmax(shares)))
+    error, limit = float(errors[index]), float(limits[index])
     vs_eager = largest(np.where(finite, got, 0.0).astype(np.float64) - np.where(finite, eager, 0.0))
+    scale = float(target.tolerance.scale[index])
     result = OutputResult(target.output, error, limit, index, scale=scale, vs_eager=vs_eager)
     if error <= limit:
         return result
-    over = errors > limit
-    reason = f"is off by {error:.2g}, {error / limit:.3g} times the limit of {limit:.2g}"
-    return replace(result, reason=reason, first=_position(over, int(np.argmax(over))))
-
-
-def allow(eager: Array, exact: Array | None, eager_error: float, baseline: Baseline, bound: float = 0.0) -> Allowance:
-    """The limit of the module's docstring, every term of it; 0 for an output of integers, which must be equal.
-
-    The arguments are those of `judge`. It depends on no runtime: bundles hold it for the cases that they store.
-    """
-    if not np.issubdtype(eager.dtype, np.floating):
-        return Allowance(0.0, 0.0)
-    reference = (eager if exact is None else exact).astype(np.float64)
-    scale = max(largest(reference[np.isfinite(eager)]), baseline.scale)
-    dtype = np.finfo(eager.dtype.name)
-    if exact is None:
-        limit = TOLERANCE[eager.dtype.name] * scale
-    else:
-        floor = FLOOR_FLOAT64 if eager.dtype == np.float64 else FLOOR
-        limit = FACTOR * max(eager_error, baseline.error * scale, floor * float(dtype.eps) * scale)
-    return Allowance(max(limit, bound * scale) + FACTOR * float(dtype.tiny), scale)
+    over = errors > limits
+    times = f"{error / limit:.3g} times the limit of {limit:.2g}" if limit else "and has to be the very same number"
+    return replace(result, reason=f"is off by {error:.2g}, {times}", first=_position(over, int(np.argmax(over))))
 
 
 def _compare_integers(output: str, got: Array, eager: Array) -> OutputResult:

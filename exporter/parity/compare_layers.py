@@ -27,8 +27,9 @@ from ..optimize.single_step import for_any_length
 from ..pytorch.run import run_eager
 from ..runtimes.open import open_session
 from ..runtimes.session import ProviderOptions
-from ..spec.artifact import Baseline
-from .compare import OutputResult, judge, largest_error
+from .compare import OutputResult, judge
+from .limits import tolerances
+from .reference import Reference
 
 Array = NDArray[np.generic]
 Layers = dict[str, dict[str, Array]]
@@ -54,8 +55,12 @@ class LayerValue:
 
     @property
     def result(self) -> OutputResult:
-        eager_error = 0.0 if self.exact is None else largest_error(self.eager, self.exact)
-        return judge(f"{self.layer}.{self.value}", self.got, self.eager, self.exact, eager_error, Baseline(0.0, 0.0))
+        eager, exact = {"": self.eager}, None if self.exact is None else {"": self.exact}
+        errors = np.zeros(self.eager.shape) if self.exact is None else np.abs(self.eager - self.exact)
+        still = np.zeros(self.eager.shape, bool)
+        reference = Reference(eager, exact, {"": errors}, {"": np.zeros_like(errors)}, {"": still})
+        limits = tolerances(reference, {})[""]
+        return judge(f"{self.layer}.{self.value}", self.got, self.eager, self.exact, limits)
 
     def __str__(self) -> str:
         """The first difference, or that there is none."""

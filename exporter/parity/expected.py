@@ -1,20 +1,19 @@
-"""Run every case through PyTorch: the outputs that a runtime's are compared with."""
+"""Run every case through PyTorch: the outputs that a runtime's are compared with, and how far these may be off."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..pytorch.samples import NON_FINITE, Case, make_inputs
-from ..spec.artifact import Baseline
+from ..pytorch.samples import NON_FINITE, Case, make_inputs, other_inputs
 from ..spec.dims import Dim, infer_dims
 from ..spec.signature import Signature
-from .compare import largest
+from .evidence import Judged, disagrees, unverified
+from .limits import Standard, Tolerance, standard_of, tolerances
 from .reference import JITTERS, JITTERS_AT_TIES, Oracle, Reference, RefusedError
 
 Array = NDArray[np.generic]
@@ -26,6 +25,7 @@ class Expected:
 
     `nonfinite_mask` marks, per output, the elements that a non-finite input affects; None where every input is finite.
     `measures` are sizes that depend on the inputs' values, such as `{"max(lengths)": 5, "sum(lengths)": 12}`.
+    `tolerances` are those of the floating-point outputs.
     """
 
     case: Case
@@ -34,6 +34,7 @@ class Expected:
     refused: str = ""
     nonfinite_mask: Mapping[str, NDArray[np.bool_]] | None = None
     measures: Mapping[str, int] = field(default_factory=dict)
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
 
 
 def expect(
@@ -54,7 +55,8 @@ def expect(
     for case in cases:
         found.append(expect_case(oracle, signature, case, example))
         advance(len(found))
-    return found
+    standards = measure_standards(found)
+    return [judged_by(standards, item) for item in found]
 
 
 def expect_case(oracle: Oracle, signature: Signature, case: Case, example: Mapping[str, Array] | None) -> Expected:
@@ -71,7 +73,8 @@ def expect_case(oracle: Oracle, signature: Signature, case: Case, example: Mappi
 def expect_inputs(oracle: Oracle, signature: Signature, case: Case, inputs: Mapping[str, Array]) -> Expected:
     """Run these inputs, all finite, through PyTorch in place of the case's own."""
     try:
-        reference = oracle.compute(inputs, JITTERS if case.values != "saturating" else JITTERS_AT_TIES)
+        jitters = JITTERS if case.values != "saturating" else JITTERS_AT_TIES
+        reference = oracle.compute(inputs, jitters, other_inputs(signature, inputs))
         return Expected(case, inputs, reference, measures=_measures(signature, inputs))
     except RefusedError as refused:
         return Expected(case, inputs, None, str(refused))
@@ -110,18 +113,50 @@ def _affected(eager: Array, ordinary: Array) -> NDArray[np.bool_]:
     return np.asarray((eager != ordinary) | alike)
 
 
-def measure_baselines(expected: Sequence[Expected]) -> dict[str, Baseline]:
-    """Each floating-point output's baseline: medians over the ordinary cases."""
-    scales: dict[str, list[float]] = {}
-    errors: dict[str, list[float]] = {}
-    for item in expected:
-        reference = item.reference
-        if item.case.values == "ordinary" and reference is not None and reference.exact is not None:
-            for name, error in reference.eager_error.items():
-                scale = largest(reference.exact[name])
-                scales.setdefault(name, []).append(scale)
-                errors.setdefault(name, []).append(error / scale if scale > 0 else 0.0)
-    return {name: Baseline(median(scales[name]), median(errors[name])) for name in scales}
+Standards = Mapping[str, Standard]
+
+
+def measure_standards(expected: Sequence[Expected]) -> dict[str, Standard]:
+    """What the ordinary cases say of each floating-point output."""
+    references = _ordinary(expected)
+    dims = output_dims(expected)
+    floats = [name for name, array in (references[0].eager if references else {}).items() if array.dtype.kind == "f"]
+    return {
+        name: standard_of(references, name, dims[name], has_reference=_has_reference(references, name))
+        for name in floats
+    }
+
+
+def _has_reference(references: Sequence[Reference], output: str) -> bool:
+    is_dropped = any(reference.exact is not None and output not in reference.exact for reference in references)
+    return not is_dropped and not disagrees(references, output)
+
+
+def _ordinary(expected: Sequence[Expected]) -> list[Reference]:
+    return [item.reference for item in expected if item.reference is not None and item.case.values == "ordinary"]
+
+
+def judged_by(standards: Standards, item: Expected) -> Expected:
+    """The case with its tolerances, and without the float64 outputs that are no reference."""
+    reference = item.reference
+    if reference is None:
+        return item
+    limits = tolerances(reference, standards, ordinary=item.case.values == "ordinary")
+    gone = {name for name, standard in standards.items() if not standard.has_reference}
+    if reference.exact is not None and gone:
+        exact = {name: array for name, array in reference.exact.items() if name not in gone}
+        reference = replace(reference, exact=exact)
+    return replace(item, reference=reference, tolerances=limits)
+
+
+def why_unverified(expected: Sequence[Expected]) -> str:
+    """Why these cases do not show that an output is right, whatever a runtime computes; empty where they do."""
+    judged = [
+        Judged(item.reference, item.tolerances)
+        for item in expected
+        if item.reference is not None and item.case.values == "ordinary"
+    ]
+    return unverified(judged, measure_standards(expected))
 
 
 def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:

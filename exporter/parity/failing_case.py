@@ -1,8 +1,8 @@
 """Store a case that an artifact fails in a file, so that it can be run again without the model.
 
 The file is safetensors. Its tensors are `inputs/<input>`, `outputs/<output>` (PyTorch's), `reference/<output>` (in
-float64), and as bool `touched/<output>` (the mask of a non-finite input) and `unsettled/<output>`; all else is JSON in
-the metadata.
+float64), `limits/<output>` and `scale/<output>` (by element, see `limits`), and as bool `touched/<output>` (the mask of
+a non-finite input) and `unsettled/<output>`; all else is JSON in the metadata.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.numpy
-from msgspec import structs
 from numpy.typing import NDArray
 
 from ..errors import BundleError, first_line
 from ..pytorch.samples import Case
-from ..spec.artifact import Baseline
-from .compare import read_baselines
 from .expected import Expected
+from .limits import Tolerance
 from .reference import Reference
 
 _KEY = "rnn_export.case"
@@ -42,7 +40,7 @@ class Feeding:
 
 @dataclass(frozen=True)
 class FailingCase:
-    """A case that an artifact fails, with what judging it again needs: PyTorch's outputs and each output's baseline.
+    """A case that an artifact fails, with what judging it again needs: PyTorch's outputs and how far these may be off.
 
     `weights_sha256` identifies the model. `fed` is None where the model has no explicit states.
     """
@@ -50,7 +48,6 @@ class FailingCase:
     artifact: str
     weights_sha256: str
     item: Expected
-    baselines: Mapping[str, Baseline]
     fed: Feeding | None
 
     @property
@@ -73,6 +70,8 @@ def _tensors(item: Expected) -> dict[str, Array]:
         "reference": item.reference.exact or {},
         "touched": item.nonfinite_mask or {},
         "unsettled": item.reference.unsettled,
+        "limits": {name: tolerance.limit for name, tolerance in item.tolerances.items()},
+        "scale": {name: tolerance.scale for name, tolerance in item.tolerances.items()},
     }
     return {f"{part}/{name}": np.asarray(a, order="C") for part, arrays in parts.items() for name, a in arrays.items()}
 
@@ -85,8 +84,6 @@ def _metadata(failing: FailingCase) -> dict[str, Any]:
         "weights_sha256": failing.weights_sha256,
         "case": asdict(item.case),
         "measures": dict(item.measures),
-        "own_error": dict(item.reference.eager_error),
-        "typical": {name: structs.asdict(baseline) for name, baseline in failing.baselines.items()},
         "fed": failing.fed and asdict(failing.fed),
     }
 
@@ -116,14 +113,15 @@ def _failing_case(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Fai
     def part(name: str) -> dict[str, NDArray[Any]]:
         return {key.removeprefix(f"{name}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
 
-    reference = Reference(part("outputs"), part("reference") or None, about["own_error"], part("unsettled"))
+    reference = Reference(part("outputs"), part("reference") or None, unsettled=part("unsettled"))
+    limits, scale = part("limits"), part("scale")
     item = Expected(
         Case(**about["case"]),
         part("inputs"),
         reference,
         nonfinite_mask=part("touched") or None,
         measures=about["measures"],
+        tolerances={name: Tolerance(limit, scale[name]) for name, limit in limits.items()},
     )
-    baselines = read_baselines(about["typical"])
     fed = None if about["fed"] is None else Feeding(**about["fed"])
-    return FailingCase(about["artifact"], about["weights_sha256"], item, baselines, fed)
+    return FailingCase(about["artifact"], about["weights_sha256"], item, fed)

@@ -12,18 +12,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from ..errors import first_line
 from ..pytorch.samples import Case
 from ..runtimes.session import Session
-from ..spec.artifact import Artifact, Baseline
+from ..spec.artifact import Artifact
 from ..spec.signature import Signature
 from .artifact import OpenArtifact
 from .check import check_case
 from .chunks import Chunked, one_at_a_time, random_lengths
 from .compare_layers import LayerValue, describe_first, layer_values, trace_layers, write_layers
-from .expected import Expected, expect_case, expect_inputs
+from .expected import Expected, Standards, expect_case, expect_inputs, judged_by
 from .failing_case import FailingCase, Feeding, write_failing_case
 from .reference import Oracle
 from .report import Report
@@ -34,28 +33,27 @@ Array = NDArray[np.generic]
 
 @dataclass(frozen=True)
 class CaseGenerator:
-    """Makes new cases and runs them through PyTorch: a model, in evaluation mode, and an example to cut from."""
+    """Makes new cases and runs them through PyTorch: a model, in evaluation mode, and an example to cut from.
+
+    Their outputs are judged by `standards`, those of the cases that were tried before.
+    """
 
     oracle: Oracle
     signature: Signature
     example: Mapping[str, Array] | None
-
-    @classmethod
-    def of(cls, model: nn.Module, signature: Signature, example: Mapping[str, Array] | None) -> CaseGenerator:
-        return cls(Oracle(model, signature), signature, example)
+    standards: Standards
 
     def draw(self, case: Case) -> Expected:
-        return expect_case(self.oracle, self.signature, case, self.example)
+        return judged_by(self.standards, expect_case(self.oracle, self.signature, case, self.example))
 
     def feed(self, case: Case, inputs: Mapping[str, Array]) -> Expected:
-        return expect_inputs(self.oracle, self.signature, case, inputs)
+        return judged_by(self.standards, expect_inputs(self.oracle, self.signature, case, inputs))
 
 
 def isolate(
     opened: OpenArtifact,
     report: Report,
     expected: Sequence[Expected],
-    baselines: Mapping[str, Baseline],
     generator: CaseGenerator | None,
     weights_sha256: str,
 ) -> FailingCase | None:
@@ -68,13 +66,13 @@ def isolate(
     for session in _sessions(opened.in_one_pass(expected), report.seed):
 
         def fails(item: Expected, session: Session = session) -> bool:
-            return check_case(session, item, baselines, report.bound).verdict == "FAIL"
+            return check_case(session, item, report.bound).verdict == "FAIL"
 
         item = next(filter(fails, items), None)
         if item is not None:
             small = item if generator is None else shrink(item, Trial(generator.draw, generator.feed, fails))
             fed = _fed(session, opened.artifact, small.case)
-            return FailingCase(report.artifact, weights_sha256, small, baselines, fed)
+            return FailingCase(report.artifact, weights_sha256, small, fed)
     return None
 
 
@@ -101,7 +99,7 @@ def run_again(opened: OpenArtifact, failing: FailingCase) -> Report:
             lambda T: lengths,
             failing.fed.after_reset,
         )
-    result = check_case(session, failing.item, failing.baselines, opened.bound)
+    result = check_case(session, failing.item, opened.bound)
     item, has_exact = failing.item, failing.item.reference is not None and failing.item.reference.exact is not None
     return Report(
         failing.artifact,
@@ -157,7 +155,6 @@ def find_fault(
     opened: OpenArtifact,
     report: Report,
     expected: Sequence[Expected],
-    baselines: Mapping[str, Baseline],
     generator: CaseGenerator | None,
     weights_sha256: str,
 ) -> Fault | None:
@@ -165,7 +162,7 @@ def find_fault(
 
     None where every case of the report passes when it is run again.
     """
-    failing = isolate(opened, report, expected, baselines, generator, weights_sha256)
+    failing = isolate(opened, report, expected, generator, weights_sha256)
     if failing is None:
         return None
     why = _why_not_by_layer(opened, failing, generator)

@@ -1,36 +1,28 @@
-"""Compute what PyTorch returns for a case: in the model's own precision, in float64 as the reference, and jittered.
-
-A jittered run shows how far apart two equally careful implementations may be, by making PyTorch a slightly different
-implementation of itself. It moves every input value by up to sqrt(K)/2 ulps, where K is the length of its last
-dimension: a sum of K products drifts that far when its rounding errors are random (Higham, Accuracy and Stability of
-Numerical Algorithms, 2.8). And it moves every result of tanh, sigmoid and of a recurrent layer that ends in them by up
-to an ulp of 1, which matters where a model's values are small: a library may compute these functions to an absolute
-accuracy, as ONNX Runtime does. Over -20..20 its Tanh is within 2.7e-7 of the true value and its Sigmoid within 1.7e-7,
-whatever the result; PyTorch's are within half an ulp of the result.
-"""
+"""Compute what PyTorch returns for a case: in the model's own precision, in float64 as the reference, and jittered."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import sqrt
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from ..errors import first_line
 from ..pytorch.outputs import flatten
 from ..pytorch.run import as_tensors, run_eager
 from ..spec.signature import Signature
-from .compare import largest_error
+from .float64 import computing_in_float64, float64_copy, float_dtype, in_float64, representable
+from .jitter import Jitter
 
 Array = NDArray[np.generic]
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Inputs = Mapping[str, Array]
 Result = TypeVar("Result")
 
 JITTERS = 4
@@ -42,18 +34,6 @@ JITTERS_AT_TIES = 16
 # one thread, and 21 to 89 s with two beside four busy processes on two cores.
 _THREADED_FROM = 10_000_000
 
-_BOUNDED = {
-    torch.tanh,
-    torch.sigmoid,
-    torch.Tensor.tanh,
-    torch.Tensor.sigmoid,
-    torch.nn.functional.tanh,
-    torch.nn.functional.sigmoid,
-    torch.rnn_tanh,
-    torch.gru,
-    torch.lstm,
-}
-
 
 class RefusedError(Exception):
     """PyTorch itself raises for a case."""
@@ -63,40 +43,50 @@ class RefusedError(Exception):
 class Reference:
     """What PyTorch computes for one case, by output.
 
-    `eager` is in the model's own precision, `exact` in float64; None where the model has no float64 form. `eager_error`
-    is PyTorch's largest error against `exact`, over the case and its jittered runs. `unsettled` marks the elements of
-    integer outputs that change in a jittered run, such as the index of one of two equal maxima.
+    `eager` is in the model's own precision, `exact` in float64; None where the model has no float64 form. By element of
+    a floating-point output, `eager_error` is PyTorch's largest error against `exact`, over the case and its jittered
+    runs, `spread` how far a jittered run moves the result, and `still` whether it has the same bits in all of these
+    runs and for other inputs. `unsettled` marks the elements of integer outputs that change in a jittered run, such as
+    the index of one of two equal maxima.
     """
 
     eager: Mapping[str, Array]
     exact: Mapping[str, Array] | None
-    eager_error: Mapping[str, float]
-    unsettled: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    eager_error: Mapping[str, Floats] = field(default_factory=dict)
+    spread: Mapping[str, Floats] = field(default_factory=dict)
+    still: Mapping[str, Mask] = field(default_factory=dict)
+    unsettled: Mapping[str, Mask] = field(default_factory=dict)
+
+    def exact_of(self, output: str) -> Array | None:
+        """The output in float64; None where that is no reference."""
+        return None if self.exact is None else self.exact.get(output)
 
 
 class Oracle:
     """Runs a model in its own precision and in float64.
 
-    The float64 form is a copy with float64 weights, run with float64 as the default dtype, so that tensors that the
-    model creates without naming a dtype are float64 too.
+    What a model creates in its forward is float64 too in its float64 form, whether it names a dtype or not.
     """
 
     def __init__(self, model: nn.Module, signature: Signature) -> None:
         self._model = model
         self._signature = signature
-        self._float64 = _float64_copy(model)
+        self._float64 = float64_copy(model)
+        self._dtype = float_dtype(model)
         size = sum(parameter.numel() for parameter in model.parameters())
         self._threads = torch.get_num_threads() if size >= _THREADED_FROM else 1
 
-    def compute(self, inputs: Mapping[str, Array], jitters: int = JITTERS) -> Reference:
-        """The outputs for one case, and their errors over this many jittered runs.
+    def compute(self, inputs: Inputs, jitters: int = JITTERS, others: Sequence[Inputs] = ()) -> Reference:
+        """The outputs for one case, and how far this many jittered runs move them.
+
+        Args:
+            others: other inputs of the same sizes, which tell what stands still; with none, nothing does.
 
         Raises:
             RefusedError: PyTorch raises for these inputs.
         """
-        tensors = as_tensors(inputs)
         with _threads(self._threads):
-            return self._compute(tensors, jitters)
+            return self._compute(as_tensors(inputs), jitters, [as_tensors(other) for other in others])
 
     def eager(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs for one case in the model's own precision only.
@@ -116,8 +106,8 @@ class Oracle:
             eager = run(self._model, tensors)
             if self._float64 is None:
                 return eager, None
-            with _default_dtype(torch.float64):
-                return eager, run(self._float64, _in_float64(tensors))
+            with computing_in_float64(self._dtype):
+                return eager, run(self._float64, in_float64(tensors))
 
     def _eager(self, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
         try:
@@ -125,28 +115,43 @@ class Oracle:
         except Exception as error:  # whatever the model's forward raises
             raise RefusedError(f"{type(error).__name__}: {first_line(error)}") from error
 
-    def _compute(self, tensors: Mapping[str, Tensor], jitters: int) -> Reference:
+    def _compute(
+        self, tensors: Mapping[str, Tensor], jitters: int, others: Sequence[Mapping[str, Tensor]]
+    ) -> Reference:
         named, exact = self._eager(tensors), self._exact(tensors)
         if exact is not None and any(named[name].shape != exact[name].shape for name in named):
             # The shape depends on a rounding here, so float64 is no reference.
             exact = None
-        runs = [named, *filter(None, (self._jittered(tensors, seed) for seed in range(jitters)))]
-        floats = [name for name, array in named.items() if np.issubdtype(array.dtype, np.floating)]
-        eager_error = (
-            {}
-            if exact is None
-            else {name: max(largest_error(run[name], exact[name]) for run in runs) for name in floats}
-        )
-        unsettled = {name: _changed([run[name] for run in runs]) for name in named if name not in floats}
-        return Reference(named, exact, eager_error, unsettled)
+        jittered = [*filter(None, (self._jittered(tensors, seed) for seed in range(jitters)))]
+        elsewhere = self._elsewhere(others)
+        if exact is not None:
+            exact = {name: representable(array, named[name].dtype) for name, array in exact.items()}
+        errors, spread, still, unsettled = {}, {}, {}, {}
+        for name, eager in named.items():
+            moved = [run[name] for run in jittered]
+            if not np.issubdtype(eager.dtype, np.floating):
+                unsettled[name] = _changed([eager, *moved])
+                continue
+            spread[name] = _distance(moved, eager)
+            still[name] = _still(name, eager, exact, jittered, elsewhere)
+            if exact is not None:
+                errors[name] = _distance([eager, *moved], exact[name])
+        return Reference(named, exact, errors, spread, still, unsettled)
+
+    def _elsewhere(self, others: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Array]]:
+        """The outputs for other inputs; none where PyTorch refuses some of these."""
+        try:
+            return [self._eager(tensors) for tensors in others]
+        except RefusedError:
+            return []
 
     def _exact(self, tensors: Mapping[str, Tensor]) -> dict[str, Array] | None:
         if self._float64 is None:
             return None
         try:
-            with _default_dtype(torch.float64):
-                return self._named(run_eager(self._float64, _in_float64(tensors)))
-        except Exception:  # a model that names float32 in its forward has no float64 form; the report says so
+            with computing_in_float64(self._dtype):
+                return self._named(run_eager(self._float64, in_float64(tensors)))
+        except Exception:  # a model that insists on its dtype has no float64 form; the report says so
             self._float64 = None
             return None
 
@@ -164,65 +169,39 @@ class Oracle:
         return dict(zip(self._signature.outputs, leaves, strict=True))
 
 
-def _in_float64(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+def _distance(runs: Sequence[Array], target: Array) -> Floats:
+    """By element the largest distance of a run from the target, where both are finite; other shapes are left out."""
+    largest = np.zeros(target.shape)
+    target = target.astype(np.float64)
+    for run in runs:
+        if run.shape == largest.shape:
+            finite = np.isfinite(run) & np.isfinite(target)
+            away = np.abs(np.where(finite, run, 0).astype(np.float64) - np.where(finite, target, 0))
+            np.maximum(largest, away, out=largest)
+    return largest
 
 
-def _changed(runs: list[Array]) -> NDArray[np.bool_]:
+def _still(
+    name: str,
+    eager: Array,
+    exact: Mapping[str, Array] | None,
+    jittered: Sequence[Mapping[str, Array]],
+    elsewhere: Sequence[Mapping[str, Array]],
+) -> Mask:
+    """By element whether every run gives the same bits."""
+    if exact is None or not elsewhere:
+        return np.zeros(eager.shape, bool)
+    runs = [exact[name], *(run[name] for run in (*jittered, *elsewhere))]
+    return ~_changed([eager, *runs]) if all(run.shape == eager.shape for run in runs) else np.zeros(eager.shape, bool)
+
+
+def _changed(runs: Sequence[Array]) -> Mask:
     """Which elements of the first run differ in any other run of the same shape."""
     changed = np.zeros(runs[0].shape, bool)
     for run in runs[1:]:
         if run.shape == changed.shape:
             changed |= run != runs[0]
     return changed
-
-
-def _float64_copy(model: nn.Module) -> nn.Module | None:
-    # Parameters are copied as float64 at once, which saves a second copy of all weights.
-    memo: dict[int, Any] = {
-        id(parameter): nn.Parameter(parameter.detach().double(), requires_grad=False)
-        for parameter in model.parameters()
-        if type(parameter) is nn.Parameter and parameter.is_floating_point()
-    }
-    try:
-        return copy.deepcopy(model, memo).double()
-    except Exception:  # a model that cannot be copied has no float64 form; the report says so
-        return None
-
-
-class Jitter(TorchFunctionMode):
-    """Context manager that moves the results of bounded activations slightly, reproducibly from a seed."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self._generator = torch.Generator().manual_seed(seed)
-
-    def inputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Every floating-point value times 1 + d, d uniform within sqrt(K)/2 ulps of 1; K is the last dimension."""
-        return [self._scaled(tensor) if tensor.is_floating_point() else tensor for tensor in tensors]
-
-    def _scaled(self, tensor: Tensor) -> Tensor:
-        ulps = 0.5 * sqrt(tensor.shape[-1] if tensor.dim() else 1)
-        return (tensor.double() * (1 + self._noise(tensor, ulps))).to(tensor.dtype)
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        return self._moved(result) if func in _BOUNDED else result
-
-    def _moved(self, result: Any) -> Any:
-        if isinstance(result, Tensor):
-            return (result.double() + self._noise(result, 1.0)).to(result.dtype)
-        return type(result)(self._moved(part) for part in result)
-
-    def _noise(self, tensor: Tensor, ulps: float) -> Tensor:
-        uniform = torch.rand(tensor.shape, generator=self._generator, dtype=torch.float64) * 2 - 1
-        return uniform * (ulps * torch.finfo(tensor.dtype).eps)
 
 
 @contextmanager
@@ -233,13 +212,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)

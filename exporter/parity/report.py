@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..pytorch.samples import Case
 from ..runtimes.placement import Placement
+from ..spec.options import Finding
 from .compare import OutputResult
 from .weights.compare import WeightComparison
 
@@ -54,7 +55,8 @@ class Report:
 
     `bound` is what reduced-precision weights may cost, relative to each output's scale; 0 for the model's weights.
     `allow_fallback` says whether nodes may run on another execution provider than the requested one. `weights` compares
-    the file's weights with the model's.
+    the file's weights with the model's. `unverified` says why the cases do not show that the file is right, if they do
+    not, and `accepted` which findings the export was told to accept.
     """
 
     artifact: str
@@ -68,11 +70,17 @@ class Report:
     bound: float = 0.0
     allow_fallback: bool = False
     weights: WeightComparison | None = None
+    unverified: str = ""
+    accepted: Sequence[Finding] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether the artifact is right, and ran on the requested provider unless fallback is allowed."""
-        return self.right and (self.allow_fallback or not self.placement.fallback)
+        """Whether the artifact is known to be right, and ran on the requested provider unless fallback is allowed."""
+        return self.right and self._is_shown and (self.allow_fallback or not self.placement.fallback)
+
+    @property
+    def _is_shown(self) -> bool:
+        return not self.unverified or "unverified" in self.accepted
 
     @property
     def right(self) -> bool:
@@ -82,7 +90,7 @@ class Report:
     @property
     def _outputs_passed(self) -> bool:
         verdicts = [result.verdict for result in self.cases]
-        return "FAIL" not in verdicts and "PASS" in verdicts
+        return "FAIL" not in verdicts and ("PASS" in verdicts or "EXPECTED" in verdicts)
 
     @property
     def mixes_steps(self) -> bool:
@@ -109,6 +117,10 @@ class Report:
         """What is wrong: output, case, how far off, where, and which size was baked in. Empty on success."""
         if self.passed:
             return ""
+        if self.right and not self._is_shown:
+            return (
+                f'{self.artifact} is unverified: {self.unverified}, or accept it as it is with `accept=["unverified"]`.'
+            )
         if self.right:
             return (
                 f"{self.artifact} is right, but did not run entirely in {self.runtime}: {self.placement.failure}. "
@@ -168,6 +180,7 @@ class Report:
             "traced": dict(self.traced),
             "largest_error_over_limit": _finite(self.ratio),
             "failure": self.failure,
+            "unverified": self.unverified,
             "weights": self.weights and self.weights.to_json(),
             "cases": [result.to_json() for result in self.cases],
         }

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..bundle.complete import complete, upgraded
+from ..bundle.complete import complete
 from ..bundle.files import Bundle
-from ..bundle.manifest import CASES, README, WEIGHTS, Manifest
+from ..bundle.manifest import CASES, README, WEIGHTS, Manifest, check_newest
 from ..bundle.replace import replacing
 from ..errors import InputError, did_you_mean
 
@@ -31,20 +31,19 @@ class WrittenFiles:
 def copy_bundle(bundle: str | Path | Bundle, out: str | Path, *, without: Sequence[str] = ()) -> WrittenFiles:
     """Copy a bundle, some parts of it left out; what stays is as it was verified.
 
-    The manifest is written anew, that of an older format in this one.
-
     Args:
         bundle: the folder, or one that was opened.
         out: the new bundle, which takes the place of a bundle there.
         without: "weights", "cases", the name of a model file such as "model.pt", or of a file that was added.
 
     Raises:
-        BundleError: `bundle` is not one, or `out` cannot be written.
+        BundleError: `bundle` is not one, or of an older format, or `out` cannot be written.
         InputError: there is no such part, no model file would be left, or `out` lies in the bundle.
     """
     opened, out = Bundle.open(bundle), Path(out)
     opened.check_outside(out)
-    manifest = upgraded(opened.folder, opened.manifest)
+    check_newest(opened.folder)
+    manifest = opened.manifest
     for part in without:
         manifest = _without(manifest, part)
     with replacing(out) as temporary:
@@ -72,8 +71,6 @@ def _without(manifest: Manifest, part: str) -> Manifest:
     left = {name: artifact for name, artifact in manifest.artifacts.items() if name != part}
     if not left:
         raise InputError(f"Without {part} the bundle would hold no model. Keep a model file.")
-    if part == "cases":
-        left = {name: replace(artifact, limits={}) for name, artifact in left.items()}
     return replace(
         manifest,
         artifacts=left,

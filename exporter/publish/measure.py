@@ -18,8 +18,7 @@ from torch import nn
 from ..bundle.manifest import Manifest
 from ..parity.artifact import open_whole
 from ..parity.check import check_case
-from ..parity.expected import Expected, measure_baselines, output_dims
-from ..parity.fault import CaseGenerator
+from ..parity.expected import Expected, expect, output_dims
 from ..parity.report import CaseResult
 from ..pytorch.bind import bind_inputs
 from ..pytorch.evaluation import evaluating
@@ -123,18 +122,16 @@ def measure(
 
 def _run_model(manifest: Manifest, built: nn.Module, example: Example, seed: int, progress: Progress) -> _Model:
     signature, symbols = manifest.signature, _axes(manifest)
-    drawing = CaseGenerator.of(built, signature, example)
-    expected = []
-    sizes = [*_sizes(signature, symbols)]
-    for k, each in enumerate(sizes):
-        expected.append(drawing.draw(Case(each, "ordinary", seed + k)))
-        progress("reference", k + 1, len(sizes))
-    along = _along(expected, symbols)
     longest = Case({**dict.fromkeys(signature.symbols, 1), **dict.fromkeys(symbols[:1], LONG)}, "ordinary", seed)
+    cases = [Case(each, "ordinary", seed + k) for k, each in enumerate(_sizes(signature, symbols))]
+    *expected, long = expect(
+        built, signature, [*cases, longest], example, lambda done: progress("reference", done, len(cases) + 1)
+    )
+    along = _along(expected, symbols)
     return _Model(
         symbols,
         expected,
-        drawing.draw(longest) if along else None,
+        long if along else None,
         along,
         [*_timed(built, signature, symbols, seed, example)],
     )
@@ -170,8 +167,7 @@ def _grid(session: Session, bound: float, model: _Model) -> Grid | None:
     if not model.symbols:
         return None
     columns = BATCHES if len(model.symbols) > 1 else (1,)
-    baselines = measure_baselines(model.expected)
-    shares = [_share(check_case(session, item, baselines, bound)) for item in model.expected]
+    shares = [_share(check_case(session, item, bound)) for item in model.expected]
     row, column = [*model.symbols, ""][:2]
     return Grid(row, column, TIMES, columns, np.array(shares, np.float64).reshape(len(TIMES), len(columns)))
 

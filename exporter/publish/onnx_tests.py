@@ -20,18 +20,17 @@ from numpy.typing import NDArray
 
 from ..bundle.cases import read_cases
 from ..bundle.files import Bundle
-from ..bundle.manifest import CASES, Manifest
+from ..bundle.manifest import CASES
 from ..bundle.replace import replacing
 from ..errors import BundleError, InputError
 from ..onnx_file import read_onnx
 from ..parity.artifact import open_whole
 from ..parity.check import check_case
 from ..parity.chunks import Chunked
-from ..parity.compare import allow
+from ..parity.compare import largest, largest_error
 from ..parity.expected import Expected
 from ..pytorch.samples import sizes_of as dims_of
 from ..runtimes.session import Session
-from ..spec.artifact import Baseline
 from .copy_bundle import WrittenFiles, sizes_of
 
 _TOLERANCES = "data.json"
@@ -64,9 +63,9 @@ def write_onnx_tests(bundle: str | Path | Bundle, out: str | Path) -> WrittenFil
     graph = read_onnx(folder / name, weights=False).graph
     stored = {tensor.name for tensor in graph.initializer}
     inputs = [value.name for value in graph.input if value.name not in stored]
-    expected = read_cases(folder / CASES, manifest)
+    expected = read_cases(folder / CASES, manifest, name)
     whole = open_whole(folder / name, artifact, manifest.signature, expected)
-    right, notes = _right(folder / name, whole, expected, manifest, artifact.bound)
+    right, notes = _right(folder / name, whole, expected, artifact.bound)
     values = [_with_states(whole, item) if isinstance(whole, Chunked) else _values(item) for item in right]
     with replacing(out, what="test", mark=_TOLERANCES) as temporary:
         for file in manifest.files_of(name):
@@ -76,7 +75,7 @@ def write_onnx_tests(bundle: str | Path | Bundle, out: str | Path) -> WrittenFil
             data_set.mkdir()
             _write(data_set, "input", inputs, given)
             _write(data_set, "output", [value.name for value in graph.output], got)
-        absolute, relative = _tolerances(right, manifest, artifact.bound)
+        absolute, relative = _tolerances(right)
         tolerances = {"rtol": relative if artifact.stream is not None else 0.0, "atol": absolute}
         (temporary / _TOLERANCES).write_text(json.dumps(tolerances) + "\n", encoding="utf-8")
     return WrittenFiles(out, sizes_of(out), tuple(notes))
@@ -89,13 +88,12 @@ def _write(folder: Path, kind: str, names: Sequence[str], arrays: Mapping[str, A
 
 
 def _right(
-    file: Path, session: Session, expected: Sequence[Expected], manifest: Manifest, bound: float
+    file: Path, session: Session, expected: Sequence[Expected], bound: float
 ) -> tuple[list[Expected], list[str]]:
     """The cases that the file passes, and notes on the others."""
-    baselines = manifest.baseline
     right, notes = [], []
     for item in expected:
-        result = check_case(session, item, baselines, bound)
+        result = check_case(session, item, bound)
         if result.verdict == "FAIL":
             raise BundleError(f"{file} does not compute case {item.case.name} as PyTorch does. Export the model again.")
         if result.verdict == "EXPECTED":
@@ -118,19 +116,17 @@ def _with_states(whole: Chunked, item: Expected) -> Values:
     return given, {**whole.session.run(given), **eager}
 
 
-def _tolerances(expected: Sequence[Expected], manifest: Manifest, bound: float) -> tuple[float, float]:
+def _tolerances(expected: Sequence[Expected]) -> tuple[float, float]:
     """The largest limit, from the reference, and as much as PyTorch itself is off: what a right file keeps within.
 
-    Absolute, and relative to the output's scale.
+    Absolute, and relative to the largest value of the output.
     """
-    baselines = manifest.baseline
     limits = [(0.0, 0.0)]
     for item in expected:
         assert item.reference is not None
-        for name, eager in item.reference.eager.items():
-            exact = None if item.reference.exact is None else item.reference.exact[name]
-            eager_error = item.reference.eager_error.get(name, 0.0)
-            allowed = allow(eager, exact, eager_error, baselines.get(name, Baseline(0.0, 0.0)), bound)
-            limit = allowed.limit + eager_error
-            limits.append((limit, limit / allowed.scale if allowed.scale else 0.0))
+        for name, tolerance in item.tolerances.items():
+            eager, exact = item.reference.eager[name], item.reference.exact_of(name)
+            scale = largest(eager)
+            limit = largest(tolerance.limit) + (0.0 if exact is None else largest_error(eager, exact))
+            limits.append((limit, limit / scale if scale else 0.0))
     return max(absolute for absolute, _ in limits), max(relative for _, relative in limits)

@@ -88,14 +88,14 @@ def why_not_batched(file: Path, artifact: Artifact, manifest: Manifest, layout: 
     ordered = next((name for name, spec in manifest.signature.inputs.items() if spec.descending), None)
     if ordered is not None:
         return f"'{ordered}' has to be sorted over the batch"
-    expected = read_cases(file.parent / CASES, manifest) if CASES in manifest.files else []
+    expected = read_cases(file.parent / CASES, manifest, file.name) if CASES in manifest.files else []
     several = [item for item in expected if item.case.sizes.get(layout.batch, 1) > 1]
     if not several:
         return "the bundle has no case of several sequences to try it with"
     session = open_whole(file, artifact, manifest.signature, expected)
 
     def failed(session: Session) -> str:
-        results = (check_case(session, item, manifest.baseline, artifact.bound) for item in several)
+        results = (check_case(session, item, artifact.bound) for item in several)
         return next((result.case.name for result in results if result.verdict == "FAIL"), "")
 
     wrong = failed(session)

@@ -73,6 +73,29 @@ def make_inputs(signature: Signature, case: Case, example: Mapping[str, Array] |
     }
 
 
+def other_inputs(signature: Signature, inputs: Mapping[str, Array]) -> list[dict[str, Array]]:
+    """Inputs of the same sizes: other floating-point numbers, or other integers where there are no floats.
+
+    Lengths stay as they are. Empty where nothing would change.
+    """
+    if any(spec.is_float for spec in signature.inputs.values()):
+        floats = {name: array for name, array in inputs.items() if signature.inputs[name].is_float}
+        zeros = {name: np.zeros_like(array) for name, array in floats.items()}
+        moved = {name: np.asarray(np.flip(array) * 0.7 + 0.1, array.dtype, order="C") for name, array in floats.items()}
+        return [{**inputs, **zeros}, {**inputs, **moved}]
+    tokens = {name: _next_tokens(spec, inputs[name]) for name, spec in signature.inputs.items() if not spec.has_lengths}
+    return [{**inputs, **tokens}] if tokens else []
+
+
+def _next_tokens(spec: TensorSpec, array: Array) -> Array:
+    """Integers, each one larger, and the largest of their range the smallest."""
+    if spec.dtype == "bool":
+        return ~array
+    low, high = spec.range or (0, 1)
+    assert isinstance(high, int)
+    return np.where(array >= high, low, array + 1).astype(array.dtype)
+
+
 def _case_for(signature: Signature, name: str, case: Case) -> Case:
     """The case as it applies to one input: only sequences saturate, only the first float input is non-finite."""
     first = next((name for name, spec in signature.inputs.items() if spec.is_float), None)

@@ -14,24 +14,13 @@ from .streams import StreamSpec
 Values = Literal["ordinary", "zero", "saturating", "denormal", "infinite", "nan", "longest", "shorter", "shortest"]
 
 
-class Baseline(Struct, frozen=True, forbid_unknown_fields=True):
-    """An output's medians over the ordinary cases: the largest value, and PyTorch's own error relative to it."""
-
-    scale: float
-    error: float
-
-
 class StoredCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A case in `cases.safetensors`: its sizes, how its values were drawn, and how far off PyTorch itself is."""
+    """A case in `cases.safetensors`: its sizes, and how its values were drawn."""
 
     name: str
     sizes: Mapping[str, int]
     values: Values
     seed: int
-    eager_error: Annotated[
-        Mapping[str, float],
-        Meta(description="Per output, the largest error of PyTorch in the model's own precision against float64."),
-    ]
 
 
 class Source(Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,10 +49,6 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
 
     bytes: Annotated[int, Meta(ge=0)]
     sha256: Sha256
-
-
-# By case and output.
-Limits = Mapping[str, Mapping[str, Annotated[float, Meta(ge=0)]]]
 
 
 class Artifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,13 +84,6 @@ class Artifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     accepted: Annotated[
         tuple[Finding, ...], Meta(description="Findings that were accepted when the file was exported.")
     ] = ()
-    limits: Annotated[
-        Limits,
-        Meta(
-            description="By stored case and output, the largest error that the file may have, absolute, against the "
-            "case's reference, or against its output where it has none; 0 for integers, which must be equal."
-        ),
-    ]
 
     def __post_init__(self) -> None:
         missing = [key for key in _REPORTED if self.parity is not None and key not in self.parity]

@@ -101,8 +101,8 @@ class OnnxOptions:
         target: where the file is to run; it is verified on the CPU whatever the target.
         tune: sizes such as `{"T": 1, "N": 1}` to time the forms at on this machine, which then decides.
         seed: for the values of the test cases, 0 to 2**32 - 1.
-        accept: findings that are not to fail the export: "unverified", that no case shows whether the file is right, and
-            "fixed-decision", that a trace took one branch for all inputs. The manifest records them.
+        accept: findings that are not to fail the export: "unverified", that no case shows whether the file is right,
+            and "fixed-decision", that a trace took one branch for all inputs. The manifest records them.
 
     Raises:
         InputError: `quantize`, `precision` and `max_error` do not fit together, or there is no such finding.

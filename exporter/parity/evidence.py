@@ -1,0 +1,106 @@
+"""Do the cases show anything? An output whose limits are as large as its values has passed, and is not verified.
+
+By channel, a case is evidence where the limit of its usual elements is below 1% of how much the channel varies over the
+ordinary cases. An output that has a channel without any evidence is unverified, with the reason: chaos, random numbers,
+a NaN in every case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .limits import Elements, Standard, Tolerance, by_channel, of_smallest_kind
+from .magnitudes import Floats
+from .reference import Reference
+
+Array = NDArray[np.generic]
+
+# A case is evidence where a limit is below this share of how much its output varies.
+_SHARE = 0.01
+
+# A large number that hardly varies need not be more exact than this share of itself.
+_STEADY = 0.01
+
+# float32 and float64 compute different things where they differ by this many times what jitter explains, and by this
+# share of the values, in half of the elements of as many of the cases.
+_UNEXPLAINED, _NOTICEABLE, _CASES = 64.0, 1e-3, 0.25
+
+
+def disagrees(references: Sequence[Reference], output: str) -> bool:
+    """Whether float64 computes something else than the model's own precision does, in these ordinary cases."""
+    found = [_differ(reference, output) for reference in references if reference.exact_of(output) is not None]
+    return bool(found) and sum(found) > _CASES * len(found)
+
+
+def _differ(reference: Reference, output: str) -> bool:
+    eager, exact = reference.eager[output], reference.exact_of(output)
+    elements = Elements.of(reference, output, (), has_reference=True)
+    if exact is None or not elements.magnitude.size:
+        return False
+    apart = np.abs(eager[elements.moving].astype(np.float64) - exact[elements.moving])
+    groups = elements.groups()
+    scale = groups.near(elements.magnitude)
+    floor = float(np.finfo(eager.dtype.name).eps) * scale
+    explained = np.maximum(groups.near(reference.spread[output][elements.moving]), floor)
+    return float(np.mean((apart > _UNEXPLAINED * explained) & (apart > _NOTICEABLE * scale))) > 0.5
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An ordinary case: what PyTorch computes, and the limits."""
+
+    reference: Reference
+    tolerances: Mapping[str, Tolerance]
+
+
+def unverified(cases: Sequence[Judged], standards: Mapping[str, Standard]) -> str:
+    """Why one of the outputs is not verified by these ordinary cases; empty where all are."""
+    outputs = cases[0].reference.eager if cases else {}
+    found = (_why_not(cases, name, standards.get(name)) for name in outputs)
+    return next((why for why in found if why), "")
+
+
+def _why_not(cases: Sequence[Judged], output: str, standard: Standard | None) -> str:
+    references = [case.reference for case in cases]
+    if not np.issubdtype(references[0].eager[output].dtype, np.floating):
+        return _why_unsettled(references, output)
+    if all(not np.isfinite(reference.eager[output]).any() for reference in references if reference.eager[output].size):
+        return (
+            f"PyTorch's '{output}' is NaN or infinite in every ordinary case. Say in the signature what the inputs "
+            "are, such as 'x: float32[T, N, 8] > 0', give an example"
+        )
+    if standard is not None and not standard.has_reference:
+        return (
+            f"in float64 the model computes another '{output}' than in its own precision, by far more than rounding "
+            "explains: it draws random numbers, or depends on the dtype. Take random numbers as an input"
+        )
+    if standard is None:
+        return ""
+    best = np.min(np.stack([_shares(case, output, standard) for case in cases]), axis=0)
+    lacking = best[np.isfinite(best) & (best >= _SHARE)]
+    if not lacking.size:
+        return ""
+    return (
+        f"PyTorch's own rounding errors come to {float(lacking.max()):.1g} of how much '{output}' varies, even in the "
+        "case where they are smallest: the model is chaotic or ill-conditioned. Train it, lower its weights"
+    )
+
+
+def _shares(case: Judged, output: str, standard: Standard) -> Floats:
+    """By channel the largest limit in units of how much the channel varies; infinite where it has no elements."""
+    elements = Elements.of(case.reference, output, standard.axes, has_reference=standard.has_reference)
+    varies = np.maximum(standard.variation, _STEADY * standard.scale)
+    limits = np.where(of_smallest_kind(elements), case.tolerances[output].limit[elements.moving], 0.0)
+    largest = by_channel(limits, elements.channel, len(varies))
+    return np.divide(largest, varies, out=np.full(len(varies), np.inf), where=(largest > 0) & (varies > 0))
+
+
+def _why_unsettled(references: Sequence[Reference], output: str) -> str:
+    sized = [reference.unsettled[output] for reference in references if reference.unsettled[output].size]
+    if not sized or min(float(np.mean(unsettled)) for unsettled in sized) <= 0.5:
+        return ""
+    return f"most integers of '{output}' depend on rounding in PyTorch itself. Return what they are chosen by instead"

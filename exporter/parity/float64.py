@@ -1,0 +1,89 @@
+"""The float64 form of a model, which the reference is computed with.
+
+It is a copy with float64 weights, run with float64 as the default dtype, and in place of the model's own dtype wherever
+its forward names that.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+Array = NDArray[np.generic]
+
+
+def float64_copy(model: nn.Module) -> nn.Module | None:
+    """The model with float64 weights; None where it cannot be copied."""
+    # Parameters are copied as float64 at once, which saves a second copy of all weights.
+    memo: dict[int, Any] = {
+        id(parameter): nn.Parameter(parameter.detach().double(), requires_grad=False)
+        for parameter in model.parameters()
+        if type(parameter) is nn.Parameter and parameter.is_floating_point()
+    }
+    try:
+        return copy.deepcopy(model, memo).double()
+    except Exception:  # a model that cannot be copied has no float64 form; the report says so
+        return None
+
+
+def in_float64(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Inputs as the copy takes them."""
+    return {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+@contextmanager
+def computing_in_float64(dtype: torch.dtype) -> Iterator[None]:
+    """Make float64 the default dtype for a block, and what is given wherever `dtype` is asked for by name."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with _Float64For(dtype):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+class _Float64For(TorchFunctionMode):
+    """Context manager that gives float64 wherever one other dtype is asked for by name."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._dtype = dtype
+        self._conversion = {torch.float32: torch.Tensor.float, torch.float16: torch.Tensor.half}.get(dtype)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is self._conversion:
+            func = torch.Tensor.double
+        given = {name: self._other(value) for name, value in (kwargs or {}).items()}
+        return func(*map(self._other, args), **given)
+
+    def _other(self, value: Any) -> Any:
+        return torch.float64 if value is self._dtype else value
+
+
+def float_dtype(model: nn.Module) -> torch.dtype:
+    """The dtype of a model's weights."""
+    floats = (tensor.dtype for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point())
+    return next(floats, torch.float32)
+
+
+def representable(exact: Array, dtype: np.dtype[Any]) -> Array:
+    """What exceeds a dtype as the largest number that it has: the fillers of a mask are `finfo(x.dtype).min`."""
+    if not np.issubdtype(dtype, np.floating) or exact.dtype == dtype:
+        return exact
+    largest = float(np.finfo(dtype).max)
+    return np.where(np.isfinite(exact), np.clip(exact, -largest, largest), exact)

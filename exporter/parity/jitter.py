@@ -1,0 +1,134 @@
+"""Jitter: run PyTorch as a slightly different implementation of itself, as another library is one.
+
+How far apart two equally careful implementations may be shows when PyTorch's rounding errors are drawn anew:
+
+* Every floating-point input, and what goes into a product, a convolution, a norm or a recurrent cell, moves by up to
+  sqrt(K)/2 ulps, where K is the number of products that are added up: a sum of K products drifts that far when its
+  rounding errors are random (Higham, Accuracy and Stability of Numerical Algorithms, 2.8). Of an input K is the length
+  of the last dimension. Of a recurrent layer the weights move so, which reaches every step.
+* Every result of a bounded function, and of a recurrent layer or cell, moves by up to an ulp of 1, which matters where
+  a model's values are small: a library may compute these functions to an absolute accuracy. Over -20..20 ONNX
+  Runtime's Tanh is within 2.7e-7 of the true value and its Sigmoid within 1.7e-7, whatever the result; PyTorch's are
+  within half an ulp.
+* Every result of a function such as GELU, a bounded function times its argument, moves by an ulp of the argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod, sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+_BOUNDED = {
+    torch.tanh,
+    torch.sigmoid,
+    torch.erf,
+    torch.Tensor.tanh,
+    torch.Tensor.sigmoid,
+    torch.Tensor.erf,
+    functional.tanh,
+    functional.sigmoid,
+    torch.rnn_tanh,
+    torch.gru,
+    torch.lstm,
+    torch.rnn_tanh_cell,
+    torch.gru_cell,
+    torch.lstm_cell,
+}
+_GATED = {functional.gelu, functional.silu, functional.mish}
+_WEIGHTED = {
+    functional.linear,
+    torch.conv1d,
+    torch.conv2d,
+    torch.conv3d,
+    functional.conv1d,
+    functional.conv2d,
+    functional.conv3d,
+}
+_PRODUCTS = {
+    torch.matmul,
+    torch.mm,
+    torch.bmm,
+    torch.mv,
+    torch.Tensor.matmul,
+    torch.Tensor.mm,
+    torch.Tensor.bmm,
+    torch.Tensor.mv,
+    torch.Tensor.__matmul__,
+}
+_LAYERS = {torch.rnn_tanh, torch.rnn_relu, torch.gru, torch.lstm}
+_CELLS = {torch.rnn_tanh_cell, torch.rnn_relu_cell, torch.gru_cell, torch.lstm_cell}
+_NORMS = {functional.batch_norm, functional.layer_norm, functional.group_norm, functional.instance_norm}
+
+# A norm takes the difference from a mean, and what another library folds into the layer before it rounds once more.
+_NORM_TERMS = 4
+
+
+class Jitter(TorchFunctionMode):
+    """Context manager that moves what PyTorch computes by its rounding errors, reproducibly from a seed."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def inputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """A model's inputs, floating-point values moved."""
+        return [self._scaled(tensor, tensor.shape[-1] if tensor.dim() else 1) for tensor in tensors]
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result = func(*self._moved_arguments(func, args), **(kwargs or {}))
+        if func in _BOUNDED:
+            return self._moved(result)
+        if func in _GATED and args:
+            return torch.addcmul(result, self._noise(result, 1.0), args[0].abs())
+        return result
+
+    def _moved_arguments(self, func: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, ...]:
+        if func in _LAYERS:
+            return tuple(self._all_scaled(arg) if isinstance(arg, (list, tuple)) else arg for arg in args)
+        if func in _CELLS:
+            state = self._all_scaled((args[1],))[0] if isinstance(args[1], Tensor) else self._all_scaled(args[1])
+            return (*self._all_scaled((args[0],)), state, *args[2:])
+        terms = _terms(func, args)
+        return (self._scaled(args[0], terms), *args[1:]) if terms else args
+
+    def _all_scaled(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Weights and states, each a sum of as many products as its last dimension is long; biases are no sum."""
+        return [self._scaled(tensor, tensor.shape[-1] if tensor.dim() > 1 else 1) for tensor in tensors]
+
+    def _scaled(self, tensor: Tensor, terms: int) -> Tensor:
+        if not tensor.is_floating_point():
+            return tensor
+        return torch.addcmul(tensor, tensor, self._noise(tensor, 0.5 * sqrt(terms)))
+
+    def _moved(self, result: Any) -> Any:
+        if isinstance(result, Tensor):
+            return result + self._noise(result, 1.0)
+        return type(result)(self._moved(part) for part in result)
+
+    def _noise(self, tensor: Tensor, ulps: float) -> Tensor:
+        largest = ulps * torch.finfo(tensor.dtype).eps
+        noise = torch.empty(tensor.shape, dtype=torch.float32)
+        return noise.uniform_(-largest, largest, generator=self._generator).to(tensor.dtype)
+
+
+def _terms(func: Callable[..., Any], args: Sequence[Any]) -> int:
+    """How many products a function adds up for each of its results; 0 where it adds none."""
+    if not args or not isinstance(args[0], Tensor):
+        return 0
+    if func in _WEIGHTED and len(args) > 1:
+        return prod(args[1].shape[1:])
+    if func in _PRODUCTS:
+        return args[0].shape[-1] if args[0].dim() else 1
+    return _NORM_TERMS if func in _NORMS else 0
