@@ -21,6 +21,7 @@ from ...pytorch.run import run_eager
 from ...torch_internals.modules import TorchDispatchMode, tree_leaves
 
 Array = NDArray[Any]
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def weights_of(model: nn.Module, tensors: Mapping[str, Tensor]) -> ModelWeights:
     The latter is unknown if the model fails while its operators are recorded, as one that checks tensor types may.
     """
     try:
-        computed, unseen = computed_weights(model, tensors), ""
+        computed, unseen = {**computed_weights(model, tensors), **folded_norms(model)}, ""
     except Exception as error:  # whatever the model's forward raises; it does not raise when it is not recorded
         computed, unseen = (
             {},
@@ -105,6 +106,28 @@ def computed_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[st
     with torch.no_grad(), recorder:
         run_eager(model, tensors)
     return {f"computed {k}": array for k, array in enumerate(recorder.found.values())}
+
+
+def folded_norms(model: nn.Module) -> dict[str, Array]:
+    """What an exporter may make of a batch norm and the layer before it: one layer with weights of its own.
+
+    In evaluation mode y = (x - mean) * s + bias, where s = weight / sqrt(var + eps) (Ioffe and Szegedy, Batch
+    Normalization, 2015).
+    """
+    found: dict[str, Tensor] = {}
+    for path, norm in model.named_modules():
+        if not isinstance(norm, _NORMS) or norm.running_var is None or norm.running_mean is None:
+            continue
+        scale = norm.running_var.add(norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight)
+        shift = (0 if norm.bias is None else norm.bias) - norm.running_mean * scale
+        found |= {f"{path} scale": scale, f"{path} shift": shift}
+        for name, weight in model.named_parameters():
+            for axis in range(min(weight.dim(), 2)):
+                if weight.shape[axis] == len(scale) and not name.startswith(f"{path}."):
+                    by_channel = scale.reshape([-1 if each == axis else 1 for each in range(weight.dim())])
+                    folded = weight * by_channel
+                    found[f"{name} in {path} along {axis}"] = folded + shift if weight.dim() == 1 else folded
+    return as_arrays(found)
 
 
 class _Recorder(TorchDispatchMode):
