@@ -5,14 +5,12 @@
 #include <cstring>
 #include <limits>
 
+#include "error.h"
+
 namespace rnn {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-bool is_floating(DType dtype) {
-  return dtype == DType::f16 || dtype == DType::f32 || dtype == DType::f64;
-}
 
 std::string text(double value) {
   char buffer[32];
@@ -47,7 +45,16 @@ bool misplaced(double got, double own) {
   return std::isnan(got) != std::isnan(own) || ((std::isinf(got) || std::isinf(own)) && got != own);
 }
 
+// An error in units of its limit; infinite where there is an error and none is allowed.
+double share(double error, double limit) {
+  return limit > 0 ? error / limit : error > 0 ? kInfinity : 0;
+}
+
 }  // namespace
+
+bool is_floating(DType dtype) {
+  return dtype == DType::f16 || dtype == DType::f32 || dtype == DType::f64;
+}
 
 Verdict judge(const Tensor& got, const Expected& expected) {
   if (got.shape != expected.own.shape || got.dtype != expected.own.dtype) {
@@ -57,20 +64,27 @@ Verdict judge(const Tensor& got, const Expected& expected) {
   const auto values = as_doubles(got);
   const auto own = as_doubles(expected.own);
   const auto reference = expected.reference ? as_doubles(*expected.reference) : own;
+  if (!expected.limits || expected.limits->shape != got.shape) {
+    throw InputError("The cases have no limit for each element. Export the model again.");
+  }
+  const auto limits = as_doubles(*expected.limits);
   double error = 0;
+  double limit = limits.empty() ? 0 : limits.front();
   std::size_t worst = 0;
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (misplaced(values[i], own[i])) {
       return {kInfinity, 0, position(got.shape, i) + " is " + text(values[i]) + " where PyTorch has " + text(own[i])};
     }
     if (!std::isfinite(own[i]) || !std::isfinite(reference[i])) continue;
-    if (std::fabs(values[i] - reference[i]) > error) {
-      error = std::fabs(values[i] - reference[i]);
+    const double difference = std::fabs(values[i] - reference[i]);
+    if (share(difference, limits[i]) > share(error, limit)) {
+      error = difference;
+      limit = limits[i];
       worst = i;
     }
   }
-  Verdict verdict{error, expected.limit, "", false};
-  if (error > verdict.limit) {
+  Verdict verdict{error, limit, "", false};
+  if (error > limit) {
     verdict.reason = position(got.shape, worst) + " is off by " + text(error);
     verdict.values_off = true;
   }

@@ -1,18 +1,19 @@
-// Judging an output against PyTorch, by the limit that the manifest has.
+// Judging an output against PyTorch, by the limits that are stored beside it.
 #pragma once
 
 #include "tensor.h"
 
 namespace rnn {
 
-// What PyTorch computed: `own` in the model's precision, `reference` in float64 where the model has that form.
+// What PyTorch computed: `own` in the model's precision, `reference` in float64 where that is a reference. `limits` has
+// the largest error of each element, absolute; integers have none, and must be equal.
 struct Expected {
   Tensor own;
   std::optional<Tensor> reference;
-  double limit = 0;
+  std::optional<Tensor> limits;
 };
 
-// The largest error and its limit. `reason` is empty where the output is right; `values_off` says that nothing but the
+// The error that comes nearest to its limit, or furthest beyond, and that limit. `reason` is empty where the output is right; `values_off` says that nothing but the
 // size of errors is wrong.
 struct Verdict {
   double error = 0;
@@ -20,6 +21,8 @@ struct Verdict {
   std::string reason;
   bool values_off = false;
 };
+
+bool is_floating(DType dtype);
 
 Verdict judge(const Tensor& got, const Expected& expected);
 

@@ -16,7 +16,7 @@ namespace {
 // The order of inputs and outputs is the model's.
 using Json = nlohmann::ordered_json;
 
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
 
 std::vector<std::string> dims_of(const Json& shape) {
   std::vector<std::string> dims;
@@ -62,7 +62,7 @@ State state_of(const std::string& name, const Json& entry) {
 
 Artifact artifact_of(const std::string& file, const Json& entry) {
   if (std::filesystem::path(file).filename() != file) throw std::invalid_argument("file");
-  Artifact artifact{file, std::nullopt, false, entry.at("limits")};
+  Artifact artifact{file, std::nullopt, false};
   if (const auto& stream = entry.at("stream"); !stream.is_null()) {
     artifact.stream = Stream{stream.at("time"), {}};
     for (const auto& [name, state] : stream.at("states").items()) {
@@ -75,10 +75,12 @@ Artifact artifact_of(const std::string& file, const Json& entry) {
 }
 
 Manifest manifest_of(const Json& json, const std::filesystem::path& file) {
-  if (json.at("format") == 1) {
-    throw InputError(file.string() + " is of format 1; rewrite the bundle with rnn-export bundle OLD --out NEW.");
+  const auto& format = json.at("format");
+  if (format == 1 || format == 2) {
+    throw InputError(file.string() + " is of format " + format.dump() +
+                     ", which has no limits of elements. Export the model again.");
   }
-  if (json.at("format") != kFormat) throw std::invalid_argument("format");
+  if (format != kFormat) throw std::invalid_argument("format");
   Manifest manifest;
   for (const auto& [name, entry] : json.at("inputs").items()) {
     manifest.inputs.push_back({name, dtype_of(entry), dims_of(entry.at("shape"))});

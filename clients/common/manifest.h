@@ -21,13 +21,11 @@ struct Stream {
   std::vector<State> states;
 };
 
-// A model file, whether its weights are int8, and the largest error allowed, by case and output: absolute, and 0 for
-// integers.
+// A model file, and whether its weights are int8.
 struct Artifact {
   std::string file;
   std::optional<Stream> stream;
   bool int8 = false;
-  std::map<std::string, std::map<std::string, double>> limits;
 };
 
 // An output. The factors of a dimension such as "N*T" are in the order in which its elements lie.

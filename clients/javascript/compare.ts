@@ -1,16 +1,20 @@
-/** Judging one output against PyTorch: errors within the limit, non-finite values in place, same shape and dtype. */
+/** Judging one output against PyTorch: errors within their limits, non-finite values in place, same shape and dtype. */
 
+import { InputError } from "./errors.js";
 import { Tensor, describe, isFloating, numbers } from "./tensor.js";
 
-/** What an output should be: PyTorch's own, in float64 if there is that, and the largest error allowed. */
+/**
+ * What an output should be: PyTorch's own, in float64 where that is a reference, and the largest error of each element;
+ * integers have no limits, and must be equal.
+ */
 export interface Expected {
   readonly eager: Tensor;
   readonly exact: Tensor | null;
-  readonly limit: number;
+  readonly limits: Tensor | null;
 }
 
 /**
- * The largest error, its limit, and what is wrong; `reason` is empty for an output that passes. `valuesOff` says that
+ * The error that comes nearest to its limit, or furthest beyond, that limit, and what is wrong; `reason` is empty for an output that passes. `valuesOff` says that
  * nothing but the size of errors is wrong.
  */
 export interface OutputResult {
@@ -22,8 +26,8 @@ export interface OutputResult {
 }
 
 /** The error in units of the limit; infinite where there is an error and nothing is allowed. */
-export function share(result: OutputResult): number {
-  return result.limit === 0 ? (result.error === 0 ? 0 : Infinity) : result.error / result.limit;
+export function share({ error, limit }: Pick<OutputResult, "error" | "limit">): number {
+  return limit === 0 ? (error === 0 ? 0 : Infinity) : error / limit;
 }
 
 /** @param got What the runtime gave; undefined if it gave no such output. */
@@ -41,7 +45,11 @@ function judgeValues(output: string, tensor: Tensor, expected: Expected): Output
   const got = numbers(tensor);
   const eager = numbers(expected.eager);
   const reference = expected.exact ? numbers(expected.exact) : eager;
-  let error = 0;
+  const limits = expected.limits ? numbers(expected.limits) : [];
+  if (limits.length !== got.length) {
+    throw new InputError("The cases have no limit for each element. Export the model again.");
+  }
+  let worst = { error: 0, limit: limits[0] ?? 0 };
   let at = 0;
   for (let i = 0; i < got.length; i++) {
     if (!Number.isFinite(got[i]) || !Number.isFinite(eager[i])) {
@@ -50,10 +58,10 @@ function judgeValues(output: string, tensor: Tensor, expected: Expected): Output
       return { output, error: Infinity, limit: 0, reason };
     }
     if (!Number.isFinite(reference[i])) continue;
-    const difference = Math.abs(got[i]! - reference[i]!);
-    if (difference > error) [error, at] = [difference, i];
+    const found = { error: Math.abs(got[i]! - reference[i]!), limit: limits[i]! };
+    if (share(found) > share(worst)) [worst, at] = [found, i];
   }
-  const { limit } = expected;
+  const { error, limit } = worst;
   if (error <= limit) return { output, error, limit, reason: "" };
   const off = `is off by ${error.toPrecision(3)} at ${position(at, tensor.shape)}`;
   return { output, error, limit, reason: `${off}, ${times(error / limit)} the limit`, valuesOff: true };

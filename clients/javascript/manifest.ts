@@ -47,17 +47,13 @@ const parity = z.object({
   largest_error_over_limit: z.number(),
 });
 
-/**
- * A model file. `limits` has the largest error allowed, by case and output: absolute, and 0 for integers. `bound` is
- * what smaller weights may cost, relative to an output's scale.
- */
+/** A model file. `bound` is what smaller weights may cost, relative to an output's scale. */
 const artifact = z.object({
   made_by: z.string(),
   opset: z.nullable(z.number()),
   stream: z.nullable(stream),
   precision: z.nullable(z.object({ weights: z.string(), bound: z.number() })),
   parity: z.nullable(parity),
-  limits: entries(entries(z.number().check(z.nonnegative()))),
 });
 
 /** A stored case, and its kind of values. */
@@ -66,7 +62,7 @@ const storedCase = z.object({ name: z.string(), values: z.string() });
 const anyFormat = z.object({ format: z.unknown() });
 
 const manifest = z.object({
-  format: z.literal(2, "is not 2"),
+  format: z.literal(3, "is not 3"),
   name: z.string(),
   inputs: entries(input),
   outputs: entries(output),
@@ -90,8 +86,9 @@ export type Manifest = z.infer<typeof manifest>;
  */
 export function readManifest(bytes: Uint8Array, file: string): Manifest {
   const bad = (reason: string) => new InputError(`${file} is not a manifest (${reason}). Export the model again.`);
-  if (readJson(bytes, anyFormat, bad).format === 1) {
-    throw new InputError(`${file} is of format 1; rewrite the bundle with rnn-export bundle OLD --out NEW.`);
+  const { format } = readJson(bytes, anyFormat, bad);
+  if (format === 1 || format === 2) {
+    throw new InputError(`${file} is of format ${format}, which has no limits of elements. Export the model again.`);
   }
   return readJson(bytes, manifest, bad);
 }

@@ -100,7 +100,19 @@ def check_artifact(
         bound=opened.bound,
         advance=advance,
     )
-    return replace(report, weights=_compare(opened.file, artifact, weights), accepted=artifact.accepted)
+    return replace(
+        report,
+        weights=_compare(opened.file, artifact, weights),
+        unverified=_why_unverified(report, artifact),
+        accepted=artifact.accepted,
+    )
+
+
+def _why_unverified(report: Report, artifact: Artifact) -> str:
+    """Why nothing shows that a file is right; stored cases do not tell, and then it is what the export found."""
+    if artifact.precision is not None and artifact.precision.weights == "float16":
+        return ""  # what it costs beside the float32 model is bounded, which shows more
+    return report.unverified or str((artifact.parity or {}).get("unverified", ""))
 
 
 def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> WeightComparison:

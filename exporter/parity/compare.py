@@ -88,9 +88,8 @@ def judge(
         return _wrong(output, f"is {got.dtype} instead of {eager.dtype}")
     if unsettled is not None:
         got = np.where(unsettled, eager, got)
-    if tolerance is None:
-        return _compare_integers(output, got, eager)
-    target = _Target(output, eager, eager if exact is None else exact, with_bound(tolerance, bound))
+    limits = None if tolerance is None else with_bound(tolerance, bound)
+    target = _Target(output, eager, eager if exact is None else exact, limits)
     result = _compare(got, target)
     if result.passed or nonfinite_mask is None or not nonfinite_mask.kernel:
         return result
@@ -112,22 +111,24 @@ class _Target:
     output: str
     eager: Array
     reference: Array
-    tolerance: Tolerance
+    tolerance: Tolerance | None
 
 
 def _compare(got: Array, target: _Target) -> OutputResult:
     output, eager = target.output, target.eager
+    if target.tolerance is None:
+        return _compare_integers(output, got, eager)
     misplaced = (np.isnan(got) != np.isnan(eager)) | (_infinite(got) != _infinite(eager))
     if misplaced.any():
         index = _position(misplaced, int(np.argmax(misplaced)))
         return OutputResult(
             output, np.inf, 0.0, index, f"is {got[index]} where PyTorch has {eager[index]}", first=index
         )
-    return _compare_floats(got, target)
+    return _compare_floats(got, target, target.tolerance)
 
 
-def _compare_floats(got: Array, target: _Target) -> OutputResult:
-    eager, reference, limits = target.eager, target.reference.astype(np.float64), target.tolerance.limit
+def _compare_floats(got: Array, target: _Target, tolerance: Tolerance) -> OutputResult:
+    eager, reference, limits = target.eager, target.reference.astype(np.float64), tolerance.limit
     if not eager.size:
         return OutputResult(target.output, 0.0, 0.0, ())
     finite = np.isfinite(eager) & np.isfinite(reference) & np.isfinite(got)
@@ -137,7 +138,7 @@ def _compare_floats(got: Array, target: _Target) -> OutputResult:
     index = _position(shares, int(np.argmax(shares)))
     error, limit = float(errors[index]), float(limits[index])
     vs_eager = largest(np.where(finite, got, 0.0).astype(np.float64) - np.where(finite, eager, 0.0))
-    scale = float(target.tolerance.scale[index])
+    scale = float(tolerance.scale[index])
     result = OutputResult(target.output, error, limit, index, scale=scale, vs_eager=vs_eager)
     if error <= limit:
         return result

@@ -29,7 +29,7 @@ from ..runtimes.open import open_session
 from ..runtimes.session import ProviderOptions
 from .compare import OutputResult, judge
 from .limits import tolerances
-from .reference import Reference
+from .reference import Reference, distance
 
 Array = NDArray[np.generic]
 Layers = dict[str, dict[str, Array]]
@@ -56,7 +56,7 @@ class LayerValue:
     @property
     def result(self) -> OutputResult:
         eager, exact = {"": self.eager}, None if self.exact is None else {"": self.exact}
-        errors = np.zeros(self.eager.shape) if self.exact is None else np.abs(self.eager - self.exact)
+        errors = distance([] if self.exact is None else [self.eager], self.eager if self.exact is None else self.exact)
         still = np.zeros(self.eager.shape, bool)
         reference = Reference(eager, exact, {"": errors}, {"": np.zeros_like(errors)}, {"": still})
         limits = tolerances(reference, {})[""]

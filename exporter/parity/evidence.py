@@ -1,8 +1,8 @@
 """Do the cases show anything? An output whose limits are as large as its values has passed, and is not verified.
 
 By channel, a case is evidence where the limit of its usual elements is below 1% of how much the channel varies over the
-ordinary cases. An output that has a channel without any evidence is unverified, with the reason: chaos, random numbers,
-a NaN in every case.
+ordinary cases, or in float16 below that itself. An output that has a channel without any evidence is unverified, with
+the reason: chaos, random numbers, a NaN in every case.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .limits import Elements, Standard, Tolerance, by_channel, of_smallest_kind
+from .elements import Elements, by_channel, of_smallest_kind
+from .limits import Tolerance
 from .magnitudes import Floats
 from .reference import Reference
+from .standards import Standard
 
 Array = NDArray[np.generic]
 
-# A case is evidence where a limit is below this share of how much its output varies.
-_SHARE = 0.01
+# A case is evidence where a limit is below this share of how much its output varies; float16 has no more digits.
+_SHARE = {"float16": 1.0, "float32": 0.01, "float64": 0.01}
 
 # A large number that hardly varies need not be more exact than this share of itself.
 _STEADY = 0.01
@@ -41,8 +43,8 @@ def _differ(reference: Reference, output: str) -> bool:
     elements = Elements.of(reference, output, (), has_reference=True)
     if exact is None or not elements.magnitude.size:
         return False
-    apart = np.abs(eager[elements.moving].astype(np.float64) - exact[elements.moving])
-    groups = elements.groups()
+    apart = np.abs(eager[elements.moving].astype(np.float64) - elements.value)
+    groups = elements.groups
     scale = groups.near(elements.magnitude)
     floor = float(np.finfo(eager.dtype.name).eps) * scale
     explained = np.maximum(groups.near(reference.spread[output][elements.moving]), floor)
@@ -81,7 +83,7 @@ def _why_not(cases: Sequence[Judged], output: str, standard: Standard | None) ->
     if standard is None:
         return ""
     best = np.min(np.stack([_shares(case, output, standard) for case in cases]), axis=0)
-    lacking = best[np.isfinite(best) & (best >= _SHARE)]
+    lacking = best[np.isfinite(best) & (best >= _SHARE[references[0].eager[output].dtype.name])]
     if not lacking.size:
         return ""
     return (
@@ -96,7 +98,8 @@ def _shares(case: Judged, output: str, standard: Standard) -> Floats:
     varies = np.maximum(standard.variation, _STEADY * standard.scale)
     limits = np.where(of_smallest_kind(elements), case.tolerances[output].limit[elements.moving], 0.0)
     largest = by_channel(limits, elements.channel, len(varies))
-    return np.divide(largest, varies, out=np.full(len(varies), np.inf), where=(largest > 0) & (varies > 0))
+    shares: Floats = np.divide(largest, varies, out=np.full(len(varies), np.inf), where=(largest > 0) & (varies > 0))
+    return shares
 
 
 def _why_unsettled(references: Sequence[Reference], output: str) -> str:

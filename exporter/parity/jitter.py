@@ -6,6 +6,8 @@ How far apart two equally careful implementations may be shows when PyTorch's ro
   sqrt(K)/2 ulps, where K is the number of products that are added up: a sum of K products drifts that far when its
   rounding errors are random (Higham, Accuracy and Stability of Numerical Algorithms, 2.8). Of an input K is the length
   of the last dimension. Of a recurrent layer the weights move so, which reaches every step.
+* Every sum, difference, product and quotient moves by up to half an ulp: what is left of large numbers that cancel
+  shows it. A whole number is as a rule exact, as one that counts steps, and stays.
 * Every result of a bounded function, and of a recurrent layer or cell, moves by up to an ulp of 1, which matters where
   a model's values are small: a library may compute these functions to an absolute accuracy. Over -20..20 ONNX
   Runtime's Tanh is within 2.7e-7 of the true value and its Sigmoid within 1.7e-7, whatever the result; PyTorch's are
@@ -39,6 +41,15 @@ _BOUNDED = {
     torch.rnn_tanh_cell,
     torch.gru_cell,
     torch.lstm_cell,
+}
+_ARITHMETIC = {
+    getattr(place, name)
+    for operator in ("add", "sub", "mul", "div", "true_divide")
+    for place, name in ((torch, operator), (torch.Tensor, operator), (torch.Tensor, f"{operator}_"))
+} | {
+    getattr(torch.Tensor, f"__{before}{operator}__")
+    for operator in ("add", "sub", "mul", "truediv")
+    for before in ("", "r", "i")
 }
 _GATED = {functional.gelu, functional.silu, functional.mish}
 _WEIGHTED = {
@@ -78,7 +89,11 @@ class Jitter(TorchFunctionMode):
 
     def inputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """A model's inputs, floating-point values moved."""
-        return [self._scaled(tensor, tensor.shape[-1] if tensor.dim() else 1) for tensor in tensors]
+        moved = [self._scaled(tensor, tensor.shape[-1] if tensor.dim() else 1) for tensor in tensors]
+        return [
+            torch.where(_where_broken(tensor) == 0, tensor, other) if tensor.is_floating_point() else tensor
+            for tensor, other in zip(tensors, moved, strict=True)
+        ]
 
     def __torch_function__(
         self,
@@ -88,6 +103,9 @@ class Jitter(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         result = func(*self._moved_arguments(func, args), **(kwargs or {}))
+        if func in _ARITHMETIC and isinstance(result, Tensor) and result.is_floating_point():
+            # In place, for `total += x` has to change what `total` is.
+            return result.addcmul_(_where_broken(result), self._noise(result, 0.5))
         if func in _BOUNDED:
             return self._moved(result)
         if func in _GATED and args:
@@ -121,6 +139,11 @@ class Jitter(TorchFunctionMode):
         largest = ulps * torch.finfo(tensor.dtype).eps
         noise = torch.empty(tensor.shape, dtype=torch.float32)
         return noise.uniform_(-largest, largest, generator=self._generator).to(tensor.dtype)
+
+
+def _where_broken(tensor: Tensor) -> Tensor:
+    """The tensor, whole numbers as zero."""
+    return torch.where(tensor == tensor.round(), 0, tensor)
 
 
 def _terms(func: Callable[..., Any], args: Sequence[Any]) -> int:

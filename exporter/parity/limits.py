@@ -18,19 +18,17 @@ float64 is no reference, the limit is what jitter explains, and `evidence` says 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from math import prod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..spec.dims import Dim
-from .magnitudes import FEW, Floats, Groups, Ints
+from .elements import Elements, by_channel
+from .magnitudes import Floats, Groups
 from .reference import Reference
+from .standards import NOTHING, Standard
 
-Array = NDArray[np.generic]
 FACTOR = 4.0
 FLOOR = 4.0
 
@@ -52,61 +50,6 @@ class Tolerance:
     scale: Floats
 
 
-@dataclass(frozen=True)
-class Standard:
-    """What the ordinary cases say of an output: by channel its baseline, its usual scale, and its standard deviation.
-
-    `axes` are those of fixed size, whose indices are the channels. `has_reference` is False where float64 computes
-    something else.
-    """
-
-    axes: tuple[int, ...]
-    baseline: Floats
-    scale: Floats
-    variation: Floats
-    has_reference: bool = True
-
-
-NOTHING = Standard((), np.zeros(1), np.zeros(1), np.zeros(1))
-
-
-@dataclass(frozen=True)
-class Elements:
-    """The elements of one output of one case that limits are made for: finite ones, but no large ones that are still.
-
-    `moving` is [*shape], the rest [n]: the reference, PyTorch's errors, and which of the `channels` it is.
-    """
-
-    moving: NDArray[np.bool_]
-    value: Floats
-    error: Floats
-    channel: Ints
-    channels: int
-
-    @classmethod
-    def of(cls, reference: Reference, output: str, axes: Sequence[int], *, has_reference: bool) -> Elements:
-        eager, exact = reference.eager[output], reference.exact_of(output)
-        usable = has_reference and exact is not None
-        target = eager if exact is None or not usable else exact
-        error = reference.eager_error[output] if usable else reference.spread[output]
-        finite = np.isfinite(eager) & np.isfinite(target)
-        still = reference.still[output]
-        largest = np.abs(target).max(initial=0.0, where=finite & ~still)
-        moving = finite & (~still | (np.abs(target) <= largest))
-        channel, channels = _channels(eager.shape, axes)
-        return cls(moving, target[moving].astype(np.float64), error[moving], channel[moving], channels)
-
-    @cached_property
-    def magnitude(self) -> Floats:
-        return np.abs(self.value)
-
-    def groups(self) -> Groups:
-        """By channel and magnitude; by magnitude alone where a channel has few elements."""
-        if self.magnitude.size < FEW * self.channels:
-            return Groups.of(self.magnitude, np.zeros_like(self.channel), 1)
-        return Groups.of(self.magnitude, self.channel, self.channels)
-
-
 def tolerances(
     reference: Reference, standards: Mapping[str, Standard], *, ordinary: bool = True
 ) -> dict[str, Tolerance]:
@@ -121,82 +64,35 @@ def tolerances(
 
 
 def _tolerance(reference: Reference, output: str, standard: Standard, ordinary: bool) -> Tolerance:
-    eager = reference.eager[output]
-    dtype = np.finfo(eager.dtype.name)
+    eager, still = reference.eager[output], reference.still[output]
     usable = standard.has_reference and reference.exact_of(output) is not None
     elements = Elements.of(reference, output, standard.axes, has_reference=usable)
-    tiny = FACTOR * float(dtype.tiny)
+    tiny = FACTOR * float(np.finfo(eager.dtype.name).tiny)
     limit, scale = np.full(eager.shape, tiny), np.zeros(eager.shape)
-    if elements.magnitude.size:
-        groups = elements.groups()
-        channel = np.broadcast_to(elements.channel if len(standard.scale) > 1 else 0, elements.channel.shape)
-        near = groups.near(elements.magnitude)
-        near = near if ordinary else np.maximum(near, standard.scale[channel])
-        floor = float(dtype.eps) * (FLOOR_FLOAT64 if eager.dtype == np.float64 else FLOOR)
-        relative = floor if usable else max(floor, TOLERANCE[eager.dtype.name] / FACTOR)
-        usual = np.maximum(by_channel(elements.magnitude, elements.channel, elements.channels), standard.scale)
-        lucky = standard.baseline[channel] * np.minimum(near, usual[elements.channel])
-        own = np.maximum(groups.near(elements.error), relative * near)
-        limit[elements.moving] = FACTOR * np.maximum(own, lucky) + tiny
-        pooled = Groups.of(elements.magnitude, np.zeros_like(elements.channel), 1)
-        scale[elements.moving] = np.maximum(pooled.whole(elements.magnitude), standard.scale[channel])
-    limit[reference.still[output] & ~elements.moving] = 0.0
+    if elements.value.size:
+        kinds = Groups.of(elements.magnitude, np.zeros_like(elements.channel), 1)
+        usual = standard.scale[elements.channel if len(standard.scale) > 1 else np.zeros_like(elements.channel)]
+        scale[elements.moving] = np.maximum(kinds.whole(elements.magnitude), usual)
+        near = elements.groups.near(elements.magnitude)
+        near = near if ordinary else np.maximum(near, usual)
+        floor = _floor(eager.dtype, near, scale[elements.moving], usable=usable)
+        errors = np.maximum(elements.groups.near(elements.error), _baseline_error(elements, standard, near))
+        limit[elements.moving] += FACTOR * np.maximum(errors, floor)
+    limit[still & ~elements.moving] = 0.0
     return Tolerance(limit, scale)
 
 
-def _channels(shape: Sequence[int], axes: Sequence[int]) -> tuple[Ints, int]:
-    """For each element of an array the index of its channel, and how many there are."""
-    sizes = [shape[axis] for axis in axes]
-    numbers = np.arange(prod(sizes)).reshape([shape[axis] if axis in axes else 1 for axis in range(len(shape))])
-    return np.broadcast_to(numbers, shape), prod(sizes)
+def _floor(dtype: np.dtype[Any], near: Floats, scale: Floats, *, usable: bool) -> Floats:
+    """How large PyTorch's errors [n] are taken to be at least."""
+    if not usable:
+        return TOLERANCE[dtype.name] / FACTOR * near
+    eps = float(np.finfo(dtype.name).eps)
+    return FLOOR_FLOAT64 * eps * scale if dtype == np.float64 else FLOOR * eps * near
 
 
-def standard_of(references: Sequence[Reference], output: str, dims: Sequence[Dim], *, has_reference: bool) -> Standard:
-    """What these ordinary cases say of an output of these dimensions."""
-    axes = tuple(axis for axis, dim in enumerate(dims) if isinstance(dim, int))
-    found = [Elements.of(reference, output, axes, has_reference=has_reference) for reference in references]
-    full = [elements for elements in found if elements.magnitude.size]
-    if not full:
-        return replace(NOTHING, axes=axes, has_reference=has_reference)
-    channels = full[0].channels
-    # In a case of few elements those of two kinds cannot be told apart.
-    many = [elements for elements in full if elements.magnitude.size >= FEW * channels] or full
-    scales = [
-        by_channel(np.where(of_smallest_kind(elements), elements.magnitude, 0.0), elements.channel, channels)
-        for elements in many
-    ]
-    relative = [by_channel(_relative(elements), elements.channel, channels) for elements in full]
-    return Standard(
-        axes, np.median(relative, axis=0), np.median(scales, axis=0), _deviation(many, channels), has_reference
-    )
-
-
-def of_smallest_kind(elements: Elements) -> NDArray[np.bool_]:
-    """Which elements are of the kind of magnitude that the smallest of their channel are."""
-    groups = elements.groups()
-    return np.asarray(groups.lowest.reshape(-1)[groups.index])
-
-
-def _deviation(found: Sequence[Elements], channels: int) -> Floats:
-    """By channel the standard deviation over these cases."""
-    taken = [of_smallest_kind(elements) for elements in found]
-    values = np.concatenate([elements.value[usual] for elements, usual in zip(found, taken, strict=True)])
-    channel = np.concatenate([elements.channel[usual] for elements, usual in zip(found, taken, strict=True)])
-    count = np.maximum(np.bincount(channel, minlength=channels), 1)
-    mean = np.bincount(channel, values, channels) / count
-    return np.sqrt(np.bincount(channel, (values - mean[channel]) ** 2, channels) / count)
-
-
-def _relative(elements: Elements) -> Floats:
-    """PyTorch's errors relative to the largest magnitude of the channel that is near."""
-    groups = elements.groups()
-    largest = by_channel(elements.magnitude, elements.channel, elements.channels)[elements.channel]
-    near = np.minimum(groups.near(elements.magnitude), largest)
-    return np.divide(elements.error, near, out=np.zeros_like(near), where=near > 0)
-
-
-def by_channel(values: Floats, channel: Ints, channels: int) -> Floats:
-    """The largest of the values [n] of each channel; 0 where it has none."""
-    largest = np.zeros(channels)
-    np.maximum.at(largest, channel, values)
-    return largest
+def _baseline_error(elements: Elements, standard: Standard, near: Floats) -> Floats:
+    """How large PyTorch's errors [n] usually are for values like these."""
+    if len(standard.baseline) == 1:
+        return float(standard.baseline[0]) * near
+    largest = np.maximum(by_channel(elements.magnitude, elements.channel, elements.channels), standard.scale)
+    return standard.baseline[elements.channel] * np.minimum(near, largest[elements.channel])

@@ -48,10 +48,6 @@ class Groups:
         counts = np.bincount(index, minlength=channels * width).reshape(channels, width).astype(np.float64)
         return cls(index, counts)
 
-    def sums(self, values: Floats) -> Floats:
-        """The table [C, B] of sums."""
-        return np.bincount(self.index, values, self.counts.size).reshape(self.counts.shape)
-
     def near(self, values: Floats) -> Floats:
         """For each element the largest of `values` [n], none negative, among those near it."""
         return self._taken(values, self._reach).reshape(-1)[self.index]
@@ -63,12 +59,11 @@ class Groups:
     @property
     def lowest(self) -> NDArray[np.bool_]:
         """The table [C, B] of what is of the kind of the smallest elements of its channel."""
-        return self._first == self._first[:, :1]
+        return np.asarray(self._first == self._first[:, :1])
 
     def _taken(self, values: Floats, octave: Ints) -> Floats:
-        table = np.zeros(self.counts.size)
-        np.maximum.at(table, self.index, values)
-        table = table.reshape(self.counts.shape)
+        table: Floats = np.zeros(self.counts.shape)
+        np.maximum.at(table.reshape(-1), self.index, values)
         for b in range(1, table.shape[1]):
             same = self._first[:, b] == self._first[:, b - 1]
             table[:, b] = np.where(same, np.maximum(table[:, b], table[:, b - 1]), table[:, b])
@@ -93,7 +88,7 @@ class Groups:
     def _last(self) -> Ints:
         """The table [C, B] of the last octave of each kind."""
         last = np.full(self.counts.shape, self.counts.shape[1] - 1, np.intp)
-        for b in range(self.counts.shape[1] - 2, -1, -1):
+        for b in reversed(range(self.counts.shape[1] - 1)):
             same = self._first[:, b] == self._first[:, b + 1]
             last[:, b] = np.where(same, last[:, b + 1], b)
         return last

@@ -18,7 +18,7 @@ from ..runtimes.session import Session
 from ..spec.artifact import Artifact
 from ..spec.options import UNBOUNDED, OutputError, Precision
 from .check import check
-from .expected import Expected, expect_inputs
+from .expected import Expected, expect_inputs, judged_by, measure_standards
 from .reference import Oracle
 from .report import Report
 
@@ -43,7 +43,9 @@ def check_cost(
     finite = [item for item in lowered if item.case.values not in UNBOUNDED and item.reference is not None]
     with evaluating(original.model):
         oracle = Oracle(original.model, original.signature.with_outputs(job.signature.outputs))
-        expected = [expect_inputs(oracle, original.signature, item.case, _widened(item.inputs)) for item in finite]
+        found = [expect_inputs(oracle, original.signature, item.case, _widened(item.inputs)) for item in finite]
+    standards = measure_standards(found)
+    expected = [judged_by(standards, item) for item in found]
     compare = partial(check, expected=expected, traced=job.traced, seed=job.seed, bound=artifact.precision.bound)
     eager = Oracle(job.model, job.signature).eager
     return (

@@ -132,10 +132,10 @@ class Oracle:
             if not np.issubdtype(eager.dtype, np.floating):
                 unsettled[name] = _changed([eager, *moved])
                 continue
-            spread[name] = _distance(moved, eager)
+            spread[name] = distance(moved, eager)
             still[name] = _still(name, eager, exact, jittered, elsewhere)
             if exact is not None:
-                errors[name] = _distance([eager, *moved], exact[name])
+                errors[name] = distance([eager, *moved], exact[name])
         return Reference(named, exact, errors, spread, still, unsettled)
 
     def _elsewhere(self, others: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Array]]:
@@ -169,7 +169,7 @@ class Oracle:
         return dict(zip(self._signature.outputs, leaves, strict=True))
 
 
-def _distance(runs: Sequence[Array], target: Array) -> Floats:
+def distance(runs: Sequence[Array], target: Array) -> Floats:
     """By element the largest distance of a run from the target, where both are finite; other shapes are left out."""
     largest = np.zeros(target.shape)
     target = target.astype(np.float64)

@@ -80,20 +80,26 @@ def other_inputs(signature: Signature, inputs: Mapping[str, Array]) -> list[dict
     """
     if any(spec.is_float for spec in signature.inputs.values()):
         floats = {name: array for name, array in inputs.items() if signature.inputs[name].is_float}
-        zeros = {name: np.zeros_like(array) for name, array in floats.items()}
-        moved = {name: np.asarray(np.flip(array) * 0.7 + 0.1, array.dtype, order="C") for name, array in floats.items()}
-        return [{**inputs, **zeros}, {**inputs, **moved}]
+        return [{**inputs, **{name: change(array) for name, array in floats.items()}} for change in (_zeros, _moved)]
     tokens = {name: _next_tokens(spec, inputs[name]) for name, spec in signature.inputs.items() if not spec.has_lengths}
     return [{**inputs, **tokens}] if tokens else []
 
 
+def _zeros(array: Array) -> Array:
+    return np.zeros_like(array)
+
+
+def _moved(array: Array) -> Array:
+    """Other numbers of about the same size, which stay within 0..1 and above 0."""
+    return np.asarray(np.flip(array).astype(np.float64) * 0.7 + 0.1).astype(array.dtype)
+
+
 def _next_tokens(spec: TensorSpec, array: Array) -> Array:
     """Integers, each one larger, and the largest of their range the smallest."""
-    if spec.dtype == "bool":
-        return ~array
     low, high = spec.range or (0, 1)
     assert isinstance(high, int)
-    return np.where(array >= high, low, array + 1).astype(array.dtype)
+    values = array.astype(np.int64)
+    return np.where(values >= high, low, values + 1).astype(array.dtype)
 
 
 def _case_for(signature: Signature, name: str, case: Case) -> Case:
