@@ -155,13 +155,17 @@ def why_unverified(expected: Sequence[Expected]) -> str:
 
     Of stored cases it is not known how far PyTorch's own rounding moves them, so that they say nothing about it.
     """
-    measured = [item for item in expected if item.reference is not None and item.reference.still]
+    measured = [item for item in expected if item.reference is not None and _is_measured(item.reference)]
     judged = [
         Judged(item.reference, item.tolerances)
         for item in measured
         if item.reference is not None and item.case.values == "ordinary"
     ]
     return unverified(judged, measure_standards(measured)) if judged else ""
+
+
+def _is_measured(reference: Reference) -> bool:
+    return bool(reference.still or reference.unsettled)
 
 
 def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:
