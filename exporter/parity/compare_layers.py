@@ -28,6 +28,7 @@ from ..pytorch.run import run_eager
 from ..runtimes.open import open_session
 from ..runtimes.session import ProviderOptions
 from ..spec.artifact import Baseline
+from ..whole_file import write_whole
 from .compare import OutputResult, judge, largest_error
 
 Array = NDArray[np.generic]
@@ -113,7 +114,7 @@ def write_layers(path: Path, values: Sequence[LayerValue]) -> None:
             for part, array in parts.items()
             if array is not None
         }
-    path.write_bytes(safetensors.numpy.save(tensors))
+    write_whole(path, safetensors.numpy.save(tensors))
 
 
 def trace_layers(model: nn.Module, tensors: Mapping[str, Tensor]) -> Layers:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ..errors import BundleError, first_line
 from ..pytorch.samples import Case
 from ..spec.artifact import Baseline
+from ..whole_file import write_whole
 from .compare import read_baselines
 from .expected import Expected
 from .reference import Reference
@@ -62,7 +63,7 @@ class FailingCase:
 
 def write_failing_case(path: Path, failing: FailingCase) -> None:
     """Write the file; PyTorch must run the case."""
-    path.write_bytes(safetensors.numpy.save(_tensors(failing.item), {_KEY: json.dumps(_metadata(failing))}))
+    write_whole(path, safetensors.numpy.save(_tensors(failing.item), {_KEY: json.dumps(_metadata(failing))}))
 
 
 def _tensors(item: Expected) -> dict[str, Array]:
