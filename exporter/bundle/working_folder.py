@@ -88,8 +88,8 @@ def _try(folder: Path) -> int | None:
     """The open lock, or None where another has it."""
     if folder.is_symlink() or (folder.exists() and not _is_ours(folder)):
         raise BundleError(f"{folder} is in the way, and none of rnn-export's. Move it elsewhere.")
+    folder.mkdir(exist_ok=True)
     try:
-        folder.mkdir(exist_ok=True)
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     except FileNotFoundError:  # who had it has removed the folder in between
         return None
