@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..errors import BundleError
 
-# What tells such a folder from one of the user's. The system gives the lock back when its process ends, however it ends.
+# What tells such a folder from one of the user's. The system frees the lock when its process ends, however.
 LOCK = "rnn-export.lock"
 # What half-written folders in there begin with.
 HALF_WRITTEN = "new."

@@ -25,6 +25,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..onnx_file import INLINE_LIMIT, read_onnx
 from ..optimize.single_step import for_any_length
 from ..pytorch.run import run_eager
+from ..runtimes.onnx_check import external_file
 from ..runtimes.open import open_session
 from ..runtimes.session import ProviderOptions
 from ..spec.artifact import Baseline
@@ -193,7 +194,8 @@ def run_layers(
     present = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - present))
     copy = folder / file.name
-    onnx.save(model, copy, save_as_external_data=model.ByteSize() > INLINE_LIMIT)
+    large = model.ByteSize() > INLINE_LIMIT
+    onnx.save(model, copy, save_as_external_data=large, location=external_file(copy).name)
     got = open_session(runtime, copy, (), provider_options).run(inputs)
     return {
         layer: {value: _arranged(value, got[name]) for value, name in values.items()} for layer, values in names.items()

@@ -1,7 +1,7 @@
 """What a TorchScript archive may do: compute. It is looked at before it is loaded, and again before it runs.
 
-Nothing is allowed that is not known to compute alone. Loading runs what an archive calls `__setstate__`, so that none may
-have one; running runs its operators, each of which must be allowed by the rules below.
+Nothing is allowed that is not known to compute alone. Loading runs what an archive calls `__setstate__`, so that none
+may have one; running runs its operators, each of which must be allowed by the rules below.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _INTERNAL = """
     _convolution_mode _euclidean_dist _is_all_true _is_any_true _log_softmax _logcumsumexp _pack_padded_sequence
     _pad_packed_sequence _reshape_from_tensor _set_item _shape_as_tensor _softmax _stack _thnn_fused_gru_cell
     _thnn_fused_lstm_cell _to_copy _trilinear _unique _unique2 _unwrap_optional _weight_norm _weight_norm_interface
-""".split()
+"""
 
 # Operators of ATen that take text, which names a way to compute, or is the text that they compute with.
 _WITH_TEXT = """
-    Delete Float Int __contains__ __getitem__ __interpolate __upsample _convolution_mode _set_item _unwrap_optional add
-    append any capitalize center clear conv1d conv2d conv3d copy count device dict div div_ divide divide_ einsum endswith eq
-    expandtabs extend fft_fft fft_fft2 fft_fftn fft_hfft fft_ifft fft_ifft2 fft_ifftn fft_ihfft fft_irfft fft_irfft2
-    fft_irfftn fft_rfft fft_rfft2 fft_rfftn find format ge gelu gelu_ get gt index index_reduce index_reduce_ insert
-    isalnum isalpha isdecimal isdigit islower isnumeric isspace istitle isupper items join keys le len linalg_cond
-    linalg_eigh linalg_eigvalsh linalg_lstsq linalg_matrix_norm linalg_norm linalg_qr linalg_svd linalg_svdvals list
-    ljust lower lstrip lt meshgrid ne ord pad pad_sequence partition percentFormat pop popitem quantile nanquantile
-    remove replace reverse rfind rindex rjust rpartition rsplit rstrip scatter scatter_ scatter_reduce scatter_reduce_
-    searchsorted setdefault slice sort sorted split splitlines startswith stft str strip swapcase title update upper values
-    warn zfill __is__ __isnot__
-""".split()
+    Delete Float Int __contains__ __getitem__ __interpolate __upsample _convolution_mode _set_item _unwrap_optional
+    add append any capitalize center clear conv1d conv2d conv3d copy count device dict div div_ divide divide_
+    einsum endswith eq expandtabs extend fft_fft fft_fft2 fft_fftn fft_hfft fft_ifft fft_ifft2 fft_ifftn fft_ihfft
+    fft_irfft fft_irfft2 fft_irfftn fft_rfft fft_rfft2 fft_rfftn find format ge gelu gelu_ get gt index index_reduce
+    index_reduce_ insert isalnum isalpha isdecimal isdigit islower isnumeric isspace istitle isupper items join keys
+    le len linalg_cond linalg_eigh linalg_eigvalsh linalg_lstsq linalg_matrix_norm linalg_norm linalg_qr linalg_svd
+    linalg_svdvals list ljust lower lstrip lt meshgrid ne ord pad pad_sequence partition percentFormat pop popitem
+    quantile nanquantile remove replace reverse rfind rindex rjust rpartition rsplit rstrip scatter scatter_
+    scatter_reduce scatter_reduce_ searchsorted setdefault slice sort sorted split splitlines startswith stft str
+    strip swapcase title update upper values warn zfill __is__ __isnot__
+"""
 
 # What of ATen is more than a computation on tensors that it is given, or trusts what it is given to be valid.
 _MORE = re.compile(
@@ -57,11 +57,10 @@ _MORE = re.compile(
 _TORCHSCRIPT = """
     Constant ConstantChunk CreateObject DictConstruct DictIndex Enter EnumName EnumValue Exit GetAttr If IfThenElse
     ListConstruct ListIndex ListUnpack Loop NumToTensor Print RaiseException SetAttr StringIndex TupleConstruct
-    TupleIndex TupleSlice TupleUnpack Uninitialized abs data device dtype grad index is_cpu is_cuda is_meta is_mkldnn
-    is_mps is_nested is_quantized is_sparse is_sparse_csr is_vulkan is_xla is_xpu isinstance itemsize layout max min
-    name nbytes rangelist requires_grad tolist type unchecked_cast unchecked_unwrap_optional
-""".split()
-_ALLOWED = frozenset(f"prim::{name}" for name in _TORCHSCRIPT)
+    TupleIndex TupleSlice TupleUnpack Uninitialized abs data device dtype grad index is_cpu is_cuda is_meta
+    is_mkldnn is_mps is_nested is_quantized is_sparse is_sparse_csr is_vulkan is_xla is_xpu isinstance itemsize
+    layout max min name nbytes rangelist requires_grad tolist type unchecked_cast unchecked_unwrap_optional
+"""
 
 
 def check_loadable(path: Path) -> None:
@@ -107,8 +106,8 @@ def check_operators(path: Path, module: torch.jit.ScriptModule) -> None:
 
 def _is_allowed(kind: str, has_text: bool) -> bool:
     namespace, _, name = kind.partition("::")
-    if namespace != "aten":
-        return kind in _ALLOWED
-    if _MORE.fullmatch(name) or (has_text and name not in _WITH_TEXT):
+    if namespace == "prim":
+        return name in _TORCHSCRIPT.split()
+    if namespace != "aten" or _MORE.fullmatch(name) or (has_text and name not in _WITH_TEXT.split()):
         return False
-    return not name.startswith("_") or name in _INTERNAL or name.startswith("__")
+    return not name.startswith("_") or name.startswith("__") or name in _INTERNAL.split()
