@@ -109,7 +109,7 @@ def test_a_damaged_model_file_is_mended_by_another_export(bundle: Path) -> None:
 
 def test_what_comes_into_the_folder_meanwhile_is_kept(bundle: Path) -> None:
     before = everything(bundle)
-    with pytest.raises(BundleError, match="Move mine.txt elsewhere"), replacing(bundle) as folder:
+    with pytest.raises(BundleError, match="Move mine.txt elsewhere"), replacing(bundle) as folder:  # noqa: PT012
         (folder / MANIFEST).write_text("new")
         (bundle / "mine.txt").write_text("mine")
     assert everything(bundle) == {**before, str(bundle / "mine.txt"): b"mine"}

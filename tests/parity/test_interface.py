@@ -35,7 +35,7 @@ def set_entry(key: str, value: str) -> Edit:
 def exchange_states(model: onnx.ModelProto) -> None:
     """h and c have each other's reset values and outputs."""
     states = json.loads(entry(model, "states").value)
-    h, c = states
+    h, c = list(states)[:2]
     states[h]["output"], states[c]["output"] = states[c]["output"], states[h]["output"]
     entry(model, "states").value = json.dumps(states)
 
@@ -67,9 +67,9 @@ def reorder(values: str, seed: int) -> Edit:
         found = getattr(model.graph, values)
         before = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in found]
         after = list(before)
+        draw = random.Random(seed)
         while [each.name for each in after] == [each.name for each in before]:
-            random.Random(seed).shuffle(after)
-            seed += 1
+            draw.shuffle(after)
         del found[:]
         found.extend(after)
 
