@@ -28,6 +28,7 @@ _HOMES = {
     "Manifest": "bundle.manifest",
     "OnnxOptions": "spec.options",
     "ParityError": "errors",
+    "InterfaceError": "errors",
     "PlacementError": "errors",
     "ProviderOptions": "runtimes.session",
     "Recurrent": "recurrence",
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from .errors import BundleError as BundleError
     from .errors import CaptureError as CaptureError
     from .errors import InputError as InputError
+    from .errors import InterfaceError as InterfaceError
     from .errors import InternalError as InternalError
     from .errors import LoadError as LoadError
     from .errors import ParityError as ParityError

@@ -14,7 +14,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from .bundle.cases import read_cases
-from .bundle.files import read_bundle
+from .bundle.files import check_listed, read_bundle
 from .bundle.manifest import CASES, WEIGHTS, Manifest
 from .bundle.rebuild import Rebuilt, rebuild, why_not_rebuilt
 from .errors import BundleError, InputError
@@ -99,7 +99,8 @@ def verify(
         progress: called with a stage's name, and how much of it is done out of how much.
 
     Raises:
-        BundleError: the folder is not a bundle, or a file is not as it was written.
+        BundleError: the folder is not a bundle, or a file is not as it was written, or would do more than compute.
+        InterfaceError: a file's inputs, outputs or metadata are not what the manifest says.
         LoadError: the model cannot be built again.
         UnavailableError: the runtime is not there, or cannot run a file.
         PlacementError: the options are strict, and a node would run on the CPU.
@@ -158,7 +159,8 @@ def open_artifacts(
     What a runtime cannot do is said here, before anything is computed.
 
     Raises:
-        BundleError: the bundle holds no file that the runtime takes.
+        BundleError: the bundle holds no file that the runtime takes, or one that is damaged.
+        InterfaceError: a file says something else than the manifest.
         UnavailableError, PlacementError: as for `verify`.
     """
     artifacts = {
@@ -168,8 +170,10 @@ def open_artifacts(
     }
     if not artifacts:
         raise BundleError(f"{folder} holds no file that {runtime} takes. Export the model in that format too.")
+    for name in artifacts:
+        check_listed(folder, manifest, name)
     return {
-        name: open_artifact(folder / name, artifact, manifest.signature, provider_options)
+        name: open_artifact(folder / name, artifact, manifest.signature, provider_options, described=manifest.outputs)
         for name, artifact in artifacts.items()
     }
 

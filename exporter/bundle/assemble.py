@@ -19,7 +19,7 @@ import torch
 from msgspec.structs import asdict, replace
 from torch import Tensor
 
-from ..errors import BundleError
+from ..errors import BundleError, InterfaceError
 from ..parity.artifact import ExportCheck
 from ..parity.report import Report
 from ..pytorch.job import ExportJob
@@ -97,12 +97,20 @@ def _carry_over(check: ExportCheck, folder: Path, out: Path, newer: Manifest) ->
         return {}, [f"The older bundle was damaged, and all that it held has been replaced. {why}"]
     others = {name: artifact for name, artifact in older.artifacts.items() if name not in newer.artifacts}
     same = _is_same_model(older, newer)
-    kept = {name: artifact for name, artifact in others.items() if same and check.report(out / name, artifact).passed}
+    kept = {name: artifact for name, artifact in others.items() if same and _is_right(check, out / name, artifact)}
     added = older.added
     for file in [*(file for name in kept for file in older.files_of(name)), *(added if same else [])]:
         shutil.copy2(out / file, folder / file)
     gone = [*(name for name in others if name not in kept), *([] if same else added)]
     return kept, [f"{name} was of another model and is no longer in {out}." for name in gone]
+
+
+def _is_right(check: ExportCheck, file: Path, artifact: Artifact) -> bool:
+    """Whether an older file computes what the model computes; a file that is not what its manifest says does not."""
+    try:
+        return check.report(file, artifact).passed
+    except (InterfaceError, BundleError):
+        return False
 
 
 def _is_same_model(older: Manifest, newer: Manifest) -> bool:

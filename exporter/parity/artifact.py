@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import structs
 
@@ -21,6 +22,7 @@ from .check import check
 from .chunks import check_stream, in_one_pass
 from .compare import TF32_BOUND
 from .expected import Expected, expect
+from .interface import check_interface
 from .precision_cost import check_cost, with_measured_error
 from .report import Report
 from .weights.compare import WeightComparison, compare_weights
@@ -51,15 +53,25 @@ class OpenArtifact:
 
 
 def open_artifact(
-    file: Path, artifact: Artifact, signature: Signature, provider_options: ProviderOptions | None = None
+    file: Path,
+    artifact: Artifact,
+    signature: Signature,
+    provider_options: ProviderOptions | None = None,
+    *,
+    described: Mapping[str, str] = MappingProxyType({}),
 ) -> OpenArtifact:
-    """Load a file in its artifact's runtime.
+    """Load a file in its artifact's runtime, if it says the same as what is recorded about it.
+
+    Args:
+        described: the dtypes and dimensions of outputs, as far as they are known.
 
     Raises:
+        InterfaceError: the file says something else.
         UnavailableError: the runtime is not there, or has no kernel for an operator of the model.
         PlacementError: the options are strict, and the runtime would run part of the model elsewhere.
         BundleError: the file is not a model.
     """
+    check_interface(file, artifact, signature, described)
     session = open_session(artifact.runtime, file, signature.outputs, provider_options)
     return OpenArtifact(file, artifact, signature, session, provider_options)
 

@@ -14,7 +14,8 @@ import onnx
 
 from ..bundle.files import read_bundle
 from ..errors import BundleError
-from ..onnx_file import METADATA_PREFIX, all_graphs, all_nodes, read_onnx
+from ..onnx_file import all_graphs, all_nodes, read_onnx
+from ..spec.metadata import PREFIX
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _inspect_onnx(path: Path) -> Inspection:
         made_by=" ".join(filter(None, (model.producer_name, model.producer_version))),
         inputs={value.name: _describe(value) for value in model.graph.input if value.name not in tensors},
         outputs={value.name: _describe(value) for value in model.graph.output},
-        states=json.loads(properties.get(f"{METADATA_PREFIX}.states", "{}")),
+        states=json.loads(properties.get(f"{PREFIX}.states", "{}")),
         operators=dict(Counter(node.op_type for node in all_nodes(model.graph)).most_common()),
         parameters=weights.total(),
         weights=dict(weights.most_common()),

@@ -8,13 +8,14 @@ from xml.etree import ElementTree
 
 from ..errors import InputError
 from ..parity.report import CaseResult, Report
+from ..whole_file import check_mark, write_whole
 
 
 def write_junit(path: str | Path, reports: Sequence[Report]) -> None:
     """Write the file: a case that PyTorch refuses is a skipped test, an expected difference a test with output.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or another file is there.
     """
     root = ElementTree.Element("testsuites")
     for report in reports:
@@ -30,7 +31,8 @@ def write_junit(path: str | Path, reports: Sequence[Report]) -> None:
             _add(suite, report, result)
     ElementTree.indent(root)
     try:
-        ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+        check_mark(Path(path), b"<testsuite", "JUnit file")
+        write_whole(Path(path), ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
     except OSError as error:
         raise InputError(
             f"{path} cannot be written ({error.strerror}). Give another place for the JUnit file."

@@ -23,8 +23,12 @@ from ..parity.report import Report
 from ..pytorch.request import Progress, silent
 from ..spec.artifact import Artifact
 from ..verification import Verification, verify
+from ..whole_file import check_mark, write_whole
 from .measure import Measured, Speed, measure
 from .plots import Picture, draw_course, draw_graph, draw_grid, draw_ulps
+
+# By which a page is known that may be written over; in the template.
+_MARK = b'<meta name="generator" content="rnn-export">'
 
 
 @dataclass(frozen=True)
@@ -118,13 +122,14 @@ def write_report(
 
     Raises:
         UnavailableError: matplotlib is not installed.
-        InputError: the page cannot be written there.
+        InputError: the page cannot be written there, or another file is there.
         BundleError, LoadError: as for `verify`.
     """
     folder = Path(bundle)
     path = folder.resolve().with_name(f"{folder.resolve().name}.report.html") if out is None else Path(out)
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InputError(f"{path} cannot be written. Give another place for the page.")
+    check_mark(path, _MARK, "page of rnn-export")
     verification = verify(folder, model=model, seed=seed, progress=progress)
     manifest = read_manifest(folder)
     measured: dict[str, Measured] = {}
@@ -132,7 +137,7 @@ def write_report(
         rebuilt = rebuild(folder, manifest, model)
         measured = measure(folder, manifest, rebuilt.model, rebuilt.example, verification.seed, progress)
     try:
-        path.write_text(render(folder, manifest, verification, measured), encoding="utf-8")
+        write_whole(path, render(folder, manifest, verification, measured).encode())
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}). Give another place for the page.") from error
     return path, verification.passed

@@ -12,8 +12,8 @@ from typing import Any
 import onnxruntime as ort
 
 from ..errors import BundleError, InputError, PlacementError, UnavailableError, first_line
-from ..onnx_file import read_onnx
 from .nan import nan_kernel_on
+from .onnx_check import read_checked
 from .placement import Placement, Profile
 from .providers import Provider, built_in, find_provider, plugin_device
 from .session import Array, ProviderOptions
@@ -26,7 +26,7 @@ class OnnxRuntimeSession:
     """A session on an execution provider; its first `run` runs twice, to record where the nodes of the second ran."""
 
     def __init__(self, artifact: Path, provider: Provider, provider_options: ProviderOptions) -> None:
-        nan = nan_kernel_on(read_onnx(artifact, weights=False).graph, provider.full_name)
+        nan = nan_kernel_on(read_checked(artifact).graph, provider.full_name)
         options = _session_options(provider_options)
         self._profile: Profile | None = Profile(options)
         self._session = _start(artifact, provider, provider_options, options)
