@@ -16,6 +16,7 @@ import onnx
 import onnxruntime
 import safetensors.torch
 import torch
+from msgspec import UNSET
 from msgspec.structs import asdict, replace
 from torch import Tensor
 
@@ -107,11 +108,15 @@ def _carry_over(check: ExportCheck, folder: Path, out: Path, newer: Manifest) ->
 
 
 def _is_same_model(older: Manifest, newer: Manifest) -> bool:
-    return (older.weights_sha256, older.signature, older.source) == (
+    return (older.weights_sha256, older.signature, _without_cases(older.source)) == (
         newer.weights_sha256,
         newer.signature,
-        newer.source,
+        _without_cases(newer.source),
     )
+
+
+def _without_cases(source: Source | None) -> Source | None:
+    return source and replace(source, cases=UNSET)
 
 
 def _write_weights(job: ExportJob, folder: Path) -> FileEntry:
@@ -135,7 +140,8 @@ def _write_weights(job: ExportJob, folder: Path) -> FileEntry:
 def _plain(source: Source | None) -> Source | None:
     """The source as JSON has it; None where an argument has no such form, for then it cannot be built again."""
     try:
-        return msgspec.convert(json.loads(json.dumps(asdict(source))), Source) if source else None
+        plain = {name: value for name, value in asdict(source).items() if value is not UNSET} if source else None
+        return plain and msgspec.convert(json.loads(json.dumps(plain)), Source)
     except TypeError:
         return None
 

@@ -25,7 +25,9 @@ from .report_table import print_exported
 )
 @precision_options
 @output_options
-def torchscript(out: Path | None, no_verify: bool, as_json: bool, quiet: bool, debug: bool, **given: Any) -> None:
+def torchscript(
+    out: Path | None, no_verify: bool, cases: str | None, as_json: bool, quiet: bool, debug: bool, **given: Any
+) -> None:
     """Export a model to frozen TorchScript, and verify it.
 
     States are those that the model itself takes and returns; hidden ones can be made inputs and outputs in ONNX alone.
@@ -41,6 +43,7 @@ def torchscript(out: Path | None, no_verify: bool, as_json: bool, quiet: bool, d
             loaded.signature,
             bundle_folder(out, loaded.source),
             options,
+            cases=cases,
             source=loaded.source,
             progress=advance,
         )

@@ -37,6 +37,11 @@ _SHOWN = 24
     help="Build the model from this code, file.py:Factory or package.module:Factory, which says that you trust it.",
 )
 @click.option(
+    "--cases",
+    metavar="MAKE",
+    help="Make the inputs of cases with this function, as in the export: file.py:make or package.module:make.",
+)
+@click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), help="For the fresh test cases.  [default: drawn, and printed]"
 )
 @click.option(
@@ -75,6 +80,7 @@ _SHOWN = 24
 def verify(
     bundle: Path,
     model: str | None,
+    cases: str | None,
     seed: int | None,
     runtime: str | None,
     allow_fallback: bool,
@@ -102,13 +108,13 @@ def verify(
         raise click.UsageError("--strict forbids what --allow-fallback accepts. Leave one of them out.")
     given = _Runtime(runtime, _provider_options(options, provider_library, strict), allow_fallback)
     if case is not None:
-        if model is not None or seed is not None or long or bisect:
+        if model is not None or cases is not None or seed is not None or long or bisect:
             raise click.UsageError(
-                "--case runs one case as it is stored. Leave out --model, --seed, --long and --bisect."
+                "--case runs one case as it is stored. Leave out --model, --cases, --seed, --long and --bisect."
             )
         _replay(bundle, case, given, junit, as_json, quiet)
     else:
-        _verify(bundle, model, seed, given, _LONG if long else (), bisect, junit, as_json, quiet)
+        _verify(bundle, model, cases, seed, given, _LONG if long else (), bisect, junit, as_json, quiet)
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,7 @@ def _replay(bundle: Path, case: Path, given: _Runtime, junit: Path | None, as_js
 def _verify(
     bundle: Path,
     model: str | None,
+    cases: str | None,
     seed: int | None,
     given: _Runtime,
     long: Sequence[int],
@@ -159,6 +166,7 @@ def _verify(
         verification = verify_bundle(
             bundle,
             model=model,
+            cases=cases,
             seed=seed,
             long=long,
             runtime=given.name,
@@ -205,6 +213,7 @@ def _print(verification: Verification, placement: bool) -> None:
         print_report(report)
         if placement:
             print_placement(report)
+    print_notes(verification.notes)
     if verification.how == "replayed":
         print_notes([f"Replayed the stored cases: {verification.why}."])
     else:

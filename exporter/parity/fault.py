@@ -18,12 +18,12 @@ from ..errors import first_line
 from ..pytorch.samples import Case
 from ..runtimes.session import Session
 from ..spec.artifact import Artifact, Baseline
-from ..spec.signature import Signature
 from .artifact import OpenArtifact
 from .check import check_case
 from .chunks import Chunked, one_at_a_time, random_lengths
 from .compare_layers import LayerValue, describe_first, layer_values, trace_layers, write_layers
-from .expected import Expected, expect_case, expect_inputs
+from .drawing import Drawing
+from .expected import Expected, expect_inputs
 from .failing_case import FailingCase, Feeding, write_failing_case
 from .reference import Oracle
 from .report import Report
@@ -34,21 +34,20 @@ Array = NDArray[np.generic]
 
 @dataclass(frozen=True)
 class CaseGenerator:
-    """Makes new cases and runs them through PyTorch: a model, in evaluation mode, and an example to cut from."""
+    """Makes new cases and runs them through PyTorch: a model, in evaluation mode, and how its cases are drawn."""
 
     oracle: Oracle
-    signature: Signature
-    example: Mapping[str, Array] | None
+    drawing: Drawing
 
     @classmethod
-    def of(cls, model: nn.Module, signature: Signature, example: Mapping[str, Array] | None) -> CaseGenerator:
-        return cls(Oracle(model, signature), signature, example)
+    def of(cls, model: nn.Module, drawing: Drawing) -> CaseGenerator:
+        return cls(Oracle(model, drawing.signature), drawing)
 
     def draw(self, case: Case) -> Expected:
-        return expect_case(self.oracle, self.signature, case, self.example)
+        return self.drawing.expect_case(self.oracle, case)
 
     def feed(self, case: Case, inputs: Mapping[str, Array]) -> Expected:
-        return expect_inputs(self.oracle, self.signature, case, inputs)
+        return expect_inputs(self.oracle, self.drawing.signature, case, inputs)
 
 
 def isolate(
