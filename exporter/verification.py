@@ -22,7 +22,7 @@ from .parity.drawing import Drawing, Drawn, draw_for
 from .parity.expected import Expected, measure_baselines
 from .parity.failing_case import FailingCase, read_failing_case
 from .parity.fault import CaseGenerator, Fault, find_fault, run_again
-from .parity.report import Report
+from .parity.report import Overall, Report
 from .parity.weights.model import ModelWeights, as_arrays, weights_of
 from .pytorch.checkpoint import read_weights
 from .pytorch.evaluation import evaluating
@@ -59,11 +59,22 @@ class Verification:
         """Whether every report passed."""
         return all(report.passed for report in self.reports)
 
+    @property
+    def failure(self) -> str:
+        """What is wrong with the first report that did not pass; empty where all did."""
+        return next((report.failure for report in self.reports if not report.passed), "")
+
+    @property
+    def verdict(self) -> Overall:
+        """The verdict of the first report that did not pass."""
+        return next((report.verdict for report in self.reports if not report.passed), "PASS")
+
     def to_json(self) -> dict[str, Any]:
         """The verification as plain data."""
         return {
             "passed": self.passed,
-            "error": next((report.failure for report in self.reports if not report.passed), ""),
+            "verdict": self.verdict,
+            "error": self.failure,
             "how": self.how,
             "why": self.why,
             "notes": list(self.notes),

@@ -84,7 +84,8 @@ def assemble(
     outputs = in_order(manifest.outputs, folder, artifacts, job.signature, expected)
     complete(folder, replace(manifest, artifacts=artifacts, outputs=outputs))
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-    remarks = (*notes, *_precision_notes(artifact), *_range_notes(job.signature), *dropped)
+    costs = artifact.precision.notes if artifact.precision else ()
+    remarks = (*notes, *costs, *_range_notes(job.signature), *dropped)
     return Exported(out, dict(sorted(sizes.items())), report, remarks)
 
 
@@ -153,19 +154,6 @@ def _range_notes(signature: Signature) -> list[str]:
         for name, spec in signature.inputs.items()
         if spec.dtype.startswith("int") and spec.range is None
     ]
-
-
-def _precision_notes(artifact: Artifact) -> list[str]:
-    precision = artifact.precision
-    return (
-        [
-            f"{precision.weights} weights: {output} is off by at most {error.relative:.1e} of its scale "
-            f"(allowed {precision.bound:.1e}), {error.vs_eager:.1e} apart from PyTorch in float32."
-            for output, error in (precision.error or {}).items()
-        ]
-        if precision
-        else []
-    )
 
 
 def package_versions() -> dict[str, str]:

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from rich.bar import Bar
     from rich.console import Console
     from rich.table import Table
+
+    from ..parity.report import Report
+    from ..verification import Verification
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _PLAIN_WIDTH = 160
-_STYLES = {"PASS": "green", "FAIL": "bold red", "EXPECTED": "yellow", "REFUSED": "yellow"}
+_STYLES = {"PASS": "green", "FAIL": "bold red"}
 
 
 def print_json(data: Any) -> None:
@@ -29,6 +32,13 @@ def print_json(data: Any) -> None:
 
 def print_error(message: str, kind: str = "Error") -> None:
     click.echo(f"{click.style(f'{kind}:', fg='red', bold=True)} {message}", err=True)
+
+
+def exit_unless_passed(found: Verification | Report) -> None:
+    """Print what is wrong and exit with 1; what JSON there is has been printed, so no exception may add another."""
+    if not found.passed:
+        print_error(in_options(found.failure))
+        raise click.exceptions.Exit(1)
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -54,7 +64,8 @@ def make_table(*headings: str, right: Sequence[int] | range = ()) -> Table:
 
 
 def styled(verdict: str) -> str:
-    return f"[{_STYLES[verdict]}]{verdict}[/]"
+    """A verdict in its colour: yellow for all that lies between right and wrong."""
+    return f"[{_STYLES.get(verdict, 'yellow')}]{verdict}[/]"
 
 
 def escape(text: str) -> str:

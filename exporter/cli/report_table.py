@@ -80,9 +80,9 @@ def _verdict(report: Report) -> str:
     ]
     own = "PyTorch's own error against float64" if report.reference == "float64" else "stated tolerances"
     measure = f"{report.bound:g} of each output's scale" if report.bound else own
-    word, style = ("PASS", "bold green") if report.right else ("FAIL", "bold red")
     share = f"; the largest error is {report.ratio:.0%} of its limit" if report.ratio < 1e6 else ""
-    return f"[{style}]{word}[/]  {', '.join(counts)} of {len(report.cases)} cases{share}. Limits: {measure}."
+    cases = f"{', '.join(counts)} of {len(report.cases)} cases"
+    return f"[bold]{styled(report.verdict)}[/]  {cases}{share}. Limits: {measure}."
 
 
 def print_placement(report: Report) -> None:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .console import escape, make_table, open_console, print_error, print_json, print_notes, progress, styled
+from .console import (
+    escape,
+    exit_unless_passed,
+    make_table,
+    open_console,
+    print_error,
+    print_json,
+    print_notes,
+    progress,
+    styled,
+)
 from .options import output_options, parse_option
 from .report_table import print_placement, print_report
 from .wording import in_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..parity.failing_case import FailingCase
     from ..parity.fault import Fault
@@ -136,16 +147,15 @@ def _provider_options(options: Sequence[str], library: Path | None, strict: bool
 def _replay(bundle: Path, case: Path, given: _Runtime, junit: Path | None, as_json: bool, quiet: bool) -> None:
     from ..verification import replay
 
-    failing, report = replay(bundle, case, runtime=given.name, provider_options=given.provider_options)
+    with _errors_in(junit):
+        failing, report = replay(bundle, case, runtime=given.name, provider_options=given.provider_options)
     _write_junit(junit, [report])
-    # A single case that is right but for NaN has nothing beside it that passes.
-    passed = report.passed or report.cases[0].verdict == "EXPECTED"
     if as_json:
-        print_json({"passed": passed, "error": "" if passed else _failure([report]), "reports": [report.to_json()]})
+        verdict = {"passed": report.passed, "verdict": report.verdict}
+        print_json({**verdict, "error": in_options(report.failure), "reports": [report.to_json()]})
     elif not quiet:
         print_case(failing, report.cases[0])
-    if not passed:
-        _exit_unless_passed([report])
+    exit_unless_passed(report)
 
 
 def _verify(
@@ -160,7 +170,7 @@ def _verify(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    with progress(quiet or as_json) as advance:
+    with progress(quiet or as_json) as advance, _errors_in(junit):
         from ..verification import verify as verify_bundle
 
         verification = verify_bundle(
@@ -180,7 +190,7 @@ def _verify(
         print_json(
             {
                 **verification.to_json(),
-                "error": _failure(verification.reports),
+                "error": in_options(verification.failure),
                 "faults": [fault.to_json(files) for fault, files in written],
             }
         )
@@ -188,7 +198,25 @@ def _verify(
         _print(verification, given.name is not None)
         for fault, files in written:
             print_fault(fault, files, bundle, given.name)
-    _exit_unless_passed(verification.reports)
+    exit_unless_passed(verification)
+
+
+@contextmanager
+def _errors_in(junit: Path | None) -> Iterator[None]:
+    """Have the JUnit file say why nothing was verified."""
+    from ..errors import InputError, RnnExportError
+
+    try:
+        yield
+    except RnnExportError as error:
+        if junit is not None:
+            from ..publish.junit import write_junit_error
+
+            try:
+                write_junit_error(junit, error)
+            except InputError as unwritable:  # what could not be verified is the worse news
+                print_error(str(unwritable), "Note")
+        raise
 
 
 def _write_junit(path: Path | None, reports: Sequence[Report]) -> None:
@@ -218,18 +246,6 @@ def _print(verification: Verification, placement: bool) -> None:
         print_notes([f"Replayed the stored cases: {verification.why}."])
     else:
         print_notes([f"Built the model again and drew fresh cases, seed {verification.seed}."])
-
-
-def _failure(reports: Sequence[Report]) -> str:
-    return in_options(next((report.failure for report in reports if not report.passed), ""))
-
-
-def _exit_unless_passed(reports: Sequence[Report]) -> None:
-    """What JSON there is has been printed, with the error in it, so that no exception may add another."""
-    failure = _failure(reports)
-    if failure:
-        print_error(failure)
-        raise click.exceptions.Exit(1)
 
 
 def print_fault(fault: Fault, files: Sequence[Path], bundle: Path, runtime: str | None) -> None:

@@ -40,6 +40,15 @@ class Precision(Struct, frozen=True, forbid_unknown_fields=True):
         """What parity allows for reduced-precision weights, relative to an output's scale."""
         return self.bound if self.weights == "int8" else 0.0
 
+    @property
+    def notes(self) -> list[str]:
+        """What the weights cost each output, in sentences."""
+        return [
+            f"{self.weights} weights: {output} is off by at most {error.relative:.1e} of its scale "
+            f"(allowed {self.bound:.1e}), {error.vs_eager:.1e} apart from PyTorch in float32."
+            for output, error in (self.error or {}).items()
+        ]
+
 
 # Values of cases that the bound does not hold for (see docs/precision.md).
 UNBOUNDED = ("saturating", "infinite", "nan")
