@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..spec.options import TorchScriptOptions
+from ..spec.options import METHODS, TorchScriptOptions
 from .console import progress
 from .options import bundle_folder, choice, model_options, output_options, precision_options
 from .report_table import print_exported
@@ -18,7 +18,7 @@ from .report_table import print_exported
 @model_options
 @click.option(
     "--method",
-    type=click.Choice(["auto", "script", "trace"]),
+    type=click.Choice(METHODS),
     default="auto",
     show_default=True,
     help="auto scripts, and traces what TorchScript cannot compile.",

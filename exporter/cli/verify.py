@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from .console import (
-    escape,
     exit_unless_passed,
     make_table,
     open_console,
     print_error,
     print_json,
+    print_line,
     print_notes,
     progress,
     styled,
@@ -258,7 +258,7 @@ def print_fault(fault: Fault, files: Sequence[Path], bundle: Path, runtime: str 
     print_notes([fault.where, f"{smallest} To run it again:"])
     where = f" --runtime {shlex.quote(runtime)}" if runtime else ""
     command = f"rnn-export verify {shlex.quote(str(bundle))} --case {shlex.quote(str(files[0]))}{where}"
-    open_console().print(f"    {escape(command)}", highlight=False, soft_wrap=True)
+    print_line(f"    {command}", whole=True)
     for file in files[1:]:
         print_notes([f"What every layer computes in it is in {file}."])
 
@@ -266,15 +266,16 @@ def print_fault(fault: Fault, files: Sequence[Path], bundle: Path, runtime: str 
 def print_case(failing: FailingCase, result: CaseResult) -> None:
     """One case: what went in where that is little, and each output where it is furthest off."""
     console = open_console()
-    console.print(f"\n[bold]{failing.artifact}[/bold], {failing.description}", highlight=False)
+    print_line("")
+    print_line((failing.artifact, "bold"), f", {failing.description}")
     for name, array in failing.item.inputs.items():
         if array.size <= _SHOWN:
-            console.print(f"{name} = {escape(str(array.tolist()))}", highlight=False)
+            print_line(f"{name} = {array.tolist()}")
     table = make_table("Output", "Error", "Limit", "Verdict", "", right=[1, 2])
     for output in result.outputs:
         verdict = "PASS" if output.passed else "FAIL"
         place = f"at {list(output.index)}: " if output.index else ""
-        what = escape(f"{place}{output.reason or output.excused}") if not output.passed or output.excused else ""
+        what = f"{place}{output.reason or output.excused}" if not output.passed or output.excused else ""
         table.add_row(output.output, f"{output.error:.1e}", f"{output.limit:.1e}", styled(verdict), what)
     console.print(table)
     if result.note:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..errors import InputError
 from ..pytorch.samples import LENGTH_KINDS, LONG, Case, has_kind
 from ..spec.artifact import Values
+from ..spec.option_values import check_seed
 from ..spec.signature import Signature
 from ..spec.streams import StreamSpec
 
@@ -41,10 +41,9 @@ def make_cases(signature: Signature, traced: Mapping[str, int], seed: int, bound
         bounds: a `min` or `max` by symbol that the capture assumed; there is a case at each, and one beyond.
 
     Raises:
-        InputError: the seed is negative or beyond 32 bits.
+        InputError: the seed is no whole number of 32 bits.
     """
-    if not 0 <= seed < 2**32:
-        raise InputError(f"The seed {seed} cannot be used. Give a number from 0 to {2**32 - 1}.")
+    check_seed(seed)
     combinations = _combinations(signature.symbols, traced, bounds or {})
     kinds = [kind for kind in _KINDS if has_kind(signature, kind)]
     return [Case(sizes, "ordinary", seed + i) for i, sizes in enumerate(combinations)] + [

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from msgspec import Meta, Struct
 
 from ..errors import InputError, did_you_mean
-from .forms import Lowering, Target
+from .forms import LOWERINGS, TARGETS, Lowering, Target
+from .option_values import check_choice, check_flag, check_number, check_seed, check_whole
 
 # The error that each kind of weights may cause, relative to an output's scale (see docs/precision.md).
 BOUNDS: Mapping[str, float] = {"int8": 0.09, "float16": 0.004}
@@ -64,7 +65,7 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
     if quantize is not None and precision is not None:
         raise InputError(f"Weights cannot be {quantize} and {precision} at once. Leave out `quantize` or `precision`.")
     if quantize not in (None, "int8"):
-        near = did_you_mean(quantize or "", ["int8"])
+        near = did_you_mean(str(quantize), ["int8"])
         raise InputError(f"There is no quantization '{quantize}'.{near} Choose from int8.")
     if precision == "bfloat16":
         raise InputError(
@@ -72,7 +73,7 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
             "Choose float16."
         )
     if precision not in (None, "float16"):
-        near = did_you_mean(precision or "", ["float16"])
+        near = did_you_mean(str(precision), ["float16"])
         raise InputError(f"There is no precision '{precision}'.{near} Choose from float16.")
     if quantize is None and precision is None:
         if max_error is not None:
@@ -81,6 +82,8 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
                 'Give `precision="float16"` too, or for ONNX `quantize="int8"`.'
             )
         return None
+    if max_error is not None:
+        check_number("max_error", max_error)
     if max_error is not None and not (math.isfinite(max_error) and max_error > 0):
         raise InputError(f"A largest error of {max_error} cannot be used. Give a number above 0, such as 0.01.")
     weights: Literal["int8", "float16"] = "int8" if quantize is not None else "float16"
@@ -88,6 +91,7 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
 
 
 Method = Literal["auto", "script", "trace"]
+METHODS: tuple[Method, ...] = get_args(Method)
 Options = TypeVar("Options", "OnnxOptions", "TorchScriptOptions")
 
 
@@ -108,7 +112,8 @@ class OnnxOptions:
         seed: for the values of the test cases, 0 to 2**32 - 1.
 
     Raises:
-        InputError: `quantize`, `precision` and `max_error` do not fit together.
+        InputError: a value is of another kind or not known, or `quantize`, `precision` and `max_error` do not fit
+            together.
     """
 
     verify: bool = True
@@ -123,6 +128,12 @@ class OnnxOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_flag("verify", self.verify)
+        check_whole("opset", self.opset)
+        check_flag("stateful", self.stateful)
+        check_choice("lowering", self.lowering, LOWERINGS)
+        check_choice("target", self.target, TARGETS)
+        check_seed(self.seed)
         self.weights_precision()
 
     def weights_precision(self) -> Precision | None:
@@ -146,6 +157,9 @@ class TorchScriptOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_flag("verify", self.verify)
+        check_choice("method", self.method, METHODS)
+        check_seed(self.seed)
         self.weights_precision()
 
     def weights_precision(self) -> Precision | None:
