@@ -19,6 +19,7 @@ _HOMES = {
     "Exported": "bundle.assemble",
     "FailingCase": "parity.failing_case",
     "Fault": "parity.fault",
+    "FloatRange": "spec.float_range",
     "InputError": "errors",
     "Inspection": "publish.inspect",
     "InternalError": "errors",
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     from .runtimes.doctor import diagnose as diagnose
     from .runtimes.session import ProviderOptions as ProviderOptions
     from .spec.artifact import Source as Source
+    from .spec.float_range import FloatRange as FloatRange
     from .spec.options import OnnxOptions as OnnxOptions
     from .spec.options import TorchScriptOptions as TorchScriptOptions
     from .spec.signature import Signature as Signature

@@ -16,6 +16,7 @@ import onnx
 import onnxruntime
 import safetensors.torch
 import torch
+from msgspec import UNSET
 from msgspec.structs import asdict, replace
 from torch import Tensor
 
@@ -82,7 +83,8 @@ def assemble(
     outputs = in_order(manifest.outputs, folder, artifacts, job.signature, expected)
     complete(folder, replace(manifest, artifacts=artifacts, outputs=outputs, cases=cases))
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-    remarks = (*notes, *_precision_notes(artifact), *_range_notes(job.signature), *dropped)
+    costs = artifact.precision.notes if artifact.precision else ()
+    remarks = (*notes, *costs, *_range_notes(job.signature), *dropped)
     return Exported(out, dict(sorted(sizes.items())), report, remarks)
 
 
@@ -114,11 +116,15 @@ def _is_right(check: ExportCheck, file: Path, artifact: Artifact) -> bool:
 
 
 def _is_same_model(older: Manifest, newer: Manifest) -> bool:
-    return (older.weights_sha256, older.signature, older.source) == (
+    return (older.weights_sha256, older.signature, _without_cases(older.source)) == (
         newer.weights_sha256,
         newer.signature,
-        newer.source,
+        _without_cases(newer.source),
     )
+
+
+def _without_cases(source: Source | None) -> Source | None:
+    return source and replace(source, cases=UNSET)
 
 
 def _write_weights(job: ExportJob, folder: Path) -> FileEntry:
@@ -142,7 +148,8 @@ def _write_weights(job: ExportJob, folder: Path) -> FileEntry:
 def _plain(source: Source | None) -> Source | None:
     """The source as JSON has it; None where an argument has no such form, for then it cannot be built again."""
     try:
-        return msgspec.convert(json.loads(json.dumps(asdict(source))), Source) if source else None
+        plain = {name: value for name, value in asdict(source).items() if value is not UNSET} if source else None
+        return plain and msgspec.convert(json.loads(json.dumps(plain)), Source)
     except TypeError:
         return None
 
@@ -154,19 +161,6 @@ def _range_notes(signature: Signature) -> list[str]:
         for name, spec in signature.inputs.items()
         if spec.dtype.startswith("int") and spec.range is None
     ]
-
-
-def _precision_notes(artifact: Artifact) -> list[str]:
-    precision = artifact.precision
-    return (
-        [
-            f"{precision.weights} weights: {output} is off by at most {error.relative:.1e} of its scale "
-            f"(allowed {precision.bound:.1e}), {error.vs_eager:.1e} apart from PyTorch in float32."
-            for output, error in (precision.error or {}).items()
-        ]
-        if precision
-        else []
-    )
 
 
 def package_versions() -> dict[str, str]:

@@ -17,11 +17,11 @@ from ..runtimes.session import ProviderOptions, Session
 from ..spec.artifact import Artifact
 from ..spec.signature import Signature
 from ..spec.streams import cannot_stream
-from .cases import cases_for
 from .check import check
 from .chunks import check_stream, in_one_pass
 from .compare import TF32_BOUND
-from .expected import Expected, expect
+from .drawing import draw_for
+from .expected import Expected
 from .interface import check_interface
 from .precision_cost import check_cost, with_measured_error
 from .report import Report
@@ -147,24 +147,23 @@ _STORED = 3
 
 @dataclass(frozen=True)
 class ExportCheck:
-    """What every file of an export is compared with: the model's weights, and its outputs for every case."""
+    """What every file of an export is compared with: the model's weights, and its outputs for every case.
+
+    `notes` say what should be known of how the cases were drawn.
+    """
 
     job: ExportJob
     expected: Sequence[Expected]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, job: ExportJob, artifact: Artifact, *, verify: bool) -> ExportCheck:
         """Run the cases through PyTorch: all of them, or only the few that a bundle stores."""
-        cases = cases_for([artifact.stream], job.signature, job.traced, job.seed, artifact.bounds)
+        drawing = draw_for(job.model, job.signature, job.traced, job.seed, job.example, job.made)
+        cases = drawing.cases([artifact.stream], job.traced, job.seed, artifact.bounds)
         chosen = cases if verify else cases[:_STORED]
-        expected = expect(
-            job.model,
-            job.signature,
-            chosen,
-            job.example,
-            advance=lambda done: job.progress("reference", done, len(chosen)),
-        )
-        return cls(job, expected)
+        drawn = drawing.expect(job.model, chosen, lambda done: job.progress("reference", done, len(chosen)))
+        return cls(job, drawn.expected, drawn.notes)
 
     @cached_property
     def weights(self) -> ModelWeights:

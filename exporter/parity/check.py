@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnavailableError, first_line
-from ..pytorch.samples import SATURATING
+from ..pytorch.ranged_floats import SATURATING
+from ..pytorch.samples import ORDINARY
 from ..runtimes.session import Session
 from ..spec.dims import Dim
 from .compare import NonfiniteMask, OutputResult, judge
@@ -138,7 +139,7 @@ def _where_nan(item: Expected) -> dict[str, NDArray[np.bool_]]:
         return {}
     eager, exact = item.reference.eager, item.reference.exact or {}
     where = {name: np.isnan(array) for name, array in eager.items() if array.dtype.kind == "f"}
-    if item.case.values == "ordinary":
+    if item.case.values in ORDINARY:
         where = {name: nan & ~np.isnan(exact[name]) for name, nan in where.items() if name in exact}
     if not any(nan.any() for nan in where.values()):
         return {}

@@ -19,7 +19,7 @@ from ..bundle.rebuild import rebuild
 from ..errors import InputError
 from ..onnx_file import all_nodes, read_onnx
 from ..parity.fault import Fault
-from ..parity.report import Report
+from ..parity.report import CaseResult, Report
 from ..pytorch.request import Progress, silent
 from ..spec.artifact import Artifact
 from ..verification import Verification, verify
@@ -46,6 +46,12 @@ class Section:
     course_output: str
     ulps: str
     speeds: list[Speed]
+
+    @property
+    def notes(self) -> list[str]:
+        """What smaller weights cost, and what is remarked on cases, each once."""
+        costs = self.artifact.precision.notes if self.artifact.precision else []
+        return [*costs, *dict.fromkeys(f"{result.note}." for result in self.report.cases if _is_remark(result))]
 
 
 def render(folder: Path, manifest: Manifest, verification: Verification, measured: Mapping[str, Measured]) -> str:
@@ -95,6 +101,11 @@ def _section(
     )
 
 
+def _is_remark(result: CaseResult) -> bool:
+    """Whether a case has a note that is not the reason why it failed."""
+    return bool(result.note) and result.verdict != "FAIL"
+
+
 def _machine() -> str:
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
 
@@ -125,6 +136,14 @@ def write_report(
         InputError: the page cannot be written there, or another file is there.
         BundleError, LoadError: as for `verify`.
     """
+    path, verification = verify_and_report(bundle, out, model=model, seed=seed, progress=progress)
+    return path, verification.passed
+
+
+def verify_and_report(
+    bundle: str | Path, out: str | Path | None, *, model: str | None, seed: int | None, progress: Progress
+) -> tuple[Path, Verification]:
+    """The same; returns what was found, too."""
     folder = Path(bundle)
     path = folder.resolve().with_name(f"{folder.resolve().name}.report.html") if out is None else Path(out)
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
@@ -140,4 +159,4 @@ def write_report(
         write_whole(path, render(folder, manifest, verification, measured).encode())
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}). Give another place for the page.") from error
-    return path, verification.passed
+    return path, verification

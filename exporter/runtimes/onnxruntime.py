@@ -47,6 +47,12 @@ class OnnxRuntimeSession:
         return self._spreads_nan
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs by name.
+
+        Raises:
+            InputError: an input is empty.
+        """
+        _check_filled(inputs)
         if self._profile is not None:
             self._run(inputs)  # a session's first run is slower than later ones
         outputs = self._run(inputs)
@@ -82,6 +88,16 @@ class OnnxRuntimeSession:
 
     def placement(self) -> Placement:
         return self._placement
+
+
+def _check_filled(inputs: Mapping[str, Array]) -> None:
+    """Refuse what ends the process: ONNX Runtime's GRU without a step or sequence, and its LSTM without a sequence."""
+    for name, array in inputs.items():
+        if not array.size:
+            raise InputError(
+                f"Input '{name}' is {array.dtype}[{', '.join(map(str, array.shape))}], which is empty. "
+                "Give at least one sequence of one step: ONNX Runtime would end the process."
+            )
 
 
 def open_onnxruntime(name: str, artifact: Path, provider_options: ProviderOptions) -> OnnxRuntimeSession:
