@@ -13,6 +13,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..errors import CaptureError, RnnExportError, first_line
 from ..pytorch.bind import bind_inputs
+from ..pytorch.randomness import check_program
 from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
 from ..torch_internals.capture import specialized_sizes, violates_constraints
@@ -50,10 +51,12 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
 
     Raises:
         CaptureError: the model cannot be captured; the message gives the reason and, if known, the line.
+        RandomError: it draws random numbers.
     """
     with record_decisions() as decisions:
         early = _captured_early(model, signature, example, decisions) if _is_long(signature, example) else None
         captured = early or _captured(model, signature, example, decisions)
+    check_program(captured.program)
     drop_zero_states(captured.program)
     drop_sorting(captured.program)
     fold_computed_weights(captured.program)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..errors import CaptureError, first_line
 from ..pytorch.bind import InputBinding, bind_inputs
 from ..pytorch.outputs import returning_tensors
+from ..pytorch.randomness import RandomError, check_script
 from ..pytorch.run import suppress_output
 from ..torch_internals.modules import TracerWarning
 
@@ -39,6 +40,7 @@ def compile_torchscript(model: nn.Module, example: Mapping[str, Tensor], method:
 
     Raises:
         CaptureError: TorchScript cannot compile the model that way.
+        RandomError: the model draws random numbers.
     """
     if method == "trace":
         archive, fixed = _trace(model, example)
@@ -67,6 +69,8 @@ def _script(model: nn.Module, example: Mapping[str, Tensor]) -> bytes:
     try:
         with suppress_output():
             return _archive(torch.jit.script(model))
+    except RandomError:
+        raise
     except Exception as error:  # the TorchScript compiler raises many kinds
         raise CaptureError(
             f"TorchScript cannot compile the model ({_reason(error)}). "
@@ -81,6 +85,8 @@ def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> tuple[bytes, tupl
             with returning_tensors(model):
                 archive = _archive(_traced(model, example))
             return archive, _places(caught)
+    except RandomError:
+        raise
     except Exception as error:  # the tracer raises whatever the model's forward raises
         raise CaptureError(
             f"TorchScript cannot trace the model ({_reason(error)}). "
@@ -127,6 +133,7 @@ def _archive(module: torch.jit.ScriptModule) -> bytes:
     if not hasattr(frozen, "forward"):
         # Freezing drops a forward that has overloads, as nn.GRU's and nn.LSTM's have.
         raise RuntimeError("its forward has overloads, which freezing drops")
+    check_script(frozen.inlined_graph)
     buffer = io.BytesIO()
     torch.jit.save(frozen, buffer)
     return buffer.getvalue()

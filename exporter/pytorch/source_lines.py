@@ -17,7 +17,9 @@ Place = tuple[str, int]
 _OWN = Path(__file__).resolve().parents[1]
 _TORCH = Path(torch.__file__).resolve().parent
 _LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
-_EXPORT = _TORCH / "export" / "__init__.py"
+
+# Beyond these are our callers, not the model.
+_CALLERS = {str(_TORCH / "export" / "__init__.py"), str(_OWN / "pytorch" / "run.py")}
 
 # No line in these is the user's.
 _BESIDE_TORCH = tuple(_TORCH.parent / name for name in ("numpy", "onnx", "onnxscript", "onnx_ir", "onnxruntime"))
@@ -56,8 +58,7 @@ def current_line() -> str:
     places: list[Place] = []
     while frame is not None:
         places.insert(0, (frame.f_code.co_filename, frame.f_lineno))
-        # Beyond torch.export are our callers, not the model.
-        frame = None if places[0][0] == str(_EXPORT) else frame.f_back
+        frame = None if places[0][0] in _CALLERS else frame.f_back
     return _innermost(places)
 
 
