@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,11 +18,12 @@ from .bundle.files import read_bundle
 from .bundle.manifest import CASES, WEIGHTS, Manifest
 from .bundle.rebuild import Rebuilt, rebuild, why_not_rebuilt
 from .errors import BundleError, InputError
-from .parity.artifact import OpenArtifact, check_artifact, open_artifact
+from .parity.artifact import OpenArtifact, check_artifact, open_artifact, probe_artifact
 from .parity.cases import cases_for, long_cases
 from .parity.expected import Expected, expect, measure_baselines
 from .parity.failing_case import FailingCase, read_failing_case
 from .parity.fault import CaseGenerator, Fault, find_fault, run_again
+from .parity.probe import Prober
 from .parity.report import Report
 from .parity.weights.model import ModelWeights, as_arrays, weights_of
 from .pytorch.checkpoint import read_weights
@@ -188,6 +190,14 @@ def verify_fresh(
         first = next((item for item in expected if item.reference is not None), expected[0])
         weights = weights_of(rebuilt.model, as_tensors(first.inputs))
         reports = _check_all(opened, expected, seed, weights, baselines, progress)
+        prober = Prober.of(rebuilt.model, manifest.signature, rebuilt.example, first, seed)
+        advance = partial(progress, "sizes")
+        probed = [
+            probe_artifact(each, report, expected, baselines, prober, advance)
+            for each, report in zip(opened.values(), reports, strict=True)
+        ]
+        reports = [report for report, _ in probed]
+        expected = [*expected, *(item for _, items in probed for item in items)]
         failed = any(not report.right for report in reports)
         generator = CaseGenerator.of(rebuilt.model, manifest.signature, rebuilt.example) if failed else None
         faults = _find_faults(manifest, opened, reports, expected, baselines, generator, progress)

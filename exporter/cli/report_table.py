@@ -45,6 +45,8 @@ def print_report(report: Report) -> None:
     console.print(_verdict(report), highlight=False)
     if report.weights is not None:
         console.print(escape(str(report.weights)), highlight=False)
+    if report.probed is not None:
+        console.print(escape(str(report.probed)), highlight=False)
     for note in dict.fromkeys(result.note for result in report.cases if result.note):
         cases = sum(result.note == note for result in report.cases)
         print_notes([f"{note}{f' ({cases} cases)' if cases > 1 else ''}."])

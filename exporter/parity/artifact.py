@@ -17,11 +17,13 @@ from ..spec.artifact import Artifact, Baseline
 from ..spec.signature import Signature
 from ..spec.streams import cannot_stream
 from .cases import cases_for
-from .check import check
+from .check import check, first_wrong_step
 from .chunks import check_stream, in_one_pass
 from .compare import TF32_BOUND
-from .expected import Expected, expect
+from .expected import Expected, expect, measure_baselines, output_dims
+from .file_numbers import file_numbers
 from .precision_cost import check_cost, with_measured_error
+from .probe import Probe, Prober
 from .report import Report
 from .weights.compare import WeightComparison, compare_weights
 from .weights.model import ModelWeights, weights_of
@@ -105,6 +107,32 @@ def check_artifact(
     return replace(report, weights=_compare(opened.file, artifact, weights))
 
 
+def probe_artifact(
+    opened: OpenArtifact,
+    report: Report,
+    expected: Sequence[Expected],
+    baselines: Mapping[str, Baseline],
+    prober: Prober,
+    advance: Callable[[int, int], None] = lambda done, of: None,
+) -> tuple[Report, list[Expected]]:
+    """Try many further sizes of a file that is right in all cases; returns the report, with what is wrong as cases.
+
+    Raises:
+        UnavailableError: the runtime has no kernel for an operator of the model.
+        RandomError: the model draws random numbers at some size.
+    """
+    if not report.right:
+        return report, []
+    session = opened.in_one_pass(expected)
+    probe = Probe(session, prober, baselines, opened.bound, file_numbers(opened.file))
+    probed = probe.run(advance)
+    items, results = [item for item, _ in probe.failed], [result for _, result in probe.failed]
+    step = first_wrong_step(
+        output_dims(expected), results, "T" if "T" in report.traced else next(iter(report.traced), "")
+    )
+    return replace(report, cases=[*report.cases, *results], probed=probed, first_step=step), items
+
+
 def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> WeightComparison:
     if weights is None:
         return WeightComparison(why="the bundle does not hold the model's")
@@ -169,8 +197,13 @@ class ExportCheck:
         precision = artifact.precision and with_measured_error(artifact.precision, [_passed(cost) for cost in costs])
         return report, structs.replace(artifact, parity=report.to_json(), precision=precision)
 
+    @cached_property
+    def prober(self) -> Prober:
+        """What tries further sizes, for which the model is run once to read the numbers in its code."""
+        return Prober.of(self.job.model, self.job.signature, self.job.example, self.expected[0], self.job.seed)
+
     def _report(self, opened: OpenArtifact) -> Report:
-        return check_artifact(
+        report = check_artifact(
             opened,
             self.expected,
             traced=self.job.traced,
@@ -178,6 +211,8 @@ class ExportCheck:
             weights=self.weights,
             advance=lambda done: self.job.progress("verify", done, len(self.expected)),
         )
+        baselines, advance = measure_baselines(self.expected), partial(self.job.progress, "sizes")
+        return probe_artifact(opened, report, self.expected, baselines, self.prober, advance)[0]
 
 
 def _passed(report: Report) -> Report:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any, TypeVar
@@ -88,6 +88,10 @@ class Oracle:
         size = sum(parameter.numel() for parameter in model.parameters())
         self._threads = torch.get_num_threads() if size >= _THREADED_FROM else 1
 
+    def threads(self) -> AbstractContextManager[None]:
+        """Within the block PyTorch has as many threads as suit the model's size."""
+        return _threads(self._threads)
+
     def compute(self, inputs: Mapping[str, Array], jitters: int = JITTERS) -> Reference:
         """The outputs for one case, and their errors over this many jittered runs.
 
@@ -95,7 +99,7 @@ class Oracle:
             RefusedError: PyTorch raises for these inputs.
         """
         tensors = as_tensors(inputs)
-        with _threads(self._threads):
+        with self.threads():
             return self._compute(tensors, jitters)
 
     def eager(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -104,7 +108,7 @@ class Oracle:
         Raises:
             RefusedError: PyTorch raises for these inputs.
         """
-        with _threads(self._threads):
+        with self.threads():
             return self._eager(as_tensors(inputs))
 
     def in_both(
@@ -112,7 +116,7 @@ class Oracle:
     ) -> tuple[Result, Result | None]:
         """Call `run` on the model in its own precision, and in float64; None where it has no float64 form."""
         tensors = as_tensors(inputs)
-        with _threads(self._threads):
+        with self.threads():
             eager = run(self._model, tensors)
             if self._float64 is None:
                 return eager, None
