@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import click
 
-# `name`, `name=True`, `name="value"`, `name=PLACEHOLDER`
-_ARGUMENT = re.compile(r"""`(\w+)(?:=(?:(True|False)|"([^"`]*)"|'([^'`]*)'|([\w:.]+)))?`""")
+# `name`, `name=True`, `name="value"`, `name=["value"]`, `name=PLACEHOLDER`
+_ARGUMENT = re.compile(r"""`(\w+)(?:=(?:(True|False)|\[?"([^"`]*)"\]?|'([^'`]*)'|([\w:.]+)))?`""")
 _INPUT = re.compile(r'`inputs=\{"([\w.]+)": "([^"]+)"\}`')
 _SETTING = re.compile(r"Pass `(\w+=VALUE)`")
 
