@@ -20,6 +20,7 @@ from ..torch_internals.capture import specialized_sizes, violates_constraints
 from .computed_weights import fold_computed_weights
 from .decisions import Decisions, record_decisions
 from .exporting import Bounds, BranchError, at_other_sizes, export
+from .loops.other_lengths import OtherLengthError
 from .loops.repeats import MismatchError
 from .loops.rerolling import export_rerolled
 from .sorting import drop_sorting
@@ -109,6 +110,8 @@ def _rerolled(
     symbols = specialized or list(signature.symbols)
     try:
         program, bounds = _reroll_all(model, signature, example, symbols)
+    except OtherLengthError:
+        raise
     except MismatchError as mismatch:
         raise _explain_mismatch(symbols, mismatch, error) from error
     except Exception as second:  # the model cannot be captured at fixed sizes either

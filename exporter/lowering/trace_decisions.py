@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import linecache
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ..pytorch.source_lines import is_check
 from ..torch_internals.modules import TracerWarning
 
 # How the tracer begins when the code turns a traced value into a plain one; its other warnings are of constants that
@@ -74,34 +73,9 @@ def _caller() -> Place:
 
 
 def _sorted_out(found: set[Place]) -> TraceDecisions:
-    checks = {place for place in found if _is_check(*place)}
+    checks = {place for place in found if is_check(*place)}
     return TraceDecisions(_spelled(found - checks), _spelled(checks))
 
 
 def _spelled(places: set[Place]) -> tuple[str, ...]:
     return tuple(f"{file}:{line}" for file, line in sorted(places))
-
-
-def _is_check(file: str, line: int) -> bool:
-    """Whether what a line belongs to can do nothing but raise."""
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
-        return False
-    return any(_only_raises(statement) for statement in _innermost(tree, line))
-
-
-def _innermost(tree: ast.AST, line: int) -> list[ast.stmt]:
-    """The smallest statement around a line, if any."""
-    around = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno)
-    ]
-    return around[-1:]
-
-
-def _only_raises(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.If):
-        return all(isinstance(each, ast.Raise) for each in statement.body) and not statement.orelse
-    return isinstance(statement, ast.Assert)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import linecache
 import re
 import sys
 import sysconfig
@@ -71,7 +73,7 @@ def _innermost(places: Iterable[Place]) -> str:
     """The last place in the user's own files, else the last in an installed package; places are outermost first."""
     users = [place for place in places if is_users(place[0])]
     own = [place for place in users if "site-packages" not in Path(place[0]).parts]
-    return _spelled(*(own or users)[-1]) if users else ""
+    return spelled(*(own or users)[-1]) if users else ""
 
 
 def is_users(file: str) -> bool:
@@ -87,8 +89,33 @@ def is_users(file: str) -> bool:
     )
 
 
-def _spelled(file: str, line: int) -> str:
+def spelled(file: str, line: int) -> str:
     """`file:line`, relative to the working directory if the file is in it."""
     path = Path(file).resolve()
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return f"{shown}:{line}"
+
+
+def is_check(file: str, line: int) -> bool:
+    """Whether the statement at a line can do nothing but raise: `assert`, or `if` before `raise`."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return False
+    return any(_only_raises(statement) for statement in _innermost(tree, line))
+
+
+def _innermost(tree: ast.AST, line: int) -> list[ast.stmt]:
+    """The smallest statement around a line, if any."""
+    around = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno)
+    ]
+    return around[-1:]
+
+
+def _only_raises(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.If):
+        return all(isinstance(each, ast.Raise) for each in statement.body) and not statement.orelse
+    return isinstance(statement, ast.Assert)
