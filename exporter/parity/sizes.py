@@ -96,7 +96,9 @@ def _elements(spec: TensorSpec) -> tuple[int, int]:
 
 def _splits(product: int) -> Iterator[tuple[int, int]]:
     """The most even way to write a number as a product, and the one with the smallest second factor above 1."""
-    divisors = [second for second in range(2, isqrt(max(product, 0)) + 1) if product % second == 0]
+    if not 1 <= product <= _MOST:
+        return
+    divisors = [second for second in range(2, isqrt(product) + 1) if product % second == 0]
     for second in {*divisors[:1], *divisors[-1:]}:
         if product // second <= LARGEST:
             yield product // second, second
