@@ -18,6 +18,7 @@ from torch import nn
 
 from ..errors import UnavailableError
 from ..pytorch.numbers import numbers_of
+from ..pytorch.paths import other_path
 from ..pytorch.randomness import watching
 from ..pytorch.run import as_tensors
 from ..pytorch.samples import Case, make_inputs
@@ -83,6 +84,10 @@ class Prober:
             return self.oracle.eager(inputs)
         except RefusedError:
             return None
+
+    def other_path(self, usual: Mapping[str, Array], other: Mapping[str, Array]) -> str:
+        """The line at which the model does something else with other inputs; empty where it does not."""
+        return other_path(self.model, as_tensors(usual), as_tensors(other))
 
     def expect(self, case: Case) -> Expected:
         return expect_case(self.oracle, self.signature, case, self.example)
@@ -155,7 +160,8 @@ class Probe:
         except Exception:  # each runtime raises classes of its own
             got = None
         if eager is None:
-            self.lax += [] if got is None else [trial.case]
+            # What PyTorch refuses in one pass may be right in chunks.
+            self.lax += [] if got is None or trial.chunks else [trial.case]
         elif got is None or not self._alike(got, eager):
             self._judge(trial)
 
