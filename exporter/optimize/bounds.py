@@ -1,6 +1,6 @@
 """Have the file itself refuse sizes beyond those that its graph holds for.
 
-Works in place, as the last pass: in a graph that is finished, of any opset from 17 on. A runtime checks the indices of a
+Works in place, as the last pass: in a finished graph of any opset from 17 on. A runtime checks the indices of a
 `Gather`; this one reads the only element of [0] at Max(size - most, 0), and what it reads is added to the shape that an
 input is given, so that no optimizer takes it for unused. A `Reshape` copies nothing.
 """
