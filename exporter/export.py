@@ -209,7 +209,14 @@ def _lowering(job: ExportJob, captured: Captured, options: OnnxOptions) -> Calla
     """What makes the finished graph, for given forms of layers, with weights in int8 or in the model's own dtype."""
     job.progress("lower", 0, 1)
     translated = translate(captured, job.signature)
-    return partial(build_graph, translated, job.signature, opset=options.opset, stateful=options.stateful)
+    return partial(
+        build_graph,
+        translated,
+        job.signature,
+        opset=options.opset,
+        stateful=options.stateful,
+        bounds=captured.bounds,
+    )
 
 
 def _check_float32(check: ExportCheck, artifact: Artifact, build: Callable[..., OnnxGraph], forms: Forms) -> None:
@@ -226,7 +233,7 @@ def _check_float32(check: ExportCheck, artifact: Artifact, build: Callable[..., 
 
 def _bound_notes(captured: Captured) -> list[str]:
     return [
-        f"{name} is taken to be at most {bound['max']}: beyond it the model cannot run or takes another path."
+        f"{name} is taken to be at most {bound['max']}: beyond it the model cannot run, and the file raises an error."
         for name, bound in captured.bounds.items()
         if "max" in bound
     ]

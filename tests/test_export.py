@@ -303,7 +303,9 @@ def test_a_bounded_size_is_captured_without_a_loop(tmp_path: Path) -> None:
     assert convolved.notes == ()
     assert convolved.report.count("REFUSED") == 6  # T of 1 and 2, which the convolution cannot take
     positions = export_onnx(Positions(), X, tmp_path / "positions")
-    assert positions.notes == ("T is taken to be at most 300: beyond it the model cannot run or takes another path.",)
+    assert positions.notes == (
+        "T is taken to be at most 300: beyond it the model cannot run, and the file raises an error.",
+    )
     assert positions.report.count("PASS") == 20
     assert positions.report.cases[-6].case.sizes == {"T": 301, "N": 2}
     assert positions.report.cases[-6].verdict == "REFUSED"

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from ..capture.operators import DOMAIN
 from ..errors import InputError
+from ..optimize.bounds import enforce_bounds
 from ..optimize.names import describe
 from ..optimize.pipeline import optimize
 from ..optimize.quantization import Original, quantize_weights
@@ -150,9 +151,18 @@ class OnnxGraph:
 
 
 def build_graph(
-    translated: ir.Model, signature: Signature, forms: Forms, opset: int, stateful: bool, int8: bool
+    translated: ir.Model,
+    signature: Signature,
+    forms: Forms,
+    opset: int,
+    stateful: bool,
+    int8: bool,
+    bounds: Mapping[str, Mapping[str, int]] | None = None,
 ) -> OnnxGraph:
     """The graph of a translated program, which is not changed, with layers in these forms.
+
+    Args:
+        bounds: the sizes that the program holds for; the graph raises beyond them.
 
     Raises:
         CaptureError: an operator has no form at `opset`, or a stateful model cannot be fed in chunks.
@@ -164,6 +174,7 @@ def build_graph(
     if stream is not None and unrolls(lowered.forms):
         add_single_step(lowered.model, signature, stream.time)
     quantized = _quantize(lowered.model, lowered.forms) if int8 else {}
+    enforce_bounds(lowered.model, signature, bounds or {})
     describe(lowered.model, signature, stream)
     return OnnxGraph(lowered.model, lowered.forms, lowered.scan_only, stream, quantized)
 

@@ -139,20 +139,27 @@ def probe_artifact(
 ) -> tuple[Report, list[Expected]]:
     """Try many further sizes of a file that is right in all cases; returns the report, with what is wrong as cases.
 
+    Of a file that is wrong, the report then says at which line the model takes another path, if it does.
+
     Raises:
         UnavailableError: the runtime has no kernel for an operator of the model.
         RandomError: the model draws random numbers at some size.
     """
     if not report.right:
-        return report, []
-    session = opened.in_one_pass(expected)
-    probe = Probe(session, prober, opened.bound, file_numbers(opened.file))
+        return _with_path(report, expected, prober), []
+    probe = Probe(opened.in_one_pass(expected), prober, opened.bound, file_numbers(opened.file))
     probed = probe.run(advance)
     items, results = [item for item, _ in probe.failed], [result for _, result in probe.failed]
-    step = first_wrong_step(
-        output_dims(expected), results, "T" if "T" in report.traced else next(iter(report.traced), "")
-    )
-    return replace(report, cases=[*report.cases, *results], probed=probed, first_step=step), items
+    time = "T" if "T" in report.traced else next(iter(report.traced), "")
+    step = first_wrong_step(output_dims(expected), results, time)
+    whole = replace(report, cases=[*report.cases, *results], probed=probed, first_step=step)
+    return _with_path(whole, [*expected, *items], prober), items
+
+
+def _with_path(report: Report, expected: Sequence[Expected], prober: Prober) -> Report:
+    shown = report.smallest_failure
+    item = next((item for item in expected if shown is not None and item.case == shown.case), None)
+    return report if item is None else replace(report, path=prober.other_path(expected[0].inputs, item.inputs))
 
 
 def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> WeightComparison:

@@ -18,6 +18,7 @@ from torch import nn
 
 from ..errors import UnavailableError
 from ..pytorch.numbers import numbers_of
+from ..pytorch.paths import other_path
 from ..pytorch.randomness import watching
 from ..pytorch.run import as_tensors
 from ..pytorch.samples import Case
@@ -60,6 +61,7 @@ class Trial:
 class Prober:
     """What a probe needs of a model: its outputs, and the whole numbers that its code names."""
 
+    model: nn.Module
     generator: CaseGenerator
     numbers: Sequence[int]
     seed: int
@@ -67,7 +69,7 @@ class Prober:
     @classmethod
     def of(cls, model: nn.Module, generator: CaseGenerator, item: Expected, seed: int) -> Prober:
         """For a model in evaluation mode, which is run once, with the inputs of `item`, to read the numbers."""
-        return cls(generator, numbers_of(model, as_tensors(item.inputs)), seed)
+        return cls(model, generator, numbers_of(model, as_tensors(item.inputs)), seed)
 
     @property
     def signature(self) -> Signature:
@@ -82,6 +84,10 @@ class Prober:
             return self.generator.oracle.eager(inputs)
         except RefusedError:
             return None
+
+    def other_path(self, usual: Mapping[str, Array], other: Mapping[str, Array]) -> str:
+        """The line at which the model does something else with other inputs; empty where it does not."""
+        return other_path(self.model, as_tensors(usual), as_tensors(other))
 
 
 @dataclass
@@ -150,7 +156,8 @@ class Probe:
         except Exception:  # each runtime raises classes of its own
             got = None
         if eager is None:
-            self.lax += [] if got is None else [trial.case]
+            # What PyTorch refuses in one pass may be right in chunks.
+            self.lax += [] if got is None or trial.chunks else [trial.case]
         elif got is None or not self._alike(got, eager):
             self._judge(trial)
 

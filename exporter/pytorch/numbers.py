@@ -18,7 +18,7 @@ from .run import run_eager
 from .source_lines import is_users
 
 # How deep lists and dictionaries are read, and how much of each.
-_DEEP = 3
+_DEEP = 5
 _MANY = 64
 _LONGEST_TEXT = 6
 

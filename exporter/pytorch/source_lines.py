@@ -97,25 +97,17 @@ def spelled(file: str, line: int) -> str:
 
 
 def is_check(file: str, line: int) -> bool:
-    """Whether the statement at a line can do nothing but raise: `assert`, or `if` before `raise`."""
+    """Whether the condition at a line can do nothing but raise: that of `assert`, or of `if` before `raise`."""
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
     except SyntaxError:
         return False
-    return any(_only_raises(statement) for statement in _smallest_around(tree, line))
-
-
-def _smallest_around(tree: ast.AST, line: int) -> list[ast.stmt]:
-    """The smallest statement around a line, if any."""
-    around = [
-        node
+    return any(
+        node.lineno <= line <= (node.test.end_lineno or node.lineno)
         for node in ast.walk(tree)
-        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno)
-    ]
-    return around[-1:]
+        if isinstance(node, ast.Assert) or (isinstance(node, ast.If) and _only_raises(node))
+    )
 
 
-def _only_raises(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.If):
-        return all(isinstance(each, ast.Raise) for each in statement.body) and not statement.orelse
-    return isinstance(statement, ast.Assert)
+def _only_raises(statement: ast.If) -> bool:
+    return all(isinstance(each, ast.Raise) for each in statement.body) and not statement.orelse

@@ -174,4 +174,54 @@ WRONG: list[type[nn.Module]] = [
     Closed,
     LastFew,
     SumOfSizes,
+    Cut,
+    CutFromTheEnd,
 ]
+
+# The path is one, and what it computes differs.
+WITHOUT_A_BRANCH = (Capped, Quotient, LastFew, Cut, CutFromTheEnd, InAList, OneBatch)
+
+# What a trace keeps, TorchScript computes as PyTorch does: slices, and sums of sizes.
+TRACED_WRONG = [EveryFewElements, ManyElements, OneBatch, InAList, Default, Closed]
+
+
+class Plain(Layered):
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        return y
+
+
+class Rerolled(Looped):
+    """A right loop, with numbers that are no sizes."""
+
+    def after(self, x: Tensor, h: Tensor) -> Tensor:
+        return h.clamp(-HERE, HERE) / FAR
+
+
+class Refusing(Layered):
+    """Takes at most THERE steps, as its file does."""
+
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        if x.size(0) > THERE:
+            raise ValueError("too long")
+        return y
+
+
+class Positioned(Layered):
+    """Adds a vector to each of at most HERE steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions = nn.Embedding(HERE, UNITS)
+
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        return y + self.positions(torch.arange(x.size(0)))[:, None]
+
+
+class EvenOut(Layered):
+    """Pads to a multiple, which is one path for all sizes."""
+
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        return nn.functional.pad(y, (0, 0, 0, 0, 0, -x.size(0) % EVERY))
+
+
+RIGHT: list[type[nn.Module]] = [Plain, Rerolled, Refusing, Positioned, EvenOut]

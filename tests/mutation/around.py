@@ -75,6 +75,51 @@ def long_sequences_cut(model: Model) -> Model | None:
     return _cut(model, "T", 256)
 
 
+def _wrong_where(model: Model, *condition: onnx.NodeProto) -> Model | None:
+    """A tenth is added to the first float output where the nodes make `there` of the number of steps, `steps`."""
+    found, output = _input_over(model, "T"), next(iter(floats(model.graph.output)), None)
+    if found is None or output is None:
+        return None
+    tenth = constant(model, np.array([0.1], np.float32))
+    name, axis = found
+    return behind(
+        model,
+        output.name,
+        lambda right, wrong: [
+            op("Shape", [name], ["steps"], start=axis, end=axis + 1),
+            *condition,
+            op("Cast", ["there"], ["once"], to=TensorProto.FLOAT),
+            op("Mul", ["once", tenth], ["added"]),
+            op("Add", [right, "added"], [wrong]),
+        ],
+    )
+
+
+@kind
+def wrong_at_every_seventh_length(model: Model) -> Model | None:
+    """A tenth is added to the first output where T is 7k + 3, beyond the lengths of the cases."""
+    seven, three, twenty = _ints(model, 7), _ints(model, 3), _ints(model, 20)
+    return _wrong_where(
+        model,
+        op("Mod", ["steps", seven], ["rest"]),
+        op("Equal", ["rest", three], ["seventh"]),
+        op("Greater", ["steps", twenty], ["long"]),
+        op("And", ["seventh", "long"], ["there"]),
+    )
+
+
+@kind
+def wrong_beyond_300_steps(model: Model) -> Model | None:
+    """A tenth is added to the first output beyond 300 steps."""
+    return _wrong_where(model, op("Greater", ["steps", _ints(model, 300)], ["there"]))
+
+
+@kind
+def wrong_at_one_length(model: Model) -> Model | None:
+    """A tenth is added to the first output at 411 steps."""
+    return _wrong_where(model, op("Equal", ["steps", _ints(model, 411)], ["there"]))
+
+
 @kind
 def batch_baked_in(model: Model) -> Model | None:
     """The input is given the captured number of sequences, whatever it has."""

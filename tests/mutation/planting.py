@@ -12,9 +12,12 @@ import torch
 from planting import renew_hash
 from rnn_export import read_bundle
 from rnn_export.bundle.files import hash_file
-from rnn_export.parity.artifact import check_artifact, open_artifact
+from rnn_export.parity.artifact import check_artifact, open_artifact, probe_artifact
+from rnn_export.parity.case_generator import CaseGenerator
 from rnn_export.parity.cases import cases_for
+from rnn_export.parity.drawing import Drawing
 from rnn_export.parity.expected import Expected, expect
+from rnn_export.parity.probe import Prober
 from rnn_export.parity.report import Report
 from rnn_export.parity.weights.model import ModelWeights, weights_of
 from rnn_export.pytorch.evaluation import evaluating
@@ -36,6 +39,7 @@ class Bundle:
     folder: Path
     expected: Sequence[Expected]
     weights: ModelWeights
+    prober: Prober
 
 
 def export(subject: Subject, folder: Path) -> Bundle:
@@ -47,7 +51,9 @@ def export(subject: Subject, folder: Path) -> Bundle:
         cases = cases_for([artifact.stream], signature, traced_sizes(signature), 0, artifact.bounds)
         expected = expect(model, signature, cases)
         weights = weights_of(model, as_tensors(expected[0].inputs))
-    return Bundle(subject, folder, expected, weights)
+    generator = CaseGenerator.of(model.eval(), Drawing(signature), expected)
+    prober = Prober.of(model, generator, expected[0], 0)
+    return Bundle(subject, folder, expected, weights, prober)
 
 
 def plant(kind: Kind, bundle: Bundle, beside: Path) -> bool:
@@ -64,14 +70,17 @@ def plant(kind: Kind, bundle: Bundle, beside: Path) -> bool:
 def judge(bundle: Bundle, faulty: Path) -> tuple[str, ...]:
     """What a fault in a copy of a bundle is caught by; its smallest case and its layer are not looked for."""
     manifest = read_bundle(faulty)
+    file = bundle.subject.file
+    opened = open_artifact(faulty / file, manifest.artifacts[file], manifest.signature)
     report = check_artifact(
-        open_artifact(faulty / bundle.subject.file, manifest.artifacts[bundle.subject.file], manifest.signature),
+        opened,
         bundle.expected,
         traced=bundle.expected[0].case.sizes,
         seed=0,
         weights=bundle.weights,
     )
-    return tuple(_caught_by(report))
+    probed, _ = probe_artifact(opened, report, bundle.expected, bundle.prober)
+    return tuple(_caught_by(probed))
 
 
 def _write(kind: Kind, file: Path) -> bool:

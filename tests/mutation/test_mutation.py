@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from rnn_export import verify
+from rnn_export.parity import probe
 
 from .planting import KINDS, Bundle, Kind, export, judge, plant
 from .subjects import SUBJECTS, Subject
@@ -19,6 +20,11 @@ Export = Callable[[Subject], Bundle]
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
     """A subject's bundle, which is written once."""
     return cache(lambda subject: export(subject, tmp_path_factory.mktemp("bundle")))
+
+
+@pytest.fixture(autouse=True)
+def _enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "BUDGET", 3.0)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
