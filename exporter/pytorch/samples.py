@@ -13,7 +13,8 @@ from ..errors import SignatureError
 from ..spec.artifact import Values
 from ..spec.float_range import FloatRange
 from ..spec.signature import Signature, TensorSpec
-from .ranged_floats import DENORMAL, SATURATING, draw_ranged, takes
+from .ranged_floats import DENORMAL, draw_ranged, takes
+from .ranged_floats import SATURATING as SATURATING
 
 Array = NDArray[np.generic]
 # Longer than any size that a model is captured at, so that a size that was baked in shows.
