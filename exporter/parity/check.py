@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnavailableError, first_line
-from ..pytorch.samples import SATURATING
+from ..pytorch.ranged_floats import SATURATING
 from ..runtimes.session import Session
 from ..spec.artifact import Baseline
 from ..spec.dims import Dim
