@@ -174,9 +174,12 @@ def _plain(value: Any) -> str | int | float:
     Raises:
         NotImplementedError: it is of another type.
     """
-    for kind, known in ((str, str), (int, Integral), (float, Real)):
-        if isinstance(value, known):
-            return kind(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
     raise NotImplementedError(type(value).__name__)
 
 
