@@ -147,9 +147,11 @@ def _write_weights(job: ExportJob, folder: Path) -> FileEntry:
 
 def _plain(source: Source | None) -> Source | None:
     """The source as JSON has it; None where an argument has no such form, for then it cannot be built again."""
+    if source is None:
+        return None
+    given = {name: value for name, value in asdict(source).items() if value is not UNSET}
     try:
-        plain = {name: value for name, value in asdict(source).items() if value is not UNSET} if source else None
-        return plain and msgspec.convert(json.loads(json.dumps(plain)), Source)
+        return msgspec.convert(json.loads(json.dumps(given)), Source)
     except TypeError:
         return None
 

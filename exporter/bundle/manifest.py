@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -180,14 +181,17 @@ def _malformed(path: Path, reason: str) -> BundleError:
 
 
 def _plain(value: Any) -> str | int | float:
-    """A subclass of a type that JSON has, such as numpy's float64, as that type.
+    """A value of a type that JSON has not, such as numpy's float64 or int64, as the one that it has.
 
     Raises:
         NotImplementedError: it is of another type.
     """
-    for kind in (str, int, float):
-        if isinstance(value, kind):
-            return kind(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
     raise NotImplementedError(type(value).__name__)
 
 

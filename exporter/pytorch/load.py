@@ -20,6 +20,7 @@ from torch import nn
 from ..errors import LoadError, SignatureError, WeightsError, did_you_mean, first_line
 from ..models import VARIANTS
 from ..spec.artifact import Source
+from ..spec.option_values import check_whole
 from ..spec.signature import Signature, TensorSpec
 from ..torch_internals.modules import exclusive
 from .arguments import check_arguments
@@ -81,6 +82,7 @@ def load_with(
     seed: int = 0,
 ) -> Loaded:
     """`load` with the factory's arguments apart, whatever they are called: a factory may have a `seed` of its own."""
+    check_whole("seed", seed)
     if weights_key is not None and weights is None:
         raise WeightsError("A key names an entry of a checkpoint. Give the checkpoint too, as `weights=PATH`.")
     with _importable(Path.cwd()):

@@ -112,12 +112,16 @@ def _next_tokens(spec: TensorSpec, array: Array) -> Array:
 
 
 def has_kind(signature: Signature, values: Values) -> bool:
-    """Whether any input takes values of this kind that are not its ordinary ones."""
+    """Whether there is a case of these values: an input may take them, if its range is given."""
+    specs = signature.inputs.values()
     if values in LENGTH_KINDS:
-        return any(spec.has_lengths for spec in signature.inputs.values())
+        return any(spec.has_lengths for spec in specs)
+    if values == "zero" and not all(spec.is_float for spec in specs):
+        return True
     return any(
-        spec.is_float and _kind_for(signature, name, values) == values for name, spec in signature.inputs.items()
-    ) or (values == "zero" and any(not spec.is_float for spec in signature.inputs.values()))
+        takes(spec.floats, values, spec.dtype) if isinstance(spec.floats, FloatRange) else spec.is_float
+        for spec in specs
+    )
 
 
 def _kind_for(signature: Signature, name: str, values: Values) -> Values:

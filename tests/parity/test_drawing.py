@@ -236,6 +236,8 @@ def test_a_function_makes_every_case(made: tuple[Exported, str]) -> None:
     source = read_bundle(found.folder).source
     assert source is not None
     assert source.cases == f"{file}:cumulative"
+    readme = (found.folder / "README.md").read_text()
+    assert f"rnn-export verify BUNDLE --model {file}:Picks --cases {file}:cumulative\n" in readme
 
 
 def test_verify_runs_the_function_only_when_it_is_given(made: tuple[Exported, str]) -> None:

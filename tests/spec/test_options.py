@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rnn_export import InputError, OnnxOptions, Signature, TorchScriptOptions, export_onnx
+from rnn_export import InputError, OnnxOptions, Signature, TorchScriptOptions, export_onnx, load, read_bundle
 from torch import nn
 
 
@@ -55,10 +56,19 @@ def test_a_value_that_cannot_be_of_torchscript(given: dict[str, Any], said: str)
         TorchScriptOptions(**given)
 
 
-def test_by_name_too(tmp_path: Any) -> None:
+def test_by_name_too(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Did you mean 'scan'"):
         export_onnx(nn.GRU(2, 2), Signature({"x": "float32[T, N, 2]"}), tmp_path / "out", lowering="scn")
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
-    OnnxOptions(opset=np.int64(18), seed=np.uint32(7), quantize="int8", max_error=np.float32(0.1))
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    options = OnnxOptions(opset=np.int64(18), seed=np.uint32(7), quantize="int8", max_error=np.float32(0.5))  # type: ignore[arg-type]
+    export_onnx(nn.GRU(2, 2), Signature({"x": "float32[T, N, 2]"}), tmp_path / "out", options)
+    (artifact,) = read_bundle(tmp_path / "out").artifacts.values()
+    assert (artifact.opset, artifact.parity["seed"], artifact.precision.bound) == (18, 7, 0.5)
+
+
+@pytest.mark.parametrize("seed", ["0", 0.5, None])
+def test_the_seed_of_a_model_is_a_number(seed: Any) -> None:
+    with pytest.raises(InputError, match="`seed` is"):
+        load("tagger", seed=seed)
