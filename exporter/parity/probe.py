@@ -23,7 +23,7 @@ from ..pytorch.randomness import watching
 from ..pytorch.run import as_tensors
 from ..pytorch.samples import Case, make_inputs
 from ..runtimes.session import Session
-from ..spec.artifact import Baseline
+from ..spec.artifact import Baseline, Values
 from ..spec.signature import Signature
 from .check import check_case
 from .chunks import Chunked, describe_chunks, random_lengths
@@ -135,7 +135,7 @@ class Probe:
 
     def _trials(self) -> Iterator[Trial]:
         signature, numbers = self.prober.signature, self.prober.numbers
-        values = "longest" if any(spec.has_lengths for spec in signature.inputs.values()) else "ordinary"
+        values: Values = "longest" if any(spec.has_lengths for spec in signature.inputs.values()) else "ordinary"
         for k, sizes in enumerate(sizes_for(signature, numbers, self.stored)):
             yield Trial(Case(sizes, "ordinary" if k % 2 else values, self.prober.seed + k))
             if isinstance(self.session, Chunked) and sizes[self.session.stream.time] in numbers:
