@@ -43,7 +43,7 @@ def recording_decisions() -> Iterator[Callable[[], TraceDecisions]]:
     """
     found: set[Place] = set()
 
-    def note(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    def note(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
         if issubclass(category, TracerWarning) and str(message).startswith(_DECIDED):
             file, line = _caller() if _is_method(filename) else (filename, lineno)
             if not Path(file).resolve().is_relative_to(_TORCH):

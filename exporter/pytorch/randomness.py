@@ -117,7 +117,7 @@ class _Watch(TorchDispatchMode):
     """Notes each operator of PyTorch that draws random numbers, with the line that called it."""
 
     def __init__(self, drawn: list[tuple[str, str]]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._drawn = drawn
 
     def __torch_dispatch__(
@@ -158,8 +158,10 @@ def _noted(maker: Any, drawn: list[tuple[str, str]]) -> Any:
 
         return make
 
+    init = vars(maker)["__init__"]
+
     def begin(self: Any, *args: Any, **kwargs: Any) -> None:
         note()
-        maker.__init__(self, *args, **kwargs)
+        init(self, *args, **kwargs)
 
     return type(maker.__name__, (maker,), {"__init__": begin})
