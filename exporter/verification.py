@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,12 +29,22 @@ from .pytorch.checkpoint import read_weights
 from .pytorch.evaluation import evaluating
 from .pytorch.request import Progress, silent
 from .pytorch.run import as_tensors
-from .pytorch.samples import traced_sizes
+from .pytorch.samples import Case, traced_sizes
 from .runtimes.open import runs
 from .runtimes.session import ProviderOptions
 from .spec.artifact import Baseline
+from .spec.signature import Signature
+from .spec.streams import StreamSpec, multiply
 
 Array = NDArray[np.generic]
+
+# Bytes of a case's inputs and states, each number counted as eight.
+_LARGEST = 2**33
+
+_OWN_WORD = (
+    "What PyTorch computes and how far off a file may be is then the bundle's own word, so that this shows that the "
+    "file fits it, and no more"
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,11 @@ class Verification:
         """Whether every report passed."""
         return all(report.passed for report in self.reports)
 
+    @property
+    def caveat(self) -> str:
+        """What a replay does not show; empty where the model was built again."""
+        return _OWN_WORD if self.how == "replayed" else ""
+
     def to_json(self) -> dict[str, Any]:
         """The verification as plain data."""
         return {
@@ -63,6 +79,7 @@ class Verification:
             "error": next((report.failure for report in self.reports if not report.passed), ""),
             "how": self.how,
             "why": self.why,
+            "caveat": self.caveat,
             "seed": self.seed,
             "reports": [report.to_json() for report in self.reports],
             "faults": [fault.to_json() for fault in self.faults],
@@ -82,7 +99,7 @@ def verify(
 ) -> Verification:
     """Run every artifact of a bundle against PyTorch, or against the stored cases.
 
-    A built-in model, or an installed `nn.Module` class, is built again from what the manifest says, with the weights
+    A built-in model, or a recurrent layer of `torch.nn`, is built again from what the manifest says, with the weights
     that lie in the bundle. A manifest may not name anything else to be run: for a model from a file, or from a factory
     function, give `model`, which says that you trust its code.
 
@@ -230,9 +247,28 @@ def _fresh_cases(
         *cases_for(streams, signature, traced_sizes(signature, rebuilt.example), seed, bounds),
         *long_cases(signature, long, seed),
     ]
+    _check_sizes(cases, signature, streams)
     return expect(
         rebuilt.model, signature, cases, rebuilt.example, advance=lambda done: progress("reference", done, len(cases))
     )
+
+
+def _check_sizes(cases: Sequence[Case], signature: Signature, streams: Sequence[StreamSpec | None]) -> None:
+    """Refuse sizes of a manifest that would fill the memory.
+
+    Raises:
+        BundleError: the inputs of a case take more than `_LARGEST` bytes.
+    """
+    states = [state.shape for stream in streams if stream is not None for state in stream.states]
+    for case in cases:
+        inputs = sum(prod(spec.sized(case.sizes)) for spec in signature.inputs.values())
+        carried = sum(prod(multiply(str(dim), case.sizes) for dim in shape) for shape in states)
+        if (inputs + carried) * 8 > _LARGEST:
+            sizes = ", ".join(f"{name}={size}" for name, size in case.sizes.items()) or "fixed sizes"
+            raise BundleError(
+                f"The manifest's inputs would take {(inputs + carried) * 8 / 2**30:,.0f} GB at {sizes}, which is not "
+                "tried. Export a model of smaller inputs."
+            )
 
 
 def _check_all(

@@ -16,17 +16,17 @@ import safetensors.numpy
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from ..errors import BundleError, UnavailableError, first_line
+from ..errors import BundleError, SignatureError, UnavailableError, first_line
 from ..parity.chunks import element_order
 from ..parity.compare import allow
 from ..parity.expected import Expected, output_dims
 from ..parity.reference import Reference
-from ..pytorch.samples import Case
+from ..pytorch.samples import Case, sizes_of
 from ..runtimes.open import open_session
 from ..spec.artifact import Artifact, Baseline, StoredCase
 from ..spec.dims import parse, spell
 from ..spec.signature import Signature
-from .manifest import Manifest
+from .manifest import MANIFEST, Manifest
 
 
 def describe_outputs(expected: Sequence[Expected]) -> dict[str, str]:
@@ -125,7 +125,7 @@ def read_cases(path: Path, manifest: Manifest) -> list[Expected]:
     try:
         tensors = safetensors.numpy.load_file(path)
         return [_expected(entry, tensors, manifest) for entry in manifest.cases]
-    except (safetensors.SafetensorError, KeyError) as error:
+    except (safetensors.SafetensorError, SignatureError, KeyError, TypeError, ValueError, OSError) as error:
         raise BundleError(f"{path} does not hold the cases ({first_line(error)}). Export the model again.") from error
 
 
@@ -144,7 +144,11 @@ def _named(item: Expected) -> Iterator[tuple[str, Array]]:
 def _expected(entry: StoredCase, tensors: Mapping[str, Array], manifest: Manifest) -> Expected:
     case = Case(entry.sizes, entry.values, entry.seed)
     inputs = {name: tensors[f"{case.name}/inputs/{name}"] for name in manifest.signature.inputs}
+    if sizes_of(manifest.signature, inputs) != dict(entry.sizes):
+        raise ValueError(f"the inputs of {entry.name} have other sizes than {MANIFEST} says")
     eager = {name: tensors[f"{case.name}/outputs/{name}"] for name in manifest.signature.outputs}
     has_exact = all(f"{case.name}/reference/{name}" in tensors for name in eager)
     exact = {name: tensors[f"{case.name}/reference/{name}"] for name in eager} if has_exact else None
+    if exact is not None and any(exact[name].shape != eager[name].shape for name in eager):
+        raise ValueError(f"the outputs of {entry.name} and their reference have different shapes")
     return Expected(case, inputs, Reference(eager, exact, entry.eager_error))

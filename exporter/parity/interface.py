@@ -14,6 +14,7 @@ from ..spec.artifact import Artifact
 from ..spec.dims import Dim
 from ..spec.interface import Interface, Tensor, wrong_interface
 from ..spec.signature import Signature
+from .weights.stored import stored_int8
 
 
 def check_interface(file: Path, artifact: Artifact, signature: Signature, described: Mapping[str, str]) -> None:
@@ -26,9 +27,11 @@ def check_interface(file: Path, artifact: Artifact, signature: Signature, descri
         InterfaceError: it says something else.
         BundleError: it is not a model file, or holds what is not run.
     """
-    wrong = (
-        _in_onnx(file, artifact, signature, described) if artifact.opset is not None else _in_archive(file, signature)
-    )
+    unknown = next((name for name in artifact.bounds if name not in signature.symbols), "")
+    if unknown:
+        raise InterfaceError(f"The manifest bounds {unknown}, which {file.name} does not have. Export the model again.")
+    is_onnx = artifact.opset is not None
+    wrong = _in_onnx(file, artifact, signature, described) if is_onnx else _in_archive(file, signature)
     if wrong:
         raise InterfaceError(f"{file.name} is not what its manifest says: {wrong}. Export the model again.")
 
@@ -38,6 +41,8 @@ def _in_onnx(file: Path, artifact: Artifact, signature: Signature, described: Ma
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
     if opset != artifact.opset:
         return f"its opset is {opset}, not {artifact.opset}"
+    if artifact.bound and not stored_int8(file):
+        return "it has no int8 weights, which alone may be off"
     return wrong_interface(interface_of(model), signature, artifact.stream, described)
 
 
