@@ -24,6 +24,7 @@ from .parity.expected import Expected, expect, measure_baselines
 from .parity.failing_case import FailingCase, read_failing_case
 from .parity.fault import CaseGenerator, Fault, find_fault, run_again
 from .parity.report import Report
+from .parity.stored_cases import check_stored
 from .parity.weights.model import ModelWeights, as_arrays, weights_of
 from .pytorch.checkpoint import read_weights
 from .pytorch.evaluation import evaluating
@@ -135,7 +136,10 @@ def verify(
         verification = _replay_stored(folder, manifest, opened, why, progress)
     else:
         seed = secrets.randbelow(2**31) if seed is None else seed
-        verification = verify_fresh(manifest, opened, rebuild(folder, manifest, model), seed, long, progress)
+        rebuilt = rebuild(folder, manifest, model)
+        verification = verify_fresh(manifest, opened, rebuilt, seed, long, progress)
+        if verification.passed and CASES in manifest.files:
+            _check_stored(folder, manifest, rebuilt)
     reports = [replace(report, allow_fallback=allow_fallback) for report in verification.reports]
     return replace(verification, reports=reports)
 
@@ -229,6 +233,17 @@ def _replay_stored(
     reports = _check_all(opened, expected, 0, weights, baselines, progress)
     faults = _find_faults(manifest, opened, reports, expected, baselines, None, progress)
     return Verification(reports, "replayed", 0, why, faults)
+
+
+def _check_stored(folder: Path, manifest: Manifest, rebuilt: Rebuilt) -> None:
+    """Check that the stored cases, which other programs rely on, are what the model computes.
+
+    Raises:
+        InterfaceError: they are not.
+    """
+    with evaluating(rebuilt.model):
+        generator = CaseGenerator.of(rebuilt.model, manifest.signature, rebuilt.example)
+        check_stored(CASES, read_cases(folder / CASES, manifest), generator)
 
 
 def _fresh_cases(
