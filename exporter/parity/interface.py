@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -68,7 +69,8 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
 
 def _in_archive(file: Path, signature: Signature) -> str:
     """An archive knows its inputs' names where they are the arguments'; arguments with defaults may follow them."""
-    arguments = [each.name for each in read_torchscript(file).forward.schema.arguments[1:]]
+    forward: Any = read_torchscript(file).forward
+    arguments = [each.name for each in forward.schema.arguments[1:]]
     names = [*signature.inputs]
     elsewhere = any(name in names and names.index(name) != k for k, name in enumerate(arguments))
     if len(arguments) < len(names) or elsewhere:

@@ -109,11 +109,10 @@ def _check(session: ort.InferenceSession, path: Path, signature: Signature, stre
     Raises:
         InterfaceError: it does not.
     """
-    names = [[each.name for each in values] for values in (session.get_inputs(), session.get_outputs())]
+    inputs, outputs = ([each.name for each in values] for values in (session.get_inputs(), session.get_outputs()))
     metadata = session.get_modelmeta().custom_metadata_map
-    wrong = wrong_names(*names, expected_interface(signature, stream, {})) or wrong_metadata(
-        metadata, signature, stream
-    )
+    wrong = wrong_names(inputs, outputs, expected_interface(signature, stream, {}))
+    wrong = wrong or wrong_metadata(metadata, signature, stream)
     if wrong:
         raise InterfaceError(f"{path.name} is not what its manifest says: {wrong}. Export the model again.")
 

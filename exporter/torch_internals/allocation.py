@@ -25,7 +25,7 @@ class Bounded(TorchDispatchMode):
     """
 
     def __init__(self, allowed: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._left = allowed
 
     def __torch_dispatch__(

@@ -25,7 +25,7 @@ def read_records(path: Path) -> dict[str, bytes]:
 def run_operators(module: torch.jit.ScriptModule) -> Iterator[tuple[str, bool]]:
     """Every operator that a method or hook of the module, or of one in it, may run, and whether it is given text."""
     for each in module.modules():
-        script = each._c
+        script: Any = each._c
         methods = [script._get_method(name) for name in script._method_names()]
         for function in [*methods, *script._get_forward_hooks(), *script._get_forward_pre_hooks()]:
             graph = function.graph.copy()
