@@ -10,14 +10,14 @@ import torch
 
 
 def read_records(path: Path) -> dict[str, bytes]:
-    """The source in an archive, and the names of all else in it, which is read by nobody: as `torch.jit.load` finds it.
+    """The source and the pickles in an archive, as `torch.jit.load` finds them, and the names of all else in it.
 
     Raises:
         RuntimeError: it is no archive.
     """
     reader = torch._C.PyTorchFileReader(str(path))
     return {
-        name: reader.get_record(name) if name.endswith(".py") or name == "data.pkl" else b""
+        name: reader.get_record(name) if name.endswith((".py", ".pkl")) else b""
         for name in reader.get_all_records()
     }
 

@@ -159,6 +159,7 @@ def archive(**files: bytes) -> bytes:
         (b"PK\x03\x04" + bytes(100), "is not a TorchScript file"),
         (archive(**{"version": b"3", "model.json": b"{}"}), "holds 'model.json'"),
         (archive(**{"version": b"3", "data.pkl": b"c__torch__.torch.classes.x\nY\n"}), "torch.classes"),
+        (archive(**{"version": b"3", "traced_inputs.pkl": b"c__torch__.torch.classes.x\nY\n"}), "torch.classes"),
         (archive(**{"version": b"3", "bytecode.pkl": b""}), "holds 'bytecode.pkl'"),
     ],
 )
