@@ -139,7 +139,7 @@ def read_manifest(folder: Path) -> Manifest:
     if path.stat().st_size > _LARGEST:
         raise _malformed(path, f"it has more than {_LARGEST} bytes")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_each_once)
         _check_text(data)
     except (ValueError, RecursionError) as error:
         raise _malformed(path, str(error)) from error
@@ -154,6 +154,18 @@ def read_manifest(folder: Path) -> Manifest:
     if sha256 != _digest(data):
         raise BundleError(f"{path} was changed after it was written. Export the model again.")
     return manifest
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are each there once: of two a program may read the other one.
+
+    Raises:
+        ValueError: a key is there twice.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is there twice")
+    return found
 
 
 def _check_text(data: Any) -> None:

@@ -77,7 +77,7 @@ def _inspect_onnx(path: Path) -> Inspection:
         made_by=" ".join(filter(None, (model.producer_name, model.producer_version))),
         inputs={value.name: _describe(value) for value in model.graph.input if value.name not in tensors},
         outputs={value.name: _describe(value) for value in model.graph.output},
-        states=json.loads(properties.get(f"{PREFIX}.states", "{}")),
+        states=_states(path, properties),
         operators=dict(Counter(node.op_type for node in all_nodes(model.graph)).most_common()),
         parameters=weights.total(),
         weights=dict(weights.most_common()),
@@ -96,6 +96,14 @@ def _is_weight(tensor: onnx.TensorProto, tensors: Mapping[str, onnx.TensorProto]
     if role in ("scale", "zero") and f"{weight}.int8" in tensors:
         return False
     return _dtype(tensor.data_type).startswith(("float", "bfloat", "int8"))
+
+
+def _states(path: Path, properties: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        states = json.loads(properties.get(f"{PREFIX}.states", "{}"))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} has no states in its metadata, but another text. Export it again.") from error
+    return states if isinstance(states, dict) else {}
 
 
 def _dtype(kind: int) -> str:

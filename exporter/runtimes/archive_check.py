@@ -27,9 +27,12 @@ _RUNS_WHEN_LOADED = re.compile(rb"__setstate__|torch[_.]+classes|torch_bind")
 # Operators of ATen that compute though their names begin with an underscore; others of that kind are for its own use.
 _INTERNAL = """
     _cast_Byte _cast_Char _cast_Double _cast_Float _cast_Half _cast_Int _cast_Long _cast_Short _conj _convolution
-    _convolution_mode _euclidean_dist _is_all_true _is_any_true _log_softmax _logcumsumexp _pack_padded_sequence
+    _convolution_mode _euclidean_dist _is_all_true _is_any_true _log_softmax
+    _native_multi_head_attention _nested_tensor_from_mask _nested_tensor_from_mask_left_aligned
+    _logcumsumexp _pack_padded_sequence
     _pad_packed_sequence _reshape_from_tensor _set_item _shape_as_tensor _softmax _stack _thnn_fused_gru_cell
-    _thnn_fused_lstm_cell _to_copy _trilinear _unique _unique2 _unwrap_optional _weight_norm _weight_norm_interface
+    _thnn_fused_lstm_cell _to_copy
+    _transformer_encoder_layer_fwd _trilinear _unique _unique2 _unwrap_optional _weight_norm _weight_norm_interface
 """
 
 # Operators of ATen that take text, which names a way to compute, or is the text that they compute with.

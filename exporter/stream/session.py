@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from ..bundle.files import check_file
+from ..bundle.files import check_file, check_listed
 from ..bundle.manifest import Manifest, read_manifest
 from ..errors import BundleError, InterfaceError, first_line
 from ..spec.artifact import Artifact
@@ -71,6 +71,7 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
     """
     manifest = read_manifest(folder)
     name, artifact = streaming(folder, manifest)
+    check_listed(folder, manifest, name)
     for file in manifest.files_of(name):
         check_file(folder / file, manifest.files[file])
     path = folder / name

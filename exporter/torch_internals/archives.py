@@ -17,8 +17,7 @@ def read_records(path: Path) -> dict[str, bytes]:
     """
     reader = torch._C.PyTorchFileReader(str(path))
     return {
-        name: reader.get_record(name) if name.endswith((".py", ".pkl")) else b""
-        for name in reader.get_all_records()
+        name: reader.get_record(name) if name.endswith((".py", ".pkl")) else b"" for name in reader.get_all_records()
     }
 
 

@@ -173,6 +173,13 @@ def test_depth_is_an_error(nested: str, bundle: Path) -> None:
         verify(bundle)
 
 
+def test_a_key_that_is_there_twice_is_refused(bundle: Path) -> None:
+    text = (bundle / MANIFEST).read_text()
+    (bundle / MANIFEST).write_text(text.replace('"states":', '"states": {"h0": "logits"}, "states":', 1))
+    with pytest.raises(BundleError, match="a key is there twice"):
+        verify(bundle)
+
+
 @pytest.mark.parametrize("text", ["\x1b[2K", "a\x7f", "\x9b2J", "\ud800"])
 def test_text_that_steers_a_terminal_is_refused(text: str, bundle: Path) -> None:
     edit(bundle, lambda data: data.update(name=text))
