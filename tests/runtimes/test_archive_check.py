@@ -160,6 +160,10 @@ def archive(**files: bytes) -> bytes:
         (archive(**{"version": b"3", "model.json": b"{}"}), "holds 'model.json'"),
         (archive(**{"version": b"3", "data.pkl": b"c__torch__.torch.classes.x\nY\n"}), "torch.classes"),
         (archive(**{"version": b"3", "traced_inputs.pkl": b"c__torch__.torch.classes.x\nY\n"}), "torch.classes"),
+        (
+            archive(**{"version": b"3", "data.pkl": b"c__torch__.torch\nclasses.Y\n"}),
+            "which runs when the file is loaded",
+        ),
         (archive(**{"version": b"3", "bytecode.pkl": b""}), "holds 'bytecode.pkl'"),
     ],
 )
@@ -213,6 +217,5 @@ def test_every_operator_that_takes_text_is_refused_unless_it_is_known_to_compute
 )
 def test_what_models_are_made_of_runs(model: nn.Module, tmp_path: Path) -> None:
     with suppress_output():
-        traced = torch.jit.trace(model.eval(), torch.zeros(5, 5, 8))
-    torch.jit.save(traced, tmp_path / "model.pt")
+        torch.jit.save(torch.jit.trace(model.eval(), torch.zeros(5, 5, 8)), tmp_path / "model.pt")
     open_torchscript(tmp_path / "model.pt", ("y",))
