@@ -9,7 +9,7 @@
     ├── CaptureError          the model cannot be exported as it stands     exit 2
     ├── InternalError         a bug in rnn-export, not in the model         exit 2
     ├── UnavailableError      a runtime that is not there, or cannot run it exit 2
-    ├── InterfaceError        a model file that says something else than its manifest exit 1
+    ├── InterfaceError        a file that says something else than its manifest    exit 1
     ├── PlacementError        an artifact ran on another execution provider exit 1
     ├── FixedDecisionError    a trace took one branch for all inputs        exit 1
     └── ParityError           an artifact computes something else           exit 1
@@ -66,7 +66,7 @@ class UnavailableError(RnnExportError):
 
 
 class InterfaceError(RnnExportError):
-    """A model file whose names, order, dtypes, dimensions or metadata are not those of its manifest."""
+    """A file of a bundle that says something else than the rest: names, order, dtypes, dimensions, metadata, cases."""
 
     exit_code = 1
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from .bundle.cases import read_cases
 from .bundle.files import check_listed, read_bundle
-from .bundle.manifest import CASES, WEIGHTS, Manifest
+from .bundle.manifest import CASES, FORMAT, WEIGHTS, Manifest, format_of
 from .bundle.rebuild import Rebuilt, rebuild, why_not_rebuilt
 from .errors import BundleError, InputError
 from .parity.artifact import OpenArtifact, check_artifact, open_artifact, probe_artifact
@@ -25,18 +26,30 @@ from .parity.expected import Expected
 from .parity.failing_case import FailingCase, read_failing_case
 from .parity.fault import Fault, find_fault, run_again
 from .parity.probe import Prober
+from .parity.reference import Oracle
 from .parity.report import Overall, Report
+from .parity.stored_cases import check_stored
 from .parity.weights.model import ModelWeights, as_arrays, weights_of
 from .pytorch.checkpoint import read_weights
 from .pytorch.evaluation import evaluating
 from .pytorch.made_cases import CaseMaker, find_made_cases
 from .pytorch.request import Progress, silent
 from .pytorch.run import as_tensors
-from .pytorch.samples import traced_sizes
+from .pytorch.samples import Case, traced_sizes
 from .runtimes.open import runs
 from .runtimes.session import ProviderOptions
+from .spec.signature import Signature
+from .spec.streams import StreamSpec, multiply
 
 Array = NDArray[np.generic]
+
+# Bytes of a case's inputs and states, each number counted as eight.
+_LARGEST = 2**33
+
+_OWN_WORD = (
+    "What PyTorch computes and how far off a file may be is then the bundle's own word, so that this shows that the "
+    "file fits it, and no more"
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,11 @@ class Verification:
         """The verdict of the first report that did not pass."""
         return next((report.verdict for report in self.reports if not report.passed), "PASS")
 
+    @property
+    def caveat(self) -> str:
+        """What a replay does not show; empty where the model was built again."""
+        return _OWN_WORD if self.how == "replayed" else ""
+
     def to_json(self) -> dict[str, Any]:
         """The verification as plain data."""
         return {
@@ -80,6 +98,7 @@ class Verification:
             "how": self.how,
             "why": self.why,
             "notes": list(self.notes),
+            "caveat": self.caveat,
             "seed": self.seed,
             "reports": [report.to_json() for report in self.reports],
             "faults": [fault.to_json() for fault in self.faults],
@@ -100,7 +119,7 @@ def verify(
 ) -> Verification:
     """Run every artifact of a bundle against PyTorch, or against the stored cases.
 
-    A built-in model, or an installed `nn.Module` class, is built again from what the manifest says, with the weights
+    A built-in model, or a recurrent layer of `torch.nn`, is built again from what the manifest says, with the weights
     that lie in the bundle. A manifest may not name anything else to be run: for a model from a file, or from a factory
     function, give `model`, which says that you trust its code.
 
@@ -139,7 +158,10 @@ def verify(
         verification = _replay_stored(folder, manifest, opened, why, progress)
     else:
         seed = secrets.randbelow(2**31) if seed is None else seed
-        verification = verify_fresh(manifest, opened, rebuild(folder, manifest, model, made), seed, long, progress)
+        rebuilt = rebuild(folder, manifest, model, made)
+        verification = verify_fresh(manifest, opened, rebuilt, seed, long, progress)
+        if verification.passed and CASES in manifest.files:
+            _check_stored(folder, manifest, opened, rebuilt)
     reports = [replace(report, allow_fallback=allow_fallback) for report in verification.reports]
     return replace(verification, reports=reports)
 
@@ -220,9 +242,8 @@ def verify_fresh(
             for each, report in zip(opened.values(), reports, strict=True)
         ]
         reports = [report for report, _ in probed]
-        each = {name: [*expected, *items] for name, (_, items) in zip(opened, probed, strict=True)}
-        failed = any(not report.right for report in reports)
-        faults = _find_faults(manifest, opened, reports, each, generator if failed else None, progress)
+        tried = {name: [*expected, *items] for name, (_, items) in zip(opened, probed, strict=True)}
+        faults = _find_faults(manifest, opened, reports, tried, generator, progress)
     return Verification(reports, "rebuilt", seed, faults=faults, notes=drawn.notes)
 
 
@@ -241,6 +262,19 @@ def _replay_stored(
     return Verification(reports, "replayed", 0, why, faults)
 
 
+def _check_stored(folder: Path, manifest: Manifest, opened: Mapping[str, OpenArtifact], rebuilt: Rebuilt) -> None:
+    """Check that the stored cases, which other programs rely on, are what the model computes.
+
+    Raises:
+        InterfaceError: they are not.
+    """
+    with evaluating(rebuilt.model):
+        oracle = Oracle(rebuilt.model, manifest.signature)
+        for name, each in opened.items():
+            stored = read_cases(folder / CASES, manifest, name if format_of(folder) == FORMAT else None)
+            check_stored(CASES, stored, oracle, manifest.signature, each.artifact.bound)
+
+
 def _fresh_cases(
     manifest: Manifest,
     opened: Mapping[str, OpenArtifact],
@@ -256,7 +290,26 @@ def _fresh_cases(
     traced = traced_sizes(signature, rebuilt.example)
     drawing = draw_for(rebuilt.model, signature, traced, seed, rebuilt.example, rebuilt.made)
     cases = drawing.cases(streams, traced, seed, bounds, long)
+    _check_sizes(cases, signature, streams)
     return drawing, drawing.expect(rebuilt.model, cases, lambda done: progress("reference", done, len(cases)))
+
+
+def _check_sizes(cases: Sequence[Case], signature: Signature, streams: Sequence[StreamSpec | None]) -> None:
+    """Refuse sizes of a manifest that would fill the memory.
+
+    Raises:
+        BundleError: the inputs of a case take more than `_LARGEST` bytes.
+    """
+    states = [state.shape for stream in streams if stream is not None for state in stream.states]
+    for case in cases:
+        inputs = sum(prod(spec.sized(case.sizes)) for spec in signature.inputs.values())
+        carried = sum(prod(multiply(str(dim), case.sizes) for dim in shape) for shape in states)
+        if (inputs + carried) * 8 > _LARGEST:
+            sizes = ", ".join(f"{name}={size}" for name, size in case.sizes.items()) or "fixed sizes"
+            raise BundleError(
+                f"The manifest's inputs would take {(inputs + carried) * 8 / 2**30:,.0f} GB at {sizes}, which is not "
+                "tried. Export a model of smaller inputs."
+            )
 
 
 def _check_all(

@@ -18,18 +18,18 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from ..errors import BundleError, UnavailableError, first_line
+from ..errors import BundleError, SignatureError, UnavailableError, first_line
 from ..parity.chunks import element_order
 from ..parity.compare import with_bound
 from ..parity.expected import Expected, output_dims
 from ..parity.limits import Tolerance
 from ..parity.reference import Reference
-from ..pytorch.samples import Case
+from ..pytorch.samples import Case, sizes_of
 from ..runtimes.open import open_session
 from ..spec.artifact import Artifact, StoredCase
 from ..spec.dims import parse, spell
 from ..spec.signature import Signature
-from .manifest import Manifest
+from .manifest import MANIFEST, Manifest
 
 
 def describe_outputs(expected: Sequence[Expected]) -> dict[str, str]:
@@ -110,7 +110,7 @@ def read_cases(path: Path, manifest: Manifest, artifact: str | None = None) -> l
     try:
         tensors = safetensors.numpy.load_file(path)
         cases = [_expected(entry, tensors, manifest) for entry in manifest.cases]
-    except (safetensors.SafetensorError, KeyError) as error:
+    except (safetensors.SafetensorError, SignatureError, KeyError, TypeError, ValueError, OSError) as error:
         raise BundleError(f"{path} does not hold the cases ({first_line(error)}). Export the model again.") from error
     return cases if artifact is None else [_with_limits(path, item, artifact, tensors) for item in cases]
 
@@ -145,6 +145,10 @@ def _named(item: Expected) -> Iterator[tuple[str, Array]]:
 def _expected(entry: StoredCase, tensors: Mapping[str, Array], manifest: Manifest) -> Expected:
     case = Case(entry.sizes, entry.values, entry.seed)
     inputs = {name: tensors[f"{case.name}/inputs/{name}"] for name in manifest.signature.inputs}
+    if sizes_of(manifest.signature, inputs) != dict(entry.sizes):
+        raise ValueError(f"the inputs of {entry.name} have other sizes than {MANIFEST} says")
     eager = {name: tensors[f"{case.name}/outputs/{name}"] for name in manifest.signature.outputs}
     exact = {name: tensors[key] for name in eager if (key := f"{case.name}/reference/{name}") in tensors}
+    if any(array.shape != eager[name].shape for name, array in exact.items()):
+        raise ValueError(f"the outputs of {entry.name} and their reference have different shapes")
     return Expected(case, inputs, Reference(eager, exact or None))

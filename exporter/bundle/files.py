@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import BundleError, InputError
 from ..spec.artifact import Artifact, FileEntry
-from .manifest import MANIFEST, README, Manifest, read_manifest
+from .manifest import MANIFEST, README, WEIGHTS, Manifest, read_manifest
 
 
 def hash_file(path: Path) -> FileEntry:
@@ -51,6 +51,9 @@ def read_bundle(bundle: str | Path) -> Manifest:
     for name, entry in manifest.files.items():
         if name != README:  # which is for people, who may write something into it
             check_file(folder / name, entry)
+    weights = manifest.files.get(WEIGHTS)
+    if weights is not None and weights.sha256 != manifest.weights_sha256:
+        raise BundleError(f"{folder / MANIFEST} has two hashes of {WEIGHTS}. Export the model again.")
     return manifest
 
 

@@ -49,6 +49,9 @@ README = "README.md"
 # One more whenever a program that reads manifests has to know what has changed.
 FORMAT = 3
 
+# Bytes of a manifest; one of many states with reset values of their own has a few million.
+_LARGEST = 2**28
+
 FileName = Annotated[str, Meta(pattern="^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 
 
@@ -133,9 +136,12 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.is_file():
         raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}. Give a folder that an export wrote.")
+    if path.stat().st_size > _LARGEST:
+        raise _malformed(path, f"it has more than {_LARGEST} bytes")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_each_once)
+        _check_text(data)
+    except (ValueError, RecursionError) as error:
         raise _malformed(path, str(error)) from error
     if not isinstance(data, dict) or type(data.get("format")) is not int or "sha256" not in data:
         raise _malformed(path, "`format` or `sha256` is missing")
@@ -143,11 +149,16 @@ def read_manifest(folder: Path) -> Manifest:
     sha256 = data.pop("sha256")
     try:
         manifest = convert(as_newest(data) if data["format"] < FORMAT else data, Manifest)
-    except (ValidationError, SignatureError, AttributeError, KeyError, TypeError) as error:
+    except (ValidationError, SignatureError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise _malformed(path, str(error)) from error
     if sha256 != _digest(data):
         raise BundleError(f"{path} was changed after it was written. Export the model again.")
     return manifest
+
+
+def format_of(folder: Path) -> int:
+    """The format in which the manifest of a bundle is written, which has been read before."""
+    return int(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["format"])
 
 
 def check_newest(folder: Path) -> None:
@@ -156,11 +167,35 @@ def check_newest(folder: Path) -> None:
     Raises:
         BundleError: it is of an older format.
     """
-    found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["format"]
+    found = format_of(folder)
     if found < FORMAT:
         raise BundleError(
             f"{folder} is of format {found}, whose limits were too wide to be kept. Export the model again."
         )
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are each there once: of two a program may read the other one.
+
+    Raises:
+        ValueError: a key is there twice.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _check_text(data: Any) -> None:
+    """Refuse what could not be printed, or would steer the terminal that it is printed on.
+
+    Raises:
+        ValueError: there is any; a UnicodeEncodeError where it is half a character.
+    """
+    text = json.dumps(data, ensure_ascii=False)
+    text.encode()
+    if any(mark in text for mark in (r"\u001b", "\x7f", "\x9b")):
+        raise ValueError("it has control characters in it")
 
 
 def _check_format(path: Path, data: Mapping[str, Any]) -> None:

@@ -10,13 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from ..errors import LoadError
 from ..pytorch.checkpoint import load_weights
 from ..pytorch.half import in_float16
 from ..pytorch.load import load_with, may_be_named
 from ..pytorch.made_cases import MadeCases
 from ..spec.artifact import Source
+from ..torch_internals.allocation import Bounded, TooLargeError
 from .cases import read_cases
-from .manifest import CASES, WEIGHTS, Manifest
+from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
+
+# A model may make so much while it is built: what its initialisation needs beside the weights, and this.
+_TIMES = 32
+_MARGIN = 2**28
 
 Array = NDArray[np.generic]
 
@@ -69,13 +75,23 @@ def rebuild(folder: Path, manifest: Manifest, model: str | None, made: MadeCases
     """
     source = manifest.source or Source("file", model or "", {}, 0)
     signature = manifest.signature
-    loaded = load_with(
-        model or source.model,
-        source.arguments,
-        inputs=signature.inputs,
-        outputs=signature.outputs,
-        seed=source.seed,
-    )
+    stored = (folder / WEIGHTS).stat().st_size
+    try:
+        with Bounded(_MARGIN + _TIMES * stored):
+            loaded = load_with(
+                model or source.model,
+                source.arguments,
+                inputs=signature.inputs,
+                outputs=signature.outputs,
+                seed=source.seed,
+            )
+    except LoadError as error:
+        if isinstance(error.__cause__, TooLargeError):
+            raise LoadError(
+                f"The model that {folder / MANIFEST} describes is far larger than the weights beside it. "
+                "Export the model again."
+            ) from error
+        raise
     built = in_float16(loaded.model) if source.precision == "float16" else loaded.model
     load_weights(built, folder / WEIGHTS)
     if made is not None:

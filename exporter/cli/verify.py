@@ -108,10 +108,10 @@ def verify(
 ) -> None:
     """Verify a BUNDLE again, from the bundle alone.
 
-    A built-in model or an installed class is built again with the weights in the bundle and tried on fresh random
-    cases. For any other the stored cases are replayed, unless --model says what code to run. When an artifact fails,
-    the smallest case that shows it is written beside the bundle, and the first layer and time step that differ are
-    named.
+    A built-in model or a recurrent layer of torch.nn is built again with the weights in the bundle and tried on fresh
+    random cases. For any other the stored cases are replayed, unless --model says what code to run. When an artifact
+    fails, the smallest case that shows it is written beside the bundle, and the first layer and time step that differ
+    are named.
 
     With --runtime it is shown which nodes ran on which execution provider, and nodes that ran on another are a failure.
     """
@@ -243,7 +243,7 @@ def _print(verification: Verification, placement: bool) -> None:
             print_placement(report)
     print_notes(verification.notes)
     if verification.how == "replayed":
-        print_notes([f"Replayed the stored cases: {verification.why}."])
+        print_notes([f"Replayed the stored cases: {verification.why}. {verification.caveat}."])
     else:
         print_notes([f"Built the model again and drew fresh cases, seed {verification.seed}."])
 

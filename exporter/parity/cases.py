@@ -76,9 +76,9 @@ def _combinations(symbols: Sequence[str], traced: Mapping[str, int], bounds: Bou
         found += [{**traced, symbol: size} for size in _SIZES]
         found += [{**dict.fromkeys(symbols, 2), symbol: LONG}, {**dict.fromkeys(symbols, 1), symbol: LONG}]
     for symbol, bound in bounds.items():
-        edges = [*range(max(1, bound.get("min", 1) - 1), bound.get("min", 0) + 1)]
+        edges = [size for size in (bound.get("min", 1) - 1, bound.get("min", 0)) if size >= 1]
         most = bound.get("max", 0)
-        edges += [size for size in (most, most + 1, most + 2, 2 * most) if 1 < size <= _LONGEST]
-        found += [{**dict.fromkeys(symbols, 2), symbol: size} for size in edges]
+        edges += [size for size in (most, most + 1, most + 2, 2 * most) if size > 1]
+        found += [{**dict.fromkeys(symbols, 2), symbol: size} for size in edges if size <= _LONGEST]
     distinct = {tuple(sizes.values()): sizes for sizes in found}
     return list(distinct.values())

@@ -103,7 +103,7 @@ def read_failing_case(path: Path) -> FailingCase:
             about = json.loads((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
         return _failing_case(about, tensors)
-    except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(
             f"{path} is not a case that verify wrote ({type(error).__name__}: {first_line(error)}). "
             "Give the file that it named."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -14,6 +15,7 @@ from ..spec.artifact import Artifact
 from ..spec.dims import Dim
 from ..spec.interface import Interface, Tensor, wrong_interface
 from ..spec.signature import Signature
+from .weights.stored import stored_int8
 
 
 def check_interface(file: Path, artifact: Artifact, signature: Signature, described: Mapping[str, str]) -> None:
@@ -26,9 +28,11 @@ def check_interface(file: Path, artifact: Artifact, signature: Signature, descri
         InterfaceError: it says something else.
         BundleError: it is not a model file, or holds what is not run.
     """
-    wrong = (
-        _in_onnx(file, artifact, signature, described) if artifact.opset is not None else _in_archive(file, signature)
-    )
+    unknown = next((name for name in artifact.bounds if name not in signature.symbols), "")
+    if unknown:
+        raise InterfaceError(f"The manifest bounds {unknown}, which {file.name} does not have. Export the model again.")
+    is_onnx = artifact.opset is not None
+    wrong = _in_onnx(file, artifact, signature, described) if is_onnx else _in_archive(file, signature)
     if wrong:
         raise InterfaceError(f"{file.name} is not what its manifest says: {wrong}. Export the model again.")
 
@@ -38,6 +42,8 @@ def _in_onnx(file: Path, artifact: Artifact, signature: Signature, described: Ma
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
     if opset != artifact.opset:
         return f"its opset is {opset}, not {artifact.opset}"
+    if artifact.bound and not stored_int8(file):
+        return "it has no int8 weights, which alone may be off"
     return wrong_interface(interface_of(model), signature, artifact.stream, described)
 
 
@@ -63,7 +69,8 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
 
 def _in_archive(file: Path, signature: Signature) -> str:
     """An archive knows its inputs' names where they are the arguments'; arguments with defaults may follow them."""
-    arguments = [each.name for each in read_torchscript(file).forward.schema.arguments[1:]]
+    forward: Any = read_torchscript(file).forward
+    arguments = [each.name for each in forward.schema.arguments[1:]]
     names = [*signature.inputs]
     elsewhere = any(name in names and names.index(name) != k for k, name in enumerate(arguments))
     if len(arguments) < len(names) or elsewhere:

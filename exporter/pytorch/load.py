@@ -95,24 +95,19 @@ def load_with(
     return Loaded(module, signature, Source(kind, model, dict(arguments), seed), notes)
 
 
+# Recurrent layers of PyTorch, all of whose arguments are numbers and switches.
+_LAYERS = ("RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell")
+_PLACES = ("torch.nn", "torch.nn.modules.rnn")
+
+
 def may_be_named(model: str) -> bool:
     """Whether a bundle's manifest may name this model and have it built again: its text is not to be trusted.
 
-    It may name a built-in variant, or `package.module:Factory` where that is an `nn.Module` class that is installed
-    (the package is imported), and no other callable. The working directory is not searched and no file is imported, so
-    that a bundle cannot bring its own code.
+    It may name a built-in variant or a recurrent layer of `torch.nn`, and nothing else, installed or not: to import a
+    module runs it.
     """
-    if model in VARIANTS:
-        return True
-    place = model.rpartition(":")[0]
-    if not place or _is_file(place):
-        return False
-    try:
-        with _search_path([entry for entry in sys.path if Path(entry or ".").resolve() != Path.cwd()]):
-            _, factory, _ = _find(model)
-    except LoadError:
-        return False
-    return isinstance(factory, type) and issubclass(factory, nn.Module)
+    place, _, attribute = model.rpartition(":")
+    return model in VARIANTS or (place in _PLACES and attribute in _LAYERS)
 
 
 def find_callable(name: str) -> Any:
@@ -192,8 +187,8 @@ def _build(model: str, factory: Any, arguments: Mapping[str, Any], seed: int) ->
     if not callable(factory):
         raise LoadError(f"{model} is a {type(factory).__name__}. Name a class or function that returns an nn.Module.")
     checked = check_arguments(factory, arguments)
-    torch.manual_seed(seed)
     with _reporting(model, "building"):
+        torch.manual_seed(seed)
         built = factory(**checked)
     if not isinstance(built, nn.Module):
         raise LoadError(f"{model} returned a {type(built).__name__}. It must return an nn.Module.")

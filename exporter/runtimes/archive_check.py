@@ -16,34 +16,36 @@ from ..torch_internals.archives import read_records, run_operators
 
 # What `torch.jit.save` writes: tensors, code, and the tables that say which is where.
 _RECORD = re.compile(
-    r"data\.pkl|constants\.pkl|version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id"
-    r"|(data|constants)/\d+|code/[A-Za-z0-9_/]+\.py(\.debug_pkl)?"
+    r"(data|constants|traced_inputs)\.pkl|version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id"
+    r"|(data|constants|traced_inputs)/\d+|code/[A-Za-z0-9_/]+\.py(\.debug_pkl)?"
 )
 _ZIP = b"PK\x03\x04"
 # Where the name of the other format lies that `torch.jit.load` reads, of compiled code.
 _OTHER_FORMAT = b"PTMF"
-_RUNS_WHEN_LOADED = re.compile(rb"__setstate__|torch[_.]+classes|torch_bind")
+_RUNS_WHEN_LOADED = re.compile(rb"__setstate__|torch\W*classes\b")
 
 # Operators of ATen that compute though their names begin with an underscore; others of that kind are for its own use.
 _INTERNAL = """
     _cast_Byte _cast_Char _cast_Double _cast_Float _cast_Half _cast_Int _cast_Long _cast_Short _conj _convolution
-    _convolution_mode _euclidean_dist _is_all_true _is_any_true _log_softmax _logcumsumexp _pack_padded_sequence
-    _pad_packed_sequence _reshape_from_tensor _set_item _shape_as_tensor _softmax _stack _thnn_fused_gru_cell
-    _thnn_fused_lstm_cell _to_copy _trilinear _unique _unique2 _unwrap_optional _weight_norm _weight_norm_interface
+    _convolution_mode _euclidean_dist _is_all_true _is_any_true _log_softmax _logcumsumexp
+    _native_multi_head_attention _nested_tensor_from_mask _nested_tensor_from_mask_left_aligned
+    _pack_padded_sequence _pad_packed_sequence _reshape_from_tensor _set_item _shape_as_tensor _softmax _stack
+    _thnn_fused_gru_cell _thnn_fused_lstm_cell _to_copy _transformer_encoder_layer_fwd _trilinear _unique _unique2
+    _unwrap_optional _weight_norm _weight_norm_interface
 """
 
 # Operators of ATen that take text, which names a way to compute, or is the text that they compute with.
 _WITH_TEXT = """
-    Delete Float Int __contains__ __getitem__ __interpolate __upsample _convolution_mode _set_item _unwrap_optional
-    add append any capitalize center clear conv1d conv2d conv3d copy count device dict div div_ divide divide_
-    einsum endswith eq expandtabs extend fft_fft fft_fft2 fft_fftn fft_hfft fft_ifft fft_ifft2 fft_ifftn fft_ihfft
-    fft_irfft fft_irfft2 fft_irfftn fft_rfft fft_rfft2 fft_rfftn find format ge gelu gelu_ get gt index index_reduce
-    index_reduce_ insert isalnum isalpha isdecimal isdigit islower isnumeric isspace istitle isupper items join keys
-    le len linalg_cond linalg_eigh linalg_eigvalsh linalg_lstsq linalg_matrix_norm linalg_norm linalg_qr linalg_svd
-    linalg_svdvals list ljust lower lstrip lt meshgrid ne ord pad pad_sequence partition percentFormat pop popitem
-    quantile nanquantile remove replace reverse rfind rindex rjust rpartition rsplit rstrip scatter scatter_
-    scatter_reduce scatter_reduce_ searchsorted setdefault slice sort sorted split splitlines startswith stft str
-    strip swapcase title update upper values warn zfill __is__ __isnot__
+    Delete Float Int __contains__ __getitem__ __interpolate __is__ __isnot__ __upsample _convolution_mode _set_item
+    _unwrap_optional add any append capitalize center clear conv1d conv2d conv3d copy count device dict div div_
+    divide divide_ einsum endswith eq expandtabs extend fft_fft fft_fft2 fft_fftn fft_hfft fft_ifft fft_ifft2
+    fft_ifftn fft_ihfft fft_irfft fft_irfft2 fft_irfftn fft_rfft fft_rfft2 fft_rfftn find format ge gelu gelu_ get
+    gt index index_reduce index_reduce_ insert isalnum isalpha isdecimal isdigit islower isnumeric isspace istitle
+    isupper items join keys le len linalg_cond linalg_eigh linalg_eigvalsh linalg_lstsq linalg_matrix_norm
+    linalg_norm linalg_qr linalg_svd linalg_svdvals list ljust lower lstrip lt meshgrid nanquantile ne ord pad
+    pad_sequence partition percentFormat pop popitem quantile remove replace reverse rfind rindex rjust rpartition
+    rsplit rstrip scatter scatter_ scatter_reduce scatter_reduce_ searchsorted setdefault slice sort sorted split
+    splitlines startswith stft str strip swapcase title update upper values warn zfill
 """
 
 # What of ATen is more than a computation on tensors that it is given, or trusts what it is given to be valid.
@@ -85,7 +87,7 @@ def check_loadable(path: Path) -> None:
         found = _RUNS_WHEN_LOADED.search(content)
         if found is not None:
             raise BundleError(
-                f"{path} has {found[0].decode()} in it, which runs when the file is loaded, and is not loaded. "
+                f"{path} has {found[0].decode()!r} in it, which runs when the file is loaded, and is not loaded. "
                 "Export a model without it."
             )
 

@@ -16,6 +16,10 @@ from .option_values import check_choice, check_flag, check_number, check_seed, c
 # The error that each kind of weights may cause, relative to an output's scale (see docs/precision.md).
 BOUNDS: Mapping[str, float] = {"int8": 0.09, "float16": 0.004}
 
+# What a user's own bound may be, and how much of it counts: beyond half of what there is, nothing would be compared.
+LARGEST_BOUND = 1.0
+LARGEST_ALLOWANCE = 0.5
+
 
 class OutputError(Struct, frozen=True, forbid_unknown_fields=True):
     """The largest errors of an output over the cases without NaN or infinity."""
@@ -33,13 +37,13 @@ class Precision(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     weights: Literal["int8", "float16"]
-    bound: Annotated[float, Meta(gt=0)]
+    bound: Annotated[float, Meta(gt=0, le=LARGEST_BOUND)]
     error: Mapping[str, OutputError] | None
 
     @property
     def allowance(self) -> float:
         """What parity allows for reduced-precision weights, relative to an output's scale."""
-        return self.bound if self.weights == "int8" else 0.0
+        return min(self.bound, LARGEST_ALLOWANCE) if self.weights == "int8" else 0.0
 
     @property
     def notes(self) -> list[str]:
@@ -86,6 +90,11 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
         check_number("max_error", max_error)
     if max_error is not None and not (math.isfinite(max_error) and max_error > 0):
         raise InputError(f"A largest error of {max_error} cannot be used. Give a number above 0, such as 0.01.")
+    if max_error is not None and max_error > LARGEST_BOUND:
+        raise InputError(
+            f"A largest error of {max_error:g} is more than the outputs themselves. Give a number such as 0.01; "
+            f"more than {LARGEST_ALLOWANCE:g} counts as {LARGEST_ALLOWANCE:g}."
+        )
     weights: Literal["int8", "float16"] = "int8" if quantize is not None else "float16"
     return Precision(weights, BOUNDS[weights] if max_error is None else max_error, None)
 
@@ -109,7 +118,8 @@ class OnnxOptions:
         stateful: make the hidden states of recurrent layers inputs and outputs, so that a stream can be fed in chunks.
         quantize: "int8" stores the weights of recurrent and linear layers so, with a scale per channel.
         precision: "float16" exports the model that `model.half()` makes, with float16 in and out.
-        max_error: what either may cost, relative to each output's scale; None takes the bound of docs/precision.md.
+        max_error: what either may cost, relative to each output's scale, at most 1, of which 0.5 counts; None takes
+            the bound of docs/precision.md.
         lowering: recurrent layers as ONNX's own operators, as `Scan`, or for each kind what is faster on the target.
         target: where the file is to run; it is verified on the CPU whatever the target.
         tune: sizes such as `{"T": 1, "N": 1}` to time the forms at on this machine, which then decides.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from ..bundle.files import check_file
+from ..bundle.files import check_file, check_listed
 from ..bundle.manifest import Manifest, read_manifest
 from ..errors import BundleError, InterfaceError, first_line
 from ..spec.artifact import Artifact
@@ -71,6 +71,7 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
     """
     manifest = read_manifest(folder)
     name, artifact = streaming(folder, manifest)
+    check_listed(folder, manifest, name)
     for file in manifest.files_of(name):
         check_file(folder / file, manifest.files[file])
     path = folder / name
@@ -109,11 +110,10 @@ def _check(session: ort.InferenceSession, path: Path, signature: Signature, stre
     Raises:
         InterfaceError: it does not.
     """
-    names = [[each.name for each in values] for values in (session.get_inputs(), session.get_outputs())]
+    inputs, outputs = ([each.name for each in values] for values in (session.get_inputs(), session.get_outputs()))
     metadata = session.get_modelmeta().custom_metadata_map
-    wrong = wrong_names(*names, expected_interface(signature, stream, {})) or wrong_metadata(
-        metadata, signature, stream
-    )
+    wrong = wrong_names(inputs, outputs, expected_interface(signature, stream, {}))
+    wrong = wrong or wrong_metadata(metadata, signature, stream)
     if wrong:
         raise InterfaceError(f"{path.name} is not what its manifest says: {wrong}. Export the model again.")
 

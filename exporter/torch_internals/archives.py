@@ -10,22 +10,21 @@ import torch
 
 
 def read_records(path: Path) -> dict[str, bytes]:
-    """The source in an archive, and the names of all else in it, which is read by nobody: as `torch.jit.load` finds it.
+    """The source and the pickles in an archive, as `torch.jit.load` finds them, and the names of all else in it.
 
     Raises:
         RuntimeError: it is no archive.
     """
     reader = torch._C.PyTorchFileReader(str(path))
     return {
-        name: reader.get_record(name) if name.endswith(".py") or name == "data.pkl" else b""
-        for name in reader.get_all_records()
+        name: reader.get_record(name) if name.endswith((".py", ".pkl")) else b"" for name in reader.get_all_records()
     }
 
 
 def run_operators(module: torch.jit.ScriptModule) -> Iterator[tuple[str, bool]]:
     """Every operator that a method or hook of the module, or of one in it, may run, and whether it is given text."""
     for each in module.modules():
-        script = each._c
+        script: Any = each._c
         methods = [script._get_method(name) for name in script._method_names()]
         for function in [*methods, *script._get_forward_hooks(), *script._get_forward_pre_hooks()]:
             graph = function.graph.copy()

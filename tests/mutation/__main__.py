@@ -5,6 +5,7 @@ With `--write` the table in docs/parity.md is written anew.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import warnings
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from .edits import EDITS, judge_edit, write_bundles
 from .planting import KINDS, Bundle, Kind, export, judge, plant
 from .subjects import LARGE, SUBJECTS
 
@@ -51,10 +53,23 @@ def main() -> int:
         bundles = [export(subject, Path(folder, str(k))) for k, subject in exporting]
         planting = track(list(enumerate(KINDS)), "Planting faults", console=progress)
         planted = [found for k, kind in planting for found in _plant_some(kind, k, bundles)]
-    Console(width=None if sys.stdout.isatty() else 160).print(_table(planted), _score(planted), sep="\n")
+        missed = _missed_edits(Path(folder, "edits"), progress)
+    Console(width=None if sys.stdout.isatty() else 160).print(_table(planted), _score(planted), *missed, sep="\n")
     if "--write" in sys.argv:
         _write(planted)
-    return 1 if _missed(planted) or _unplanted(planted) else 0
+    return 1 if _missed(planted) or _unplanted(planted) or len(missed) > 1 else 0
+
+
+def _missed_edits(folder: Path, progress: Console) -> list[str]:
+    """The edits of whole bundles that are not found though they are not harmless, and how many there are."""
+    bundles = write_bundles(folder)
+    missed = []
+    for k, edit in track(list(enumerate(EDITS)), "Editing bundles", console=progress):
+        bundle = Path(shutil.copytree(bundles[edit.bundle], folder / str(k)))
+        if bool(judge_edit(edit, bundle)) == bool(edit.harmless):
+            missed.append(f"missed: {edit.name}")
+    harmless = sum(bool(edit.harmless) for edit in EDITS)
+    return [f"{len(EDITS)} edits of bundles, {harmless} of them harmless, {len(missed)} not judged so", *missed]
 
 
 def _plant_some(kind: Kind, turn: int, bundles: Sequence[Bundle]) -> list[Planted]:

@@ -159,6 +159,11 @@ def archive(**files: bytes) -> bytes:
         (b"PK\x03\x04" + bytes(100), "is not a TorchScript file"),
         (archive(**{"version": b"3", "model.json": b"{}"}), "holds 'model.json'"),
         (archive(**{"version": b"3", "data.pkl": b"c__torch__.torch.classes.x\nY\n"}), "torch.classes"),
+        (archive(**{"version": b"3", "traced_inputs.pkl": b"c__torch__.torch.classes.x\nY\n"}), "torch.classes"),
+        (
+            archive(**{"version": b"3", "data.pkl": b"c__torch__.torch\nclasses.Y\n"}),
+            "which runs when the file is loaded",
+        ),
         (archive(**{"version": b"3", "bytecode.pkl": b""}), "holds 'bytecode.pkl'"),
     ],
 )
@@ -197,3 +202,20 @@ def test_every_operator_that_takes_text_is_refused_unless_it_is_known_to_compute
     }
     assert not _is_allowed("aten::something_new", True)
     assert _is_allowed("aten::something_new", False)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.LSTM(8, 8, proj_size=4),
+        nn.TransformerEncoderLayer(8, 2, dropout=0.0),
+        nn.Sequential(nn.Conv1d(5, 5, 3, padding="same"), nn.BatchNorm1d(5), nn.GLU(), nn.Upsample(scale_factor=2)),
+        torch.nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)),
+        nn.ReflectionPad1d(2),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_what_models_are_made_of_runs(model: nn.Module, tmp_path: Path) -> None:
+    with suppress_output():
+        torch.jit.save(torch.jit.trace(model.eval(), torch.zeros(5, 5, 8)), tmp_path / "model.pt")
+    open_torchscript(tmp_path / "model.pt", ("y",))
