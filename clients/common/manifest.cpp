@@ -78,7 +78,7 @@ Manifest manifest_of(const Json& json, const std::filesystem::path& file) {
   const auto& format = json.at("format");
   if (format == 1 || format == 2) {
     throw InputError(file.string() + " is of format " + format.dump() +
-                     ", which has no limits of elements. Export the model again.");
+                     ", whose limits were too wide. Export the model again.");
   }
   if (format != kFormat) throw std::invalid_argument("format");
   Manifest manifest;
