@@ -27,7 +27,7 @@ import numpy as np
 import onnxruntime
 import torch
 from rnn_export import CaptureError, ParityError, Report, export_onnx, export_torchscript
-from rnn_export.parity.compare import FACTOR
+from rnn_export.parity.limits import FACTOR
 
 from .random_models import Subject, random_subject
 

@@ -19,6 +19,7 @@ _HOMES = {
     "Exported": "bundle.assemble",
     "FailingCase": "parity.failing_case",
     "Fault": "parity.fault",
+    "FloatRange": "spec.float_range",
     "InputError": "errors",
     "Inspection": "publish.inspect",
     "InternalError": "errors",
@@ -28,6 +29,7 @@ _HOMES = {
     "Manifest": "bundle.manifest",
     "OnnxOptions": "spec.options",
     "ParityError": "errors",
+    "InterfaceError": "errors",
     "PlacementError": "errors",
     "ProviderOptions": "runtimes.session",
     "Recurrent": "recurrence",
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from .errors import BundleError as BundleError
     from .errors import CaptureError as CaptureError
     from .errors import InputError as InputError
+    from .errors import InterfaceError as InterfaceError
     from .errors import InternalError as InternalError
     from .errors import LoadError as LoadError
     from .errors import ParityError as ParityError
@@ -102,6 +105,7 @@ if TYPE_CHECKING:
     from .runtimes.doctor import diagnose as diagnose
     from .runtimes.session import ProviderOptions as ProviderOptions
     from .spec.artifact import Source as Source
+    from .spec.float_range import FloatRange as FloatRange
     from .spec.options import OnnxOptions as OnnxOptions
     from .spec.options import TorchScriptOptions as TorchScriptOptions
     from .spec.signature import Signature as Signature

@@ -9,6 +9,7 @@
     ├── CaptureError          the model cannot be exported as it stands     exit 2
     ├── InternalError         a bug in rnn-export, not in the model         exit 2
     ├── UnavailableError      a runtime that is not there, or cannot run it exit 2
+    ├── InterfaceError        a model file that says something else than its manifest exit 1
     ├── PlacementError        an artifact ran on another execution provider exit 1
     └── ParityError           an artifact computes something else           exit 1
 
@@ -61,6 +62,12 @@ class InternalError(RnnExportError):
 
 class UnavailableError(RnnExportError):
     """A runtime that is not installed, or has no kernel for the model."""
+
+
+class InterfaceError(RnnExportError):
+    """A model file whose names, order, dtypes, dimensions or metadata are not those of its manifest."""
+
+    exit_code = 1
 
 
 class PlacementError(RnnExportError):

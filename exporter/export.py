@@ -26,6 +26,7 @@ from .optimize.quantization import check_weights
 from .parity.artifact import ExportCheck
 from .pytorch.evaluation import as_python, check_same, check_tensors, unwrap
 from .pytorch.job import ExportJob, start_job
+from .pytorch.made_cases import CaseMaker, find_made_cases
 from .pytorch.request import Example, ExportRequest, Progress, silent
 from .spec.artifact import Artifact, Source
 from .spec.forms import Forms, LoweringChoice
@@ -48,6 +49,7 @@ def export_onnx(
     options: OnnxOptions | None = None,
     *,
     example: Example | None = None,
+    cases: CaseMaker | str | None = None,
     source: Source | None = None,
     progress: Progress = silent,
     **named: Any,
@@ -59,7 +61,10 @@ def export_onnx(
         signature: its inputs, after `forward`'s arguments or in their order; outputs without a name get one.
         out: the bundle's folder; an older bundle there is replaced in one step, or left alone on any error.
         options: how to export it.
-        example: real inputs, by name or in order, where random ones will not do; cases at other sizes are cut from it.
+        example: real inputs, by name or in order, where random ones will not do; cases at other sizes are cut from it,
+            and a few random ones stand beside them.
+        cases: a function, or where it is, as `file.py:make`, which makes the inputs of each case where they depend on
+            one another: `make(sizes, seed)` returns an array for each input. Then there are ordinary cases alone.
         source: where the model came from, as `load` gives it, so that the bundle can be verified afresh.
         progress: called with a stage's name, and how much of it is done out of how much.
         **named: fields of `OnnxOptions`, in place of `options`: `export_onnx(model, signature, out, stateful=True)`.
@@ -72,7 +77,7 @@ def export_onnx(
     """
     options = options_of(OnnxOptions, options, named)
     forms = _plan(options, signature)
-    request = ExportRequest(model, signature, example, source)
+    request = _request(model, signature, example, cases, source)
     with replacing(Path(out)) as folder, _python_job(request, options, progress) as job:
         captured = _captured(job)
         build = _lowering(job, captured, options)
@@ -96,7 +101,7 @@ def export_onnx(
             _check_float32(check, artifact, build, {**forms, **graph.forms})
         graph = graph.without_weights()
         report, artifact = check.demand(folder / ONNX, artifact) if options.verify else (None, artifact)
-        notes = (*job.notes, *_bound_notes(captured), *map(str, timings), *_form_notes(graph, options))
+        notes = (*job.notes, *check.notes, *_bound_notes(captured), *map(str, timings), *_form_notes(graph, options))
         return assemble(check, folder, Path(out), ONNX, artifact, report, notes)
 
 
@@ -107,6 +112,7 @@ def export_torchscript(
     options: TorchScriptOptions | None = None,
     *,
     example: Example | None = None,
+    cases: CaseMaker | str | None = None,
     source: Source | None = None,
     progress: Progress = silent,
     **named: Any,
@@ -120,7 +126,7 @@ def export_torchscript(
     The other arguments and the errors are those of `export_onnx`.
     """
     options = options_of(TorchScriptOptions, options, named)
-    request = ExportRequest(model, signature, example, source)
+    request = _request(model, signature, example, cases, source)
     with (
         replacing(Path(out)) as folder,
         start_job(request, precision=options.precision, seed=options.seed, progress=progress) as job,
@@ -141,9 +147,21 @@ def export_torchscript(
         )
         check = ExportCheck.of(job, artifact, verify=options.verify)
         report, artifact = check.demand(folder / TORCHSCRIPT, artifact) if options.verify else (None, artifact)
-        return assemble(
-            check, folder, Path(out), TORCHSCRIPT, artifact, report, (*job.notes, *_compile_notes(compiled))
-        )
+        notes = (*job.notes, *check.notes, *_compile_notes(compiled))
+        return assemble(check, folder, Path(out), TORCHSCRIPT, artifact, report, notes)
+
+
+def _request(
+    model: nn.Module,
+    signature: Signature,
+    example: Example | None,
+    cases: CaseMaker | str | None,
+    source: Source | None,
+) -> ExportRequest:
+    made = find_made_cases(cases)
+    if source is not None and made is not None:
+        source = structs.replace(source, cases=made.name)
+    return ExportRequest(model, signature, example, source, made)
 
 
 def _plan(options: OnnxOptions, signature: Signature) -> Forms:

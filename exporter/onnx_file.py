@@ -14,9 +14,6 @@ import onnx_ir as ir
 
 from .errors import BundleError, InternalError, first_line
 
-# The prefix of the keys in a model's metadata_props: rnn_export.version, .inputs, .outputs, .states.
-METADATA_PREFIX = "rnn_export"
-
 # A protobuf message holds less than 2 GiB; if weights have more bytes than this in all, they go to a file beside it.
 INLINE_LIMIT = 1_500_000_000
 

@@ -17,7 +17,7 @@ from .lowering.forms import forms_of
 from .lowering.lower import OnnxGraph
 from .onnx_file import write_onnx
 from .pytorch.job import ExportJob
-from .pytorch.samples import Case, make_inputs
+from .pytorch.samples import Case
 from .runtimes.onnxruntime import open_onnxruntime_cpu
 from .runtimes.session import Session
 from .spec.forms import Forms, Lowering, Timing
@@ -112,7 +112,7 @@ def _open(graph: OnnxGraph, file: Path) -> Session:
 
 def _run(graph: OnnxGraph, session: Session, job: ExportJob, sizes: Sizes) -> Callable[[], Any]:
     try:
-        inputs = make_inputs(job.signature, Case(dict(sizes), "ordinary", job.seed), job.example)
+        inputs = job.inputs(Case(dict(sizes), "ordinary", job.seed))
     except (MemoryError, ValueError, OverflowError) as error:  # numpy's for a shape beyond memory, or beyond addresses
         given = ",".join(f"{name}={size}" for name, size in sizes.items())
         raise InputError(f"There is not enough memory for {given}. Give smaller sizes in tune.") from error

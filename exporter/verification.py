@@ -14,20 +14,20 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from .bundle.cases import read_cases
-from .bundle.files import read_bundle
+from .bundle.files import check_listed, read_bundle
 from .bundle.manifest import CASES, WEIGHTS, Manifest
 from .bundle.rebuild import Rebuilt, rebuild, why_not_rebuilt
 from .errors import BundleError, InputError
 from .parity.artifact import OpenArtifact, check_artifact, open_artifact
-from .parity.cases import cases_for, long_cases
-from .parity.expected import Expected, expect, measure_standards
+from .parity.drawing import Drawing, Drawn, draw_for
+from .parity.expected import Expected
 from .parity.failing_case import FailingCase, read_failing_case
 from .parity.fault import CaseGenerator, Fault, find_fault, run_again
-from .parity.reference import Oracle
-from .parity.report import Report
+from .parity.report import Overall, Report
 from .parity.weights.model import ModelWeights, as_arrays, weights_of
 from .pytorch.checkpoint import read_weights
 from .pytorch.evaluation import evaluating
+from .pytorch.made_cases import CaseMaker, find_made_cases
 from .pytorch.request import Progress, silent
 from .pytorch.run import as_tensors
 from .pytorch.samples import traced_sizes
@@ -43,7 +43,8 @@ class Verification:
 
     "rebuilt": the model was built again and its stored weights loaded, and fresh random cases were tried.
     "replayed": the cases stored in the bundle were replayed; `why` says why no fresh ones could be made.
-    `faults` has one for each report that failed, unless all of its cases pass when they are run again.
+    `faults` has one for each report that failed, unless all of its cases pass when they are run again. `notes` say how
+    cases were drawn where that is not as one may think.
     """
 
     reports: Sequence[Report]
@@ -51,19 +52,32 @@ class Verification:
     seed: int
     why: str = ""
     faults: Sequence[Fault] = ()
+    notes: Sequence[str] = ()
 
     @property
     def passed(self) -> bool:
         """Whether every report passed."""
         return all(report.passed for report in self.reports)
 
+    @property
+    def failure(self) -> str:
+        """What is wrong with the first report that did not pass; empty where all did."""
+        return next((report.failure for report in self.reports if not report.passed), "")
+
+    @property
+    def verdict(self) -> Overall:
+        """The verdict of the first report that did not pass."""
+        return next((report.verdict for report in self.reports if not report.passed), "PASS")
+
     def to_json(self) -> dict[str, Any]:
         """The verification as plain data."""
         return {
             "passed": self.passed,
-            "error": next((report.failure for report in self.reports if not report.passed), ""),
+            "verdict": self.verdict,
+            "error": self.failure,
             "how": self.how,
             "why": self.why,
+            "notes": list(self.notes),
             "seed": self.seed,
             "reports": [report.to_json() for report in self.reports],
             "faults": [fault.to_json() for fault in self.faults],
@@ -74,6 +88,7 @@ def verify(
     bundle: str | Path,
     *,
     model: str | None = None,
+    cases: CaseMaker | str | None = None,
     seed: int | None = None,
     long: Sequence[int] = (),
     runtime: str | None = None,
@@ -90,6 +105,8 @@ def verify(
     Args:
         bundle: the folder.
         model: `file.py:Factory` or `package.module:Factory` to build the model with, instead of what the manifest says.
+        cases: as for `export_onnx`: what makes the inputs of cases. The manifest names it where the export was given
+            one, and its code is not run unless it is given here again.
         seed: for the fresh cases; None draws one, which the result holds.
         long: numbers of steps to try besides, one sequence each, where the model has a dimension T.
         runtime: where to run the artifacts that it takes, such as `onnxruntime:cuda`; None runs each in the runtime
@@ -99,7 +116,8 @@ def verify(
         progress: called with a stage's name, and how much of it is done out of how much.
 
     Raises:
-        BundleError: the folder is not a bundle, or a file is not as it was written.
+        BundleError: the folder is not a bundle, or a file is not as it was written, or would do more than compute.
+        InterfaceError: a file's inputs, outputs or metadata are not what the manifest says.
         LoadError: the model cannot be built again.
         UnavailableError: the runtime is not there, or cannot run a file.
         PlacementError: the options are strict, and a node would run on the CPU.
@@ -111,14 +129,15 @@ def verify(
     progress("check", 0, 1)
     manifest = read_bundle(folder)
     opened = open_artifacts(folder, manifest, runtime, provider_options)
-    why = why_not_rebuilt(folder, manifest, model)
+    made = find_made_cases(cases)
+    why = why_not_rebuilt(folder, manifest, model, made)
     if why and long:
         raise InputError(f"Long cases need the model, and {why}. Leave out `long`.")
     if why:
         verification = _replay_stored(folder, manifest, opened, why, progress)
     else:
         seed = secrets.randbelow(2**31) if seed is None else seed
-        verification = verify_fresh(manifest, opened, rebuild(folder, manifest, model), seed, long, progress)
+        verification = verify_fresh(manifest, opened, rebuild(folder, manifest, model, made), seed, long, progress)
     reports = [replace(report, allow_fallback=allow_fallback) for report in verification.reports]
     return replace(verification, reports=reports)
 
@@ -158,7 +177,8 @@ def open_artifacts(
     What a runtime cannot do is said here, before anything is computed.
 
     Raises:
-        BundleError: the bundle holds no file that the runtime takes.
+        BundleError: the bundle holds no file that the runtime takes, or one that is damaged.
+        InterfaceError: a file says something else than the manifest.
         UnavailableError, PlacementError: as for `verify`.
     """
     artifacts = {
@@ -168,8 +188,10 @@ def open_artifacts(
     }
     if not artifacts:
         raise BundleError(f"{folder} holds no file that {runtime} takes. Export the model in that format too.")
+    for name in artifacts:
+        check_listed(folder, manifest, name)
     return {
-        name: open_artifact(folder / name, artifact, manifest.signature, provider_options)
+        name: open_artifact(folder / name, artifact, manifest.signature, provider_options, described=manifest.outputs)
         for name, artifact in artifacts.items()
     }
 
@@ -184,15 +206,16 @@ def verify_fresh(
 ) -> Verification:
     """Compare open files with the model, on cases drawn from the seed."""
     with evaluating(rebuilt.model):
-        expected = _fresh_cases(manifest, opened, rebuilt, seed, long, progress)
+        drawing, drawn = _fresh_cases(manifest, opened, rebuilt, seed, long, progress)
+        expected = drawn.expected
         first = next((item for item in expected if item.reference is not None), expected[0])
         weights = weights_of(rebuilt.model, as_tensors(first.inputs))
         each = dict.fromkeys(opened, expected)
         reports = _check_all(opened, each, seed, weights, progress)
         failed = any(not report.right for report in reports)
-        generator = _generator(manifest, rebuilt, expected) if failed else None
+        generator = CaseGenerator.of(rebuilt.model, drawing, expected) if failed else None
         faults = _find_faults(manifest, opened, reports, each, generator, progress)
-    return Verification(reports, "rebuilt", seed, faults=faults)
+    return Verification(reports, "rebuilt", seed, faults=faults, notes=drawn.notes)
 
 
 def _replay_stored(
@@ -217,23 +240,15 @@ def _fresh_cases(
     seed: int,
     long: Sequence[int],
     progress: Progress,
-) -> list[Expected]:
-    """New cases with what PyTorch computes for them."""
+) -> tuple[Drawing, Drawn]:
+    """How new cases are drawn, and new cases with what PyTorch computes for them."""
     signature, artifacts = manifest.signature, [each.artifact for each in opened.values()]
     bounds = {name: bound for artifact in artifacts for name, bound in artifact.bounds.items()}
     streams = [artifact.stream for artifact in artifacts]
-    cases = [
-        *cases_for(streams, signature, traced_sizes(signature, rebuilt.example), seed, bounds),
-        *long_cases(signature, long, seed),
-    ]
-    return expect(
-        rebuilt.model, signature, cases, rebuilt.example, advance=lambda done: progress("reference", done, len(cases))
-    )
-
-
-def _generator(manifest: Manifest, rebuilt: Rebuilt, expected: Sequence[Expected]) -> CaseGenerator:
-    oracle = Oracle(rebuilt.model, manifest.signature)
-    return CaseGenerator(oracle, manifest.signature, rebuilt.example, measure_standards(expected))
+    traced = traced_sizes(signature, rebuilt.example)
+    drawing = draw_for(rebuilt.model, signature, traced, seed, rebuilt.example, rebuilt.made)
+    cases = drawing.cases(streams, traced, seed, bounds, long)
+    return drawing, drawing.expect(rebuilt.model, cases, lambda done: progress("reference", done, len(cases)))
 
 
 def _check_all(

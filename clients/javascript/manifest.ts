@@ -10,8 +10,21 @@ const dtype = z.enum(Object.keys(ARRAYS) as Dtype[], "is not a known dtype");
 const dim = z.union([z.string(), z.int().check(z.nonnegative())], "is not a size");
 const spec = { dtype, shape: z.array(dim) };
 
+/** The values of floats that take not all of them; `above` and `below` leave out the end itself. */
+const floats = z.object({
+  low: z.nullable(z.number()),
+  high: z.nullable(z.number()),
+  above: z.boolean(),
+  below: z.boolean(),
+  one_of: z.array(z.number()),
+});
+
 /** An input, with the smallest and the largest value of integers; the largest may be the name of a size. */
-const input = z.object({ ...spec, range: z.nullable(z.array(z.union([z.number(), z.string()]))) });
+const input = z.object({
+  ...spec,
+  range: z.nullable(z.array(z.union([z.number(), z.string()]))),
+  floats: z.optional(floats),
+});
 
 /**
  * From a description such as `float32[T*N, 3]`, where `?` is a size that nothing explains. The factors of a product are

@@ -128,6 +128,10 @@ Tensors Model::run(const Tensors& inputs) {
   std::vector<const char*> given;
   std::vector<Ort::Value> values;
   for (const auto& [name, tensor] : inputs) {
+    // ONNX Runtime's GRU and LSTM end the process.
+    if (count(tensor.shape) == 0) {
+      refuse("Input '" + name + "' is " + describe(tensor) + ", and a size of 0 is not run");
+    }
     given.push_back(name.c_str());
     values.push_back(view(tensor));
   }

@@ -21,7 +21,8 @@ class Model {
 
   const std::vector<Spec>& inputs() const { return inputs_; }
 
-  // Inputs are read where they lie; outputs lie where ONNX Runtime put them, and may be the next inputs.
+  // Inputs are read where they lie; outputs lie where ONNX Runtime put them, and may be the next inputs. Raises
+  // Ort::Exception where an input is empty, or does not fit.
   Tensors run(const Tensors& inputs);
 
  private:

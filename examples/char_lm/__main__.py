@@ -14,6 +14,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from rnn_export import InputError, Loaded, RnnExportError, Stream, add_file, export_onnx, load
+from rnn_export.bundle.ours import foreign_in_bundle
 
 from .text import VOCABULARY, Batches, Vocabulary, read_text
 from .training import train_epoch
@@ -77,7 +78,7 @@ def check_out(out: Path) -> None:
         raise InputError(f"{out} is the working folder, which would be replaced. Name a folder inside it with --out.")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. Choose a folder.")
-    if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+    if out.is_dir() and any(out.iterdir()) and foreign_in_bundle(out):
         raise InputError(f"{out} holds something other than a bundle, which is left alone. Choose another --out.")
     checkpoint = out.with_suffix(CHECKPOINT)
     if checkpoint == out or checkpoint.is_dir():

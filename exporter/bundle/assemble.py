@@ -16,10 +16,11 @@ import onnx
 import onnxruntime
 import safetensors.torch
 import torch
+from msgspec import UNSET
 from msgspec.structs import asdict, replace
 from torch import Tensor
 
-from ..errors import BundleError
+from ..errors import BundleError, InterfaceError
 from ..parity.artifact import ExportCheck
 from ..parity.report import Report
 from ..pytorch.job import ExportJob
@@ -82,7 +83,8 @@ def assemble(
     outputs = in_order(manifest.outputs, folder, artifacts, job.signature, expected)
     complete(folder, replace(manifest, artifacts=artifacts, outputs=outputs, cases=cases))
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-    remarks = (*notes, *_precision_notes(artifact), *_range_notes(job.signature), *dropped)
+    costs = artifact.precision.notes if artifact.precision else ()
+    remarks = (*notes, *costs, *_range_notes(job.signature), *dropped)
     return Exported(out, dict(sorted(sizes.items())), report, remarks)
 
 
@@ -97,7 +99,7 @@ def _carry_over(check: ExportCheck, folder: Path, out: Path, newer: Manifest) ->
         return {}, [f"The older bundle was damaged, and all that it held has been replaced. {why}"]
     others = {name: artifact for name, artifact in older.artifacts.items() if name not in newer.artifacts}
     same = _is_same_model(older, newer)
-    kept = {name: artifact for name, artifact in others.items() if same and check.report(out / name, artifact).passed}
+    kept = {name: artifact for name, artifact in others.items() if same and _is_right(check, out / name, artifact)}
     added = older.added
     for file in [*(file for name in kept for file in older.files_of(name)), *(added if same else [])]:
         shutil.copy2(out / file, folder / file)
@@ -105,12 +107,24 @@ def _carry_over(check: ExportCheck, folder: Path, out: Path, newer: Manifest) ->
     return kept, [f"{name} was of another model and is no longer in {out}." for name in gone]
 
 
+def _is_right(check: ExportCheck, file: Path, artifact: Artifact) -> bool:
+    """Whether an older file computes what the model computes; a file that is not what its manifest says does not."""
+    try:
+        return check.report(file, artifact).passed
+    except (InterfaceError, BundleError):
+        return False
+
+
 def _is_same_model(older: Manifest, newer: Manifest) -> bool:
-    return (older.weights_sha256, older.signature, older.source) == (
+    return (older.weights_sha256, older.signature, _without_cases(older.source)) == (
         newer.weights_sha256,
         newer.signature,
-        newer.source,
+        _without_cases(newer.source),
     )
+
+
+def _without_cases(source: Source | None) -> Source | None:
+    return source and replace(source, cases=UNSET)
 
 
 def _write_weights(job: ExportJob, folder: Path) -> FileEntry:
@@ -134,7 +148,8 @@ def _write_weights(job: ExportJob, folder: Path) -> FileEntry:
 def _plain(source: Source | None) -> Source | None:
     """The source as JSON has it; None where an argument has no such form, for then it cannot be built again."""
     try:
-        return msgspec.convert(json.loads(json.dumps(asdict(source))), Source) if source else None
+        plain = {name: value for name, value in asdict(source).items() if value is not UNSET} if source else None
+        return plain and msgspec.convert(json.loads(json.dumps(plain)), Source)
     except TypeError:
         return None
 
@@ -146,19 +161,6 @@ def _range_notes(signature: Signature) -> list[str]:
         for name, spec in signature.inputs.items()
         if spec.dtype.startswith("int") and spec.range is None
     ]
-
-
-def _precision_notes(artifact: Artifact) -> list[str]:
-    precision = artifact.precision
-    return (
-        [
-            f"{precision.weights} weights: {output} is off by at most {error.relative:.1e} of its scale "
-            f"(allowed {precision.bound:.1e}), {error.vs_eager:.1e} apart from PyTorch in float32."
-            for output, error in (precision.error or {}).items()
-        ]
-        if precision
-        else []
-    )
 
 
 def package_versions() -> dict[str, str]:

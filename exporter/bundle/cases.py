@@ -69,7 +69,7 @@ Array = NDArray[np.generic]
 
 
 def choose_cases(expected: Sequence[Expected]) -> list[Expected]:
-    """A few to store: the captured sizes, the smallest, the longest at its narrowest, zero and saturating values."""
+    """A few to store: the captured sizes, the smallest, the longest at its narrowest, and one of each kind."""
     small = [item for item in expected if item.reference is not None and _size(item) <= _LARGEST]
     ordinary = [item for item in small if item.case.values == "ordinary"]
     if not ordinary:
@@ -77,6 +77,7 @@ def choose_cases(expected: Sequence[Expected]) -> list[Expected]:
     smallest = min(ordinary, key=lambda item: prod(item.case.sizes.values()))
     longest = max(ordinary, key=lambda item: (max(item.case.sizes.values(), default=0), -_size(item)))
     others = [item for item in small if item.case.values in ("zero", "saturating")]
+    others += [item for item in small if item.case.values == "random"][:1]
     return list({item.case.name: item for item in (ordinary[0], smallest, longest, *others)}.values())
 
 

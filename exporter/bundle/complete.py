@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ..errors import BundleError
 from .files import hash_file, read_bundle
 from .manifest import README, Manifest, check_newest, write_manifest
+from .ours import foreign_beside_files
 from .readme import write_readme
 from .replace import replacing
 
@@ -45,20 +46,32 @@ def add_file(bundle: str | Path, name: str, content: bytes) -> None:
             and '-'.
     """
     out = Path(bundle)
-    manifest = read_bundle(out)
-    if name in manifest.added and (out / name).read_bytes() == content:
+    if name in _may_add(out, name, content).files:
         return
-    if name in manifest.files:
-        raise BundleError(f"{out} has a {name}, which is left alone. Choose another name, or export the model again.")
-    _check_name(name)
-    check_newest(out)
-    with replacing(out) as folder:
+    with replacing(out, foreign=foreign_beside_files) as folder:
+        # Another process may have added a file since, even this one.
+        manifest = _may_add(out, name, content)
         for file in manifest.files:
             if (out / file).exists():  # all do but the README, which may have been taken away
                 shutil.copy2(out / file, folder / file)
         (folder / name).write_bytes(content)
         files = {**manifest.files, name: hash_file(folder / name)}
         write_manifest(folder, replace(manifest, files=files))
+
+
+def _may_add(out: Path, name: str, content: bytes) -> Manifest:
+    """The manifest of a bundle that the file can be added to, or has it with the same content.
+
+    Raises:
+        BundleError: as for `add_file`.
+    """
+    manifest = read_bundle(out)
+    if name not in manifest.files:
+        _check_name(name)
+        check_newest(out)
+    elif name not in manifest.added or (out / name).read_bytes() != content:
+        raise BundleError(f"{out} has a {name}, which is left alone. Choose another name, or export the model again.")
+    return manifest
 
 
 def _check_name(name: str) -> None:

@@ -29,6 +29,17 @@ def check_file(path: Path, entry: FileEntry) -> None:
         raise BundleError(f"{path} is not as it was written (its sha256 differs). Export the model again.")
 
 
+def check_listed(folder: Path, manifest: Manifest, artifact: str) -> None:
+    """Check that a model file and the weights beside it are listed, for the hash of nothing else was compared.
+
+    Raises:
+        BundleError: one is there, and the manifest does not list it.
+    """
+    for name in (artifact, f"{artifact}.data"):
+        if (folder / name).exists() and name not in manifest.files:
+            raise BundleError(f"{folder / name} is there, and {MANIFEST} does not list it. Export the model again.")
+
+
 def read_bundle(bundle: str | Path) -> Manifest:
     """Read a bundle's manifest and check every file against it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import nn
 from ..pytorch.checkpoint import load_weights
 from ..pytorch.half import in_float16
 from ..pytorch.load import load_with, may_be_named
+from ..pytorch.made_cases import MadeCases
 from ..spec.artifact import Source
 from .cases import read_cases
 from .manifest import CASES, WEIGHTS, Manifest
@@ -22,36 +23,46 @@ Array = NDArray[np.generic]
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A model with its stored weights, and the example that cases are cut from, if they are."""
+    """A model with its stored weights, and the example that cases are cut from, or what makes them, if they are."""
 
     model: nn.Module
     example: Mapping[str, Array] | None
+    made: MadeCases | None = None
 
 
-def why_not_rebuilt(folder: Path, manifest: Manifest, model: str | None) -> str:
+def why_not_rebuilt(folder: Path, manifest: Manifest, model: str | None, made: MadeCases | None = None) -> str:
     """Why fresh cases cannot be made; empty where they can.
 
     Args:
         model: the code that the caller trusts, as `file.py:Factory` or `package.module:Factory`.
+        made: what makes the inputs of cases, which is code of the caller's too.
     """
     source = manifest.source
     if WEIGHTS not in manifest.files:
         given = "the model was given as an object, and the bundle does not say how to build it"
         return given if source is None else "the bundle does not hold the model's weights"
-    if manifest.from_example and CASES not in manifest.files:
+    if manifest.from_example and made is None and CASES not in manifest.files:
         return "the bundle does not hold the example that cases are cut from"
-    if model is not None:
-        return ""
     if source is None:
-        return "the bundle does not say how to build the model; `model=FILE:FACTORY` does"
+        return "" if model is not None else "the bundle does not say how to build the model; `model=FILE:FACTORY` does"
+    return _untrusted(source, model, made)
+
+
+def _untrusted(source: Source, model: str | None, made: MadeCases | None) -> str:
+    """Whose code would run, that the caller has not given; empty where there is none."""
     # What the manifest calls the model's kind is its own word, and cannot be trusted.
-    if may_be_named(source.model):
-        return ""
-    return f'building {source.model} would run its code; `model="{source.model}"` allows it'
+    if model is None and not may_be_named(source.model):
+        return f'building {source.model} would run its code; `model="{source.model}"` allows it'
+    if source.cases and made is None:
+        return f'making the cases would run the code of {source.cases}; `cases="{source.cases}"` allows it'
+    return ""
 
 
-def rebuild(folder: Path, manifest: Manifest, model: str | None) -> Rebuilt:
+def rebuild(folder: Path, manifest: Manifest, model: str | None, made: MadeCases | None = None) -> Rebuilt:
     """Build the model, and load its weights.
+
+    Args:
+        model, made: as for `why_not_rebuilt`.
 
     Raises:
         LoadError: the model cannot be built again.
@@ -67,5 +78,7 @@ def rebuild(folder: Path, manifest: Manifest, model: str | None) -> Rebuilt:
     )
     built = in_float16(loaded.model) if source.precision == "float16" else loaded.model
     load_weights(built, folder / WEIGHTS)
+    if made is not None:
+        return Rebuilt(built, None, replace(made, half=source.precision == "float16"))
     example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
     return Rebuilt(built, example)

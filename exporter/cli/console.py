@@ -14,13 +14,17 @@ from .wording import in_options
 if TYPE_CHECKING:
     from rich.bar import Bar
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
+
+    from ..parity.report import Report
+    from ..verification import Verification
+    from .plain import Rows
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _PLAIN_WIDTH = 160
-_STYLES = {"PASS": "green", "FAIL": "bold red", "EXPECTED": "yellow", "REFUSED": "yellow"}
+_STYLES = {"PASS": "green", "FAIL": "bold red"}
 
 
 def print_json(data: Any) -> None:
@@ -28,12 +32,33 @@ def print_json(data: Any) -> None:
 
 
 def print_error(message: str, kind: str = "Error") -> None:
-    click.echo(f"{click.style(f'{kind}:', fg='red', bold=True)} {message}", err=True)
+    from .plain import plain
+
+    lines = "\n".join(map(plain, message.splitlines()))
+    click.echo(f"{click.style(f'{kind}:', fg='red', bold=True)} {lines}", err=True)
+
+
+def exit_unless_passed(found: Verification | Report) -> None:
+    """Print what is wrong and exit with 1; what JSON there is has been printed, so no exception may add another."""
+    if not found.passed:
+        print_error(in_options(found.failure))
+        raise click.exceptions.Exit(1)
 
 
 def print_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        open_console().print(f"[yellow]Note:[/yellow] {escape(in_options(note))}", highlight=False)
+        print_line(("Note:", "yellow"), f" {in_options(note)}")
+
+
+def print_line(*parts: str | tuple[str, str] | Text, whole: bool = False) -> None:
+    """Print text as it is, parts of it in a style; `whole` leaves a long line in one piece, to be copied."""
+    from rich.text import Text
+
+    from .plain import plain
+
+    styles = ((part, "") if isinstance(part, str) else part for part in parts)
+    line = Text.assemble(*(part if isinstance(part, Text) else (plain(part[0]), part[1]) for part in styles))
+    open_console().print(line, highlight=False, soft_wrap=whole)
 
 
 def open_console() -> Console:
@@ -42,25 +67,25 @@ def open_console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH, no_color=True, highlight=False)
 
 
-def make_table(*headings: str, right: Sequence[int] | range = ()) -> Table:
+def make_table(*headings: str, right: Sequence[int] | range = ()) -> Rows:
+    """A table; cells that are text are shown as they are, whatever is in them."""
     from rich import box
-    from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
+    from .plain import Rows, plain
+
+    table = Rows(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
     for i, heading in enumerate(headings):
         numeric = i in right and heading not in ("Fed", "Output", "Verdict")
-        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(plain(heading)), justify="right" if numeric else "left", overflow="fold")
     return table
 
 
-def styled(verdict: str) -> str:
-    return f"[{_STYLES[verdict]}]{verdict}[/]"
+def styled(verdict: str) -> Text:
+    """A verdict in its colour: yellow for all that lies between right and wrong."""
+    from rich.text import Text
 
-
-def escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    return Text(verdict, _STYLES.get(verdict, "yellow"))
 
 
 def file_size(count: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import escape, make_table, open_console, print_json, progress
+from .console import make_table, open_console, print_json, progress
 from .options import output_options
 
 if TYPE_CHECKING:
@@ -43,15 +43,17 @@ def doctor(runtimes: tuple[str, ...], provider_library: Path | None, as_json: bo
 
 def print_diagnoses(diagnoses: Sequence[Diagnosis]) -> None:
     """A table of the runtimes that are there, and one of the others, with why not and the command that gets each."""
+    from rich.text import Text
+
     there = make_table("There", "Version", "Device")
     missing = make_table("Not there", "Why not, and how to get it")
     for found in diagnoses:
         if found.there:
-            there.add_row(f"[green]{escape(found.runtime)}[/]", found.version, escape(found.device))
+            there.add_row(Text(found.runtime, "green"), found.version, found.device)
         else:
-            missing.add_row(escape(found.runtime), escape(found.why))
+            missing.add_row(found.runtime, found.why)
             if found.get:
-                missing.add_row("", f"[cyan]{escape(found.get)}[/]")
+                missing.add_row("", Text(found.get, "cyan"))
     for table in (there, missing):
         if table.rows:
             open_console().print(table)

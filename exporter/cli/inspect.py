@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import escape, file_size, make_table, open_console, print_json
+from .console import file_size, make_table, open_console, print_json, print_line
 from .options import output_options
 
 if TYPE_CHECKING:
@@ -34,27 +34,28 @@ def inspect(path: Path, as_json: bool, quiet: bool, debug: bool) -> None:
 
 
 def print_inspection(inspection: Inspection) -> None:
-    console = open_console()
-    console.print(f"\n[bold]{inspection.path}[/bold]  {inspection.format}, {inspection.made_by}", highlight=False)
+    from .plain import short
+
+    print_line("")
+    print_line((str(inspection.path), "bold"), f"  {inspection.format}, {short(inspection.made_by)}")
     table = make_table("", "")
     table.show_header = False
     for title, entries in (("input", inspection.inputs), ("output", inspection.outputs)):
         for name, spec in entries.items():
-            table.add_row(title, f"{name}: {escape(spec)}")
+            table.add_row(title, f"{short(name)}: {short(spec)}")
     for before, state in inspection.states.items():
-        table.add_row("state", _state_row(before, state))
-    operators = ", ".join(f"{name} {count}" for name, count in inspection.operators.items())
+        table.add_row("state", _state_row(short(before), short(str(state["output"])), state["reset"]))
+    operators = ", ".join(f"{short(name)} {count}" for name, count in inspection.operators.items())
     table.add_row("operators", operators)
     table.add_row("parameters", f"{inspection.parameters:,}{_held_in(inspection.weights)}")
     table.add_row("size", file_size(inspection.bytes))
-    console.print(table)
+    open_console().print(table)
 
 
 def _held_in(weights: Mapping[str, int]) -> str:
     return f" ({', '.join(f'{dtype} {count:,}' for dtype, count in weights.items())})" if len(weights) > 1 else ""
 
 
-def _state_row(before: str, state: Mapping[str, Any]) -> str:
-    values = state["reset"]
+def _state_row(before: str, output: str, values: Any) -> str:
     reset = f"{len(values)} values of its own" if isinstance(values, list) else values
-    return f"{state['output']} becomes {before}, which begins as {reset}"
+    return f"{output} becomes {before}, which begins as {reset}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import file_size, make_table, open_console, print_json, progress
+from .console import file_size, make_table, open_console, print_json, print_line, progress
 from .options import output_options, parse_sizes
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def print_latency(found: Latency) -> None:
     table.add_row("weights per step", file_size(found.weight_bytes))
     table.add_row("weights per second", f"{found.weight_rate / 1e9:.1f} GB/s")
     table.add_row("this machine reads", f"{found.read_rate / 1e9:.1f} GB/s")
-    console.print(f"\n[bold]{found.steps:,} single steps{sizes}[/bold]", highlight=False)
+    print_line("")
+    print_line((f"{found.steps:,} single steps{sizes}", "bold"))
     console.print(table)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .console import escape, make_table, open_console, print_json
+from .console import make_table, open_console, print_json
 from .options import output_options
 
 
@@ -39,8 +39,10 @@ def models(as_json: bool, quiet: bool, debug: bool) -> None:
 
 
 def print_models(rows: Sequence[Mapping[str, Any]]) -> None:
+    from rich.text import Text
+
     table = make_table("Model", "What it is", "Inputs", "Outputs", "Parameters", right=[4])
     for row in rows:
-        inputs = "\n".join(f"{name}: {escape(spec)}" for name, spec in row["inputs"].items())
+        inputs = Text("\n".join(f"{name}: {spec}" for name, spec in row["inputs"].items()))
         table.add_row(row["name"], row["summary"], inputs, ", ".join(row["outputs"]), f"{row['parameters']:,}")
     open_console().print(table)

@@ -49,6 +49,7 @@ from .report_table import print_exported
 def onnx(
     out: Path | None,
     no_verify: bool,
+    cases: str | None,
     tune: tuple[str, ...],
     as_json: bool,
     quiet: bool,
@@ -68,6 +69,7 @@ def onnx(
             loaded.signature,
             bundle_folder(out, loaded.source),
             options,
+            cases=cases,
             source=loaded.source,
             progress=advance,
         )

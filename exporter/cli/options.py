@@ -134,7 +134,8 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
         metavar="SPEC",
         help="An input: 'x: float32[N, T, 100]', or 'tokens: int64[N, T] in 0..27'. A name in brackets is a dynamic "
         "dimension. Lengths of sequences are 'lengths: int64[N] in 1..T', and end in 'descending' where the model "
-        "wants them sorted. Repeatable, in the order of forward's arguments.",
+        "wants them sorted. Floats may end in 'in 0..1', '> 0', '>= 0, < 1' or, for "
+        "flags, 'in {0, 1}'. Repeatable, in the order of forward's arguments.",
     ),
     click.option("--output", "outputs", multiple=True, metavar="NAME", help="A name for an output. Repeatable."),
     click.option(
@@ -143,6 +144,12 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
         multiple=True,
         metavar="IN=OUT",
         help="An input that is a state, and the output that continues it, such as h0=h_n. Repeatable.",
+    ),
+    click.option(
+        "--cases",
+        metavar="MAKE",
+        help="A function of yours, file.py:make or package.module:make, that makes the inputs of each test case, where "
+        "they depend on one another: make(sizes, seed) returns an array for each input.",
     ),
     click.option("--out", type=click.Path(path_type=Path), help="The bundle's folder.  [default: artifacts/MODEL]"),
     click.option("--no-verify", is_flag=True, help="Write the bundle without comparing it with PyTorch."),

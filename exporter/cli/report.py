@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from .console import print_json, print_notes, progress
+from .console import exit_unless_passed, print_json, print_notes, progress
 from .options import output_options
+from .wording import in_options
 
 
 @click.command()
@@ -21,16 +22,16 @@ def report(
 ) -> None:
     """Verify a BUNDLE and write what was found as one HTML page, which needs no network.
 
-    Verdicts, errors over sizes, over time and in ulps, the time of a run, and the graph. The exit code is
-    that of verify.
+    Verdicts, errors over sizes, over time and in ulps, the time of a run, and the graph. What is wrong is said here
+    too, and the exit code is that of verify.
     """
     with progress(quiet or as_json) as advance:
-        from ..publish.report import write_report
+        from ..publish.report import verify_and_report
 
-        path, passed = write_report(bundle, out, model=model, seed=seed, progress=advance)
+        path, found = verify_and_report(bundle, out, model=model, seed=seed, progress=advance)
     if as_json:
-        print_json({"report": str(path), "passed": passed})
+        verdict = {"passed": found.passed, "verdict": found.verdict, "error": in_options(found.failure)}
+        print_json({"report": str(path), **verdict})
     elif not quiet:
         print_notes([f"The report is {path}."])
-    if not passed:
-        raise click.exceptions.Exit(1)
+    exit_unless_passed(found)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
-from .console import escape, make_table, open_console, print_notes, share_bar, styled
+from .console import make_table, open_console, print_line, print_notes, share_bar, styled
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from ..parity.report import CaseResult, Report
     from ..runtimes.placement import Placement, Ran
 from collections.abc import Mapping
@@ -40,11 +42,12 @@ def print_report(report: Report) -> None:
     for result in report.cases:
         share = [share_bar(result.worst.share if result.worst else 0.0, _SHARE_BAR)] if bars else []
         table.add_row(*_case_row(result, [result.fed or "whole"] if fed else []), *share, styled(result.verdict))
-    console.print(f"\n[bold]{report.artifact}[/bold] in {report.runtime}, seed {report.seed}", highlight=False)
+    print_line("")
+    print_line((report.artifact, "bold"), f" in {report.runtime}, seed {report.seed}")
     console.print(table)
-    console.print(_verdict(report), highlight=False)
+    print_line(styled(report.verdict), f"  {_counts(report)}")
     if report.weights is not None:
-        console.print(escape(str(report.weights)), highlight=False)
+        print_line(str(report.weights))
     for note in dict.fromkeys(result.note for result in report.cases if result.note):
         cases = sum(result.note == note for result in report.cases)
         print_notes([f"{note}{f' ({cases} cases)' if cases > 1 else ''}."])
@@ -72,7 +75,7 @@ def _share(share: float) -> str:
     return f"{share:.0%}" if share < 10 else f"{share:,.0f}x"
 
 
-def _verdict(report: Report) -> str:
+def _counts(report: Report) -> str:
     counts = [
         f"{report.count(verdict)} {verdict}"
         for verdict in ("PASS", "EXPECTED", "REFUSED", "FAIL")
@@ -80,9 +83,9 @@ def _verdict(report: Report) -> str:
     ]
     own = "PyTorch's own error against float64" if report.reference == "float64" else "stated tolerances"
     measure = f"{report.bound:g} of each output's scale" if report.bound else own
-    word, style = ("PASS", "bold green") if report.right else ("FAIL", "bold red")
     share = f"; the largest error is {report.ratio:.0%} of its limit" if report.ratio < 1e6 else ""
-    return f"[{style}]{word}[/]  {', '.join(counts)} of {len(report.cases)} cases{share}. Limits: {measure}."
+    cases = f"{', '.join(counts)} of {len(report.cases)} cases"
+    return f"{cases}{share}. Limits: {measure}."
 
 
 def print_placement(report: Report) -> None:
@@ -90,7 +93,8 @@ def print_placement(report: Report) -> None:
     from rich.text import Text
 
     console, placement = open_console(), report.placement
-    console.print(f"\n[bold]{report.artifact}[/bold] on {_place(report)} {placement.version}", highlight=False)
+    print_line("")
+    print_line((report.artifact, "bold"), f" on {_place(report)} {placement.version}")
     table = make_table("Operator", "Ran on", "Runs", "Time", "", "", right=[2, 3])
     for ran in placement.nodes:
         style, remark = _remark(ran, placement, report.allow_fallback)
@@ -99,7 +103,7 @@ def print_placement(report: Report) -> None:
         table.add_row(ran.operator, provider, f"{ran.runs:,}", _percent(ran.share), share, Text(remark, style))
     if placement.nodes:
         console.print(table)
-    console.print(_where_it_ran(placement, report.allow_fallback), highlight=False)
+    print_line(*_where_it_ran(placement, report.allow_fallback))
 
 
 def _place(report: Report) -> str:
@@ -114,14 +118,14 @@ def _remark(ran: Ran, placement: Placement, allowed: bool) -> tuple[str, str]:
     return "dim" if ran.provider != placement.provider else "", _REMARKS[ran.role]
 
 
-def _where_it_ran(placement: Placement, allowed: bool) -> str:
+def _where_it_ran(placement: Placement, allowed: bool) -> tuple[str | Text, ...]:
     if not placement.nodes:
-        return "It tells nothing of execution providers."
+        return ("It tells nothing of execution providers.",)
     if not placement.fallback:
-        return f"[bold green]PASS[/]  All that computes ran on {placement.provider}."
-    word = "[bold yellow]ALLOWED[/]" if allowed else "[bold red]FAIL[/]"
+        return styled("PASS"), f"  All that computes ran on {placement.provider}."
+    word = styled("ALLOWED" if allowed else "FAIL")
     elsewhere = _percent(sum(ran.share for ran in placement.fallback))
-    return f"{word}  {elsewhere} of the time went to nodes that did not run on {placement.provider}."
+    return word, f"  {elsewhere} of the time went to nodes that did not run on {placement.provider}."
 
 
 def _percent(share: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..spec.options import TorchScriptOptions
+from ..spec.options import METHODS, TorchScriptOptions
 from .console import progress
 from .options import bundle_folder, choice, model_options, output_options, precision_options
 from .report_table import print_exported
@@ -18,14 +18,16 @@ from .report_table import print_exported
 @model_options
 @click.option(
     "--method",
-    type=click.Choice(["auto", "script", "trace"]),
+    type=click.Choice(METHODS),
     default="auto",
     show_default=True,
     help="auto scripts, and traces what TorchScript cannot compile.",
 )
 @precision_options
 @output_options
-def torchscript(out: Path | None, no_verify: bool, as_json: bool, quiet: bool, debug: bool, **given: Any) -> None:
+def torchscript(
+    out: Path | None, no_verify: bool, cases: str | None, as_json: bool, quiet: bool, debug: bool, **given: Any
+) -> None:
     """Export a model to frozen TorchScript, and verify it.
 
     States are those that the model itself takes and returns; hidden ones can be made inputs and outputs in ONNX alone.
@@ -41,6 +43,7 @@ def torchscript(out: Path | None, no_verify: bool, as_json: bool, quiet: bool, d
             loaded.signature,
             bundle_folder(out, loaded.source),
             options,
+            cases=cases,
             source=loaded.source,
             progress=advance,
         )

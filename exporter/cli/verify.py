@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .console import escape, make_table, open_console, print_error, print_json, print_notes, progress, styled
+from .console import (
+    exit_unless_passed,
+    make_table,
+    open_console,
+    print_error,
+    print_json,
+    print_line,
+    print_notes,
+    progress,
+    styled,
+)
 from .options import output_options, parse_option
 from .report_table import print_placement, print_report
 from .wording import in_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..parity.failing_case import FailingCase
     from ..parity.fault import Fault
@@ -35,6 +46,11 @@ _SHOWN = 24
     "--model",
     metavar="MODEL",
     help="Build the model from this code, file.py:Factory or package.module:Factory, which says that you trust it.",
+)
+@click.option(
+    "--cases",
+    metavar="MAKE",
+    help="Make the inputs of cases with this function, as in the export: file.py:make or package.module:make.",
 )
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), help="For the fresh test cases.  [default: drawn, and printed]"
@@ -75,6 +91,7 @@ _SHOWN = 24
 def verify(
     bundle: Path,
     model: str | None,
+    cases: str | None,
     seed: int | None,
     runtime: str | None,
     allow_fallback: bool,
@@ -102,13 +119,13 @@ def verify(
         raise click.UsageError("--strict forbids what --allow-fallback accepts. Leave one of them out.")
     given = _Runtime(runtime, _provider_options(options, provider_library, strict), allow_fallback)
     if case is not None:
-        if model is not None or seed is not None or long or bisect:
+        if model is not None or cases is not None or seed is not None or long or bisect:
             raise click.UsageError(
-                "--case runs one case as it is stored. Leave out --model, --seed, --long and --bisect."
+                "--case runs one case as it is stored. Leave out --model, --cases, --seed, --long and --bisect."
             )
         _replay(bundle, case, given, junit, as_json, quiet)
     else:
-        _verify(bundle, model, seed, given, _LONG if long else (), bisect, junit, as_json, quiet)
+        _verify(bundle, model, cases, seed, given, _LONG if long else (), bisect, junit, as_json, quiet)
 
 
 @dataclass(frozen=True)
@@ -130,21 +147,21 @@ def _provider_options(options: Sequence[str], library: Path | None, strict: bool
 def _replay(bundle: Path, case: Path, given: _Runtime, junit: Path | None, as_json: bool, quiet: bool) -> None:
     from ..verification import replay
 
-    failing, report = replay(bundle, case, runtime=given.name, provider_options=given.provider_options)
+    with _errors_in(junit):
+        failing, report = replay(bundle, case, runtime=given.name, provider_options=given.provider_options)
     _write_junit(junit, [report])
-    # A single case that is right but for NaN has nothing beside it that passes.
-    passed = report.passed or report.cases[0].verdict == "EXPECTED"
     if as_json:
-        print_json({"passed": passed, "error": "" if passed else _failure([report]), "reports": [report.to_json()]})
+        verdict = {"passed": report.passed, "verdict": report.verdict}
+        print_json({**verdict, "error": in_options(report.failure), "reports": [report.to_json()]})
     elif not quiet:
         print_case(failing, report.cases[0])
-    if not passed:
-        _exit_unless_passed([report])
+    exit_unless_passed(report)
 
 
 def _verify(
     bundle: Path,
     model: str | None,
+    cases: str | None,
     seed: int | None,
     given: _Runtime,
     long: Sequence[int],
@@ -153,12 +170,13 @@ def _verify(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    with progress(quiet or as_json) as advance:
+    with progress(quiet or as_json) as advance, _errors_in(junit):
         from ..verification import verify as verify_bundle
 
         verification = verify_bundle(
             bundle,
             model=model,
+            cases=cases,
             seed=seed,
             long=long,
             runtime=given.name,
@@ -172,7 +190,7 @@ def _verify(
         print_json(
             {
                 **verification.to_json(),
-                "error": _failure(verification.reports),
+                "error": in_options(verification.failure),
                 "faults": [fault.to_json(files) for fault, files in written],
             }
         )
@@ -180,7 +198,25 @@ def _verify(
         _print(verification, given.name is not None)
         for fault, files in written:
             print_fault(fault, files, bundle, given.name)
-    _exit_unless_passed(verification.reports)
+    exit_unless_passed(verification)
+
+
+@contextmanager
+def _errors_in(junit: Path | None) -> Iterator[None]:
+    """Have the JUnit file say why nothing was verified."""
+    from ..errors import InputError, RnnExportError
+
+    try:
+        yield
+    except RnnExportError as error:
+        if junit is not None:
+            from ..publish.junit import write_junit_error
+
+            try:
+                write_junit_error(junit, error)
+            except InputError as unwritable:  # what could not be verified is the worse news
+                print_error(str(unwritable), "Note")
+        raise
 
 
 def _write_junit(path: Path | None, reports: Sequence[Report]) -> None:
@@ -205,22 +241,11 @@ def _print(verification: Verification, placement: bool) -> None:
         print_report(report)
         if placement:
             print_placement(report)
+    print_notes(verification.notes)
     if verification.how == "replayed":
         print_notes([f"Replayed the stored cases: {verification.why}."])
     else:
         print_notes([f"Built the model again and drew fresh cases, seed {verification.seed}."])
-
-
-def _failure(reports: Sequence[Report]) -> str:
-    return in_options(next((report.failure for report in reports if not report.passed), ""))
-
-
-def _exit_unless_passed(reports: Sequence[Report]) -> None:
-    """What JSON there is has been printed, with the error in it, so that no exception may add another."""
-    failure = _failure(reports)
-    if failure:
-        print_error(failure)
-        raise click.exceptions.Exit(1)
 
 
 def print_fault(fault: Fault, files: Sequence[Path], bundle: Path, runtime: str | None) -> None:
@@ -233,7 +258,7 @@ def print_fault(fault: Fault, files: Sequence[Path], bundle: Path, runtime: str 
     print_notes([fault.where, f"{smallest} To run it again:"])
     where = f" --runtime {shlex.quote(runtime)}" if runtime else ""
     command = f"rnn-export verify {shlex.quote(str(bundle))} --case {shlex.quote(str(files[0]))}{where}"
-    open_console().print(f"    {escape(command)}", highlight=False, soft_wrap=True)
+    print_line(f"    {command}", whole=True)
     for file in files[1:]:
         print_notes([f"What every layer computes in it is in {file}."])
 
@@ -241,15 +266,16 @@ def print_fault(fault: Fault, files: Sequence[Path], bundle: Path, runtime: str 
 def print_case(failing: FailingCase, result: CaseResult) -> None:
     """One case: what went in where that is little, and each output where it is furthest off."""
     console = open_console()
-    console.print(f"\n[bold]{failing.artifact}[/bold], {failing.description}", highlight=False)
+    print_line("")
+    print_line((failing.artifact, "bold"), f", {failing.description}")
     for name, array in failing.item.inputs.items():
         if array.size <= _SHOWN:
-            console.print(f"{name} = {escape(str(array.tolist()))}", highlight=False)
+            print_line(f"{name} = {array.tolist()}")
     table = make_table("Output", "Error", "Limit", "Verdict", "", right=[1, 2])
     for output in result.outputs:
         verdict = "PASS" if output.passed else "FAIL"
         place = f"at {list(output.index)}: " if output.index else ""
-        what = escape(f"{place}{output.reason or output.excused}") if not output.passed or output.excused else ""
+        what = f"{place}{output.reason or output.excused}" if not output.passed or output.excused else ""
         table.add_row(output.output, f"{output.error:.1e}", f"{output.limit:.1e}", styled(verdict), what)
     console.print(table)
     if result.note:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import CaptureError, first_line
 from ..pytorch.bind import InputBinding, bind_inputs
 from ..pytorch.outputs import returning_tensors
-from ..pytorch.run import suppress_output
+from ..pytorch.run import preserve_module_state, suppress_output
 from ..torch_internals.modules import TracerWarning
 
 Method = Literal["auto", "script", "trace"]
@@ -78,7 +78,7 @@ def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> tuple[bytes, tupl
     try:
         with suppress_output(), warnings.catch_warnings(record=True) as caught, torch.no_grad():
             warnings.simplefilter("always", TracerWarning)
-            with returning_tensors(model):
+            with returning_tensors(model), preserve_module_state(model):
                 archive = _archive(_traced(model, example))
             return archive, _places(caught)
     except Exception as error:  # the tracer raises whatever the model's forward raises

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass, NameFixPass, OutputFixPass
 
-from ..onnx_file import METADATA_PREFIX
+from ..spec.metadata import metadata_of
 from ..spec.signature import Signature
-from ..spec.streams import StreamSpec, declared_states, states_json
+from ..spec.streams import StreamSpec
 from ..version import __version__
 from .graph import defined_by
 
@@ -67,22 +66,8 @@ def _rename(expression: str, symbols: dict[str, str]) -> str:
 
 
 def describe(model: ir.Model, signature: Signature, stream: StreamSpec | None) -> None:
-    """Write `producer_name`, `producer_version` and `metadata_props`, which any ONNX reader can show.
-
-    States are written twice: as JSON, and as lists that need no JSON library (see docs/streaming.md).
-    """
-    states = declared_states(signature) if stream is None else stream.states
-    properties = {
-        "version": __version__,
-        "inputs": json.dumps(signature.to_json()["inputs"]),
-        "outputs": json.dumps(list(signature.outputs)),
-        "states": json.dumps(states_json(states)),
-        "state_inputs": ",".join(state.name for state in states),
-        "state_outputs": ",".join(state.output for state in states),
-        **{f"reset.{state.name}": state.reset_text for state in states},
-        **({} if stream is None else {"time": stream.time}),
-    }
+    """Write `producer_name`, `producer_version` and `metadata_props`, which any ONNX reader can show."""
     model.producer_name = "rnn-export"
     model.producer_version = __version__
     model.metadata_props.clear()
-    model.metadata_props.update({f"{METADATA_PREFIX}.{key}": value for key, value in properties.items()})
+    model.metadata_props.update(metadata_of(signature, stream))

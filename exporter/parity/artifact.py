@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import structs
 
@@ -16,11 +17,12 @@ from ..runtimes.session import ProviderOptions, Session
 from ..spec.artifact import Artifact
 from ..spec.signature import Signature
 from ..spec.streams import cannot_stream
-from .cases import cases_for
 from .check import check
 from .chunks import check_stream, in_one_pass
 from .compare import TF32_BOUND
-from .expected import Expected, expect
+from .drawing import draw_for
+from .expected import Expected
+from .interface import check_interface
 from .precision_cost import check_cost, with_measured_error
 from .report import Report
 from .weights.compare import WeightComparison, compare_weights
@@ -51,15 +53,25 @@ class OpenArtifact:
 
 
 def open_artifact(
-    file: Path, artifact: Artifact, signature: Signature, provider_options: ProviderOptions | None = None
+    file: Path,
+    artifact: Artifact,
+    signature: Signature,
+    provider_options: ProviderOptions | None = None,
+    *,
+    described: Mapping[str, str] = MappingProxyType({}),
 ) -> OpenArtifact:
-    """Load a file in its artifact's runtime.
+    """Load a file in its artifact's runtime, if it says the same as what is recorded about it.
+
+    Args:
+        described: the dtypes and dimensions of outputs, as far as they are known.
 
     Raises:
+        InterfaceError: the file says something else.
         UnavailableError: the runtime is not there, or has no kernel for an operator of the model.
         PlacementError: the options are strict, and the runtime would run part of the model elsewhere.
         BundleError: the file is not a model.
     """
+    check_interface(file, artifact, signature, described)
     session = open_session(artifact.runtime, file, signature.outputs, provider_options)
     return OpenArtifact(file, artifact, signature, session, provider_options)
 
@@ -135,24 +147,23 @@ _STORED = 3
 
 @dataclass(frozen=True)
 class ExportCheck:
-    """What every file of an export is compared with: the model's weights, and its outputs for every case."""
+    """What every file of an export is compared with: the model's weights, and its outputs for every case.
+
+    `notes` say what should be known of how the cases were drawn.
+    """
 
     job: ExportJob
     expected: Sequence[Expected]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, job: ExportJob, artifact: Artifact, *, verify: bool) -> ExportCheck:
         """Run the cases through PyTorch: all of them, or only the few that a bundle stores."""
-        cases = cases_for([artifact.stream], job.signature, job.traced, job.seed, artifact.bounds)
+        drawing = draw_for(job.model, job.signature, job.traced, job.seed, job.example, job.made)
+        cases = drawing.cases([artifact.stream], job.traced, job.seed, artifact.bounds)
         chosen = cases if verify else cases[:_STORED]
-        expected = expect(
-            job.model,
-            job.signature,
-            chosen,
-            job.example,
-            advance=lambda done: job.progress("reference", done, len(chosen)),
-        )
-        return cls(job, expected)
+        drawn = drawing.expect(job.model, chosen, lambda done: job.progress("reference", done, len(chosen)))
+        return cls(job, drawn.expected, drawn.notes)
 
     @cached_property
     def weights(self) -> ModelWeights:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..errors import InputError
-from ..pytorch.samples import LENGTH_KINDS, LONG, Case
+from ..pytorch.samples import LENGTH_KINDS, LONG, Case, has_kind
 from ..spec.artifact import Values
+from ..spec.option_values import check_seed
 from ..spec.signature import Signature
 from ..spec.streams import StreamSpec
 
@@ -18,6 +18,10 @@ DRIFT = 2_000
 # A case at a bound beyond this would take too long; the export still reports the bound.
 _LONGEST = 10_000
 _SIZES = (1, 2, 3, 17)
+_KINDS: tuple[Values, ...] = ("zero", "saturating", "denormal", "infinite", "nan", *LENGTH_KINDS)
+
+# So far from the seed of the first case is that of the first random one beside an example.
+_RANDOM = 3_000
 
 
 def cases_for(
@@ -37,19 +41,21 @@ def make_cases(signature: Signature, traced: Mapping[str, int], seed: int, bound
         bounds: a `min` or `max` by symbol that the capture assumed; there is a case at each, and one beyond.
 
     Raises:
-        InputError: the seed is negative or beyond 32 bits.
+        InputError: the seed is no whole number of 32 bits.
     """
-    if not 0 <= seed < 2**32:
-        raise InputError(f"The seed {seed} cannot be used. Give a number from 0 to {2**32 - 1}.")
+    check_seed(seed)
     combinations = _combinations(signature.symbols, traced, bounds or {})
-    kinds: list[Values] = ["zero"]
-    if any(spec.is_float for spec in signature.inputs.values()):
-        kinds += ["saturating", "denormal", "infinite", "nan"]
-    if any(spec.has_lengths for spec in signature.inputs.values()):
-        kinds += LENGTH_KINDS
+    kinds = [kind for kind in _KINDS if has_kind(signature, kind)]
     return [Case(sizes, "ordinary", seed + i) for i, sizes in enumerate(combinations)] + [
         Case(dict(traced), kind, seed + len(combinations) + i) for i, kind in enumerate(kinds)
     ]
+
+
+def random_cases(signature: Signature, traced: Mapping[str, int], seed: int) -> list[Case]:
+    """Random values beside an example, so that cases are never the caller's alone: at the traced sizes, 1, 2, 3, 17."""
+    sizes = [dict(traced), *(dict.fromkeys(signature.symbols, size) for size in _SIZES)]
+    distinct = {tuple(each.values()): each for each in sizes}
+    return [Case(each, "random", seed + _RANDOM + i) for i, each in enumerate(distinct.values())]
 
 
 def _drift_case(time: str, signature: Signature, seed: int) -> Case:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnavailableError, first_line
-from ..pytorch.samples import SATURATING
+from ..pytorch.ranged_floats import SATURATING
+from ..pytorch.samples import ORDINARY
 from ..runtimes.session import Session
 from ..spec.dims import Dim
 from .compare import NonfiniteMask, OutputResult, judge
@@ -129,15 +130,21 @@ def _nonfinite_mask(session: Session, item: Expected, output: str) -> NonfiniteM
 
 
 def _where_nan(item: Expected) -> dict[str, NDArray[np.bool_]]:
-    """By output, where PyTorch has NaN: values have overflowed, say, or one is the logarithm of a negative number.
+    """By output, where PyTorch has NaN that no ordinary input leads to; empty where no output has any.
 
-    Every element of an integer output may be computed from such values. Empty where no output has any.
+    Either values of the model's dtype overflow, and float64 has a number there, or the inputs are not ordinary, as a
+    zero is not whose logarithm is taken. Every element of an integer output may be computed from such values.
     """
-    eager = {} if item.reference is None else item.reference.eager
+    if item.reference is None:
+        return {}
+    eager, exact = item.reference.eager, item.reference.exact or {}
     where = {name: np.isnan(array) for name, array in eager.items() if array.dtype.kind == "f"}
+    if item.case.values in ORDINARY:
+        where = {name: nan & ~np.isnan(exact[name]) for name, nan in where.items() if name in exact}
     if not any(nan.any() for nan in where.values()):
         return {}
-    return {name: where.get(name, np.ones(array.shape, bool)) for name, array in eager.items()}
+    others = {name: np.full(array.shape, array.dtype.kind != "f") for name, array in eager.items()}
+    return {**others, **where}
 
 
 def first_wrong_step(dims: Mapping[str, Sequence[Dim]], results: Sequence[CaseResult], time: str) -> int | None:

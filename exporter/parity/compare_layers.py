@@ -25,8 +25,10 @@ from torch.nn.utils.rnn import PackedSequence
 from ..onnx_file import INLINE_LIMIT, read_onnx
 from ..optimize.single_step import for_any_length
 from ..pytorch.run import run_eager
+from ..runtimes.onnx_check import external_file
 from ..runtimes.open import open_session
 from ..runtimes.session import ProviderOptions
+from ..whole_file import write_whole
 from .compare import OutputResult, judge
 from .limits import tolerances
 from .reference import Reference, distance
@@ -118,7 +120,7 @@ def write_layers(path: Path, values: Sequence[LayerValue]) -> None:
             for part, array in parts.items()
             if array is not None
         }
-    path.write_bytes(safetensors.numpy.save(tensors))
+    write_whole(path, safetensors.numpy.save(tensors))
 
 
 def trace_layers(model: nn.Module, tensors: Mapping[str, Tensor]) -> Layers:
@@ -197,7 +199,8 @@ def run_layers(
     present = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - present))
     copy = folder / file.name
-    onnx.save(model, copy, save_as_external_data=model.ByteSize() > INLINE_LIMIT)
+    large = model.ByteSize() > INLINE_LIMIT
+    onnx.save(model, copy, save_as_external_data=large, location=external_file(copy).name)
     got = open_session(runtime, copy, (), provider_options).run(inputs)
     return {
         layer: {value: _arranged(value, got[name]) for value, name in values.items()} for layer, values in names.items()

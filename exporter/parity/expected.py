@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..pytorch.samples import NON_FINITE, Case, make_inputs, other_inputs
+from ..pytorch.samples import NON_FINITE, ORDINARY, Case, make_inputs, other_inputs
 from ..spec.dims import Dim, infer_dims
 from ..spec.signature import Signature
 from .evidence import Judged, disagrees, unverified
@@ -134,7 +134,7 @@ def _has_reference(references: Sequence[Reference], output: str) -> bool:
 
 
 def _ordinary(expected: Sequence[Expected]) -> list[Reference]:
-    return [item.reference for item in expected if item.reference is not None and item.case.values == "ordinary"]
+    return [item.reference for item in expected if item.reference is not None and item.case.values in ORDINARY]
 
 
 def judged_by(standards: Standards, item: Expected) -> Expected:
@@ -142,7 +142,7 @@ def judged_by(standards: Standards, item: Expected) -> Expected:
     reference = item.reference
     if reference is None:
         return item
-    limits = tolerances(reference, standards, ordinary=item.case.values == "ordinary")
+    limits = tolerances(reference, standards, ordinary=item.case.values in ORDINARY)
     gone = {name for name, standard in standards.items() if not standard.has_reference}
     if reference.exact is not None and gone:
         exact = {name: array for name, array in reference.exact.items() if name not in gone}
@@ -155,13 +155,17 @@ def why_unverified(expected: Sequence[Expected]) -> str:
 
     Of stored cases it is not known how far PyTorch's own rounding moves them, so that they say nothing about it.
     """
-    measured = [item for item in expected if item.reference is not None and item.reference.still]
+    measured = [item for item in expected if item.reference is not None and _is_measured(item.reference)]
     judged = [
         Judged(item.reference, item.tolerances)
         for item in measured
-        if item.reference is not None and item.case.values == "ordinary"
+        if item.reference is not None and item.case.values in ORDINARY
     ]
     return unverified(judged, measure_standards(measured)) if judged else ""
+
+
+def _is_measured(reference: Reference) -> bool:
+    return bool(reference.still or reference.unsettled)
 
 
 def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:
@@ -169,7 +173,7 @@ def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:
     runs = [
         ({**item.case.sizes, **item.measures}, item.reference.eager)
         for item in expected
-        if item.reference is not None and item.case.values == "ordinary"
+        if item.reference is not None and item.case.values in ORDINARY
     ]
     names = runs[0][1] if runs else {}
     return {name: infer_dims([sizes for sizes, _ in runs], [eager[name].shape for _, eager in runs]) for name in names}

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError, first_line
 from ..pytorch.samples import Case
+from ..whole_file import write_whole
 from .expected import Expected
 from .limits import Tolerance
 from .reference import Reference
@@ -59,7 +60,7 @@ class FailingCase:
 
 def write_failing_case(path: Path, failing: FailingCase) -> None:
     """Write the file; PyTorch must run the case."""
-    path.write_bytes(safetensors.numpy.save(_tensors(failing.item), {_KEY: json.dumps(_metadata(failing))}))
+    write_whole(path, safetensors.numpy.save(_tensors(failing.item), {_KEY: json.dumps(_metadata(failing))}))
 
 
 def _tensors(item: Expected) -> dict[str, Array]:

@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from ..errors import first_line
 from ..pytorch.samples import Case
 from ..runtimes.session import Session
 from ..spec.artifact import Artifact
-from ..spec.signature import Signature
 from .artifact import OpenArtifact
 from .check import check_case
 from .chunks import Chunked, one_at_a_time, random_lengths
 from .compare_layers import LayerValue, describe_first, layer_values, trace_layers, write_layers
-from .expected import Expected, Standards, expect_case, expect_inputs, judged_by
+from .drawing import Drawing
+from .expected import Expected, Standards, expect_inputs, judged_by, measure_standards
 from .failing_case import FailingCase, Feeding, write_failing_case
 from .reference import Oracle
 from .report import Report
@@ -33,21 +34,24 @@ Array = NDArray[np.generic]
 
 @dataclass(frozen=True)
 class CaseGenerator:
-    """Makes new cases and runs them through PyTorch: a model, in evaluation mode, and an example to cut from.
+    """Makes new cases and runs them through PyTorch: a model, in evaluation mode, and how its cases are drawn.
 
     Their outputs are judged by `standards`, those of the cases that were tried before.
     """
 
     oracle: Oracle
-    signature: Signature
-    example: Mapping[str, Array] | None
+    drawing: Drawing
     standards: Standards
 
+    @classmethod
+    def of(cls, model: nn.Module, drawing: Drawing, expected: Sequence[Expected]) -> CaseGenerator:
+        return cls(Oracle(model, drawing.signature), drawing, measure_standards(expected))
+
     def draw(self, case: Case) -> Expected:
-        return judged_by(self.standards, expect_case(self.oracle, self.signature, case, self.example))
+        return judged_by(self.standards, self.drawing.expect_case(self.oracle, case))
 
     def feed(self, case: Case, inputs: Mapping[str, Array]) -> Expected:
-        return judged_by(self.standards, expect_inputs(self.oracle, self.signature, case, inputs))
+        return judged_by(self.standards, expect_inputs(self.oracle, self.drawing.signature, case, inputs))
 
 
 def isolate(

@@ -7,7 +7,7 @@ How far apart two equally careful implementations may be shows when PyTorch's ro
   rounding errors are random (Higham, Accuracy and Stability of Numerical Algorithms, 2.8). Of an input K is the length
   of the last dimension. Of a recurrent layer the weights move so, which reaches every step.
 * Every sum, difference, product and quotient moves by up to half an ulp: what is left of large numbers that cancel
-  shows it. A whole number is as a rule exact, as one that counts steps, and stays.
+  shows it. A number of few digits, such as 3 or 0.75, is as a rule exact, as one that counts steps, and stays.
 * Every result of a bounded function, and of a recurrent layer or cell, moves by up to an ulp of 1, which matters where
   a model's values are small: a library may compute these functions to an absolute accuracy. Over -20..20 ONNX
   Runtime's Tanh is within 2.7e-7 of the true value and its Sigmoid within 1.7e-7, whatever the result; PyTorch's are
@@ -91,7 +91,7 @@ class Jitter(TorchFunctionMode):
         """A model's inputs, floating-point values moved."""
         moved = [self._scaled(tensor, tensor.shape[-1] if tensor.dim() else 1) for tensor in tensors]
         return [
-            torch.where(_where_broken(tensor) == 0, tensor, other) if tensor.is_floating_point() else tensor
+            torch.where(_without_short(tensor) == 0, tensor, other) if tensor.is_floating_point() else tensor
             for tensor, other in zip(tensors, moved, strict=True)
         ]
 
@@ -105,7 +105,7 @@ class Jitter(TorchFunctionMode):
         result = func(*self._moved_arguments(func, args), **(kwargs or {}))
         if func in _ARITHMETIC and isinstance(result, Tensor) and result.is_floating_point():
             # In place, for `total += x` has to change what `total` is.
-            return result.addcmul_(_where_broken(result), self._noise(result, 0.5))
+            return result.addcmul_(_without_short(result), self._noise(result, 0.5))
         if func in _BOUNDED:
             return self._moved(result)
         if func in _GATED and args:
@@ -141,9 +141,10 @@ class Jitter(TorchFunctionMode):
         return noise.uniform_(-largest, largest, generator=self._generator).to(tensor.dtype)
 
 
-def _where_broken(tensor: Tensor) -> Tensor:
-    """The tensor, whole numbers as zero."""
-    return torch.where(tensor == tensor.round(), 0, tensor)
+def _without_short(tensor: Tensor) -> Tensor:
+    """The tensor, with zero for each number whose last 8 binary digits are 0."""
+    mantissa = torch.frexp(tensor).mantissa / (2**8 * torch.finfo(tensor.dtype).eps)
+    return torch.where(mantissa == mantissa.round(), 0, tensor)
 
 
 def _terms(func: Callable[..., Any], args: Sequence[Any]) -> int:

@@ -15,6 +15,9 @@ from .weights.compare import WeightComparison
 
 Verdict = Literal["PASS", "FAIL", "EXPECTED", "REFUSED"]
 
+# Of a whole report: what every surface shows, with `Report.failure` as the reason of all but PASS.
+Overall = Literal["PASS", "FAIL"]
+
 
 @dataclass(frozen=True)
 class CaseResult:
@@ -83,6 +86,11 @@ class Report:
         return not self.unverified or "unverified" in self.accepted
 
     @property
+    def verdict(self) -> Overall:
+        """The one word for the report, beside which `failure` is the reason."""
+        return "PASS" if self.passed else "FAIL"
+
+    @property
     def right(self) -> bool:
         """Whether no case failed, at least one was compared, and no weight differs."""
         return self._outputs_passed and (self.weights is None or self.weights.passed)
@@ -130,7 +138,9 @@ class Report:
             return f"{self.artifact}: outputs match PyTorch's, but weights differ. {self.weights}"
         failed = [result for result in self.cases if result.verdict == "FAIL"]
         if not failed:
-            return f"{self.artifact}: PyTorch runs none of the cases, so nothing was compared."
+            compared = self.count("EXPECTED")
+            why = "no case passes without an excuse" if compared else "PyTorch runs none of the cases"
+            return f"{self.artifact}: {why}, so nothing {'shows that it is right' if compared else 'was compared'}."
         return self._wrong_outputs(min(failed, key=lambda result: math.prod(result.case.sizes.values())))
 
     def _wrong_outputs(self, shown: CaseResult) -> str:
@@ -174,6 +184,7 @@ class Report:
             "placement": self.placement.to_json(),
             "allow_fallback": self.allow_fallback,
             "passed": self.passed,
+            "verdict": self.verdict,
             "reference": self.reference,
             "bound": self.bound,
             "seed": self.seed,

@@ -14,6 +14,7 @@ from ..bundle.files import Bundle
 from ..bundle.manifest import CASES, README, WEIGHTS, Manifest, check_newest
 from ..bundle.replace import replacing
 from ..errors import InputError, did_you_mean
+from ..spec.option_values import check_list
 
 # What can be left out besides model files.
 _PARTS = {"weights": WEIGHTS, "cases": CASES}
@@ -38,8 +39,10 @@ def copy_bundle(bundle: str | Path | Bundle, out: str | Path, *, without: Sequen
 
     Raises:
         BundleError: `bundle` is not one, or of an older format, or `out` cannot be written.
-        InputError: there is no such part, no model file would be left, or `out` lies in the bundle.
+        InputError: `without` is no list, there is no such part, no model file would be left, or `out` lies in the
+            bundle.
     """
+    check_list("without", without)
     opened, out = Bundle.open(bundle), Path(out)
     opened.check_outside(out)
     check_newest(opened.folder)

@@ -14,7 +14,8 @@ import onnx
 
 from ..bundle.files import read_bundle
 from ..errors import BundleError
-from ..onnx_file import METADATA_PREFIX, all_graphs, all_nodes, read_onnx
+from ..onnx_file import all_graphs, all_nodes, read_onnx
+from ..spec.metadata import PREFIX
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,38 @@ def _inspect_onnx(path: Path) -> Inspection:
         made_by=" ".join(filter(None, (model.producer_name, model.producer_version))),
         inputs={value.name: _describe(value) for value in model.graph.input if value.name not in tensors},
         outputs={value.name: _describe(value) for value in model.graph.output},
-        states=json.loads(properties.get(f"{METADATA_PREFIX}.states", "{}")),
+        states=_read_states(properties.get(f"{PREFIX}.states", "{}"), path),
         operators=dict(Counter(node.op_type for node in all_nodes(model.graph)).most_common()),
         parameters=weights.total(),
         weights=dict(weights.most_common()),
-        bytes=sum(file.stat().st_size for file in (path, *beside) if file.is_file()),
+        bytes=path.stat().st_size + sum(map(_size, beside)),
     )
+
+
+def _read_states(text: str, path: Path) -> dict[str, dict[str, Any]]:
+    """The states that an export wrote into the file's metadata.
+
+    Raises:
+        BundleError: they are not what an export writes.
+    """
+    try:
+        states = json.loads(text)
+        return {
+            str(name): {**state, "output": str(state["output"]), "reset": state["reset"]}
+            for name, state in states.items()
+        }
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise BundleError(
+            f"{path} names its states in a way that no export does ({type(error).__name__}). Export the model again."
+        ) from error
+
+
+def _size(file: Path) -> int:
+    """The bytes of a file that a model names; 0 where there is none of that name."""
+    try:
+        return file.stat().st_size if file.is_file() else 0
+    except (OSError, ValueError):  # a name that no file can have
+        return 0
 
 
 def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
@@ -98,7 +125,10 @@ def _is_weight(tensor: onnx.TensorProto, tensors: Mapping[str, onnx.TensorProto]
 
 
 def _dtype(kind: int) -> str:
-    return str(onnx.helper.tensor_dtype_to_np_dtype(kind).name)
+    try:
+        return str(onnx.helper.tensor_dtype_to_np_dtype(kind).name)
+    except KeyError:  # of a newer ONNX, or damaged
+        return "?"
 
 
 def _describe(value: onnx.ValueInfoProto) -> str:

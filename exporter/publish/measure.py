@@ -18,13 +18,14 @@ from torch import nn
 from ..bundle.manifest import Manifest
 from ..parity.artifact import open_whole
 from ..parity.check import check_case
-from ..parity.expected import Expected, expect, output_dims
+from ..parity.drawing import Drawing, draw_for
+from ..parity.expected import Expected, output_dims
 from ..parity.report import CaseResult
 from ..pytorch.bind import bind_inputs
 from ..pytorch.evaluation import evaluating
 from ..pytorch.request import Progress
 from ..pytorch.run import as_tensors
-from ..pytorch.samples import Case, make_inputs
+from ..pytorch.samples import Case, traced_sizes
 from ..runtimes.session import Session
 from ..spec.artifact import Artifact
 from ..spec.signature import Signature
@@ -122,18 +123,18 @@ def measure(
 
 def _run_model(manifest: Manifest, built: nn.Module, example: Example, seed: int, progress: Progress) -> _Model:
     signature, symbols = manifest.signature, _axes(manifest)
+    drawing = draw_for(built, signature, traced_sizes(signature, example), seed, example)
     longest = Case({**dict.fromkeys(signature.symbols, 1), **dict.fromkeys(symbols[:1], LONG)}, "ordinary", seed)
     cases = [Case(each, "ordinary", seed + k) for k, each in enumerate(_sizes(signature, symbols))]
-    *expected, long = expect(
-        built, signature, [*cases, longest], example, lambda done: progress("reference", done, len(cases) + 1)
-    )
+    drawn = drawing.expect(built, [*cases, longest], lambda done: progress("reference", done, len(cases) + 1))
+    *expected, long = drawn.expected
     along = _along(expected, symbols)
     return _Model(
         symbols,
         expected,
         long if along else None,
         along,
-        [*_timed(built, signature, symbols, seed, example)],
+        [*_timed(built, drawing, symbols, seed)],
     )
 
 
@@ -226,13 +227,11 @@ def _is_time(dim: Any, symbol: str) -> bool:
     return isinstance(dim, str) and symbol in dim.split("*")
 
 
-def _timed(
-    model: nn.Module, signature: Signature, symbols: Sequence[str], seed: int, example: Example
-) -> Iterator[_Timed]:
+def _timed(model: nn.Module, drawing: Drawing, symbols: Sequence[str], seed: int) -> Iterator[_Timed]:
     """PyTorch as its users call it, with its own number of threads, as the runtime has."""
     for pair in _SPEEDS[: 3 if len(symbols) > 1 else 1]:
-        sizes = {**dict.fromkeys(signature.symbols, 1), **dict(zip(symbols, pair, strict=False))}
-        inputs = make_inputs(signature, Case(sizes, "ordinary", seed), example)
+        sizes = {**dict.fromkeys(drawing.signature.symbols, 1), **dict(zip(symbols, pair, strict=False))}
+        inputs = drawing.inputs(Case(sizes, "ordinary", seed))
         tensors = as_tensors(inputs)
         args, kwargs = bind_inputs(model, tensors).arguments(tensors)
         with torch.inference_mode():

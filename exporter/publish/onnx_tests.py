@@ -16,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from msgspec import convert, to_builtins
 from numpy.typing import NDArray
 
 from ..bundle.cases import read_cases
-from ..bundle.files import Bundle
+from ..bundle.files import Bundle, hash_file
 from ..bundle.manifest import CASES
+from ..bundle.ours import WRITER, foreign_in, hash_files
 from ..bundle.replace import replacing
 from ..errors import BundleError, InputError
 from ..onnx_file import read_onnx
@@ -31,6 +33,7 @@ from ..parity.compare import largest, largest_error
 from ..parity.expected import Expected
 from ..pytorch.samples import sizes_of as dims_of
 from ..runtimes.session import Session
+from ..spec.artifact import FileEntry
 from .copy_bundle import WrittenFiles, sizes_of
 
 _TOLERANCES = "data.json"
@@ -67,7 +70,7 @@ def write_onnx_tests(bundle: str | Path | Bundle, out: str | Path) -> WrittenFil
     whole = open_whole(folder / name, artifact, manifest.signature, expected)
     right, notes = _right(folder / name, whole, expected, artifact.bound)
     values = [_with_states(whole, item) if isinstance(whole, Chunked) else _values(item) for item in right]
-    with replacing(out, what="test", mark=_TOLERANCES) as temporary:
+    with replacing(out, what="test", foreign=_foreign) as temporary:
         for file in manifest.files_of(name):
             shutil.copy2(folder / file, temporary / file)
         for i, (given, got) in enumerate(values):
@@ -77,8 +80,21 @@ def write_onnx_tests(bundle: str | Path | Bundle, out: str | Path) -> WrittenFil
             _write(data_set, "output", [value.name for value in graph.output], got)
         absolute, relative = _tolerances(right)
         tolerances = {"rtol": relative if artifact.stream is not None else 0.0, "atol": absolute}
-        (temporary / _TOLERANCES).write_text(json.dumps(tolerances) + "\n", encoding="utf-8")
+        record = {"written_by": WRITER, "files": to_builtins(hash_files(temporary))}
+        (temporary / _TOLERANCES).write_text(json.dumps({**tolerances, **record}) + "\n", encoding="utf-8")
     return WrittenFiles(out, sizes_of(out), tuple(notes))
+
+
+def _foreign(folder: Path) -> str:
+    """Name what is not of a test that was written here: `data.json` lists what is."""
+    try:
+        record = json.loads((folder / _TOLERANCES).read_text(encoding="utf-8"))
+        if record["written_by"] != WRITER:
+            return _TOLERANCES
+        listed = convert(record["files"], dict[str, FileEntry])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return foreign_in(folder, {})
+    return foreign_in(folder, {**listed, _TOLERANCES: hash_file(folder / _TOLERANCES)})
 
 
 def _write(folder: Path, kind: str, names: Sequence[str], arrays: Mapping[str, Array]) -> None:

@@ -19,12 +19,16 @@ from ..bundle.rebuild import rebuild
 from ..errors import InputError
 from ..onnx_file import all_nodes, read_onnx
 from ..parity.fault import Fault
-from ..parity.report import Report
+from ..parity.report import CaseResult, Report
 from ..pytorch.request import Progress, silent
 from ..spec.artifact import Artifact
 from ..verification import Verification, verify
+from ..whole_file import check_mark, write_whole
 from .measure import Measured, Speed, measure
 from .plots import Picture, draw_course, draw_graph, draw_grid, draw_ulps
+
+# By which a page is known that may be written over; in the template.
+_MARK = b'<meta name="generator" content="rnn-export">'
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,12 @@ class Section:
     course_output: str
     ulps: str
     speeds: list[Speed]
+
+    @property
+    def notes(self) -> list[str]:
+        """What smaller weights cost, and what is remarked on cases, each once."""
+        costs = self.artifact.precision.notes if self.artifact.precision else []
+        return [*costs, *dict.fromkeys(f"{result.note}." for result in self.report.cases if _is_remark(result))]
 
 
 def render(folder: Path, manifest: Manifest, verification: Verification, measured: Mapping[str, Measured]) -> str:
@@ -91,6 +101,11 @@ def _section(
     )
 
 
+def _is_remark(result: CaseResult) -> bool:
+    """Whether a case has a note that is not the reason why it failed."""
+    return bool(result.note) and result.verdict != "FAIL"
+
+
 def _machine() -> str:
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
 
@@ -118,13 +133,22 @@ def write_report(
 
     Raises:
         UnavailableError: matplotlib is not installed.
-        InputError: the page cannot be written there.
+        InputError: the page cannot be written there, or another file is there.
         BundleError, LoadError: as for `verify`.
     """
+    path, verification = verify_and_report(bundle, out, model=model, seed=seed, progress=progress)
+    return path, verification.passed
+
+
+def verify_and_report(
+    bundle: str | Path, out: str | Path | None, *, model: str | None, seed: int | None, progress: Progress
+) -> tuple[Path, Verification]:
+    """The same; returns what was found, too."""
     folder = Path(bundle)
     path = folder.resolve().with_name(f"{folder.resolve().name}.report.html") if out is None else Path(out)
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InputError(f"{path} cannot be written. Give another place for the page.")
+    check_mark(path, _MARK, "page of rnn-export")
     verification = verify(folder, model=model, seed=seed, progress=progress)
     manifest = read_manifest(folder)
     measured: dict[str, Measured] = {}
@@ -132,7 +156,7 @@ def write_report(
         rebuilt = rebuild(folder, manifest, model)
         measured = measure(folder, manifest, rebuilt.model, rebuilt.example, verification.seed, progress)
     try:
-        path.write_text(render(folder, manifest, verification, measured), encoding="utf-8")
+        write_whole(path, render(folder, manifest, verification, measured).encode())
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}). Give another place for the page.") from error
-    return path, verification.passed
+    return path, verification

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..bundle.files import Bundle
+from ..bundle.files import Bundle, hash_file
+from ..bundle.ours import WRITER, foreign_in, hash_files
 from ..bundle.replace import replacing
 from ..errors import InputError
-from ..spec.artifact import Artifact
+from ..spec.artifact import Artifact, FileEntry
 from ..spec.streams import State
 from .copy_bundle import WrittenFiles, sizes_of
 from .triton_batching import Array, Layout, given, why_not_batched
@@ -21,6 +23,10 @@ CONFIG = "config.pbtxt"
 
 # Triton looks there for what a sequence begins with.
 _INITIAL = "initial_state"
+
+# Comments at the head of a configuration: its hash, and each file of the model.
+_SIGNED = f"# written by {WRITER}, sha256 of the lines below: "
+_LISTED = "# file: "
 
 # Triton's numbers have 32 bits.
 _LARGEST = 2**31 - 1
@@ -95,14 +101,35 @@ def _check(name: str, max_batch: int, instances: int, device: str) -> None:
 
 
 def _write(place: Path, config: ModelConfig, files: Sequence[Path], begin: Mapping[str, Array]) -> None:
-    with replacing(place, what="Triton model", mark=CONFIG) as folder:
-        (folder / CONFIG).write_text(config.text(), encoding="utf-8")
+    with replacing(place, what="Triton model", foreign=_foreign) as folder:
         (folder / "1").mkdir()
         for file in files:
             shutil.copy2(file, folder / "1" / file.name)
         for name, values in begin.items():
             (folder / _INITIAL).mkdir(exist_ok=True)
             (folder / _INITIAL / name).write_bytes(values.tobytes())
+        (folder / CONFIG).write_text(_signed(config.text(), hash_files(folder)), encoding="utf-8")
+
+
+def _signed(text: str, files: Mapping[str, FileEntry]) -> str:
+    """The configuration, after comments that list the model's files and hash what follows: nothing else is replaced."""
+    listed = [f"{_LISTED}{entry.sha256} {entry.bytes} {name}" for name, entry in files.items()]
+    rest = "\n".join([*listed, text])
+    return f"{_SIGNED}{hashlib.sha256(rest.encode()).hexdigest()}\n{rest}"
+
+
+def _foreign(folder: Path) -> str:
+    """Name what is not of a model that was written here, or was changed since."""
+    try:
+        first, _, rest = (folder / CONFIG).read_text(encoding="utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return foreign_in(folder, {})
+    if first != _SIGNED + hashlib.sha256(rest.encode()).hexdigest():
+        return CONFIG if not first.startswith(_SIGNED) else f"{CONFIG}, which was edited,"
+    lines = [line.removeprefix(_LISTED) for line in rest.splitlines() if line.startswith(_LISTED)]
+    entries = [line.split(" ", 2) for line in lines]
+    listed = {name: FileEntry(int(size), sha256) for sha256, size, name in entries}
+    return foreign_in(folder, {**listed, CONFIG: hash_file(folder / CONFIG)})
 
 
 def _carried(state: State, batch: str, batched: bool) -> CarriedState:

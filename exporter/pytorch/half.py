@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace as with_fields
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ def to_float16(given: ExportRequest) -> ExportRequest:
         float16_signature(given.signature),
         None if given.example is None else _lowered_example(given.example),
         None if given.source is None else replace(given.source, precision="float16"),
+        None if given.made is None else with_fields(given.made, half=True),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..errors import LoadError
+from ..errors import InputError, LoadError
 from ..spec.artifact import Source
 from ..spec.signature import Signature
 from .evaluation import as_python, check_deterministic, check_tensors, evaluating, unwrap
 from .half import to_float16
+from .made_cases import MadeCases
 from .outputs import name_outputs
 from .request import Example, ExportRequest, Progress
 from .samples import Case, check_ranges, make_inputs, traced_sizes
@@ -29,8 +30,9 @@ class ExportJob:
     """A model in evaluation mode, with what the stages of an export need.
 
     `traced` are the sizes it is captured at, `tensors` the inputs it is captured with, and `example` what the caller
-    gave, from which the inputs of the test cases are then cut. `carries_state` says that the model keeps something from
-    call to call, in an attribute or buffer of its own. `original` is the float32 model, where this is that in float16.
+    gave, from which the inputs of the test cases are then cut; or `made` makes them. `carries_state` says that the
+    model keeps something from call to call, in an attribute or buffer of its own. `original` is the float32 model,
+    where this is that in float16.
     """
 
     model: nn.Module
@@ -43,7 +45,16 @@ class ExportJob:
     progress: Progress
     carries_state: bool = False
     original: ExportRequest | None = None
+    made: MadeCases | None = None
     notes: tuple[str, ...] = ()
+
+    def inputs(self, case: Case) -> dict[str, Array]:
+        """The inputs of an ordinary case.
+
+        Raises:
+            InputError: the caller's function does not make them.
+        """
+        return _inputs(self.signature, case, self.example, self.made)
 
 
 @contextmanager
@@ -74,31 +85,41 @@ def prepare(
     """Run the model, in evaluation mode, once on what it will be captured with; the errors are those of `start_job`."""
     progress("check", 0, 1)
     model, signature = request.model, request.signature
+    if request.example is not None and request.made is not None:
+        raise InputError("`example` and `cases` both say what goes in. Give one or the other.")
     arrays = None if request.example is None else _arrays(signature, request.example)
     small = traced_sizes(signature, arrays)
     if arrays is not None:
         check_ranges(signature, arrays)
     try:
-        traced, tensors, (output, carries_state) = _run_at(model, signature, small, arrays, seed)
+        traced, tensors, (output, carries_state) = _run_at(request, small, arrays, seed)
     except LoadError as refused:
         if arrays is not None:
             raise
         # A model that pools its steps by eight cannot run five of them.
         try:
             large = traced_sizes(signature, large=True)
-            traced, tensors, (output, carries_state) = _run_at(model, signature, large, None, seed)
+            traced, tensors, (output, carries_state) = _run_at(request, large, None, seed)
         except LoadError:
             raise refused from refused.__cause__
     named = name_outputs(model, output, signature)
-    return ExportJob(model, named, traced, tensors, arrays, request.source, seed, progress, carries_state, original)
+    return ExportJob(
+        model, named, traced, tensors, arrays, request.source, seed, progress, carries_state, original, request.made
+    )
 
 
 def _run_at(
-    model: nn.Module, signature: Signature, sizes: dict[str, int], arrays: dict[str, Array] | None, seed: int
+    request: ExportRequest, sizes: dict[str, int], arrays: dict[str, Array] | None, seed: int
 ) -> tuple[dict[str, int], dict[str, Tensor], tuple[Any, bool]]:
-    inputs = make_inputs(signature, Case(sizes, "ordinary", seed), arrays)
-    tensors = {name: torch.from_numpy(inputs[name].copy()) for name in signature.inputs}
-    return sizes, tensors, check_deterministic(model, tensors)
+    inputs = _inputs(request.signature, Case(sizes, "ordinary", seed), arrays, request.made)
+    tensors = {name: torch.from_numpy(inputs[name].copy()) for name in request.signature.inputs}
+    return sizes, tensors, check_deterministic(request.model, tensors)
+
+
+def _inputs(
+    signature: Signature, case: Case, example: Mapping[str, Array] | None, made: MadeCases | None
+) -> dict[str, Array]:
+    return make_inputs(signature, case, example) if made is None else made.inputs(signature, case)
 
 
 def _arrays(signature: Signature, example: Example) -> dict[str, Array]:
@@ -112,12 +133,31 @@ def _warnings(job: ExportJob) -> list[str]:
     broken = bad if job.original is None else _not_finite(job.original.model)
     warnings = [f"{name} of the model holds NaN or infinity. Was the training broken off?" for name in broken]
     warnings += [f"{name} holds numbers that are too large for float16." for name in bad if name not in broken]
+    flat = [name for name, array in (job.example or {}).items() if _is_flat(job.signature, name, array)]
+    if flat:
+        warnings.append(
+            f"The example's {_listed(flat)} the same value everywhere, so that cases cut from it show little, "
+            "and random ones stand beside them. Give one with values as they occur."
+        )
     if job.carries_state:
         warnings.append(
             "The model keeps a state from call to call, which an exported one does not: each of its calls starts from "
             "the model as it is now. Take the state as an input and return it."
         )
     return warnings
+
+
+def _is_flat(signature: Signature, name: str, array: Array) -> bool:
+    """Whether a float input holds one value alone; a single number has to, and a state begins so."""
+    spec = signature.inputs.get(name)
+    if spec is None or not spec.is_float or not spec.shape or name in signature.states:
+        return False
+    return bool((array == array.reshape(-1)[0]).all())
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = (f"'{name}'" for name in names)
+    return f"{', '.join(others)} and {last} hold" if others else f"{last} holds"
 
 
 def _not_finite(model: nn.Module) -> list[str]:

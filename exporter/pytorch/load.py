@@ -113,6 +113,18 @@ def may_be_named(model: str) -> bool:
     return isinstance(factory, type) and issubclass(factory, nn.Module)
 
 
+def find_callable(name: str) -> Any:
+    """What `file.py:name` or `package.module:name` stands for; its module is run.
+
+    Raises:
+        LoadError: it cannot be imported, or there is nothing of that name.
+    """
+    if ":" not in name:
+        raise LoadError(f"'{name}' names no function. Write file.py:make or package.module:make.")
+    with _importable(Path.cwd()):
+        return _find(name)[1]
+
+
 def _find(model: str) -> tuple[Literal["builtin", "module", "file"], Any, Path | None]:
     place, colon, attribute = model.rpartition(":")
     if not colon:
@@ -165,8 +177,7 @@ def _attribute(module: Any, attribute: str, place: str) -> Any:
     if not hasattr(module, attribute):
         public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise LoadError(
-            f"{place} has no '{attribute}'.{did_you_mean(attribute, public)} "
-            "Name a class or function that returns an nn.Module."
+            f"{place} has no '{attribute}'.{did_you_mean(attribute, public)} Name a class or function that is in it."
         )
     return getattr(module, attribute)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..spec.artifact import Source
 from ..spec.signature import Signature
+from .made_cases import MadeCases
 
 Array = NDArray[np.generic]
 Example = Mapping[str, Tensor | Array] | Sequence[Tensor | Array]
@@ -20,12 +21,13 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """A model to export, its signature, real inputs if there are any, and where the model came from."""
+    """A model to export, its signature, where it came from, and real inputs or what makes some, if there are any."""
 
     model: nn.Module
     signature: Signature
     example: Example | None = None
     source: Source | None = None
+    made: MadeCases | None = None
 
 
 def silent(stage: str, done: int, total: int) -> None:

@@ -54,6 +54,20 @@ def _logging_errors_only() -> Iterator[None]:
             logger.setLevel(level)
 
 
+# Copying this many parameters takes a few milliseconds; of a larger model only those are copied that forward is known
+# to write to.
+_COPIED = 10_000_000
+
+
+def _written_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that forward may write to: of a small model all, else those that `max_norm` makes smaller."""
+    parameters = [each for each in model.parameters() if each.layout == torch.strided and not each.is_meta]
+    if sum(each.numel() for each in parameters) <= _COPIED:
+        return parameters
+    bounded = [module for module in model.modules() if getattr(module, "max_norm", None) is not None]
+    return list({id(each): each for module in bounded for each in module.parameters(recurse=False)}.values())
+
+
 @contextmanager
 def preserve_module_state(model: nn.Module) -> Iterator[None]:
     """Undo what is written to the model within the block."""
@@ -66,6 +80,7 @@ def preserve_module_state(model: nn.Module) -> Iterator[None]:
         if isinstance(value, (list, dict, set, deque))
     }
     contents = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    weights = [(parameter, parameter.detach().clone()) for parameter in _written_parameters(model)]
     try:
         yield
     finally:
@@ -77,6 +92,9 @@ def preserve_module_state(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, content in contents:
                 buffer.copy_(content)
+            for parameter, content in weights:
+                if not torch.equal(parameter, content):
+                    parameter.copy_(content)
 
 
 def _refill(container: Any, before: Any) -> None:

@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from ..errors import SignatureError
 from ..spec.artifact import Values
+from ..spec.float_range import FloatRange
 from ..spec.signature import Signature, TensorSpec
+from .ranged_floats import DENORMAL, SATURATING, draw_ranged, takes
 
 Array = NDArray[np.generic]
-SATURATING = 100.0
-DENORMAL = 1e-40
-
 # Longer than any size that a model is captured at, so that a size that was baked in shows.
 LONG = 257
 NON_FINITE = ("infinite", "nan")
+ORDINARY = ("ordinary", "random")
 
 # Ordinary values with lengths that are all the longest, none above half of it, or all the shortest.
 LENGTH_KINDS: tuple[Values, ...] = ("longest", "shorter", "shortest")
 
-# Kinds of values that only some inputs take.
-_PARTIAL = ("saturating", *NON_FINITE)
+# Kinds of values that an input of a given range takes from there, and not from the example.
+_FROM_RANGE = ("zero", "saturating", "denormal", "random")
 _PRIMES = (7, 5, 11, 13, 17, 19, 23, 29)
 _LARGE_PRIMES = (101, 89, 107, 83, 113, 79, 103, 109)
 
@@ -66,9 +66,18 @@ def traced_sizes(
 
 
 def make_inputs(signature: Signature, case: Case, example: Mapping[str, Array] | None = None) -> dict[str, Array]:
-    """The input arrays of a case; with an example, its values, cut or repeated to the case's sizes."""
+    """The input arrays of a case; with an example, its values, cut or repeated to the case's sizes.
+
+    "random" values are ordinary ones that are drawn where there is an example too. They take no more of it than its
+    smallest and largest integer, where the signature gives no range.
+    """
     return {
-        name: _fill(name, spec, _case_for(signature, name, case), None if example is None else example[name])
+        name: _fill(
+            name,
+            spec,
+            replace(case, values=_kind_for(signature, name, case.values)),
+            None if example is None else example[name],
+        )
         for name, spec in signature.inputs.items()
     }
 
@@ -102,13 +111,32 @@ def _next_tokens(spec: TensorSpec, array: Array) -> Array:
     return np.where(values >= high, low, values + 1).astype(array.dtype)
 
 
-def _case_for(signature: Signature, name: str, case: Case) -> Case:
-    """The case as it applies to one input: only sequences saturate, only the first float input is non-finite."""
-    first = next((name for name, spec in signature.inputs.items() if spec.is_float), None)
-    if case.values == "nan" and signature.inputs[name].has_lengths:
-        return replace(case, values="longest")  # a NaN beyond a sequence's end would not be read
-    spared = not _is_sequence(signature, name) if case.values == "saturating" else name != first
-    return replace(case, values="ordinary") if spared and case.values in _PARTIAL else case
+def has_kind(signature: Signature, values: Values) -> bool:
+    """Whether any input takes values of this kind that are not its ordinary ones."""
+    if values in LENGTH_KINDS:
+        return any(spec.has_lengths for spec in signature.inputs.values())
+    return any(
+        spec.is_float and _kind_for(signature, name, values) == values for name, spec in signature.inputs.items()
+    ) or (values == "zero" and any(not spec.is_float for spec in signature.inputs.values()))
+
+
+def _kind_for(signature: Signature, name: str, values: Values) -> Values:
+    """The kind of values as it applies to one input.
+
+    Only sequences saturate, only the first float input of any value at all is non-finite, and an input of a given range
+    has the kinds of values that lie in it.
+    """
+    spec = signature.inputs[name]
+    if values == "nan" and spec.has_lengths:
+        return "longest"  # a NaN beyond a sequence's end would not be read
+    if values in NON_FINITE:
+        free = (name for name, spec in signature.inputs.items() if spec.is_float and not spec.floats)
+        return values if name == next(free, None) else "ordinary"
+    if values == "saturating" and not (spec.is_float and _is_sequence(signature, name)):
+        return "ordinary"
+    if isinstance(spec.floats, FloatRange) and not takes(spec.floats, values, spec.dtype):
+        return "ordinary"
+    return values
 
 
 def _is_sequence(signature: Signature, name: str) -> bool:
@@ -122,6 +150,10 @@ def _fill(name: str, spec: TensorSpec, case: Case, example: Array | None) -> Arr
     random = np.random.default_rng([case.seed, zlib.crc32(name.encode())])
     if not spec.is_float:
         return _integers(spec, shape, case, example, random)
+    if case.values == "random":
+        example = None
+    if isinstance(spec.floats, FloatRange) and (example is None or case.values in _FROM_RANGE):
+        return draw_ranged(spec.floats, case.values, shape, spec.dtype, random)
     if case.values == "zero":
         return np.zeros(shape, spec.dtype)
     base = random.standard_normal(shape) if example is None else _resized(example, shape).astype(np.float64)
@@ -135,23 +167,27 @@ def _fill(name: str, spec: TensorSpec, case: Case, example: Array | None) -> Arr
 def _integers(
     spec: TensorSpec, shape: tuple[int, ...], case: Case, example: Array | None, random: np.random.Generator
 ) -> Array:
-    low, high = _span(spec, case)
+    low, high = _span(spec, case, example)
     if case.values == "zero":
         return np.full(shape, low, spec.dtype)
+    if case.values == "random":
+        example = None
     if example is not None and not (spec.has_lengths and case.values in LENGTH_KINDS):
         resized = _resized(example, shape)
         drawn = np.clip(resized, low, high) if spec.has_lengths else resized
     else:
         drawn = random.integers(low, high, shape, np.int64, endpoint=True)
-    if spec.has_lengths and high >= LONG and case.values == "ordinary":
+    if spec.has_lengths and high >= LONG and case.values in ORDINARY:
         drawn = drawn.copy()
         drawn[..., :1] = high  # so that one sequence is as long as the case
     # A copy, because PyTorch takes no array with negative strides.
     return np.array(np.sort(drawn)[..., ::-1] if spec.descending else drawn, spec.dtype, order="C")
 
 
-def _span(spec: TensorSpec, case: Case) -> tuple[int, int]:
+def _span(spec: TensorSpec, case: Case, example: Array | None) -> tuple[int, int]:
     """The smallest and largest value of a case's integers."""
+    if spec.range is None and case.values == "random" and example is not None and np.ptp(example.astype(np.int64)):
+        return int(example.min()), int(example.max())
     low, end = spec.range or (0, 1)
     if isinstance(end, int):
         return low, end
@@ -165,7 +201,7 @@ def _resized(example: Array, shape: tuple[int, ...]) -> Array:
     return example[index]
 
 
-def sizes_of(signature: Signature, example: Mapping[str, Array]) -> dict[str, int]:
+def sizes_of(signature: Signature, example: Mapping[str, Array], subject: str = "The example's") -> dict[str, int]:
     """The size of each dynamic dimension in these arrays.
 
     Raises:
@@ -182,18 +218,23 @@ def sizes_of(signature: Signature, example: Mapping[str, Array]) -> dict[str, in
         )
         if not fits or example[name].dtype != spec.dtype:
             given = f"{example[name].dtype}{list(shape)}"
-            raise SignatureError(f"The example's '{name}' is {given}, not {spec}. Give an array that fits.")
+            raise SignatureError(f"{subject} '{name}' is {given}, not {spec}. Give an array that fits.")
     return sizes
 
 
-def check_ranges(signature: Signature, example: Mapping[str, Array]) -> None:
-    """Check that an example's integers lie in the ranges that the signature gives; its arrays must fit the signature.
+def check_ranges(signature: Signature, example: Mapping[str, Array], subject: str = "The example's") -> None:
+    """Check that an example's values lie in the ranges that the signature gives; its arrays must fit the signature.
 
     Raises:
-        SignatureError: an integer is out of range.
+        SignatureError: a value is out of range.
     """
     sizes = sizes_of(signature, example)
     for name, spec in signature.inputs.items():
+        if isinstance(spec.floats, FloatRange):
+            wrong = example[name][~spec.floats.holds(example[name])]
+            if wrong.size:
+                held = f"{subject} '{name}' holds {wrong[0]:g}"
+                raise SignatureError(f"{held}, which is not {spec.floats}. Give one that fits.")
         if spec.range is None:
             continue
         low, end = spec.range
@@ -202,6 +243,4 @@ def check_ranges(signature: Signature, example: Mapping[str, Array]) -> None:
         outside = values[(values < low) | (values > high)]
         if outside.size:
             ends = f"{low}..{end}" + ("" if isinstance(end, int) else f", where {end} is {sizes[end]}")
-            raise SignatureError(
-                f"The example's '{name}' holds {outside[0]}, which is not in {ends}. Give one that fits."
-            )
+            raise SignatureError(f"{subject} '{name}' holds {outside[0]}, which is not in {ends}. Give one that fits.")

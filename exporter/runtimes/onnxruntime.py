@@ -12,8 +12,8 @@ from typing import Any
 import onnxruntime as ort
 
 from ..errors import BundleError, InputError, PlacementError, UnavailableError, first_line
-from ..onnx_file import read_onnx
 from .nan import nan_kernel_on
+from .onnx_check import read_checked
 from .placement import Placement, Profile
 from .providers import Provider, built_in, find_provider, plugin_device
 from .session import Array, ProviderOptions
@@ -26,7 +26,7 @@ class OnnxRuntimeSession:
     """A session on an execution provider; its first `run` runs twice, to record where the nodes of the second ran."""
 
     def __init__(self, artifact: Path, provider: Provider, provider_options: ProviderOptions) -> None:
-        nan = nan_kernel_on(read_onnx(artifact, weights=False).graph, provider.full_name)
+        nan = nan_kernel_on(read_checked(artifact).graph, provider.full_name)
         options = _session_options(provider_options)
         self._profile: Profile | None = Profile(options)
         self._session = _start(artifact, provider, provider_options, options)
@@ -47,6 +47,12 @@ class OnnxRuntimeSession:
         return self._spreads_nan
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs by name.
+
+        Raises:
+            InputError: an input is empty.
+        """
+        _check_filled(inputs)
         if self._profile is not None:
             self._run(inputs)  # a session's first run is slower than later ones
         outputs = self._run(inputs)
@@ -82,6 +88,16 @@ class OnnxRuntimeSession:
 
     def placement(self) -> Placement:
         return self._placement
+
+
+def _check_filled(inputs: Mapping[str, Array]) -> None:
+    """Refuse what ends the process: ONNX Runtime's GRU without a step or sequence, and its LSTM without a sequence."""
+    for name, array in inputs.items():
+        if not array.size:
+            raise InputError(
+                f"Input '{name}' is {array.dtype}[{', '.join(map(str, array.shape))}], which is empty. "
+                "Give at least one sequence of one step: ONNX Runtime would end the process."
+            )
 
 
 def open_onnxruntime(name: str, artifact: Path, provider_options: ProviderOptions) -> OnnxRuntimeSession:

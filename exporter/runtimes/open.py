@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import InputError, UnavailableError, did_you_mean
 from .programs.packages import PACKAGES
-from .providers import PROVIDERS
+from .providers import PROVIDERS, short_name
 from .session import ProviderOptions, Session
 
 _ONNX_RUNTIME = "onnxruntime:"
@@ -37,11 +37,7 @@ def open_session(
         from .onnxruntime import open_onnxruntime
 
         return open_onnxruntime(runtime.removeprefix(_ONNX_RUNTIME), artifact, provider_options)
-    if runtime not in RUNTIMES and not runtime.startswith(_PROGRAM):
-        raise UnavailableError(
-            f"There is no runtime '{runtime}'.{did_you_mean(runtime, RUNTIMES)} "
-            f"Choose from {', '.join(RUNTIMES)}, program:PATH."
-        )
+    _check_runtime(runtime)
     if not provider_options.plain:
         raise InputError(f"{runtime} has no execution providers. Leave out the options of one.")
     if runtime.startswith(_PROGRAM):
@@ -57,8 +53,24 @@ def open_session(
     return open_torchscript(artifact, outputs)
 
 
+def _check_runtime(runtime: str) -> None:
+    """Raise an `UnavailableError` unless there is a runtime of that name; an execution provider's is not enough."""
+    if runtime in RUNTIMES or runtime.startswith(_PROGRAM):
+        return
+    # "CUDAExecutionProvider" is ONNX Runtime's own name for "cuda".
+    provider = short_name(runtime)
+    near = f" Did you mean '{_ONNX_RUNTIME}{provider}'?" if provider in PROVIDERS else did_you_mean(runtime, RUNTIMES)
+    raise UnavailableError(f"There is no runtime '{runtime}'.{near} Choose from {', '.join(RUNTIMES)}, program:PATH.")
+
+
 def runs(runtime: str, file: str) -> bool:
-    """Whether a runtime takes a file of that name: TorchScript its own, a program what it says, others ONNX."""
+    """Whether a runtime takes a file of that name: TorchScript its own, a program what it says, others ONNX.
+
+    Raises:
+        UnavailableError: there is no such runtime.
+    """
+    if not runtime.startswith(_ONNX_RUNTIME):
+        _check_runtime(runtime)
     if runtime.startswith(_PROGRAM):
         from .program import about
 

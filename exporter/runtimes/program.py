@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import UnavailableError
-from ..onnx_file import read_onnx
 from .nan import HIDES_NAN, nan_kernel
+from .onnx_check import read_checked
 from .placement import Placement
 from .process import ProcessSession, ProgramError, Serving
 from .programs.packages import PACKAGES
@@ -28,7 +28,7 @@ def open_package(runtime: str, artifact: Path) -> ProcessSession:
     version = package.version
     if not version:
         raise UnavailableError(f"{runtime} is not installed. Get it with: {package.get}")
-    graph = read_onnx(artifact, weights=False).graph
+    graph = read_checked(artifact).graph
     try:
         program = Serving(package.command, artifact)
     except ProgramError as error:
@@ -94,7 +94,7 @@ def open_program(path: str, artifact: Path, outputs: Sequence[str]) -> ProcessSe
     told = about(path)
     nan = ("", False)
     if told.takes == _ONNX:
-        graph = read_onnx(artifact, weights=False).graph
+        graph = read_checked(artifact).graph
         outputs = [value.name for value in graph.output]
         hiding = next((HIDES_NAN[known] for name, known in _MADE_WITH.items() if name in told.runtime.lower()), ())
         nan = nan_kernel(graph, hiding)

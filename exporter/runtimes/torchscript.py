@@ -10,6 +10,7 @@ import torch
 from ..errors import BundleError, first_line
 from ..pytorch.outputs import flatten
 from ..pytorch.run import suppress_output
+from .archive_check import check_loadable, check_operators
 from .placement import Placement
 from .session import Array
 
@@ -19,6 +20,7 @@ class TorchScriptSession:
 
     def __init__(self, artifact: Path, outputs: tuple[str, ...]) -> None:
         self._module = read_torchscript(artifact)
+        check_operators(artifact, self._module)
         self._outputs = outputs
 
     @property
@@ -40,18 +42,23 @@ class TorchScriptSession:
 
 
 def open_torchscript(artifact: Path, outputs: tuple[str, ...]) -> TorchScriptSession:
-    """Open a TorchScript archive on the CPU."""
+    """Open a TorchScript archive on the CPU.
+
+    Raises:
+        BundleError: it is none, or does more than compute (see `archive_check`).
+    """
     return TorchScriptSession(artifact, outputs)
 
 
 def read_torchscript(path: Path) -> torch.jit.ScriptModule:
-    """Load a TorchScript archive on the CPU.
+    """Load a TorchScript archive on the CPU, which runs nothing in it.
 
     Raises:
-        BundleError: there is no such file, or it is not TorchScript.
+        BundleError: there is no such file, or it is not TorchScript, or would run something.
     """
     if not path.is_file():
         raise BundleError(f"There is no file {path}. Give the path of a model file or a bundle.")
+    check_loadable(path)
     try:
         with suppress_output():
             module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")

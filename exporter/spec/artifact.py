@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from .forms import LoweringChoice, unrolls
 from .options import Finding, Precision
 from .streams import StreamSpec
 
-Values = Literal["ordinary", "zero", "saturating", "denormal", "infinite", "nan", "longest", "shorter", "shortest"]
+# "random" values are ordinary ones beside those of an example, which the ordinary ones are then cut from.
+Values = Literal[
+    "ordinary", "random", "zero", "saturating", "denormal", "infinite", "nan", "longest", "shorter", "shortest"
+]
 
 
 class StoredCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,6 +34,10 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
     arguments: Mapping[str, Any]
     seed: int
     precision: Literal["float16"] | None = None
+    cases: Annotated[
+        str | UnsetType,
+        Meta(description="The function that made the inputs of the cases, which nothing runs without being told to."),
+    ] = UNSET
 
     @property
     def name(self) -> str:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from msgspec import Meta, Struct
 
 from ..errors import InputError, did_you_mean
-from .forms import Lowering, Target
+from .forms import LOWERINGS, TARGETS, Lowering, Target
+from .option_values import check_choice, check_flag, check_number, check_seed, check_whole
 
 # The error that each kind of weights may cause, relative to an output's scale (see docs/precision.md).
 BOUNDS: Mapping[str, float] = {"int8": 0.09, "float16": 0.004}
@@ -40,6 +41,15 @@ class Precision(Struct, frozen=True, forbid_unknown_fields=True):
         """What parity allows for reduced-precision weights, relative to an output's scale."""
         return self.bound if self.weights == "int8" else 0.0
 
+    @property
+    def notes(self) -> list[str]:
+        """What the weights cost each output, in sentences."""
+        return [
+            f"{self.weights} weights: {output} is off by at most {error.relative:.1e} of its scale "
+            f"(allowed {self.bound:.1e}), {error.vs_eager:.1e} apart from PyTorch in float32."
+            for output, error in (self.error or {}).items()
+        ]
+
 
 # Values of cases that the bound does not hold for (see docs/precision.md).
 UNBOUNDED = ("saturating", "infinite", "nan")
@@ -55,7 +65,7 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
     if quantize is not None and precision is not None:
         raise InputError(f"Weights cannot be {quantize} and {precision} at once. Leave out `quantize` or `precision`.")
     if quantize not in (None, "int8"):
-        near = did_you_mean(quantize or "", ["int8"])
+        near = did_you_mean(str(quantize), ["int8"])
         raise InputError(f"There is no quantization '{quantize}'.{near} Choose from int8.")
     if precision == "bfloat16":
         raise InputError(
@@ -63,7 +73,7 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
             "Choose float16."
         )
     if precision not in (None, "float16"):
-        near = did_you_mean(precision or "", ["float16"])
+        near = did_you_mean(str(precision), ["float16"])
         raise InputError(f"There is no precision '{precision}'.{near} Choose from float16.")
     if quantize is None and precision is None:
         if max_error is not None:
@@ -72,6 +82,8 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
                 'Give `precision="float16"` too, or for ONNX `quantize="int8"`.'
             )
         return None
+    if max_error is not None:
+        check_number("max_error", max_error)
     if max_error is not None and not (math.isfinite(max_error) and max_error > 0):
         raise InputError(f"A largest error of {max_error} cannot be used. Give a number above 0, such as 0.01.")
     weights: Literal["int8", "float16"] = "int8" if quantize is not None else "float16"
@@ -83,6 +95,7 @@ Method = Literal["auto", "script", "trace"]
 # What an export fails for, unless the caller accepts it by this name.
 Finding = Literal["unverified", "fixed-decision"]
 FINDINGS: tuple[Finding, ...] = get_args(Finding)
+METHODS: tuple[Method, ...] = get_args(Method)
 Options = TypeVar("Options", "OnnxOptions", "TorchScriptOptions")
 
 
@@ -105,7 +118,8 @@ class OnnxOptions:
             and "fixed-decision", that a trace took one branch for all inputs. The manifest records them.
 
     Raises:
-        InputError: `quantize`, `precision` and `max_error` do not fit together, or there is no such finding.
+        InputError: a value is of another kind or not known, there is no such finding, or `quantize`, `precision` and
+            `max_error` do not fit together.
     """
 
     verify: bool = True
@@ -121,6 +135,12 @@ class OnnxOptions:
     accept: Sequence[Finding] = ()
 
     def __post_init__(self) -> None:
+        check_flag("verify", self.verify)
+        check_whole("opset", self.opset)
+        check_flag("stateful", self.stateful)
+        check_choice("lowering", self.lowering, LOWERINGS)
+        check_choice("target", self.target, TARGETS)
+        check_seed(self.seed)
         self.weights_precision()
         check_accepted(self.accept)
 
@@ -146,6 +166,9 @@ class TorchScriptOptions:
     accept: Sequence[Finding] = ()
 
     def __post_init__(self) -> None:
+        check_flag("verify", self.verify)
+        check_choice("method", self.method, METHODS)
+        check_seed(self.seed)
         self.weights_precision()
         check_accepted(self.accept)
 

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
 from ..errors import SignatureError
+from .float_range import FloatRange, parse_float_range
 
 DTYPES = ("float32", "float16", "float64", "int32", "int64", "bool")
 Dtype = Annotated[str, Meta(pattern=f"^({'|'.join(DTYPES)})$")]
@@ -23,12 +24,12 @@ Size = Annotated[int, Meta(ge=1)]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _DIM = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-_SPEC = re.compile(
-    r"\s*(?P<dtype>\w+)\s*\[(?P<dims>[^\[\]]*)\]\s*"
-    r"(?:in\s+(?P<low>-?\d+)\s*\.\.\s*(?P<high>-?\d+|[A-Za-z_]\w*)\s*(?P<descending>\bdescending\s*)?)?"
+_SPEC = re.compile(r"\s*(?P<dtype>\w+)\s*\[(?P<dims>[^\[\]]*)\]\s*(?P<values>.*?)\s*", re.DOTALL)
+_RANGE = re.compile(
+    r"in\s+(?P<low>-?\d+)\s*\.\.\s*(?P<high>-?\d+|[A-Za-z_]\w*)\s*(?P<descending>\bdescending)?", re.DOTALL
 )
 
-_EXAMPLE = "write it like 'x: float32[T, N, 100]' or 'tokens: int64[N, T] in 0..27'"
+_EXAMPLE = "write it like 'x: float32[T, N, 100]', 'x: float32[T, N, 100] > 0' or 'tokens: int64[N, T] in 0..27'"
 
 
 class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,12 +37,15 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
 
     A name in `shape` is a dynamic dimension, a number a fixed one. The upper end of `range` may be such a name: the
     lengths of sequences are `int64[N] in 1..T`, or `int64[N] in 1..T descending` where the model wants them sorted.
+    `floats` are the values of a float input that takes not all of them: `float32[T, N] in 0..1`, `> 0`, `>= 0, < 1`, or
+    `in {0, 1}` for flags.
     """
 
     dtype: Dtype
     shape: tuple[Symbol | Size, ...]
     range: tuple[int, int | str] | None = None
     descending: bool = False
+    floats: FloatRange | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -55,10 +59,17 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
                 raise SignatureError(f"'{dim}' is not a dimension. Use a name such as T, or a positive number.")
         if self.range is not None:
             self._check_range(*self.range)
+        if isinstance(self.floats, FloatRange):
+            if self.dtype == "bool":
+                raise SignatureError("A value range is for integers; bool takes none. Leave it out.")
+            if not self.is_float:
+                raise SignatureError(f"'{self.floats}' is for floats. Give integers a range such as 'in 0..27'.")
+            self.floats.check(self.dtype)
 
     def _check_range(self, low: int, high: int | str) -> None:
         if self.is_float or self.dtype == "bool":
-            raise SignatureError(f"A value range is for integers; {self.dtype} takes none. Leave it out.")
+            remedy = "Leave it out." if self.dtype == "bool" else "Write numbers, such as 'in 0..1' or '> 0'."
+            raise SignatureError(f"A value range is for integers; {self.dtype} takes none. {remedy}")
         if self.descending and not self.shape:
             raise SignatureError("A single number is in no order. Leave out 'descending'.")
         limits = {"int32": 2**31, "int64": 2**63}
@@ -72,7 +83,9 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def parse(cls, text: str) -> TensorSpec:
-        """Read `dtype[dims]` with an optional `in low..high`, and after that an optional `descending`.
+        """Read `dtype[dims]` with an optional range of values.
+
+        That is `in low..high` with an optional `descending` for integers, and for floats what `FloatRange` spells.
 
         Raises:
             SignatureError: the text does not have that form.
@@ -82,10 +95,17 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
             raise SignatureError(f"'{text}' does not describe a tensor; {_EXAMPLE}.")
         dims = [part.strip() for part in match["dims"].split(",")] if match["dims"].strip() else []
         shape = tuple(int(dim) if re.fullmatch(r"-?\d+", dim) else dim for dim in dims)
-        if match["low"] is None:
-            return cls(match["dtype"], shape)
-        high = match["high"] if match["high"].isidentifier() else int(match["high"])
-        return cls(match["dtype"], shape, (int(match["low"]), high), match["descending"] is not None)
+        dtype, values = match["dtype"], match["values"]
+        if not values:
+            return cls(dtype, shape)
+        floats = parse_float_range(values)
+        whole = _RANGE.fullmatch(values)
+        if whole is not None and (floats is None or not dtype.startswith("float")):
+            high = whole["high"] if whole["high"].isidentifier() else int(whole["high"])
+            return cls(dtype, shape, (int(whole["low"]), high), whole["descending"] is not None)
+        if floats is None:
+            raise SignatureError(f"'{text}' does not describe a tensor; {_EXAMPLE}.")
+        return cls(dtype, shape, floats=floats)
 
     @property
     def is_float(self) -> bool:
@@ -101,6 +121,13 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
         """Whether its values are lengths along a dynamic dimension."""
         return self.range is not None and isinstance(self.range[1], str)
 
+    @property
+    def filler(self) -> float:
+        """A value that it may take: 0 where that is one."""
+        if self.range is not None:
+            return self.range[0]
+        return self.floats.typical if isinstance(self.floats, FloatRange) else 0
+
     def sized(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The concrete shape for given sizes of the dynamic dimensions."""
         return tuple(sizes[dim] if isinstance(dim, str) else dim for dim in self.shape)
@@ -115,6 +142,7 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __str__(self) -> str:
         span = f" in {self.range[0]}..{self.range[1]}" if self.range else ""
+        span = f" {self.floats}" if isinstance(self.floats, FloatRange) else span
         order = " descending" if self.descending else ""
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]{span}{order}"
 

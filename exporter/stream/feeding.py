@@ -50,7 +50,7 @@ def check_names(model: StepModel, given: Mapping[str, Any]) -> None:
 
 def one_step(spec: TensorSpec, sizes: Sizes, time: str) -> Array:
     """An input of one time step, of the least values that are allowed; zero where any are."""
-    return np.full(spec.sized({**sizes, time: 1}), spec.range[0] if spec.range else 0, spec.dtype)
+    return np.full(spec.sized({**sizes, time: 1}), spec.filler, spec.dtype)
 
 
 def checked_chunk(model: StepModel, given: Mapping[str, Array], sizes: Sizes) -> dict[str, Array]:

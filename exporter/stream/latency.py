@@ -119,7 +119,8 @@ def _random(spec: TensorSpec, sizes: Mapping[str, int], random: np.random.Genera
     """Ordinary numbers, or integers over their range; 0 and 1 where there is none."""
     shape = spec.sized(sizes)
     if spec.is_float:
-        return random.standard_normal(shape).astype(spec.dtype)
+        drawn = random.standard_normal(shape)
+        return (np.clip(drawn, *spec.floats.ends(spec.dtype)) if spec.floats else drawn).astype(spec.dtype)
     low, high = spec.range or (0, 1)
     return random.integers(low, int(high) + 1, shape).astype(spec.dtype)
 

@@ -11,11 +11,13 @@ import onnxruntime as ort
 
 from ..bundle.files import check_file
 from ..bundle.manifest import Manifest, read_manifest
-from ..errors import BundleError, first_line
+from ..errors import BundleError, InterfaceError, first_line
 from ..spec.artifact import Artifact
 from ..spec.dims import Dim, parse
-from ..spec.signature import TensorSpec
-from ..spec.streams import State
+from ..spec.interface import expected_interface, wrong_names
+from ..spec.metadata import wrong_metadata
+from ..spec.signature import Signature, TensorSpec
+from ..spec.streams import State, StreamSpec
 
 _FATAL = 4
 
@@ -65,6 +67,7 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
 
     Raises:
         BundleError: the folder is not a bundle, a file is not as it was written, or none has explicit states.
+        InterfaceError: the file says something else than the manifest.
     """
     manifest = read_manifest(folder)
     name, artifact = streaming(folder, manifest)
@@ -78,11 +81,13 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
         options = step_options()
         if steps_only:
             options.add_free_dimension_override_by_name(time, 1)
+    session = _open(path, options)
+    _check(session, path, manifest.signature, artifact.stream)
     carried = {name for state in states for name in (state.name, state.output)}
     kept = [name for name in manifest.outputs if name not in carried] or [*manifest.outputs]
     return StepModel(
         path,
-        _open(path, options),
+        session,
         steps_only,
         time,
         {name: spec for name, spec in manifest.signature.inputs.items() if name not in carried},
@@ -96,6 +101,21 @@ def _open(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises classes of its own that have no common base
         raise BundleError(f"ONNX Runtime cannot load {path} ({first_line(error)}). Export it again.") from error
+
+
+def _check(session: ort.InferenceSession, path: Path, signature: Signature, stream: StreamSpec) -> None:
+    """Check that the file says the same as the manifest: what is carried, and what a stream begins with.
+
+    Raises:
+        InterfaceError: it does not.
+    """
+    names = [[each.name for each in values] for values in (session.get_inputs(), session.get_outputs())]
+    metadata = session.get_modelmeta().custom_metadata_map
+    wrong = wrong_names(*names, expected_interface(signature, stream, {})) or wrong_metadata(
+        metadata, signature, stream
+    )
+    if wrong:
+        raise InterfaceError(f"{path.name} is not what its manifest says: {wrong}. Export the model again.")
 
 
 def streaming(folder: Path, manifest: Manifest) -> tuple[str, Artifact]:

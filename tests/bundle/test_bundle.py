@@ -125,18 +125,6 @@ def test_a_killed_export_leaves_the_old_bundle(bundle: Path) -> None:
     assert os.listdir(bundle.parent) == ["bundle"]
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "cat.jpg").write_text("cat")
-    (tmp_path / "file").write_text("text")
-    with pytest.raises(BundleError, match="holds something other than a bundle, which is left alone"):
-        replacing(tmp_path / "photos").__enter__()
-    with pytest.raises(BundleError, match="is a file. Choose a folder"):
-        replacing(tmp_path / "file").__enter__()
-    with pytest.raises(BundleError, match="cannot be written"):
-        replacing(tmp_path / "file" / "below").__enter__()
-
-
 def test_a_link_to_a_bundle_stays_a_link(bundle: Path) -> None:
     link = bundle.parent / "link"
     link.symlink_to(bundle.name)
@@ -145,19 +133,6 @@ def test_a_link_to_a_bundle_stays_a_link(bundle: Path) -> None:
     assert link.is_symlink()
     assert contents(bundle) == {MANIFEST: b"new"}
     assert sorted(os.listdir(bundle.parent)) == ["bundle", "link"]
-
-
-def test_the_working_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(BundleError, match="is the working folder, which would be replaced"):
-        replacing(Path()).__enter__()
-
-
-def test_one_process_may_write_two_bundles_at_once(bundle: Path) -> None:
-    with replacing(bundle) as one, replacing(bundle) as other:
-        (one / MANIFEST).write_text("one")
-        (other / MANIFEST).write_text("other")
-    assert contents(bundle) == {MANIFEST: b"one"}
 
 
 def test_two_exports_at_once_both_end_in_a_whole_bundle(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +14,14 @@ from rnn_export import read_bundle
 from rnn_export.bundle.files import hash_file
 from rnn_export.parity.artifact import check_artifact, open_artifact
 from rnn_export.parity.cases import cases_for
-from rnn_export.parity.expected import Expected, expect, measure_baselines
+from rnn_export.parity.expected import Expected, expect
 from rnn_export.parity.report import Report
 from rnn_export.parity.weights.model import ModelWeights, weights_of
 from rnn_export.pytorch.evaluation import evaluating
 from rnn_export.pytorch.run import as_tensors, suppress_output
 from rnn_export.pytorch.samples import traced_sizes
-from rnn_export.spec.artifact import Baseline
 
-from . import around, layers, scans, scripts, streams, tensors  # noqa: F401  they register their kinds
+from . import around, hidden, layers, scans, scripts, streams, tensors  # noqa: F401  they register their kinds
 from .kinds import KINDS, Kind
 from .subjects import Subject
 
@@ -36,7 +35,6 @@ class Bundle:
     subject: Subject
     folder: Path
     expected: Sequence[Expected]
-    baselines: Mapping[str, Baseline]
     weights: ModelWeights
 
 
@@ -49,7 +47,7 @@ def export(subject: Subject, folder: Path) -> Bundle:
         cases = cases_for([artifact.stream], signature, traced_sizes(signature), 0, artifact.bounds)
         expected = expect(model, signature, cases)
         weights = weights_of(model, as_tensors(expected[0].inputs))
-    return Bundle(subject, folder, expected, measure_baselines(expected), weights)
+    return Bundle(subject, folder, expected, weights)
 
 
 def plant(kind: Kind, bundle: Bundle, beside: Path) -> bool:
@@ -72,7 +70,6 @@ def judge(bundle: Bundle, faulty: Path) -> tuple[str, ...]:
         traced=bundle.expected[0].case.sizes,
         seed=0,
         weights=bundle.weights,
-        baselines=bundle.baselines,
     )
     return tuple(_caught_by(report))
 

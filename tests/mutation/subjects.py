@@ -81,6 +81,39 @@ class Around(nn.Module):
         return Signature({"tokens": "int64[N, T] in 0..11"}, outputs=["scores", "best"])
 
 
+class Masked(nn.Module):
+    """Scores [T, N, 3], a large negative number beyond the end of a sequence."""
+
+    def __init__(self, filler: float) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 4)
+        self.fc = nn.Linear(4, 3)
+        self.filler = filler
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        scores = self.fc(self.rnn(x)[0])
+        beyond = torch.arange(x.size(0))[:, None] >= lengths
+        return scores.masked_fill(beyond[..., None], self.filler)
+
+    def signature(self) -> Signature:
+        return Signature({"x": "float32[T, N, 3]", "lengths": "int64[N] in 1..T"}, outputs=["scores"])
+
+
+class Columns(nn.Module):
+    """An output [T, N, 4] whose columns are of very different size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 4)
+        self.register_buffer("size", torch.tensor([1e9, 1.0, 1e-3, 1.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(x)[0] * self.size
+
+    def signature(self) -> Signature:
+        return Signature({"x": "float32[T, N, 3]"}, outputs=["y"])
+
+
 _HERE = __name__
 SUBJECTS = (
     Subject("RNN", "initial_state", {**_SMALL, "cell": "rnn_relu"}, {"lowering": "native"}),
@@ -95,6 +128,9 @@ SUBJECTS = (
     Subject("stream of GRU", "hetero", {"input_size": 3, "hidden_sizes": (4, 4), "cell": "gru"}, {"stateful": True}),
     Subject("stream of RNN", "tagger", {**_SMALL, "cell": "rnn_tanh"}, {"stateful": True}),
     Subject("embedding to argmax", f"{_HERE}:Around", {}),
+    Subject("scores with a filler", f"{_HERE}:Masked", {"filler": -1e9}),
+    Subject("scores with the smallest filler", f"{_HERE}:Masked", {"filler": -3.4e38}),
+    Subject("columns of any size", f"{_HERE}:Columns", {}),
     Subject("loop, one-hot", "scratch", {"vocab_size": 9, "num_hiddens": 8}),
     Subject("loop, gates", "mgu", {"input_size": 3, "hidden_size": 4}),
     Subject("loop, norms", "layernorm_lstm", {"input_size": 3, "hidden_size": 4}),

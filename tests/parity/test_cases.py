@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from rnn_export import Signature, SignatureError
-from rnn_export.parity.cases import make_cases
+from rnn_export.parity.cases import make_cases, random_cases
 from rnn_export.pytorch.samples import Case, check_ranges, make_inputs, traced_sizes
 
 SIGNATURE = Signature({"x": "float32[T, N, 7]", "tokens": "int64[N, T] in 2..5"})
@@ -150,3 +150,86 @@ def test_an_empty_example_is_refused() -> None:
     example = make_inputs(SIGNATURE, Case({"T": 0, "N": 2}, "ordinary", 0))
     with pytest.raises(SignatureError, match="empty along T"):
         traced_sizes(SIGNATURE, example)
+
+
+RANGES = ["in 0..1", "in -1..1", "in 0.5..2.5", "in -3..-2", "> 0", ">= 0", "> 2.5", "< 0", "<= 1", "> 0, < 1"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
+@pytest.mark.parametrize("text", [*RANGES, "in {0, 1}", "in {-1, 0.25, 1}"])
+def test_every_kind_of_value_lies_in_the_range(text: str, dtype: str) -> None:
+    signature = Signature({"x": f"{dtype}[T, N, 3] {text}"})
+    floats = signature.inputs["x"].floats
+    assert floats
+    cases = make_cases(signature, {"T": 5, "N": 9}, seed=4)
+    kinds = {case.values for case in cases}
+    assert not kinds & {"infinite", "nan"}
+    assert ("zero" in kinds) == bool(floats.holds(np.zeros((), dtype)))
+    low, high = floats.ends(dtype)
+    assert ("denormal" in kinds) == (low < 1e-39 and high > -1e-39 and not floats.one_of)
+    assert ("saturating" in kinds) == (not text.startswith("in {"))
+    for case in cases:
+        array = make_inputs(signature, case)["x"]
+        assert array.dtype == dtype
+        assert floats.holds(array).all(), case
+
+
+def test_values_of_a_range_fill_it() -> None:
+    signature = Signature({"x": "float32[T, N] in 2..6", "p": "float32[T, N] > 0", "f": "float32[T, N] in {0, 1}"})
+    inputs = make_inputs(signature, Case({"T": 40, "N": 50}, "ordinary", 0))
+    assert 2 <= inputs["x"].min() < 2.1
+    assert 5.9 < inputs["x"].max() <= 6
+    assert 0 < inputs["p"].min() < 0.2
+    assert inputs["p"].max() > 5
+    assert 0.4 < inputs["f"].mean() < 0.6
+    ends = make_inputs(signature, Case({"T": 40, "N": 50}, "saturating", 0))
+    assert set(np.unique(ends["x"])) == {2, 6}
+    assert ends["p"].max() > 50
+
+
+def test_a_range_of_one_input_leaves_the_others_their_kinds() -> None:
+    signature = Signature({"p": "float32[T] > 1", "x": "float32[T]"})
+    kinds = {case.values for case in make_cases(signature, {"T": 7}, seed=0)}
+    assert kinds == {"ordinary", "zero", "saturating", "denormal", "infinite", "nan"}
+    for kind in ("zero", "denormal", "infinite", "nan"):
+        inputs = make_inputs(signature, Case({"T": 7}, kind, 0))  # type: ignore[arg-type]
+        assert (inputs["p"] > 1).all()
+        assert (np.abs(inputs["x"]) < 1e-30).all() or not np.isfinite(inputs["x"]).all()
+
+
+def test_an_example_out_of_a_range_of_floats() -> None:
+    signature = Signature({"x": "float32[T] > 0"})
+    check_ranges(signature, {"x": np.array([0.5, 3], np.float32)})
+    with pytest.raises(SignatureError, match=r"The example's 'x' holds -0.5, which is not > 0. Give one that fits."):
+        check_ranges(signature, {"x": np.array([0.5, -0.5], np.float32)})
+    with pytest.raises(SignatureError, match="holds nan"):
+        check_ranges(signature, {"x": np.array([0.5, np.nan], np.float32)})
+
+
+def test_an_example_keeps_to_the_range_in_every_kind() -> None:
+    signature = Signature({"x": "float32[T] in 0..1"})
+    example = {"x": np.array([0.25, 0.5], np.float32)}
+    for case in make_cases(signature, {"T": 5}, seed=0):
+        array = make_inputs(signature, case, example)["x"]
+        assert ((array >= 0) & (array <= 1)).all(), case
+        if case.values == "ordinary":
+            assert set(array) <= {0.25, 0.5}
+
+
+def test_random_values_beside_an_example_are_not_its_own() -> None:
+    signature = Signature(
+        {"x": "float32[T, N]", "tokens": "int64[T]", "zeros": "int64[T]", "lengths": "int64[N] in 1..T"}
+    )
+    example = {
+        "x": np.zeros((3, 2), np.float32),
+        "tokens": np.array([4, 9, 6]),
+        "zeros": np.zeros(3, np.int64),
+        "lengths": np.ones(2, np.int64),
+    }
+    cases = random_cases(signature, {"T": 3, "N": 2}, seed=0)
+    assert len({case.name for case in cases}) == len(cases) >= 4
+    inputs = make_inputs(signature, Case({"T": 300, "N": 200}, "random", 0), example)
+    assert inputs["x"].std() > 0.9
+    assert set(inputs["tokens"]) == {4, 5, 6, 7, 8, 9}
+    assert set(inputs["zeros"]) == {0, 1}
+    assert inputs["lengths"].max() == 300

@@ -5,40 +5,57 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from rnn_export.parity.check import first_step
-from rnn_export.parity.compare import FACTOR, NonfiniteMask, OutputResult, judge
-from rnn_export.spec.artifact import Baseline
+from rnn_export.parity.compare import NonfiniteMask, OutputResult, judge
+from rnn_export.parity.limits import Tolerance
 
 EXACT = np.linspace(-1, 1, 12).reshape(3, 4)
 EAGER = EXACT.astype(np.float32)
-EAGER_ERROR = 1e-6
-NOTHING = Baseline(0.0, 0.0)
+LIMIT = 4e-6
+
+
+def tolerance(limit: float | np.ndarray = LIMIT, scale: float = 1.0) -> Tolerance:
+    return Tolerance(np.broadcast_to(limit, EXACT.shape).astype(np.float64), np.full(EXACT.shape, scale))
 
 
 def verdict(got: np.ndarray, eager: np.ndarray = EAGER, mask: NonfiniteMask | None = None) -> OutputResult:
-    return judge("y", got, eager, EXACT, EAGER_ERROR, NOTHING, mask)
+    return judge("y", got, eager, EXACT, tolerance(), mask)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_limit_is_pytorchs_own_error_times_the_factor(sign: int) -> None:
-    assert verdict(EAGER + np.float32(sign * 0.9 * FACTOR * EAGER_ERROR)).passed
+def test_an_error_beyond_its_limit_fails(sign: int) -> None:
+    assert verdict(EAGER + np.float32(sign * 0.9 * LIMIT)).passed
     wrong = EAGER.copy()
-    wrong[1, 2] += np.float32(sign * 2 * FACTOR * EAGER_ERROR)
+    wrong[1, 2] += np.float32(sign * 2 * LIMIT)
     result = verdict(wrong)
     assert not result.passed
     assert result.index == result.first == (1, 2)
     assert "times the limit" in result.reason
 
 
-def test_a_lucky_case_is_judged_by_the_baseline() -> None:
-    assert not judge("y", EAGER + np.float32(1e-5), EAGER, EXACT, 0.0, NOTHING).passed
-    assert judge("y", EAGER + np.float32(1e-5), EAGER, EXACT, 0.0, Baseline(1.0, 1e-5)).passed
+def test_each_element_has_a_limit_of_its_own() -> None:
+    limits = np.full(EXACT.shape, 1e3)
+    limits[2, 1] = 1e-6
+    assert judge("y", EAGER + np.float32(1), EAGER, EXACT, tolerance(limits)).index == (2, 1)
+    near = EAGER + np.float32(1)
+    near[2, 1] = EAGER[2, 1]
+    result = judge("y", near, EAGER, EXACT, tolerance(limits))
+    assert result.passed
+    assert result.share < 0.1
 
 
-def test_small_numbers_are_judged_by_the_baseline_scale() -> None:
-    small = EXACT * 1e-4
-    got = (small + 1e-7).astype(np.float32)
-    assert not judge("y", got, small.astype(np.float32), small, 0.0, NOTHING).passed
-    assert judge("y", got, small.astype(np.float32), small, 0.0, Baseline(1.0, 0.0)).passed
+def test_an_element_without_a_limit_is_the_very_same_number() -> None:
+    limits = np.full(EXACT.shape, 1e-3)
+    limits[0, 0] = 0
+    assert judge("y", EAGER, EAGER, EXACT, tolerance(limits)).passed
+    other = EAGER.copy()
+    other[0, 0] = np.nextafter(other[0, 0], np.float32(0))
+    assert "has to be the very same number" in judge("y", other, EAGER, EXACT, tolerance(limits)).reason
+
+
+def test_a_bound_raises_limits_relative_to_the_scale() -> None:
+    got = EAGER + np.float32(0.5)
+    assert not judge("y", got, EAGER, EXACT, tolerance(scale=10.0), bound=0.01).passed
+    assert judge("y", got, EAGER, EXACT, tolerance(scale=10.0), bound=0.1).passed
 
 
 def test_shape_and_dtype_must_match() -> None:
@@ -74,26 +91,22 @@ def test_a_kernel_that_hides_nan_is_excused_only_where_nan_has_effect() -> None:
 
 def test_integers_must_be_equal() -> None:
     eager = np.arange(6).reshape(2, 3)
-    assert judge("y", eager.copy(), eager, None, 0.0, NOTHING).passed
-    assert judge("y", eager + 1, eager, None, 0.0, NOTHING).reason == "is 1 instead of 0"
+    assert judge("y", eager.copy(), eager, None, None).passed
+    assert judge("y", eager + 1, eager, None, None).reason == "is 1 instead of 0"
 
 
 def test_integers_that_nan_affects_are_excused() -> None:
     eager = np.arange(6).reshape(2, 3)
     mask = NonfiniteMask(eager > 2, "ArgMax")
-    assert judge("y", np.where(eager > 2, 0, eager), eager, None, 0.0, NOTHING, mask).excused
-    assert not judge("y", eager + 1, eager, None, 0.0, NOTHING, mask).passed
-
-
-def test_without_a_reference_the_tolerance_is_relative_to_the_largest_value() -> None:
-    assert judge("y", EAGER * np.float32(1 + 5e-5), EAGER, None, 0.0, NOTHING).passed
-    assert not judge("y", EAGER * np.float32(1 + 5e-4), EAGER, None, 0.0, NOTHING).passed
+    assert judge("y", np.where(eager > 2, 0, eager), eager, None, None, mask).excused
+    assert not judge("y", eager + 1, eager, None, None, mask).passed
 
 
 @pytest.mark.parametrize("shape", [(0, 3), ()])
 def test_empty_and_scalar_outputs(shape: tuple[int, ...]) -> None:
     array = np.zeros(shape, np.float32)
-    assert judge("y", array, array, array.astype(np.float64), 0.0, NOTHING).passed
+    limits = Tolerance(np.zeros(shape), np.zeros(shape))
+    assert judge("y", array, array, array.astype(np.float64), limits).passed
 
 
 def test_the_time_step_of_an_index() -> None:

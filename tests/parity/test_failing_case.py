@@ -96,7 +96,9 @@ def test_a_file_reads_back_as_written(tmp_path: Path) -> None:
     path = tmp_path / "case.safetensors"
     write_failing_case(path, failing)
     read = read_failing_case(path)
-    assert (read.artifact, read.item.case, read.baselines) == (failing.artifact, failing.item.case, failing.baselines)
+    assert (read.artifact, read.item.case) == (failing.artifact, failing.item.case)
+    for name, tolerance in failing.item.tolerances.items():
+        np.testing.assert_array_equal(read.item.tolerances[name].limit, tolerance.limit)
     for name, array in failing.item.inputs.items():
         np.testing.assert_array_equal(read.item.inputs[name], array)
 
@@ -112,7 +114,7 @@ def test_invalid_files_are_refused(cli: Cli, tmp_path: Path) -> None:
         ("out", "--case", "broken"): "broken is not a case that verify wrote",
         ("out", "--case", "absent"): "The case absent does not exist. Give the file that verify named",
         ("out", "--case", "out/cases.safetensors"): "is not a case that verify wrote",
-        ("out", "--case", file, "--seed", "1"): "Leave out --model, --seed, --long and --bisect",
+        ("out", "--case", file, "--seed", "1"): "Leave out --model, --cases, --seed, --long and --bisect",
     }
     for arguments, said in refused.items():
         result = cli("verify", *arguments)

@@ -124,3 +124,10 @@ def test_the_command(both: Path, cli: Callable[..., Result], tmp_path: Path) -> 
     assert cli("verify", "ship").exit_code == 0
     assert cli("bundle", "single").exit_code == 2
     assert cli("bundle", "single", "--onnx-tests", "tests", "--without", "weights").exit_code == 2
+
+
+def test_one_part_as_text_is_no_list_of_parts(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "in", "tagger")
+    with pytest.raises(InputError, match=r"`without` is the text 'cases'. Give a list, such as \['cases'\]."):
+        copy_bundle(bundle, tmp_path / "out", without="cases")
+    assert not (tmp_path / "out").exists()

@@ -191,3 +191,20 @@ def test_tests_take_the_place_of_tests_alone(tmp_path: Path) -> None:
     assert write_onnx_tests(tmp_path / "single", folder).folder == folder
     with pytest.raises(BundleError, match="holds something other than a test, which is left alone"):
         write_onnx_tests(tmp_path / "single", tmp_path)
+
+
+@pytest.mark.parametrize("change", ["another file", "an edited file", "a folder", "another record"])
+def test_tests_that_hold_anything_of_the_users_are_left_alone(change: str, tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    if change == "another file":
+        (folder / "test_data_set_0" / "notes.txt").write_text("mine")
+    elif change == "an edited file":
+        (folder / "test_data_set_0" / "input_0.pb").write_bytes(b"mine")
+    elif change == "a folder":
+        (folder / "test_data_set_mine").mkdir()
+    else:
+        (folder / "data.json").write_text('{"rtol": 0.1, "atol": 0.1}')
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(BundleError, match="holds something other than a test, which is left alone"):
+        write_onnx_tests(tmp_path / "single", folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before

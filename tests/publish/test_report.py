@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from click.testing import Result
-from planting import plant, write_bundle, wrong_bias
-from rnn_export import Signature, export_onnx, export_torchscript, load
+from conftest import SMALL
+from planting import next_weight, plant, write_bundle, wrong_bias
+from rnn_export import Signature, export_onnx, export_torchscript, load, read_bundle, verify
 from rnn_export.publish.measure import Grid
 from rnn_export.publish.plots import draw_graph, draw_grid
-from rnn_export.publish.report import write_report
+from rnn_export.publish.report import render, write_report
 from torch import nn
 
 Cli = Callable[..., Result]
@@ -87,14 +90,47 @@ def test_the_graph_flows_down(tmp_path: Path) -> None:
     assert [box.kind for box in picture.boxes].count("Scan") == 3
 
 
-def test_junit(cli: Cli, tmp_path: Path) -> None:
-    plant(write_bundle(tmp_path / "out", "tagger"), wrong_bias)
-    assert cli("verify", "out", "--junit", "junit.xml").exit_code == 1
-    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()[0]
-    assert (suite.get("tests"), suite.get("failures")) == ("20", "20")
-    failure = suite[0].find("failure")
-    assert failure is not None
-    assert "times the limit" in (failure.get("message") or "")
+def test_a_page_says_why_where_only_weights_differ(cli: Cli, tmp_path: Path) -> None:
+    plant(write_bundle(tmp_path / "out", "tagger"), next_weight)
+    result = cli("report", "out")
+    assert result.exit_code == 1
+    assert "outputs match PyTorch's, but weights differ. Weights: 'rnn.weight_hh_l0' differs" in result.stderr
+    html = unescape((tmp_path / "out.report.html").read_text())
+    assert '<span class="badge FAIL">FAIL</span>' in html
+    assert html.count("outputs match PyTorch's, but weights differ") == 2
+    assert '<span class="PASS">20 PASS</span>' in html
+    found = json.loads(cli("report", "out", "--json").stdout)
+    assert (found["passed"], found["verdict"]) == (False, "FAIL")
+    assert "weights differ" in found["error"]
+
+
+def test_a_page_tells_what_int8_costs(tmp_path: Path) -> None:
+    loaded = load("tagger", **SMALL["tagger"])
+    exported = export_onnx(loaded.model, loaded.signature, tmp_path / "q", source=loaded.source, quantize="int8")
+    html = unescape(write_report(tmp_path / "q")[0].read_text())
+    costs = [note for note in exported.notes if note.startswith("int8 weights:")]
+    assert costs
+    for text in (*costs, "are int8, correctly rounded", "handles NaN differently from PyTorch"):
+        assert text in html
+
+
+def test_a_page_says_how_cases_were_drawn(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "out", "tagger")
+    verification = verify(bundle, seed=1)
+    html = render(bundle, read_bundle(bundle), replace(verification, notes=("Drawn otherwise.",)), {})
+    assert "<p>Drawn otherwise.</p>" in html
+    assert unescape(html).count(str(verification.reports[0].weights)) == 1
+
+
+def test_a_page_of_nodes_that_ran_elsewhere(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "out", "tagger")
+    verification = verify(bundle, seed=1)
+    (report,) = verification.reports
+    placement = replace(report.placement, provider="CUDAExecutionProvider")
+    elsewhere = replace(verification, reports=[replace(report, placement=placement)])
+    html = unescape(render(bundle, read_bundle(bundle), elsewhere, {}))
+    assert html.count("not one node ran on CUDAExecutionProvider") == 2
+    assert "computes something else" not in html
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium; `apt-get install chromium` gets it")

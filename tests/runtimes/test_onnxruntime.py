@@ -11,7 +11,7 @@ import torch
 from rnn_export import BundleError, InputError, Signature, UnavailableError, export_onnx
 from rnn_export.runtimes import onnxruntime as runtime
 from rnn_export.runtimes.onnxruntime import OnnxRuntimeSession
-from rnn_export.runtimes.open import open_session
+from rnn_export.runtimes.open import open_session, runs
 from rnn_export.runtimes.providers import PROVIDERS, Provider, short_name
 from rnn_export.runtimes.session import ProviderOptions
 from torch import Tensor, nn
@@ -165,3 +165,12 @@ def test_every_provider_has_a_name_a_need_and_a_command() -> None:
         assert provider.get.startswith("pip ")
         assert bool(provider.needs) == (name != "cpu")
     assert short_name("VitisAIExecutionProvider") == "vitisai"
+
+
+@pytest.mark.parametrize("name", ["cuda", "CUDA", "CUDAExecutionProvider", "tensorrt", "cpu", "WebGPU"])
+def test_a_provider_without_its_runtime_is_named_with_it(name: str, tmp_path: Path) -> None:
+    wanted = f"'onnxruntime:{short_name(name)}'"
+    with pytest.raises(UnavailableError, match=f"There is no runtime '{name}'. Did you mean {wanted}"):
+        open_session(name, tmp_path / "model.onnx", ("y",))
+    with pytest.raises(UnavailableError, match=f"Did you mean {wanted}"):
+        runs(name, "model.pt")

@@ -279,3 +279,23 @@ def test_a_file_that_computes_something_else_is_refused(tmp_path: Path) -> None:
     plant(tmp_path / "b", wrong_bias)
     with pytest.raises(BundleError, match="does not compute what the bundle stores"):
         write_triton(tmp_path / "b", tmp_path / "models")
+
+
+@pytest.mark.parametrize("change", ["by hand", "another version", "an edited configuration", "an edited model", "none"])
+def test_a_model_of_somebody_elses_is_left_alone(change: str, tmp_path: Path) -> None:
+    place = write_triton(GOLDEN / "onnx", tmp_path, name="mine").folder
+    if change == "by hand":
+        (place / CONFIG).write_text('name: "mine"\n')
+    elif change == "another version":
+        (place / "2").mkdir()
+        (place / "2" / "model.onnx").write_bytes(b"mine")
+    elif change == "an edited configuration":
+        (place / CONFIG).write_text((place / CONFIG).read_text() + "# tuned\n")
+    elif change == "an edited model":
+        (place / "1" / "model.onnx").write_bytes(b"mine")
+    else:
+        (place / CONFIG).unlink()
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    with pytest.raises(BundleError, match="holds something other than a Triton model, which is left alone"):
+        write_triton(GOLDEN / "onnx", tmp_path, name="mine")
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before

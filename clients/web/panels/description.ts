@@ -53,8 +53,12 @@ function spell({ dtype, shape }: Spec): string {
   return describe(dtype, shape);
 }
 
-function values({ range }: Input): string {
-  return range ? range.join(" to ") : "any";
+function values({ range, floats }: Input): string {
+  if (!floats) return range ? range.join(" to ") : "any";
+  const { low, high, above, below, one_of } = floats;
+  if (one_of.length) return one_of.join(", ");
+  const ends = [low !== null && `${above ? ">" : ">="} ${low}`, high !== null && `${below ? "<" : "<="} ${high}`];
+  return ends.filter(Boolean).join(", ");
 }
 
 function reset({ reset: values }: State): string {

@@ -97,7 +97,7 @@ def call_of(file: str, artifact: Artifact, manifest: Manifest) -> ProgramSpec:
     sizes = manifest.cases[0].sizes if manifest.cases else dict.fromkeys(manifest.signature.symbols, 1)
     states = artifact.stream.states if artifact.stream is not None else ()
     inputs = {
-        name: Filled(spec.dtype, tuple(spec.sized(sizes)), (spec.range[0] if spec.range else 0,))
+        name: Filled(spec.dtype, tuple(spec.sized(sizes)), (spec.filler,))
         for name, spec in manifest.signature.inputs.items()
     }
     resets = {state.name: _filled(state.dtype, state.initial(sizes)) for state in states}

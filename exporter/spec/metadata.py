@@ -1,0 +1,48 @@
+"""What an ONNX file says of itself in its metadata: `metadata_props`, which any reader can show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from ..version import __version__
+from .signature import Signature
+from .streams import StreamSpec, declared_states, states_json
+
+# What the keys begin with: rnn_export.version, .inputs, .outputs, .states.
+PREFIX = "rnn_export"
+
+VERSION = f"{PREFIX}.version"
+
+
+def metadata_of(signature: Signature, stream: StreamSpec | None) -> dict[str, str]:
+    """The entries of a file with that signature, and those of its states.
+
+    States are written twice: as JSON, and as lists that need no JSON library (see docs/streaming.md).
+    """
+    states = declared_states(signature) if stream is None else stream.states
+    properties = {
+        "version": __version__,
+        "inputs": json.dumps(signature.to_json()["inputs"]),
+        "outputs": json.dumps(list(signature.outputs)),
+        "states": json.dumps(states_json(states)),
+        "state_inputs": ",".join(state.name for state in states),
+        "state_outputs": ",".join(state.output for state in states),
+        **{f"reset.{state.name}": state.reset_text for state in states},
+        **({} if stream is None else {"time": stream.time}),
+    }
+    return {f"{PREFIX}.{key}": value for key, value in properties.items()}
+
+
+def wrong_metadata(found: Mapping[str, str], signature: Signature, stream: StreamSpec | None) -> str:
+    """The first entry that is not what the signature and the states say; empty if all are. Any version may write it."""
+    expected = {**metadata_of(signature, stream), VERSION: found.get(VERSION, "")}
+    for key in [*expected, *found]:
+        if found.get(key) != expected.get(key):
+            is_own = key in expected
+            return f"its metadata has {_shown(key, found)}" + (f", not {_shown(key, expected)}" if is_own else "")
+    return ""
+
+
+def _shown(key: str, entries: Mapping[str, str]) -> str:
+    return f"{key} = {entries[key][:200]}" if key in entries else f"no {key}"
