@@ -131,7 +131,7 @@ Verdict worst_of(const Tensors& got, const StoredCase& each) {
     if (!verdict.reason.empty()) verdict.reason = "'" + output + "' " + verdict.reason;
     if (!worst || worse(verdict, *worst)) worst = verdict;
   }
-  return worst.value_or(Verdict{});
+  return *worst;
 }
 
 int check(const Client& client, const Options& options) {

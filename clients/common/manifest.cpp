@@ -88,6 +88,7 @@ Manifest manifest_of(const Json& json, const std::filesystem::path& file) {
   for (const auto& [name, described] : json.at("outputs").items()) {
     manifest.outputs.push_back({name, described_dims(described)});
   }
+  if (manifest.outputs.empty()) throw std::invalid_argument("outputs");
   for (const auto& [file, entry] : json.at("artifacts").items()) {
     manifest.artifacts.push_back(artifact_of(file, entry));
   }

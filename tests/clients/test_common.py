@@ -203,7 +203,7 @@ def test_limits_that_are_none(kind: str, echo: Run, tmp_path: Path) -> None:
     wrong = right if limits is None else {**right, LIMITS: limits}
     bundle = write_bundle(tmp_path / "bundle", "float32", ["A", "B"], {"one": right, "two": wrong})
     if limits is None:
-        drop(bundle, "two/limits/model.onnx/x")
+        edit(bundle, lambda tensors, manifest: tensors.pop("two/limits/model.onnx/x"))
     ended = echo("--check", bundle)
     assert ended.refused, ended
     assert message in ended.stderr
@@ -216,14 +216,45 @@ def test_a_reference_of_another_shape(echo: Run, tmp_path: Path) -> None:
     assert "has 'one/reference/x' as float64[1, 1] instead of float64[1, 2]. Export the model again." in ended.stderr
 
 
-def drop(bundle: Path, name: str) -> None:
-    """Leave a tensor out of the cases, and have the manifest fit them."""
+def edit(bundle: Path, change: Callable[[dict[str, Array], dict[str, Any]], object]) -> None:
+    """Change the tensors of the cases and the manifest, whose hash of the cases is renewed."""
     tensors = safetensors.numpy.load_file(bundle / "cases.safetensors")
-    del tensors[name]
-    safetensors.numpy.save_file(tensors, bundle / "cases.safetensors")
     manifest = json.loads((bundle / "manifest.json").read_text())
+    change(tensors, manifest)
+    safetensors.numpy.save_file(tensors, bundle / "cases.safetensors")
     manifest["files"]["cases.safetensors"] = asdict(hash_file(bundle / "cases.safetensors"))
     (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("first", ["x", "y"])
+def test_a_wrong_shape_is_worse_than_any_error(first: str, echo: Run, tmp_path: Path) -> None:
+    """The error of x is expected of int8 weights, the shape of y is not."""
+    case = {"inputs": OFF, "outputs": np.float32([[1.0, 2.0]])}
+    bundle = write_bundle(
+        tmp_path / "b", "float32", ["A", "B"], {"one": case}, values="saturating", precision=WRITTEN["int8"]
+    )
+    assert echo("--check", bundle).stdout.split()[5] == "EXPECTED"
+
+    def add(tensors: dict[str, Array], manifest: dict[str, Any]) -> None:
+        for part in ("outputs", LIMITS):
+            tensors[f"one/{part}/y"] = tensors[f"one/{part}/x"].T.copy()
+        tensors["one/inputs/y"] = OFF
+        manifest["inputs"]["y"] = manifest["inputs"]["x"]
+        manifest["outputs"] = dict.fromkeys(sorted("xy", key=lambda name: name != first), "float32[A, B]")
+
+    edit(bundle, add)
+    ended = echo("--check", bundle)
+    assert ended.code == 1, ended
+    assert "FAIL  'y' is float32[1, 2] instead of float32[2, 1]" in ended.stdout
+
+
+def test_no_outputs_are_no_manifest(echo: Run, tmp_path: Path) -> None:
+    """Nothing would be compared, and so every case pass."""
+    bundle = write_bundle(tmp_path / "b", "float32", ["A", "B"], {"one": {"inputs": OFF, "outputs": OFF}})
+    edit(bundle, lambda tensors, manifest: manifest.update(outputs={}))
+    ended = echo("--check", bundle)
+    assert ended.refused, ended
+    assert "is not a manifest that an export wrote" in ended.stderr
 
 
 @pytest.mark.parametrize(("kind", "number"), [("onnx", 1), ("format2-plain", 2)])
