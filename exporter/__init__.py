@@ -19,6 +19,7 @@ _HOMES = {
     "Exported": "bundle.assemble",
     "FailingCase": "parity.failing_case",
     "Fault": "parity.fault",
+    "FixedDecisionError": "errors",
     "FloatRange": "spec.float_range",
     "InputError": "errors",
     "Inspection": "publish.inspect",
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from .bundle.manifest import Manifest as Manifest
     from .errors import BundleError as BundleError
     from .errors import CaptureError as CaptureError
+    from .errors import FixedDecisionError as FixedDecisionError
     from .errors import InputError as InputError
     from .errors import InterfaceError as InterfaceError
     from .errors import InternalError as InternalError

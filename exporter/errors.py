@@ -11,6 +11,7 @@
     ├── UnavailableError      a runtime that is not there, or cannot run it exit 2
     ├── InterfaceError        a model file that says something else than its manifest exit 1
     ├── PlacementError        an artifact ran on another execution provider exit 1
+    ├── FixedDecisionError    a trace took one branch for all inputs        exit 1
     └── ParityError           an artifact computes something else           exit 1
 
 A message says what is wrong and what to do about it, in one or two sentences.
@@ -81,6 +82,12 @@ class PlacementError(RnnExportError):
     def __init__(self, message: str, report: Any = None) -> None:
         super().__init__(message)
         self.report = report
+
+
+class FixedDecisionError(RnnExportError):
+    """A trace took one branch, or one number, for all inputs."""
+
+    exit_code = 1
 
 
 class ParityError(RnnExportError):

@@ -16,6 +16,7 @@ from torch import nn
 from .bundle.assemble import Exported, assemble
 from .bundle.replace import replacing
 from .capture.capture import Captured, capture
+from .errors import FixedDecisionError
 from .lowering.forms import forms_for
 from .lowering.lower import OnnxGraph, build_graph
 from .lowering.torchscript import Compiled, compile_torchscript
@@ -24,6 +25,7 @@ from .onnx_file import write_onnx
 from .optimize.opset import check_opset
 from .optimize.quantization import check_weights
 from .parity.artifact import ExportCheck
+from .parity.report import Report
 from .pytorch.evaluation import as_python, check_same, check_tensors, unwrap
 from .pytorch.job import ExportJob, start_job
 from .pytorch.made_cases import CaseMaker, find_made_cases
@@ -123,7 +125,10 @@ def export_torchscript(
         options: how to export it.
         **named: fields of `TorchScriptOptions`, in place of `options`.
 
-    The other arguments and the errors are those of `export_onnx`.
+    The other arguments and the errors are those of `export_onnx`, and besides:
+
+    Raises:
+        FixedDecisionError: a trace took one branch, or one number, for all inputs, and that is not accepted.
     """
     options = options_of(TorchScriptOptions, options, named)
     request = _request(model, signature, example, cases, source)
@@ -147,6 +152,7 @@ def export_torchscript(
         )
         check = ExportCheck.of(job, artifact, verify=options.verify)
         report, artifact = check.demand(folder / TORCHSCRIPT, artifact) if options.verify else (None, artifact)
+        _check_decisions(compiled, options, report)
         notes = (*job.notes, *check.notes, *_compile_notes(compiled))
         return assemble(check, folder, Path(out), TORCHSCRIPT, artifact, report, notes)
 
@@ -233,6 +239,31 @@ def _form_notes(graph: OnnxGraph, options: OnnxOptions) -> list[str]:
     return [f"'{name}' is a Scan: {why}." for name, why in graph.scan_only.items()]
 
 
+def _check_decisions(compiled: Compiled, options: TorchScriptOptions, report: Report | None) -> None:
+    """See that a trace decided nothing, and left out no check that PyTorch fails at a size that was tried.
+
+    Raises:
+        FixedDecisionError: it did, and that is not accepted.
+    """
+    if "fixed-decision" in options.accept:
+        return
+    decisions, accepting = compiled.decisions, 'accept it with `accept=["fixed-decision"]`'
+    if decisions.fixed:
+        why = f" {compiled.not_scripted}" if compiled.not_scripted else ""
+        raise FixedDecisionError(
+            f"Tracing fixed a decision that depends on values or sizes, at {' and '.join(decisions.fixed)}: the file "
+            "takes the same branch, or number, for every input. Use tensor operations there, such as torch.where, or "
+            f"{accepting}.{why}"
+        )
+    lax = report.probed.lax if report is not None and report.probed is not None else ()
+    if decisions.unchecked and lax:
+        raise FixedDecisionError(
+            f"Tracing left out the check at {' and '.join(decisions.unchecked)}: PyTorch refuses case {lax[0]}, and "
+            f'the file does not. Script the model (`method="script"`), or {accepting}.'
+        )
+
+
 def _compile_notes(compiled: Compiled) -> list[str]:
     traced = [f"Traced, not scripted. {compiled.not_scripted}"] if compiled.not_scripted else []
-    return traced + [f"Tracing fixed a decision that depends on values, at {place}." for place in compiled.fixed]
+    fixed = [f"Tracing fixed a decision that depends on values, at {at}." for at in compiled.decisions.fixed]
+    return traced + fixed + [f"The trace leaves out the check at {at}." for at in compiled.decisions.unchecked]

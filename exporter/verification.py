@@ -18,11 +18,13 @@ from .bundle.files import check_listed, read_bundle
 from .bundle.manifest import CASES, WEIGHTS, Manifest
 from .bundle.rebuild import Rebuilt, rebuild, why_not_rebuilt
 from .errors import BundleError, InputError
-from .parity.artifact import OpenArtifact, check_artifact, open_artifact
+from .parity.artifact import OpenArtifact, check_artifact, open_artifact, probe_artifact
+from .parity.case_generator import CaseGenerator
 from .parity.drawing import Drawing, Drawn, draw_for
 from .parity.expected import Expected
 from .parity.failing_case import FailingCase, read_failing_case
-from .parity.fault import CaseGenerator, Fault, find_fault, run_again
+from .parity.fault import Fault, find_fault, run_again
+from .parity.probe import Prober
 from .parity.report import Overall, Report
 from .parity.weights.model import ModelWeights, as_arrays, weights_of
 from .pytorch.checkpoint import read_weights
@@ -210,11 +212,17 @@ def verify_fresh(
         expected = drawn.expected
         first = next((item for item in expected if item.reference is not None), expected[0])
         weights = weights_of(rebuilt.model, as_tensors(first.inputs))
-        each = dict.fromkeys(opened, expected)
-        reports = _check_all(opened, each, seed, weights, progress)
+        reports = _check_all(opened, dict.fromkeys(opened, expected), seed, weights, progress)
+        generator = CaseGenerator.of(rebuilt.model, drawing, expected)
+        prober = Prober.of(rebuilt.model, generator, first, seed)
+        probed = [
+            probe_artifact(each, report, expected, prober, partial(progress, "sizes"))
+            for each, report in zip(opened.values(), reports, strict=True)
+        ]
+        reports = [report for report, _ in probed]
+        each = {name: [*expected, *items] for name, (_, items) in zip(opened, probed, strict=True)}
         failed = any(not report.right for report in reports)
-        generator = CaseGenerator.of(rebuilt.model, drawing, expected) if failed else None
-        faults = _find_faults(manifest, opened, reports, each, generator, progress)
+        faults = _find_faults(manifest, opened, reports, each, generator if failed else None, progress)
     return Verification(reports, "rebuilt", seed, faults=faults, notes=drawn.notes)
 
 

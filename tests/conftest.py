@@ -14,6 +14,7 @@ import torch._export.utils
 from click.testing import CliRunner, Result
 from hypothesis import settings
 from rnn_export.cli.main import main
+from rnn_export.parity import probe
 
 torch.set_num_threads(1)
 
@@ -42,6 +43,12 @@ T = TypeVar("T")
 
 # Written by hand for one cell and one direction.
 LOOPS = ("scratch", "layernorm_lstm", "mgu")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_sizes() -> None:
+    """A probe tries what takes a fifth of a second; tests of what it finds give it its time."""
+    probe.BUDGET = 0.2
 
 
 @pytest.fixture

@@ -13,12 +13,14 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..errors import CaptureError, RnnExportError, first_line
 from ..pytorch.bind import bind_inputs
+from ..pytorch.randomness import check_program
 from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
 from ..torch_internals.capture import specialized_sizes, violates_constraints
 from .computed_weights import fold_computed_weights
 from .decisions import Decisions, record_decisions
 from .exporting import Bounds, BranchError, at_other_sizes, export
+from .loops.other_lengths import OtherLengthError
 from .loops.repeats import MismatchError
 from .loops.rerolling import export_rerolled
 from .sorting import drop_sorting
@@ -50,10 +52,12 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
 
     Raises:
         CaptureError: the model cannot be captured; the message gives the reason and, if known, the line.
+        RandomError: it draws random numbers.
     """
     with record_decisions() as decisions:
         early = _captured_early(model, signature, example, decisions) if _is_long(signature, example) else None
         captured = early or _captured(model, signature, example, decisions)
+    check_program(captured.program)
     drop_zero_states(captured.program)
     drop_sorting(captured.program)
     fold_computed_weights(captured.program)
@@ -106,6 +110,8 @@ def _rerolled(
     symbols = specialized or list(signature.symbols)
     try:
         program, bounds = _reroll_all(model, signature, example, symbols)
+    except OtherLengthError:
+        raise
     except MismatchError as mismatch:
         raise _explain_mismatch(symbols, mismatch, error) from error
     except Exception as second:  # the model cannot be captured at fixed sizes either

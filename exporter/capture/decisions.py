@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-from ..pytorch.source_lines import current_line, is_users
+from ..pytorch.source_lines import current_line, is_check, is_users
 from ..torch_internals.capture import DECIDED, SHAPE_LOGGER, SPECIALIZED
 from ..torch_internals.modules import exclusive
 
@@ -52,8 +52,11 @@ class Decisions(logging.Handler):
 
     @property
     def branch(self) -> str:
-        """The line of the first decision of the user's own code; empty where there is none."""
-        return next((decision.line for decision in self.made if decision.is_users), "")
+        """The line of the first decision of the user's own code that leads somewhere else; empty where there is none.
+
+        What a check refuses PyTorch does not compute either.
+        """
+        return next((made.line for made in self.made if made.is_users and not _is_check(made.line)), "")
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
@@ -89,3 +92,8 @@ def _is_asked_by_user() -> bool:
     while frame is not None and frame.f_code.co_name in _CONVERSIONS:
         frame = frame.f_back
     return frame is not None and is_users(frame.f_code.co_filename)
+
+
+def _is_check(line: str) -> bool:
+    file, _, number = line.rpartition(":")
+    return number.isdecimal() and is_check(file, int(number))

@@ -59,7 +59,7 @@ def export(
 
     A second capture, at sizes far from 1 that equal no others, assumes what PyTorch's own code needs to know of
     computed sizes; verification at many sizes tells whether the graph is right there. What the model's own code decides
-    is not assumed. The program is functional: nothing in it writes to a tensor.
+    is not assumed, in whichever capture. The program is functional: nothing in it writes to a tensor.
 
     Args:
         decisions: from the enclosing `record_decisions` block.
@@ -69,7 +69,7 @@ def export(
         Exception: whatever `torch.export` raises.
     """
     try:
-        return _export_bounded(model, signature, example, {}, decisions)
+        program, bounds = _export_bounded(model, signature, example, {}, decisions)
     except user_error() as error:
         # If a size became a plain number, a loop may run over it, which larger sizes only make longer.
         if not violates_guard(error):
@@ -80,12 +80,13 @@ def export(
             program, bounds = _export_bounded(model, signature, elsewhere, far, decisions, trusting=True)
         except Exception:  # the first error is about the example's own sizes
             raise error from None
+        bounds = {name: {"max": bound["max"]} for name, bound in bounds.items() if "max" in bound}
     if decisions.branch:
         raise BranchError(
             f"The model branches on a named size at {decisions.branch}. Compute the same for all sizes (pad to a "
             "multiple, say, or choose with torch.where), or give the size as a number in the input."
         )
-    return program, {name: {"max": bound["max"]} for name, bound in bounds.items() if "max" in bound}
+    return program, bounds
 
 
 def _export_bounded(

@@ -109,6 +109,7 @@ _STAGES = {
     "compile": "Compiling to TorchScript",
     "reference": "Computing the reference",
     "verify": "Comparing with PyTorch",
+    "sizes": "Trying other sizes",
     "shrink": "Finding the smallest case",
     "steps": "Timing single steps",
     "measure": "Measuring errors and time",

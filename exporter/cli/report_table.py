@@ -48,6 +48,8 @@ def print_report(report: Report) -> None:
     print_line(styled(report.verdict), f"  {_counts(report)}")
     if report.weights is not None:
         print_line(str(report.weights))
+    if report.probed is not None:
+        print_line(str(report.probed))
     for note in dict.fromkeys(result.note for result in report.cases if result.note):
         cases = sum(result.note == note for result in report.cases)
         print_notes([f"{note}{f' ({cases} cases)' if cases > 1 else ''}."])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -15,8 +13,9 @@ from torch import Tensor, nn
 from ..errors import CaptureError, first_line
 from ..pytorch.bind import InputBinding, bind_inputs
 from ..pytorch.outputs import returning_tensors
+from ..pytorch.randomness import RandomError, check_script
 from ..pytorch.run import preserve_module_state, suppress_output
-from ..torch_internals.modules import TracerWarning
+from .trace_decisions import NO_DECISIONS, TraceDecisions, recording_decisions
 
 Method = Literal["auto", "script", "trace"]
 
@@ -25,13 +24,13 @@ Method = Literal["auto", "script", "trace"]
 class Compiled:
     """A frozen module's archive, how it was compiled, and why it was not scripted if that was tried first.
 
-    `fixed` are the places, as file:line, where a trace made a value of the example a constant.
+    `decisions` are what a trace took for true of all inputs.
     """
 
     archive: bytes
     method: Literal["script", "trace"]
     not_scripted: str = ""
-    fixed: tuple[str, ...] = ()
+    decisions: TraceDecisions = NO_DECISIONS
 
 
 def compile_torchscript(model: nn.Module, example: Mapping[str, Tensor], method: Method = "auto") -> Compiled:
@@ -39,18 +38,19 @@ def compile_torchscript(model: nn.Module, example: Mapping[str, Tensor], method:
 
     Raises:
         CaptureError: TorchScript cannot compile the model that way.
+        RandomError: the model draws random numbers.
     """
     if method == "trace":
-        archive, fixed = _trace(model, example)
-        return Compiled(archive, "trace", fixed=fixed)
+        archive, decisions = _trace(model, example)
+        return Compiled(archive, "trace", decisions=decisions)
     try:
         return Compiled(_script(model, example), "script")
     except CaptureError as not_scripted:
         if method == "script":
             raise
         try:
-            archive, fixed = _trace(model, example)
-            return Compiled(archive, "trace", str(not_scripted), fixed)
+            archive, decisions = _trace(model, example)
+            return Compiled(archive, "trace", str(not_scripted), decisions)
         except CaptureError as not_traced:
             causes = f"{_reason(not_scripted.__cause__)}; {_reason(not_traced.__cause__)}"
             raise CaptureError(
@@ -67,6 +67,8 @@ def _script(model: nn.Module, example: Mapping[str, Tensor]) -> bytes:
     try:
         with suppress_output():
             return _archive(torch.jit.script(model))
+    except RandomError:
+        raise
     except Exception as error:  # the TorchScript compiler raises many kinds
         raise CaptureError(
             f"TorchScript cannot compile the model ({_reason(error)}). "
@@ -74,13 +76,14 @@ def _script(model: nn.Module, example: Mapping[str, Tensor]) -> bytes:
         ) from error
 
 
-def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> tuple[bytes, tuple[str, ...]]:
+def _trace(model: nn.Module, example: Mapping[str, Tensor]) -> tuple[bytes, TraceDecisions]:
     try:
-        with suppress_output(), warnings.catch_warnings(record=True) as caught, torch.no_grad():
-            warnings.simplefilter("always", TracerWarning)
+        with suppress_output(), recording_decisions() as decisions, torch.no_grad():
             with returning_tensors(model), preserve_module_state(model):
                 archive = _archive(_traced(model, example))
-            return archive, _places(caught)
+            return archive, decisions()
+    except RandomError:
+        raise
     except Exception as error:  # the tracer raises whatever the model's forward raises
         raise CaptureError(
             f"TorchScript cannot trace the model ({_reason(error)}). "
@@ -110,23 +113,13 @@ class _Positional(nn.Module):
         return self.model(*args, **kwargs)
 
 
-def _places(caught: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
-    """Where the tracer warned, except in PyTorch's own modules, which are written to be traced."""
-    own = str(Path(torch.__file__).parent)
-    found = {
-        f"{warning.filename}:{warning.lineno}"
-        for warning in caught
-        if issubclass(warning.category, TracerWarning) and not warning.filename.startswith(own)
-    }
-    return tuple(sorted(found))
-
-
 def _archive(module: torch.jit.ScriptModule) -> bytes:
     """Freeze and serialize, in memory: PyTorch's own writer ends the process when a disk is full."""
     frozen = torch.jit.freeze(module.eval())
     if not hasattr(frozen, "forward"):
         # Freezing drops a forward that has overloads, as nn.GRU's and nn.LSTM's have.
         raise RuntimeError("its forward has overloads, which freezing drops")
+    check_script(frozen.inlined_graph)
     buffer = io.BytesIO()
     torch.jit.save(frozen, buffer)
     return buffer.getvalue()

@@ -17,13 +17,16 @@ from ..runtimes.session import ProviderOptions, Session
 from ..spec.artifact import Artifact
 from ..spec.signature import Signature
 from ..spec.streams import cannot_stream
-from .check import check
+from .case_generator import CaseGenerator
+from .check import check, first_wrong_step
 from .chunks import check_stream, in_one_pass
 from .compare import TF32_BOUND
-from .drawing import draw_for
-from .expected import Expected
+from .drawing import Drawing, draw_for
+from .expected import Expected, output_dims
+from .file_numbers import file_numbers
 from .interface import check_interface
 from .precision_cost import check_cost, with_measured_error
+from .probe import Probe, Prober
 from .report import Report
 from .weights.compare import WeightComparison, compare_weights
 from .weights.model import ModelWeights, weights_of
@@ -127,6 +130,31 @@ def _why_unverified(report: Report, artifact: Artifact) -> str:
     return report.unverified or str((artifact.parity or {}).get("unverified", ""))
 
 
+def probe_artifact(
+    opened: OpenArtifact,
+    report: Report,
+    expected: Sequence[Expected],
+    prober: Prober,
+    advance: Callable[[int, int], None] = lambda done, of: None,
+) -> tuple[Report, list[Expected]]:
+    """Try many further sizes of a file that is right in all cases; returns the report, with what is wrong as cases.
+
+    Raises:
+        UnavailableError: the runtime has no kernel for an operator of the model.
+        RandomError: the model draws random numbers at some size.
+    """
+    if not report.right:
+        return report, []
+    session = opened.in_one_pass(expected)
+    probe = Probe(session, prober, opened.bound, file_numbers(opened.file))
+    probed = probe.run(advance)
+    items, results = [item for item, _ in probe.failed], [result for _, result in probe.failed]
+    step = first_wrong_step(
+        output_dims(expected), results, "T" if "T" in report.traced else next(iter(report.traced), "")
+    )
+    return replace(report, cases=[*report.cases, *results], probed=probed, first_step=step), items
+
+
 def _compare(file: Path, artifact: Artifact, weights: ModelWeights | None) -> WeightComparison:
     if weights is None:
         return WeightComparison(why="the bundle does not hold the model's")
@@ -153,6 +181,7 @@ class ExportCheck:
     """
 
     job: ExportJob
+    drawing: Drawing
     expected: Sequence[Expected]
     notes: tuple[str, ...] = ()
 
@@ -163,7 +192,7 @@ class ExportCheck:
         cases = drawing.cases([artifact.stream], job.traced, job.seed, artifact.bounds)
         chosen = cases if verify else cases[:_STORED]
         drawn = drawing.expect(job.model, chosen, lambda done: job.progress("reference", done, len(chosen)))
-        return cls(job, drawn.expected, drawn.notes)
+        return cls(job, drawing, drawn.expected, drawn.notes)
 
     @cached_property
     def weights(self) -> ModelWeights:
@@ -190,8 +219,14 @@ class ExportCheck:
         precision = artifact.precision and with_measured_error(artifact.precision, [_passed(cost) for cost in costs])
         return report, structs.replace(artifact, parity=report.to_json(), precision=precision)
 
+    @cached_property
+    def prober(self) -> Prober:
+        """What tries further sizes, for which the model is run once to read the numbers in its code."""
+        generator = CaseGenerator.of(self.job.model, self.drawing, self.expected)
+        return Prober.of(self.job.model, generator, self.expected[0], self.job.seed)
+
     def _report(self, opened: OpenArtifact) -> Report:
-        return check_artifact(
+        report = check_artifact(
             opened,
             self.expected,
             traced=self.job.traced,
@@ -199,6 +234,7 @@ class ExportCheck:
             weights=self.weights,
             advance=lambda done: self.job.progress("verify", done, len(self.expected)),
         )
+        return probe_artifact(opened, report, self.expected, self.prober, partial(self.job.progress, "sizes"))[0]
 
 
 def _passed(report: Report) -> Report:

@@ -139,7 +139,7 @@ def _feedings(stream: StreamSpec, expected: Sequence[Expected]) -> Iterator[tupl
         T = item.case.sizes[stream.time]
         lengths = random_lengths(T, item.case.seed)
         if T > 2:
-            yield item, _describe_chunks(lengths), _fixed(lengths), False
+            yield item, describe_chunks(lengths), _fixed(lengths), False
         if item.case.values == "ordinary":
             yield item, "one at a time", one_at_a_time, False
     for item in run[:1]:
@@ -165,7 +165,7 @@ def random_lengths(T: int, seed: int) -> Sequence[int]:
     return [int(length) for length in np.diff([0, *sorted(cuts), T])]
 
 
-def _describe_chunks(lengths: Sequence[int]) -> str:
+def describe_chunks(lengths: Sequence[int]) -> str:
     return "as " + " + ".join(map(str, lengths)) if len(lengths) <= _SHOWN else f"in {len(lengths)} chunks"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -12,46 +12,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from ..errors import first_line
 from ..pytorch.samples import Case
 from ..runtimes.session import Session
 from ..spec.artifact import Artifact
 from .artifact import OpenArtifact
+from .case_generator import CaseGenerator
 from .check import check_case
 from .chunks import Chunked, one_at_a_time, random_lengths
 from .compare_layers import LayerValue, describe_first, layer_values, trace_layers, write_layers
-from .drawing import Drawing
-from .expected import Expected, Standards, expect_inputs, judged_by, measure_standards
+from .expected import Expected
 from .failing_case import FailingCase, Feeding, write_failing_case
 from .reference import Oracle
 from .report import Report
 from .shrink import Trial, shrink
 
 Array = NDArray[np.generic]
-
-
-@dataclass(frozen=True)
-class CaseGenerator:
-    """Makes new cases and runs them through PyTorch: a model, in evaluation mode, and how its cases are drawn.
-
-    Their outputs are judged by `standards`, those of the cases that were tried before.
-    """
-
-    oracle: Oracle
-    drawing: Drawing
-    standards: Standards
-
-    @classmethod
-    def of(cls, model: nn.Module, drawing: Drawing, expected: Sequence[Expected]) -> CaseGenerator:
-        return cls(Oracle(model, drawing.signature), drawing, measure_standards(expected))
-
-    def draw(self, case: Case) -> Expected:
-        return judged_by(self.standards, self.drawing.expect_case(self.oracle, case))
-
-    def feed(self, case: Case, inputs: Mapping[str, Array]) -> Expected:
-        return judged_by(self.standards, expect_inputs(self.oracle, self.drawing.signature, case, inputs))
 
 
 def isolate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -76,6 +76,10 @@ class Oracle:
         size = sum(parameter.numel() for parameter in model.parameters())
         self._threads = torch.get_num_threads() if size >= _THREADED_FROM else 1
 
+    def threads(self) -> AbstractContextManager[None]:
+        """Within the block PyTorch has as many threads as suit the model's size."""
+        return _threads(self._threads)
+
     def compute(self, inputs: Inputs, jitters: int = JITTERS, others: Sequence[Inputs] = ()) -> Reference:
         """The outputs for one case, and how far this many jittered runs move them.
 
@@ -85,7 +89,7 @@ class Oracle:
         Raises:
             RefusedError: PyTorch raises for these inputs.
         """
-        with _threads(self._threads):
+        with self.threads():
             return self._compute(as_tensors(inputs), jitters, [as_tensors(other) for other in others])
 
     def eager(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -94,7 +98,7 @@ class Oracle:
         Raises:
             RefusedError: PyTorch raises for these inputs.
         """
-        with _threads(self._threads):
+        with self.threads():
             return self._eager(as_tensors(inputs))
 
     def in_both(
@@ -102,7 +106,7 @@ class Oracle:
     ) -> tuple[Result, Result | None]:
         """Call `run` on the model in its own precision, and in float64; None where it has no float64 form."""
         tensors = as_tensors(inputs)
-        with _threads(self._threads):
+        with self.threads():
             eager = run(self._model, tensors)
             if self._float64 is None:
                 return eager, None

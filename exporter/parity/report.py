@@ -53,13 +53,35 @@ class CaseResult:
 
 
 @dataclass(frozen=True)
+class Probed:
+    """How many of how many further sizes were tried quickly, and where the file computes what PyTorch refuses (`lax`).
+
+    What is wrong at one of these sizes is a case of the report.
+    """
+
+    tried: int
+    planned: int
+    lax: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        left = "" if self.tried == self.planned else f" The other {self.planned - self.tried} would take too long."
+        more = f" and {len(self.lax) - 1} more" if len(self.lax) > 1 else ""
+        lax = f" PyTorch refuses {self.lax[0]}{more}, and the file does not." if self.lax else ""
+        return f"{self.tried} of {self.planned} further sizes were tried.{left}{lax}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"tried": self.tried, "planned": self.planned, "lax": list(self.lax)}
+
+
+@dataclass(frozen=True)
 class Report:
     """All cases of one artifact in one runtime; `reference` is "tolerance" where a case has no float64 reference.
 
     `bound` is what reduced-precision weights may cost, relative to each output's scale; 0 for the model's weights.
     `allow_fallback` says whether nodes may run on another execution provider than the requested one. `weights` compares
-    the file's weights with the model's. `unverified` says why the cases do not show that the file is right, if they do
-    not, and `accepted` which findings the export was told to accept.
+    the file's weights with the model's. `probed` says which sizes were tried besides; None where none were.
+    `unverified` says why the cases do not show that the file is right, if they do not, and `accepted` which findings
+    the export was told to accept.
     """
 
     artifact: str
@@ -73,6 +95,7 @@ class Report:
     bound: float = 0.0
     allow_fallback: bool = False
     weights: WeightComparison | None = None
+    probed: Probed | None = None
     unverified: str = ""
     accepted: Sequence[Finding] = ()
 
@@ -193,6 +216,7 @@ class Report:
             "failure": self.failure,
             "unverified": self.unverified,
             "weights": self.weights and self.weights.to_json(),
+            "probed": self.probed and self.probed.to_json(),
             "cases": [result.to_json() for result in self.cases],
         }
 

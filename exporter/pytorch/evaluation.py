@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from ..errors import LoadError
 from ..torch_internals.modules import COMPILED_MODULE, exclusive
 from .outputs import flatten
+from .randomness import RandomError, other_generators, refusing_randomness
 from .run import check_runs, preserve_module_state, run_on
 from .scripted import scripted_to_eager
 
@@ -81,16 +82,18 @@ def check_deterministic(model: nn.Module, example: Mapping[str, Tensor]) -> tupl
     """The model's output for the example, and whether a second call gives another, as one that keeps a state does.
 
     Raises:
-        LoadError: its forward raises, or gives another answer on a model that is as it was.
+        LoadError: its forward raises.
+        RandomError: it draws random numbers, or gives another answer on a model that is as it was.
     """
-    once = check_runs(model, example)
-    with preserve_module_state(model):
+    with refusing_randomness(model):
+        once = check_runs(model, example)
+    with other_generators(), preserve_module_state(model):
         first = run_on(model, example)
         second = run_on(model, example)
     if not _same(once, first):
-        raise LoadError(
-            "The model gives two answers to one input, also in evaluation mode (dropout that is always on, or noise). "
-            "Make it depend on self.training, or take the noise as an input."
+        raise RandomError(
+            "The model gives two answers to one input, also in evaluation mode (noise, the time, or something else "
+            "that is not among its inputs). Make it depend on self.training, or take it as an input."
         )
     return once, not _same(first, second)
 

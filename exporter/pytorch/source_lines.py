@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import linecache
 import re
 import sys
 import sysconfig
@@ -17,7 +19,9 @@ Place = tuple[str, int]
 _OWN = Path(__file__).resolve().parents[1]
 _TORCH = Path(torch.__file__).resolve().parent
 _LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
-_EXPORT = _TORCH / "export" / "__init__.py"
+
+# Beyond these are our callers, not the model.
+_CALLERS = {str(_TORCH / "export" / "__init__.py"), str(_OWN / "pytorch" / "run.py")}
 
 # No line in these is the user's.
 _BESIDE_TORCH = tuple(_TORCH.parent / name for name in ("numpy", "onnx", "onnxscript", "onnx_ir", "onnxruntime"))
@@ -56,8 +60,7 @@ def current_line() -> str:
     places: list[Place] = []
     while frame is not None:
         places.insert(0, (frame.f_code.co_filename, frame.f_lineno))
-        # Beyond torch.export are our callers, not the model.
-        frame = None if places[0][0] == str(_EXPORT) else frame.f_back
+        frame = None if places[0][0] in _CALLERS else frame.f_back
     return _innermost(places)
 
 
@@ -70,7 +73,7 @@ def _innermost(places: Iterable[Place]) -> str:
     """The last place in the user's own files, else the last in an installed package; places are outermost first."""
     users = [place for place in places if is_users(place[0])]
     own = [place for place in users if "site-packages" not in Path(place[0]).parts]
-    return _spelled(*(own or users)[-1]) if users else ""
+    return spelled(*(own or users)[-1]) if users else ""
 
 
 def is_users(file: str) -> bool:
@@ -86,8 +89,33 @@ def is_users(file: str) -> bool:
     )
 
 
-def _spelled(file: str, line: int) -> str:
+def spelled(file: str, line: int) -> str:
     """`file:line`, relative to the working directory if the file is in it."""
     path = Path(file).resolve()
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return f"{shown}:{line}"
+
+
+def is_check(file: str, line: int) -> bool:
+    """Whether the statement at a line can do nothing but raise: `assert`, or `if` before `raise`."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return False
+    return any(_only_raises(statement) for statement in _smallest_around(tree, line))
+
+
+def _smallest_around(tree: ast.AST, line: int) -> list[ast.stmt]:
+    """The smallest statement around a line, if any."""
+    around = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno)
+    ]
+    return around[-1:]
+
+
+def _only_raises(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.If):
+        return all(isinstance(each, ast.Raise) for each in statement.body) and not statement.orelse
+    return isinstance(statement, ast.Assert)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import re
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from rnn_export import CaptureError, ParityError, Signature, export_torchscript
+from rnn_export import CaptureError, FixedDecisionError, ParityError, Signature, export_torchscript, read_bundle
+from rnn_export.lowering.trace_decisions import TraceDecisions, recording_decisions
+from rnn_export.parity import probe
 from rnn_export.runtimes.torchscript import read_torchscript
+from rnn_export.torch_internals.modules import TracerWarning
 from torch import Tensor, nn
 
 X = Signature({"x": "float32[T, N, 3]"})
@@ -79,12 +84,82 @@ class Guarded(nn.Module):
         return x * 0 if bool(x.min() < -1e6) else x
 
 
-def test_a_decision_that_a_trace_fixed_is_named(tmp_path: Path) -> None:
-    exported = export_torchscript(Guarded(), X, tmp_path / "out", method="trace")
-    assert exported.report.passed
-    assert re.search(
-        r"Tracing fixed a decision that depends on values, at .*test_torchscript.py:\d+", exported.notes[0]
-    )
+class Asserting(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.size(-1) == 3
+        if x.dim() != 3 or x.size(2) > 3:
+            raise ValueError("x is [T, N, 3]")
+        return x * torch.tensor([1.0, 2.0, 3.0])
+
+
+class Short(nn.Module):
+    """Refuses what the trace of it does not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.size(0) <= 612, "too long"
+        return x * 2
+
+
+DECIDING: dict[str, Callable[[Tensor], Tensor]] = {
+    "if": lambda x: x * 0 if x.min() < -1e6 else x,
+    "item": lambda x: x * 2 if x.min().item() > 1e6 else x,
+    "tolist": lambda x: x * 2 if x[0, 0].tolist()[0] > 1e6 else x,
+    "numpy": lambda x: x * 2 if float(np.asarray(x)[0, 0, 0]) > 1e6 else x,
+    "elements": lambda x: x * 2 if x.numel() > 10**7 else x,
+    "length": lambda x: x * max(len(x), 10**6),
+    "number": lambda x: x * max(int(x.size(0)), 10**6),
+}
+
+
+class Deciding(nn.Module):
+    def __init__(self, decide: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.decide = decide
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decide(x)
+
+
+@pytest.mark.parametrize("decide", DECIDING.values(), ids=DECIDING)
+def test_a_decision_that_a_trace_fixed_fails_unless_it_is_accepted(
+    decide: Callable[[Tensor], Tensor], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(
+        FixedDecisionError, match=r"at \S*test_torchscript.py:\d+: .*`accept=\[\"fixed-decision\"\]`"
+    ) as error:
+        export_torchscript(Deciding(decide), X, out, method="trace")
+    assert error.value.exit_code == 1
+    assert not out.exists()
+    exported = export_torchscript(Deciding(decide), X, out, method="trace", accept=["fixed-decision"])
+    assert any(note.startswith("Tracing fixed a decision") for note in exported.notes)
+    assert read_bundle(out).artifacts["model.pt"].accepted == ("fixed-decision",)
+
+
+def test_a_trace_that_follows_a_failed_script_says_why(tmp_path: Path) -> None:
+    with pytest.raises(FixedDecisionError, match="TorchScript cannot compile the model"):
+        export_torchscript(Deciding(DECIDING["numpy"]), X, tmp_path / "out")
+
+
+def test_a_check_that_a_trace_leaves_out_is_noted(tmp_path: Path) -> None:
+    notes = export_torchscript(Asserting(), X, tmp_path / "out", method="trace").notes
+    assert [note.startswith("The trace leaves out the check at ") for note in notes] == [True, True]
+
+
+def test_a_check_that_refuses_some_size_may_not_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "BUDGET", 20.0)
+    with pytest.raises(FixedDecisionError, match=r"left out the check at .*: PyTorch refuses case ordinary-T\d+-N\d"):
+        export_torchscript(Short(), X, tmp_path / "out", method="trace")
+    assert export_torchscript(Short(), X, tmp_path / "out", method="script").report.passed
+
+
+def test_code_beside_torch_is_not_taken_for_its_own() -> None:
+    folder = Path(torch.__file__).parent
+    beside = f"{folder}audio/models/tacotron2.py"
+    with recording_decisions() as decisions:
+        for file in (beside, str(folder / "nn" / "functional.py")):
+            warnings.warn_explicit("Converting a tensor to a Python boolean", TracerWarning, file, 12)
+    assert decisions() == TraceDecisions((f"{beside}:12",))
 
 
 def test_a_size_that_is_not_baked_is_not_blamed(tmp_path: Path) -> None:

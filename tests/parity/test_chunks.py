@@ -21,7 +21,7 @@ from planting import plant
 from rnn_export import CaptureError, Report, Signature, export_onnx, load, read_bundle, verify
 from rnn_export.bundle.manifest import CASES, read_manifest, write_manifest
 from rnn_export.parity.cases import DRIFT
-from rnn_export.parity.chunks import Chunked, _describe_chunks, random_lengths
+from rnn_export.parity.chunks import Chunked, describe_chunks, random_lengths
 from rnn_export.parity.report import CaseResult
 from rnn_export.pytorch.samples import Case
 from rnn_export.runtimes.placement import Placement
@@ -56,7 +56,7 @@ def check_streams(name: str, options: dict[str, str], tmp_path: Path) -> None:
     assert report.passed
     fed = [result for result in report.cases if result.fed]
     drift = [result for result in fed if result.case.sizes["T"] == DRIFT]
-    assert [result.fed for result in drift] == [_describe_chunks(random_lengths(DRIFT, DRIFT)), "one at a time"]
+    assert [result.fed for result in drift] == [describe_chunks(random_lengths(DRIFT, DRIFT)), "one at a time"]
     assert {result.verdict for result in drift} == {"PASS"}
     assert sum(result.fed == "one at a time" for result in fed) == 13
     assert sum(result.fed == "after a reset" for result in fed) == 1

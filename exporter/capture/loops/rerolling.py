@@ -16,6 +16,7 @@ from ..decisions import record_decisions
 from ..exporting import Bounds, export, resized
 from .alignment import RerolledLoop, find_loop
 from .live_out import find_live_out
+from .other_lengths import check_lengths
 from .outer_graph import OuterGraph
 from .reading import read
 from .repeats import MismatchError, Trace, find_spans
@@ -37,11 +38,11 @@ def export_rerolled(
 ) -> tuple[ExportedProgram, Bounds]:
     """Capture a model that loops in Python over the sizes `symbols`, with these dynamic too.
 
-    The program takes its inputs in the signature's order and returns a flat tuple. Whether it is right at lengths that
-    were never captured is for verification to tell.
+    The program takes its inputs in the signature's order and returns a flat tuple.
 
     Raises:
         MismatchError: the steps of a loop differ.
+        OtherLengthError: the model computes something else at a length that was not captured.
         Exception: whatever `torch.export` raises for the model at fixed sizes.
     """
     first: Exception | None = None
@@ -50,7 +51,9 @@ def export_rerolled(
             break
         lengths = {name: length + i for i, name in enumerate(symbols)}
         try:
-            return _Capture(model, signature, example, lengths).program(tuple(symbols), {})
+            program, bounds = _Capture(model, signature, example, lengths).program(tuple(symbols), {})
+            check_lengths(model, signature, example, program, lengths)
+            return program, bounds
         except Exception as error:  # the next length may be long enough
             first = first or error
     assert first is not None
