@@ -7,8 +7,8 @@
 #include <new>
 
 #include "bundle.h"
+#include "cases.h"
 #include "error.h"
-#include "judging.h"
 #include "options.h"
 #include "safetensors.h"
 #include "sizes.h"
@@ -18,8 +18,6 @@ namespace rnn {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kCases = "cases.safetensors";
 
 // A model file, loaded, with what the manifest says of it, if there is one.
 struct Model {
@@ -72,18 +70,6 @@ Tensors run_case(const Model& model, const std::string& name, const Tensors& inp
   }
 }
 
-// The tensors `<case>/<part>/<name>`, by case and name.
-std::map<std::string, Tensors> by_case(const Tensors& tensors, const std::string& part) {
-  std::map<std::string, Tensors> found;
-  for (const auto& [key, tensor] : tensors) {
-    const auto slash = key.find('/');
-    if (slash != std::string::npos && key.compare(slash + 1, part.size() + 1, part + "/") == 0) {
-      found[key.substr(0, slash)][key.substr(slash + part.size() + 2)] = tensor;
-    }
-  }
-  return found;
-}
-
 Model open_alone(const Client& client, const Options& options) {
   const fs::path file = *options.model;
   std::optional<Manifest> manifest;
@@ -92,17 +78,11 @@ Model open_alone(const Client& client, const Options& options) {
   return open(client, file, manifest ? &*manifest : nullptr, options);
 }
 
-std::map<std::string, Tensors> read_cases(const std::string& file) {
-  const auto cases = by_case(read_safetensors(file), "inputs");
-  if (cases.empty()) throw InputError(file + " holds no tensors that are named <case>/inputs/<input>.");
-  return cases;
-}
-
 // Prints the median of each case's runs: so many as fit in half a second, after a tenth of it to warm up.
 void time_cases(const Model& model, const std::string& file, std::int64_t chunk) {
   using Clock = std::chrono::steady_clock;
   using Seconds = std::chrono::duration<double>;
-  for (const auto& [name, inputs] : read_cases(file)) {
+  for (const auto& [name, inputs] : read_inputs(file)) {
     std::vector<double> taken;
     const auto begin = Clock::now();
     for (auto now = begin; taken.empty() || now - begin < Seconds(0.6);) {
@@ -118,7 +98,7 @@ void time_cases(const Model& model, const std::string& file, std::int64_t chunk)
 
 void run_cases(const Model& model, const std::string& file, const std::string& out, std::int64_t chunk) {
   Tensors outputs;
-  for (const auto& [name, inputs] : read_cases(file)) {
+  for (const auto& [name, inputs] : read_inputs(file)) {
     for (auto& [output, tensor] : run_case(model, name, inputs, chunk)) {
       outputs[name + "/outputs/" + output] = std::move(tensor);
     }
@@ -142,35 +122,16 @@ void serve(const Model& model, std::int64_t chunk) {
   }
 }
 
-const Tensor& stored(const Tensors& tensors, const std::string& name) {
-  const auto found = tensors.find(name);
-  if (found == tensors.end()) throw InputError(std::string(kCases) + " has no '" + name + "'. Export the model again.");
-  return found->second;
-}
-
-// The verdict on the output that comes nearest to its limit, or beyond it.
-Verdict worst_of(const Tensors& got, const Tensors& tensors, const Case& each, const Manifest& manifest,
-                 const Artifact& artifact) {
-  Verdict worst;
-  double largest = -1;
-  for (const auto& output : manifest.outputs) {
-    if (!got.count(output.name)) throw InputError("The model has no output '" + output.name + "'.");
-    Expected expected{stored(tensors, each.name + "/outputs/" + output.name), std::nullopt, std::nullopt};
-    const auto reference = tensors.find(each.name + "/reference/" + output.name);
-    if (reference != tensors.end()) expected.reference = reference->second;
-    if (is_floating(expected.own.dtype)) {
-      expected.limits = stored(tensors, each.name + "/limits/" + artifact.file + "/" + output.name);
-    }
-    auto verdict = judge(got.at(output.name), expected);
-    // A wrong shape or place is worse than any size of error.
-    const double share = verdict.reason.empty() || verdict.values_off ? verdict.error / std::max(verdict.limit, 1e-300)
-                                                                      : std::numeric_limits<double>::infinity();
-    if (share <= largest) continue;
-    largest = share;
-    worst = verdict;
-    if (!worst.reason.empty()) worst.reason = "'" + output.name + "' " + worst.reason;
+// The verdict on the output that comes nearest to its limit, or is furthest beyond it.
+Verdict worst_of(const Tensors& got, const StoredCase& each) {
+  std::optional<Verdict> worst;
+  for (const auto& [output, expected] : each.outputs) {
+    if (!got.count(output)) throw InputError("The model has no output '" + output + "'.");
+    auto verdict = judge(got.at(output), expected);
+    if (!verdict.reason.empty()) verdict.reason = "'" + output + "' " + verdict.reason;
+    if (!worst || worse(verdict, *worst)) worst = verdict;
   }
-  return worst;
+  return *worst;
 }
 
 int check(const Client& client, const Options& options) {
@@ -179,17 +140,12 @@ int check(const Client& client, const Options& options) {
   const auto& artifact = artifact_for(folder, manifest, client.extension);
   check_hash(folder, manifest, kCases);
   check_hash(folder, manifest, artifact.file);
-  const auto tensors = read_safetensors(folder / kCases);
-  const auto inputs = by_case(tensors, "inputs");
+  const auto cases = read_stored_cases(folder, manifest, artifact);
   const auto model = open(client, folder / artifact.file, &manifest, options);
-  if (manifest.cases.empty()) throw InputError(folder.string() + " holds no cases to replay. Export the model again.");
   std::size_t failed = 0;
-  for (const auto& each : manifest.cases) {
-    if (!inputs.count(each.name)) throw InputError(std::string(kCases) + " has no case '" + each.name + "'.");
-    const auto got = run_case(model, each.name, inputs.at(each.name), options.chunk);
-    const auto verdict = worst_of(got, tensors, each, manifest, artifact);
-    // What int8 weights cost is bounded for ordinary inputs alone.
-    const bool expected = artifact.int8 && each.values == "saturating" && verdict.values_off;
+  for (const auto& each : cases) {
+    const auto verdict = worst_of(run_case(model, each.name, each.inputs, options.chunk), each);
+    const bool expected = each.unbounded && verdict.values_off;
     const char* word = verdict.reason.empty() ? "PASS" : expected ? "EXPECTED" : "FAIL";
     std::printf("%-24s error %-9.3g limit %-9.3g %s%s%s\n", each.name.c_str(), verdict.error, verdict.limit, word,
                 verdict.reason.empty() ? "" : "  ", verdict.reason.c_str());
@@ -197,7 +153,7 @@ int check(const Client& client, const Options& options) {
   }
   const auto& placement = model.session.placement;
   std::printf("%s on %s%s%s: %zu of %zu cases pass\n", client.runtime.c_str(), options.provider.c_str(),
-              placement.empty() ? "" : ", ", placement.c_str(), manifest.cases.size() - failed, manifest.cases.size());
+              placement.empty() ? "" : ", ", placement.c_str(), cases.size() - failed, cases.size());
   return failed ? 1 : 0;
 }
 

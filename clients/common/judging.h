@@ -5,16 +5,16 @@
 
 namespace rnn {
 
-// What PyTorch computed: `own` in the model's precision, `reference` in float64 where that is a reference. `limits` has
-// the largest error of each element, absolute; integers have none, and must be equal.
+// What PyTorch computed: `own` in the model's precision, `reference` in float64 where that is a reference. `limits` is
+// how large the error of each element may be, absolute; integers have none, and must be equal. All have one shape.
 struct Expected {
   Tensor own;
   std::optional<Tensor> reference;
   std::optional<Tensor> limits;
 };
 
-// The error that comes nearest to its limit, or furthest beyond, and that limit. `reason` is empty where the output is right; `values_off` says that nothing but the
-// size of errors is wrong.
+// The error that is largest in units of its limit, and that limit. `reason` is empty where the output is right;
+// `values_off` says that nothing but the size of errors is wrong.
 struct Verdict {
   double error = 0;
   double limit = 0;
@@ -25,5 +25,8 @@ struct Verdict {
 bool is_floating(DType dtype);
 
 Verdict judge(const Tensor& got, const Expected& expected);
+
+// A wrong shape, or NaN in another place, is worse than any size of errors.
+bool worse(const Verdict& one, const Verdict& other);
 
 }  // namespace rnn

@@ -78,7 +78,7 @@ Manifest manifest_of(const Json& json, const std::filesystem::path& file) {
   const auto& format = json.at("format");
   if (format == 1 || format == 2) {
     throw InputError(file.string() + " is of format " + format.dump() +
-                     ", which has no limits of elements. Export the model again.");
+                     ", whose limits were too wide. Export the model again.");
   }
   if (format != kFormat) throw std::invalid_argument("format");
   Manifest manifest;
@@ -88,6 +88,7 @@ Manifest manifest_of(const Json& json, const std::filesystem::path& file) {
   for (const auto& [name, described] : json.at("outputs").items()) {
     manifest.outputs.push_back({name, described_dims(described)});
   }
+  if (manifest.outputs.empty()) throw std::invalid_argument("outputs");
   for (const auto& [file, entry] : json.at("artifacts").items()) {
     manifest.artifacts.push_back(artifact_of(file, entry));
   }

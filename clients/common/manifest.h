@@ -42,7 +42,7 @@ struct Case {
 
 struct Manifest {
   std::vector<Spec> inputs;
-  std::vector<Output> outputs;
+  std::vector<Output> outputs;  // at least one
   std::vector<Artifact> artifacts;
   std::map<std::string, std::string> sha256;
   std::vector<Case> cases;

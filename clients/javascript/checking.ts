@@ -4,7 +4,7 @@ import { Bundle, CASES } from "./bundle.js";
 import { Expected, OutputResult, judge, share } from "./compare.js";
 import { InputError, firstLine } from "./errors.js";
 import type { StoredCase } from "./manifest.js";
-import { Tensor, isFloating } from "./tensor.js";
+import { Tensor, describe, isFloating, numbers } from "./tensor.js";
 
 type Tensors = ReadonlyMap<string, Tensor>;
 
@@ -20,7 +20,7 @@ export interface Case {
 /** EXPECTED: right, but for what int8 weights make of saturating values. */
 export type Verdict = "PASS" | "FAIL" | "EXPECTED";
 
-/** A case, run. `error` and `limit` are those of the output that is nearest to its limit, or furthest beyond. */
+/** A case, run. `error` and `limit` are those of the output whose error is largest in units of its limit. */
 export interface CaseResult {
   readonly name: string;
   readonly verdict: Verdict;
@@ -33,7 +33,7 @@ export interface CaseResult {
 /**
  * All stored cases.
  *
- * @throws InputError There is none, or the file was changed or does not hold what the manifest says.
+ * @throws InputError There is none, the file was changed, or it does not hold what the manifest says, or no limits.
  */
 export async function readCases(bundle: Bundle): Promise<Case[]> {
   const tensors = await bundle.readTensors();
@@ -43,26 +43,32 @@ export async function readCases(bundle: Bundle): Promise<Case[]> {
 }
 
 function readCase({ source, manifest, artifact, file }: Bundle, stored: StoredCase, tensors: Tensors): Case {
+  const bad = (reason: string) => new InputError(`${source.name}/${CASES} ${reason}. Export the model again.`);
   const part = (kind: string, name: string): Tensor => {
     const found = tensors.get(`${stored.name}/${kind}/${name}`);
     if (found) return found;
-    throw new InputError(
-      `${source.name}/${CASES} does not hold ${stored.name}/${kind}/${name}. Export the model again.`,
-    );
+    throw bad(`does not hold ${stored.name}/${kind}/${name}`);
   };
-  const outputs = [...manifest.outputs.keys()];
+  /** A number for each element of an output. */
+  const byElement = (kind: string, name: string, { shape }: Tensor): Tensor => {
+    const found = part(kind, name);
+    if (found.dtype === "float64" && found.shape.join() === shape.join()) return found;
+    const is = `${describe(found.dtype, found.shape)} instead of ${describe("float64", shape)}`;
+    throw bad(`has ${stored.name}/${kind}/${name} as ${is}`);
+  };
   const expected = (name: string): Expected => {
     const eager = part("outputs", name);
-    return {
-      eager,
-      exact: tensors.get(`${stored.name}/reference/${name}`) ?? null,
-      limits: isFloating(eager.dtype) ? part(`limits/${file}`, name) : null,
-    };
+    if (!isFloating(eager.dtype)) return { eager, exact: null, limits: null };
+    const exact = tensors.has(`${stored.name}/reference/${name}`) ? byElement("reference", name, eager) : null;
+    const limits = byElement(`limits/${file}`, name, eager);
+    const wrong = numbers(limits).find((limit) => !(limit >= 0));
+    if (wrong !== undefined) throw bad(`has a limit of ${wrong} in ${stored.name}/limits/${file}/${name}`);
+    return { eager, exact, limits };
   };
   return {
     name: stored.name,
     inputs: new Map([...manifest.inputs.keys()].map((name) => [name, part("inputs", name)])),
-    outputs: new Map(outputs.map((name) => [name, expected(name)])),
+    outputs: new Map([...manifest.outputs.keys()].map((name) => [name, expected(name)])),
     unbounded: artifact.precision?.weights === "int8" && stored.values === "saturating",
   };
 }

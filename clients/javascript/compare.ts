@@ -1,11 +1,10 @@
 /** Judging one output against PyTorch: errors within their limits, non-finite values in place, same shape and dtype. */
 
-import { InputError } from "./errors.js";
-import { Tensor, describe, isFloating, numbers } from "./tensor.js";
+import { Tensor, describe, numbers } from "./tensor.js";
 
 /**
- * What an output should be: PyTorch's own, in float64 where that is a reference, and the largest error of each element;
- * integers have no limits, and must be equal.
+ * What an output should be: PyTorch's own, in float64 where that is a reference, and how large the error of each element
+ * may be, absolute. All have one shape. Integers have no limits, and must be equal.
  */
 export interface Expected {
   readonly eager: Tensor;
@@ -14,8 +13,8 @@ export interface Expected {
 }
 
 /**
- * The error that comes nearest to its limit, or furthest beyond, that limit, and what is wrong; `reason` is empty for an output that passes. `valuesOff` says that
- * nothing but the size of errors is wrong.
+ * The error that is largest in units of its limit, that limit, and what is wrong; `reason` is empty for an output that
+ * passes. `valuesOff` says that nothing but the size of errors is wrong.
  */
 export interface OutputResult {
   readonly output: string;
@@ -38,17 +37,15 @@ export function judge(output: string, got: Tensor | undefined, expected: Expecte
     const reason = `is ${describe(got.dtype, got.shape)} instead of ${describe(eager.dtype, eager.shape)}`;
     return { output, error: Infinity, limit: 0, reason };
   }
-  return isFloating(eager.dtype) ? judgeValues(output, got, expected) : judgeExactly(output, got, eager);
+  return expected.limits
+    ? judgeValues(output, got, expected, numbers(expected.limits))
+    : judgeExactly(output, got, eager);
 }
 
-function judgeValues(output: string, tensor: Tensor, expected: Expected): OutputResult {
+function judgeValues(output: string, tensor: Tensor, expected: Expected, limits: Float64Array): OutputResult {
   const got = numbers(tensor);
   const eager = numbers(expected.eager);
   const reference = expected.exact ? numbers(expected.exact) : eager;
-  const limits = expected.limits ? numbers(expected.limits) : [];
-  if (limits.length !== got.length) {
-    throw new InputError("The cases have no limit for each element. Export the model again.");
-  }
   let worst = { error: 0, limit: limits[0] ?? 0 };
   let at = 0;
   for (let i = 0; i < got.length; i++) {
@@ -64,7 +61,8 @@ function judgeValues(output: string, tensor: Tensor, expected: Expected): Output
   const { error, limit } = worst;
   if (error <= limit) return { output, error, limit, reason: "" };
   const off = `is off by ${error.toPrecision(3)} at ${position(at, tensor.shape)}`;
-  return { output, error, limit, reason: `${off}, ${times(error / limit)} the limit`, valuesOff: true };
+  const beyond = limit === 0 ? "and has to be the very same number" : `${times(error / limit)} the limit`;
+  return { output, error, limit, reason: `${off}, ${beyond}`, valuesOff: true };
 }
 
 function judgeExactly(output: string, got: Tensor, eager: Tensor): OutputResult {

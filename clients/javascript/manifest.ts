@@ -51,13 +51,13 @@ const state = z.object({
 /** How a model file is fed in chunks: the dimension that they are cut along, and the states by their inputs' names. */
 const stream = z.object({ time: z.string(), states: entries(state) });
 
-/** How an artifact was proved when it was exported. */
+/** How an artifact was proved when it was exported. The largest error is null where it is no finite share of its limit. */
 const parity = z.object({
   passed: z.boolean(),
   runtime: z.string(),
   cases: z.array(z.object({})),
   reference: z.string(),
-  largest_error_over_limit: z.number(),
+  largest_error_over_limit: z.nullable(z.number()),
 });
 
 /** A model file. `bound` is what smaller weights may cost, relative to an output's scale. */
@@ -101,7 +101,7 @@ export function readManifest(bytes: Uint8Array, file: string): Manifest {
   const bad = (reason: string) => new InputError(`${file} is not a manifest (${reason}). Export the model again.`);
   const { format } = readJson(bytes, anyFormat, bad);
   if (format === 1 || format === 2) {
-    throw new InputError(`${file} is of format ${format}, which has no limits of elements. Export the model again.`);
+    throw new InputError(`${file} is of format ${format}, whose limits were too wide. Export the model again.`);
   }
   return readJson(bytes, manifest, bad);
 }

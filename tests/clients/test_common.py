@@ -16,8 +16,9 @@ from msgspec import to_builtins
 from msgspec.structs import asdict
 from numpy.typing import NDArray
 from rnn_export.bundle.files import hash_file
-from rnn_export.parity.compare import allow, judge
-from rnn_export.spec.artifact import Baseline
+from rnn_export.bundle.manifest import FORMAT
+from rnn_export.parity.compare import judge
+from rnn_export.parity.limits import Tolerance
 from rnn_export.spec.streams import State
 from safetensors import SafetensorError
 
@@ -38,31 +39,37 @@ def echo() -> Run:
     return lambda *arguments: execute(out / "echo", *arguments, **found)
 
 
-def write_bundle(folder: Path, dtype: str, dims: list[str], cases: dict[str, dict[str, Array]], **more: Any) -> Path:
-    """A bundle whose model returns its one input `x`; `cases` hold inputs, outputs and references.
+LIMITS = "limits/model.onnx"
 
-    More are `stream`, `precision`, the `values` of all cases, and `limits` by case, else 0.
+
+def write_bundle(folder: Path, dtype: str, dims: list[str], cases: dict[str, dict[str, Array]], **more: Any) -> Path:
+    """A bundle whose model returns its one input `x`; `cases` hold inputs, outputs, references and limits.
+
+    Limits of floating-point outputs are 0 where none are given. More are `stream`, `precision`, and the `values` of all
+    cases.
     """
     folder.mkdir()
     tensors = {
         f"{case}/{part}/x": np.ascontiguousarray(array)
         for case, parts in cases.items()
-        for part, array in parts.items()
+        for part, array in (no_room(parts["outputs"]) | parts).items()
     }
     safetensors.numpy.save_file(tensors, folder / "cases.safetensors")
     (folder / "model.onnx").touch()
-    limits = {case: {"x": more.get("limits", {}).get(case, 0.0)} for case in cases}
-    artifact = {"stream": more.get("stream"), "precision": more.get("precision"), "limits": limits}
     manifest = {
-        "format": 2,
+        "format": FORMAT,
         "inputs": {"x": {"dtype": dtype, "shape": dims}},
         "outputs": {"x": f"{dtype}[{', '.join(map(str, dims))}]"},
-        "artifacts": {"model.onnx": artifact},
+        "artifacts": {"model.onnx": {"stream": more.get("stream"), "precision": more.get("precision")}},
         "files": {name: asdict(hash_file(folder / name)) for name in ("model.onnx", "cases.safetensors")},
         "cases": [{"name": case, "values": more.get("values", "ordinary")} for case in cases],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
+
+
+def no_room(outputs: Array) -> dict[str, Array]:
+    return {LIMITS: np.zeros(outputs.shape)} if outputs.dtype.kind == "f" else {}
 
 
 def draw(random: np.random.Generator, dtype: str) -> dict[str, Array]:
@@ -75,7 +82,9 @@ def draw(random: np.random.Generator, dtype: str) -> dict[str, Array]:
         return {"inputs": got, "outputs": eager}
     eps = float(np.finfo(dtype).eps)
     off = 10.0 ** random.uniform(-1, 5) * eps * max(float(np.abs(exact).max(initial=0)), 1e-3)
-    got = exact + off * random.standard_normal(shape)
+    same = random.random(shape) < 0.3
+    exact = np.where(same, exact.astype(dtype), exact)
+    got = np.where(same, exact, exact + off * random.standard_normal(shape))
     with np.errstate(over="ignore"):
         parts = {"inputs": got.astype(dtype), "outputs": exact.astype(dtype), "reference": exact}
     if random.random() < 0.3 and exact.size:
@@ -85,6 +94,17 @@ def draw(random: np.random.Generator, dtype: str) -> dict[str, Array]:
     return parts
 
 
+def draw_limits(random: np.random.Generator, parts: dict[str, Array]) -> Array:
+    """Most are beyond the errors; some are below, 0 or infinite."""
+    with np.errstate(invalid="ignore"):
+        errors = np.abs(parts["inputs"] - parts.get("reference", parts["outputs"]).astype(np.float64))
+    limits = np.nan_to_num(errors, posinf=1.0) * 10.0 ** random.uniform(-0.02, 2, errors.shape)
+    limits[(errors == 0) & (random.random(errors.shape) < 0.5)] = 1e-300
+    limits[random.random(errors.shape) < 0.02] = 0.0
+    limits[random.random(errors.shape) < 0.02] = np.inf
+    return limits
+
+
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_judges_as_python_does(dtype: str, exact: bool, echo: Run, tmp_path: Path) -> None:
@@ -92,25 +112,25 @@ def test_judges_as_python_does(dtype: str, exact: bool, echo: Run, tmp_path: Pat
     cases = {f"case{i}": draw(random, dtype) for i in range(60)}
     if not exact:
         cases = {name: {k: v for k, v in parts.items() if k != "reference"} for name, parts in cases.items()}
-    errors = {name: 10.0 ** float(random.uniform(-9, -2)) for name in cases}
-    baseline = Baseline(0.5, 1e-6)
-    limits = {
-        name: allow(parts["outputs"], parts.get("reference"), errors[name], baseline).limit
-        for name, parts in cases.items()
-    }
-    bundle = write_bundle(tmp_path / "bundle", dtype, ["A", "B"], cases, limits=limits)
+    if dtype in FLOATS:
+        cases = {name: {**parts, LIMITS: draw_limits(random, parts)} for name, parts in cases.items()}
+    bundle = write_bundle(tmp_path / "bundle", dtype, ["A", "B"], cases)
     ended = echo("--check", bundle)
     assert ended.stderr == ""
     lines = ended.stdout.splitlines()[:-1]
-    verdicts = []
+    verdicts, limits = [], []
     for (name, parts), line in zip(cases.items(), lines, strict=True):
-        wanted = judge("x", parts["inputs"], parts["outputs"], parts.get("reference"), errors[name], baseline)
+        tolerance = Tolerance(parts[LIMITS], np.zeros(parts[LIMITS].shape)) if LIMITS in parts else None
+        wanted = judge("x", parts["inputs"], parts["outputs"], parts.get("reference"), tolerance)
         case, _, error, _, limit, verdict, *_ = line.split()
         verdicts.append(wanted.passed)
         assert (case, verdict) == (name, "PASS" if wanted.passed else "FAIL"), (line, wanted)
         if dtype in FLOATS and np.isfinite(wanted.error):
+            limits.append(wanted.limit)
             assert (error, limit) == (f"{wanted.error:.3g}", f"{wanted.limit:.3g}"), (line, wanted)
+            assert wanted.passed or str([*wanted.index]) in line, (line, wanted)
     assert {*verdicts} == {True, False}
+    assert (dtype not in FLOATS) or (0 in limits and max(limits) > 0)
     assert ended.code == 1
 
 
@@ -132,13 +152,12 @@ WRITTEN = {"int8": {"weights": "int8", "bound": 0.09}, "float16": {"weights": "f
 def test_only_what_int8_makes_of_saturating_values_is_expected(
     weights: str, values: str, got: Array, verdict: str, echo: Run, tmp_path: Path
 ) -> None:
-    case = {"inputs": got, "outputs": np.float32([[1.0, 2.0]])}
+    case = {"inputs": got, "outputs": np.float32([[1.0, 2.0]]), LIMITS: np.full((1, 2), 0.4)}
     bundle = write_bundle(
         tmp_path / "bundle",
         str(got.dtype),
         ["A", "B"],
         {"one": case},
-        limits={"one": 0.4},
         values=values,
         precision=WRITTEN[weights],
     )
@@ -148,28 +167,105 @@ def test_only_what_int8_makes_of_saturating_values_is_expected(
 
 
 def test_an_error_as_large_as_the_limit_passes(echo: Run, tmp_path: Path) -> None:
-    case = {"inputs": OFF, "outputs": np.float32([[1.0, 2.0]])}
     for limit, code in ((0.5, 0), (np.nextafter(0.5, 0), 1)):
-        bundle = write_bundle(tmp_path / str(code), "float32", ["A", "B"], {"one": case}, limits={"one": float(limit)})
-        assert echo("--check", bundle).code == code
+        case = {"inputs": OFF, "outputs": np.float32([[1.0, 2.0]]), LIMITS: np.float64([[0.0, limit]])}
+        assert echo("--check", write_bundle(tmp_path / str(code), "float32", ["A", "B"], {"one": case})).code == code
 
 
-def test_a_case_without_a_limit(echo: Run, tmp_path: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle", "float32", ["A", "B"], {"one": {"inputs": OFF, "outputs": OFF}})
-    manifest = bundle / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"one": {"x": 0.0}', '"two": {"x": 0.0}'))
+@pytest.mark.parametrize("got", [np.nextafter(np.float32(2), np.float32(3)), np.float32(2.5), np.float32(1e-45)])
+def test_without_room_it_is_the_very_same_number(got: Array, echo: Run, tmp_path: Path) -> None:
+    own = np.float32([[1.0, 2.0 if got > 1 else 0.0]])
+    for number, code in ((own[0, 1], 0), (got, 1)):
+        case = {"inputs": np.float32([[1.5, number]]), "outputs": own, LIMITS: np.float64([[1.0, 0.0]])}
+        ended = echo("--check", write_bundle(tmp_path / str(code), "float32", ["A", "B"], {"one": case}))
+        assert ended.code == code, ended
+    assert "'x' [0, 1] is off by" in ended.stdout
+    assert "has to be the very same number" in ended.stdout
+
+
+WRONG_LIMITS = {
+    "none": (None, "cases.safetensors has no 'two/limits/model.onnx/x'. Export the model again."),
+    "one for all": (np.ones(1), "as float64[1] instead of float64[1, 2]. Export the model again."),
+    "too few": (np.ones((1, 1)), "as float64[1, 1] instead of float64[1, 2]. Export the model again."),
+    "turned": (np.ones((2, 1)), "as float64[2, 1] instead of float64[1, 2]. Export the model again."),
+    "float32": (np.ones((1, 2), np.float32), "as float32[1, 2] instead of float64[1, 2]. Export the model again."),
+    "negative": (np.float64([[1, -1e-9]]), "has a limit of -1e-09 in 'two/limits/model.onnx/x'. Export the"),
+    "minus infinity": (np.float64([[-np.inf, 1]]), "has a limit of -inf in 'two/limits/model.onnx/x'. Export the"),
+    "NaN": (np.float64([[np.nan, 1]]), "has a limit of nan in 'two/limits/model.onnx/x'. Export the model again."),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_LIMITS)
+def test_limits_that_are_none(kind: str, echo: Run, tmp_path: Path) -> None:
+    """Found before the first case is run."""
+    limits, message = WRONG_LIMITS[kind]
+    right = {"inputs": OFF, "outputs": OFF}
+    wrong = right if limits is None else {**right, LIMITS: limits}
+    bundle = write_bundle(tmp_path / "bundle", "float32", ["A", "B"], {"one": right, "two": wrong})
+    if limits is None:
+        edit(bundle, lambda tensors, manifest: tensors.pop("two/limits/model.onnx/x"))
     ended = echo("--check", bundle)
     assert ended.refused, ended
-    assert "manifest.json has no limit for 'x' of case 'one'. Export the model again." in ended.stderr
+    assert message in ended.stderr
 
 
-def test_format_1_is_refused(echo: Run, tmp_path: Path) -> None:
-    bundle = ROOT / "tests" / "golden" / "onnx"
+def test_a_reference_of_another_shape(echo: Run, tmp_path: Path) -> None:
+    case = {"inputs": OFF, "outputs": OFF, "reference": np.float64([[1.0]])}
+    ended = echo("--check", write_bundle(tmp_path / "bundle", "float32", ["A", "B"], {"one": case}))
+    assert ended.refused, ended
+    assert "has 'one/reference/x' as float64[1, 1] instead of float64[1, 2]. Export the model again." in ended.stderr
+
+
+def edit(bundle: Path, change: Callable[[dict[str, Array], dict[str, Any]], object]) -> None:
+    """Change the tensors of the cases and the manifest, whose hash of the cases is renewed."""
+    tensors = safetensors.numpy.load_file(bundle / "cases.safetensors")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    change(tensors, manifest)
+    safetensors.numpy.save_file(tensors, bundle / "cases.safetensors")
+    manifest["files"]["cases.safetensors"] = asdict(hash_file(bundle / "cases.safetensors"))
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("first", ["x", "y"])
+def test_a_wrong_shape_is_worse_than_any_error(first: str, echo: Run, tmp_path: Path) -> None:
+    """The error of x is expected of int8 weights, the shape of y is not."""
+    case = {"inputs": OFF, "outputs": np.float32([[1.0, 2.0]])}
+    bundle = write_bundle(
+        tmp_path / "b", "float32", ["A", "B"], {"one": case}, values="saturating", precision=WRITTEN["int8"]
+    )
+    assert echo("--check", bundle).stdout.split()[5] == "EXPECTED"
+
+    def add(tensors: dict[str, Array], manifest: dict[str, Any]) -> None:
+        for part in ("outputs", LIMITS):
+            tensors[f"one/{part}/y"] = tensors[f"one/{part}/x"].T.copy()
+        tensors["one/inputs/y"] = OFF
+        manifest["inputs"]["y"] = manifest["inputs"]["x"]
+        manifest["outputs"] = dict.fromkeys(sorted("xy", key=lambda name: name != first), "float32[A, B]")
+
+    edit(bundle, add)
+    ended = echo("--check", bundle)
+    assert ended.code == 1, ended
+    assert "FAIL  'y' is float32[1, 2] instead of float32[2, 1]" in ended.stdout
+
+
+def test_no_outputs_are_no_manifest(echo: Run, tmp_path: Path) -> None:
+    """Nothing would be compared, and so every case pass."""
+    bundle = write_bundle(tmp_path / "b", "float32", ["A", "B"], {"one": {"inputs": OFF, "outputs": OFF}})
+    edit(bundle, lambda tensors, manifest: manifest.update(outputs={}))
+    ended = echo("--check", bundle)
+    assert ended.refused, ended
+    assert "is not a manifest that an export wrote" in ended.stderr
+
+
+@pytest.mark.parametrize(("kind", "number"), [("onnx", 1), ("format2-plain", 2)])
+def test_older_formats_are_refused(kind: str, number: int, echo: Run, tmp_path: Path) -> None:
+    bundle = ROOT / "tests" / "golden" / kind
     model, cases = bundle / "model.onnx", bundle / "cases.safetensors"
     for arguments in (["--check", bundle], [model, cases, tmp_path / "out"]):
         ended = echo(*arguments)
         assert ended.refused, ended
-        assert f"{bundle}/manifest.json is of format 1; rewrite the bundle with rnn-export bundle OLD" in ended.stderr
+        said = f"{bundle}/manifest.json is of format {number}, whose limits were too wide. Export the model again."
+        assert said in ended.stderr
     assert [*tmp_path.iterdir()] == []
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from rnn_export.bundle.cases import read_cases
 from rnn_export.bundle.files import hash_file
 from rnn_export.bundle.manifest import read_manifest
 from rnn_export.parity.compare import judge
-from rnn_export.spec.artifact import Baseline
 
 from clients.exported import RIGHT, STATEFUL
 from clients.readme_programs import assert_same, expected, numbers_of, printed_by, program_in
@@ -99,19 +97,17 @@ def test_errors_and_limits_are_those_of_python(name: str, chunk: list[str], bund
     done = run(folder / "model.onnx", folder / "cases.safetensors", tmp_path / "out.safetensors", *chunk)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     got = safetensors.numpy.load_file(tmp_path / "out.safetensors")
-    manifest = read_manifest(folder)
     rows = run("--check", folder, *chunk).stdout.splitlines()
-    for item, row in zip(read_cases(folder / "cases.safetensors", manifest), rows, strict=False):
+    cases = read_cases(folder / "cases.safetensors", read_manifest(folder), "model.onnx")
+    for item, row in zip(cases, rows, strict=False):
         assert item.reference is not None
         results = [
             judge(
                 output,
                 got[f"{item.case.name}/outputs/{output}"],
                 eager,
-                None if item.reference.exact is None else item.reference.exact[output],
-                item.reference.eager_error.get(output, 0.0),
-                manifest.baseline.get(output, Baseline(0.0, 0.0)),
-                bound=manifest.artifacts["model.onnx"].bound,
+                item.reference.exact_of(output),
+                item.tolerances.get(output),
             )
             for output, eager in item.reference.eager.items()
         ]
@@ -150,13 +146,27 @@ def test_a_model_that_raises_fails(bundle: Path, bundles: Path) -> None:
     assert "FAIL  the runtime raised: Input 'tokens' is missing; the model takes int64[N, T]." in done.stdout
 
 
+Tensors = dict[str, np.ndarray]
+
+
+def edit_cases(bundle: Path, change: Callable[[Tensors], object]) -> None:
+    """Change the cases, and the manifest so that the hashes fit."""
+    cases = safetensors.numpy.load_file(bundle / "cases.safetensors")
+    change(cases)
+    safetensors.numpy.save_file({k: np.asarray(v, order="C") for k, v in cases.items()}, bundle / "cases.safetensors")
+    entry = hash_file(bundle / "cases.safetensors")
+    edit(bundle, lambda data: data["files"].update({"cases.safetensors": asdict(entry)}))
+
+
+def of_another_dtype_and_shape(cases: Tensors) -> None:
+    cases["ordinary-T7-N5/outputs/output"] = cases["ordinary-T7-N5/outputs/output"].astype(np.float64)
+    for part in ("outputs", "reference", "limits/model.onnx"):
+        cases[f"ordinary-T1-N1/{part}/h_n"] = cases[f"ordinary-T1-N1/{part}/h_n"][:, :0]
+
+
 def test_a_wrong_dtype_and_a_wrong_shape_fail(bundle: Path) -> None:
     """What the file says that PyTorch computed is changed."""
-    cases = safetensors.numpy.load_file(bundle / "cases.safetensors")
-    cases["ordinary-T7-N5/outputs/output"] = cases["ordinary-T7-N5/outputs/output"].astype(np.float64)
-    cases["ordinary-T1-N1/outputs/h_n"] = cases["ordinary-T1-N1/outputs/h_n"][:, :0]
-    safetensors.numpy.save_file(cases, bundle / "cases.safetensors")
-    renew_hash(bundle, "cases.safetensors")
+    edit_cases(bundle, of_another_dtype_and_shape)
     done = run("--check", bundle)
     assert done.returncode == 1
     assert "output is float32[7, 5, 4] instead of float64[7, 5, 4]" in done.stdout
@@ -165,25 +175,41 @@ def test_a_wrong_dtype_and_a_wrong_shape_fail(bundle: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_non_finite_values_must_be_in_place(value: float, bundle: Path) -> None:
-    cases = safetensors.numpy.load_file(bundle / "cases.safetensors")
-    cases["ordinary-T7-N5/outputs/output"][1, 2, 3] = value
-    safetensors.numpy.save_file(cases, bundle / "cases.safetensors")
-    renew_hash(bundle, "cases.safetensors")
+    edit_cases(bundle, lambda cases: cases["ordinary-T7-N5/outputs/output"].__setitem__((1, 2, 3), value))
     done = run("--check", bundle)
     assert done.returncode == 1
     assert re.search(r"output is \S+ at \[1, 2, 3\] where PyTorch has (NaN|Infinity)", done.stdout)
 
 
+def test_without_room_it_is_the_very_same_number(bundle: Path) -> None:
+    """One element of PyTorch's and its reference is the runtime's own, or the next number."""
+    got = ordinary_output(bundle)[1, 2, 3]
+    for number, code in ((got, 0), (np.nextafter(got, np.float32(9)), 1)):
+
+        def change(cases: Tensors, number: float = float(number)) -> None:
+            for part, value in (("outputs", number), ("reference", number), ("limits/model.onnx", 0.0)):
+                cases[f"ordinary-T7-N5/{part}/output"][1, 2, 3] = value
+
+        edit_cases(bundle, change)
+        done = run("--check", bundle)
+        assert done.returncode == code, done
+    assert re.search(r"output is off by \S+ at \[1, 2, 3\], and has to be the very same number", done.stdout)
+
+
+def ordinary_output(bundle: Path) -> np.ndarray:
+    out = bundle.parent / "out.safetensors"
+    assert run(bundle / "model.onnx", bundle / "cases.safetensors", out).returncode == 0
+    return safetensors.numpy.load_file(out)["ordinary-T7-N5/outputs/output"]
+
+
 def tighten(bundle: Path, values: str) -> None:
     """Limits that int8 weights do not keep to, and cases of other values."""
 
-    def change(data: dict[str, Any]) -> None:
-        for outputs in data["artifacts"]["model.onnx"]["limits"].values():
-            outputs.update(dict.fromkeys(outputs, 1e-9))
-        for case in data["cases"]:
-            case["values"] = values
+    def limit(cases: Tensors) -> None:
+        cases.update({name: np.full_like(each, 1e-9) for name, each in cases.items() if "/limits/" in name})
 
-    edit(bundle, change)
+    edit_cases(bundle, limit)
+    edit(bundle, lambda data: [case.update(values=values) for case in data["cases"]])
 
 
 @pytest.mark.parametrize(("values", "verdict", "code"), [("saturating", "EXPECTED", 0), ("ordinary", "FAIL", 1)])
@@ -200,14 +226,15 @@ def test_int8_beyond_its_bound_is_expected_of_saturating_values(
 
 def test_a_wrong_shape_is_not_expected_of_int8(bundles: Path, tmp_path: Path) -> None:
     bundle = Path(shutil.copytree(bundles / "int8", tmp_path / "int8"))
-    cases = safetensors.numpy.load_file(bundle / "cases.safetensors")
-    changed = {name: array[..., :1] if "/outputs/" in name else array for name, array in cases.items()}
-    safetensors.numpy.save_file(changed, bundle / "cases.safetensors")
-    renew_hash(bundle, "cases.safetensors")
     tighten(bundle, "saturating")
+    edit_cases(bundle, lambda cases: cases.update(narrowed(cases)))
     done = run("--check", bundle)
     assert done.returncode == 1
     assert "EXPECTED" not in done.stdout
+
+
+def narrowed(cases: Tensors) -> Tensors:
+    return {name: array[..., :1] for name, array in cases.items() if "/inputs/" not in name}
 
 
 @pytest.mark.parametrize(("name", "spelled"), [("tagger_stateful", "T*N"), ("batch_first_stateful", "N*T")])
@@ -226,7 +253,7 @@ def test_chunks_are_joined_in_the_order_that_the_manifest_spells(
 
 @pytest.mark.parametrize("kind", ["plain", "stateful", "int8"])
 def test_golden_bundles(kind: str) -> None:
-    done = run("--check", GOLDEN / f"format2-{kind}")
+    done = run("--check", GOLDEN / f"format3-{kind}")
     assert done.returncode == 0, done
     assert all(row.split()[3] == "PASS" for row in done.stdout.splitlines()[:-1])
 
@@ -289,13 +316,6 @@ def spoil_model(bundle: Path) -> None:
     edit(bundle, lambda data: data["files"].update({"model.onnx": asdict(entry)}))
 
 
-def drop_a_case(bundle: Path) -> None:
-    cases = safetensors.numpy.load_file(bundle / "cases.safetensors")
-    del cases["ordinary-T1-N1/inputs/x"]
-    safetensors.numpy.save_file(cases, bundle / "cases.safetensors")
-    renew_hash(bundle, "cases.safetensors")
-
-
 def shorten_reset(bundle: Path) -> None:
     edit(bundle, lambda data: data["artifacts"]["model.onnx"]["stream"]["states"]["rnn.h0"].update(reset=[0, 1]))
 
@@ -304,13 +324,18 @@ def no_cases(bundle: Path) -> None:
     edit(bundle, lambda data: data.update(cases=[]))
 
 
-def no_limits(bundle: Path) -> None:
-    edit(bundle, lambda data: data["artifacts"]["model.onnx"].update(limits={}))
+def one(part: str, change: Callable[[np.ndarray], np.ndarray]) -> Spoil:
+    """One tensor of the cases is another."""
+    name = f"ordinary-T7-N5/{part}/output"
+    return lambda bundle: edit_cases(bundle, lambda cases: cases.update({name: change(cases[name])}))
 
 
-def negative_limit(bundle: Path) -> None:
-    edit(bundle, lambda data: data["artifacts"]["model.onnx"]["limits"]["ordinary-T7-N5"].update(output=-1e-9))
+def without(name: str) -> Spoil:
+    return lambda bundle: edit_cases(bundle, lambda cases: cases.pop(name))
 
+
+LIMITS = "limits/model.onnx"
+ITS_LIMITS = f"ordinary-T7-N5/{LIMITS}/output"
 
 BAD_BUNDLES: dict[str, tuple[Spoil, str]] = {
     "no folder": (shutil.rmtree, "lstm/manifest.json is not there."),
@@ -321,15 +346,42 @@ BAD_BUNDLES: dict[str, tuple[Spoil, str]] = {
         lambda bundle: (bundle / "manifest.json").write_text("[]"),
         "is not a manifest (it is not of type object).",
     ),
-    "another format": (lambda bundle: edit(bundle, lambda data: data.update(format=3)), "(format is not 2)"),
+    "another format": (lambda bundle: edit(bundle, lambda data: data.update(format=4)), "(format is not 3)"),
     "format 1": (
         lambda bundle: edit(bundle, lambda data: data.update(format=1)),
-        "lstm/manifest.json is of format 1; rewrite the bundle with rnn-export bundle OLD --out NEW.",
+        "lstm/manifest.json is of format 1, whose limits were too wide. Export the model again.",
     ),
-    "no limits": (no_limits, "lstm/manifest.json has no limit for output of ordinary-T7-N5. Export the model again."),
+    "format 2": (
+        lambda bundle: edit(bundle, lambda data: data.update(format=2)),
+        "lstm/manifest.json is of format 2, whose limits were too wide. Export the model again.",
+    ),
+    "no limits": (
+        without(ITS_LIMITS),
+        f"lstm/cases.safetensors does not hold {ITS_LIMITS}. Export the model again.",
+    ),
+    "limits of another shape": (
+        one(LIMITS, lambda limits: limits[:1]),
+        f"has {ITS_LIMITS} as float64[1, 5, 4] instead of float64[7, 5, 4]. Export the model again.",
+    ),
+    "limits of as many elements": (
+        one(LIMITS, lambda limits: limits.reshape(5, 7, 4)),
+        f"has {ITS_LIMITS} as float64[5, 7, 4] instead of float64[7, 5, 4]. Export the model again.",
+    ),
+    "limits in float32": (
+        one(LIMITS, lambda limits: limits.astype(np.float32)),
+        f"has {ITS_LIMITS} as float32[7, 5, 4] instead of float64[7, 5, 4]. Export the model again.",
+    ),
     "a limit below 0": (
-        negative_limit,
-        "is not a manifest (artifacts.model.onnx.limits.ordinary-T7-N5.output is not valid)",
+        one(LIMITS, lambda limits: limits - 1),
+        f" in {ITS_LIMITS}. Export the model again.",
+    ),
+    "a limit of NaN": (
+        one(LIMITS, lambda limits: np.where(limits == limits.max(), np.nan, limits)),
+        f"lstm/cases.safetensors has a limit of NaN in {ITS_LIMITS}. Export the model again.",
+    ),
+    "a reference of another shape": (
+        one("reference", lambda reference: reference[:, :1]),
+        "has ordinary-T7-N5/reference/output as float64[7, 1, 4] instead of float64[7, 5, 4]. Export the model again.",
     ),
     "no inputs": (lambda bundle: edit(bundle, lambda data: data.pop("inputs")), "(inputs is not of type object)"),
     "inputs are text": (
@@ -350,7 +402,10 @@ BAD_BUNDLES: dict[str, tuple[Spoil, str]] = {
     ),
     "no model at all": (spoil_model, "lstm/model.onnx cannot be opened in onnxruntime-node"),
     "no case at all": (no_cases, "lstm holds no cases. Nothing can be checked."),
-    "a case too few": (drop_a_case, "lstm/cases.safetensors does not hold ordinary-T1-N1/inputs/x."),
+    "a case too few": (
+        without("ordinary-T1-N1/inputs/x"),
+        "lstm/cases.safetensors does not hold ordinary-T1-N1/inputs/x.",
+    ),
 }
 
 

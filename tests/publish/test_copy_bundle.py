@@ -12,6 +12,7 @@ from click.testing import Result
 from conftest import SMALL
 from planting import write_bundle
 from rnn_export import BundleError, InputError, add_file, load, read_bundle, verify
+from rnn_export.bundle.manifest import README
 from rnn_export.export import export_onnx, export_torchscript
 from rnn_export.publish.copy_bundle import copy_bundle
 from rnn_export.publish.onnx_tests import write_onnx_tests
@@ -107,9 +108,11 @@ def test_nothing_is_written_into_a_bundle(both: Path, tmp_path: Path) -> None:
             write(both, both / "inside")
 
 
-def test_an_older_bundle_without_a_page_gets_one(tmp_path: Path) -> None:
-    golden = Path(__file__).parents[1] / "golden" / "onnx"
-    written = copy_bundle(golden, tmp_path / "new")
+def test_a_bundle_without_a_page_gets_one(tmp_path: Path) -> None:
+    golden = Path(__file__).parents[1] / "golden" / "format3-stateful"
+    bundle = Path(shutil.copytree(golden, tmp_path / "b"))
+    (bundle / README).unlink()
+    written = copy_bundle(bundle, tmp_path / "new")
     assert set(written.files) == names(golden)
     assert verify(written.folder, seed=0).passed
 

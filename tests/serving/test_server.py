@@ -71,10 +71,8 @@ class Served:
     def failing(self, name: str, run: Callable[[dict[str, Array]], dict[str, Array]]) -> list[str]:
         """The stored cases that do not pass."""
         folder = self.bundles / name
-        manifest = read_bundle(folder)
-        expected = read_cases(folder / CASES, manifest)
-        typical = manifest.baseline
-        results = [check_case(Asking(run, item), item, typical) for item in expected]
+        expected = read_cases(folder / CASES, read_bundle(folder), "model.onnx")
+        results = [check_case(Asking(run, item), item) for item in expected]
         assert len(results) >= 4
         return [f"{each.case.name}: {each.note or each.outputs}" for each in results if each.verdict != "PASS"]
 

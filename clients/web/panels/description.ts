@@ -24,8 +24,9 @@ function states(specs: ReadonlyMap<string, State>): HTMLElement {
 
 function proof({ parity, precision }: Artifact): string[][] {
   if (!parity) return [["Proved", "not when it was exported"]];
-  const share = `the largest error was ${(100 * parity.largest_error_over_limit).toFixed(0)}% of its limit`;
-  const verdict = `${parity.passed ? "PASS" : "FAIL"}, ${parity.cases.length} cases in ${parity.runtime}; ${share}`;
+  const largest = parity.largest_error_over_limit;
+  const share = largest === null ? "" : `; the largest error was ${(100 * largest).toFixed(0)}% of its limit`;
+  const verdict = `${parity.passed ? "PASS" : "FAIL"}, ${parity.cases.length} cases in ${parity.runtime}${share}`;
   const standard = parity.reference === "float64" ? "PyTorch's own error against float64" : "a fixed tolerance";
   const smaller = precision ? [["Weights", cost(precision)]] : [];
   return [["Proved", verdict], ["Limits", standard], ...smaller];
