@@ -35,6 +35,9 @@ FLOOR = 4.0
 # A float64 model has no better reference than itself, so rounding errors alone must fit.
 FLOOR_FLOAT64 = 1024.0
 
+# Of an output's scale: a larger error of PyTorch is no rounding error, but what came of one.
+_CHAOS = 0.01
+
 # Of elements of about the same magnitude, where there is no float64 reference.
 TOLERANCE = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8}
 
@@ -76,10 +79,16 @@ def _tolerance(reference: Reference, output: str, standard: Standard, ordinary: 
         near = elements.groups.near(elements.magnitude)
         near = near if ordinary else np.maximum(near, usual)
         floor = _floor(eager.dtype, near, scale[elements.moving], usable=usable)
-        errors = np.maximum(elements.groups.near(elements.error), _baseline_error(elements, standard, near))
+        errors = np.maximum(_errors(elements, kinds, scale[elements.moving]), _baseline_error(elements, standard, near))
         limit[elements.moving] += FACTOR * np.maximum(errors, floor)
     limit[still & ~elements.moving] = 0.0
     return Tolerance(limit, scale)
+
+
+def _errors(elements: Elements, kinds: Groups, scale: Floats) -> Floats:
+    """PyTorch's errors [n] near each element; one as large as values are may come of chaos, and to any channel next."""
+    largest = kinds.whole(elements.error)
+    return np.where(largest > _CHAOS * scale, largest, elements.groups.near(elements.error))
 
 
 def _floor(dtype: np.dtype[Any], near: Floats, scale: Floats, *, usable: bool) -> Floats:

@@ -33,6 +33,7 @@ from .limits import FLOOR
 from .reference import RefusedError
 from .report import CaseResult, Probed
 from .sizes import sizes_for
+from .standards import NOTHING, Standard, usual_scale
 
 Array = NDArray[np.generic]
 
@@ -168,7 +169,8 @@ class Probe:
         return replace(self.session, plan=lambda T: trial.chunks)
 
     def _alike(self, got: Mapping[str, Array], eager: Mapping[str, Array]) -> bool:
-        return all(_near(got[name], eager[name], self.bound) for name in eager)
+        standards = self.prober.generator.standards
+        return all(_near(got[name], eager[name], standards.get(name, NOTHING), self.bound) for name in eager)
 
     def _judge(self, trial: Trial) -> None:
         """Judge the case in full, twice."""
@@ -180,8 +182,8 @@ class Probe:
             self.failed.append((items[0], replace(results[0], fed=fed)))
 
 
-def _near(got: Array, eager: Array, bound: float) -> bool:
-    """Whether an output is within rounding of PyTorch's; where this is True, `judge` passes it too."""
+def _near(got: Array, eager: Array, standard: Standard, bound: float) -> bool:
+    """Whether an output is within rounding of PyTorch's, relative to what each channel usually holds."""
     if got.shape != eager.shape or got.dtype != eager.dtype:
         return False
     if eager.dtype.kind != "f":
@@ -189,9 +191,7 @@ def _near(got: Array, eager: Array, bound: float) -> bool:
     finite = np.isfinite(eager)
     if not np.array_equal(got[~finite], eager[~finite], equal_nan=True):
         return False
-    values = eager[finite].astype(np.float64)
-    sizes = np.abs(values)
-    # The smaller quarter, for a filler may be as large as it likes.
-    usual = np.maximum(sizes, np.quantile(sizes, 0.25) if sizes.size else 0.0)
-    limits = np.maximum(_QUICK * float(np.finfo(eager.dtype.name).eps) * usual, bound / 2 * sizes.max(initial=0.0))
-    return bool((np.abs(got[finite].astype(np.float64) - values) <= limits).all())
+    values = np.where(finite, eager, 0).astype(np.float64)
+    usual = np.maximum(np.abs(values), usual_scale(standard, eager.shape))
+    limits = np.maximum(_QUICK * float(np.finfo(eager.dtype.name).eps), bound / 2) * usual
+    return bool((np.abs(np.where(finite, got, 0).astype(np.float64) - values) <= limits).all())

@@ -31,6 +31,13 @@ class Standard:
 NOTHING = Standard((), np.zeros(1), np.zeros(1), np.zeros(1))
 
 
+def usual_scale(standard: Standard, shape: Sequence[int]) -> Floats:
+    """The usual scale of each channel, to be broadcast over an output of that shape."""
+    if standard.scale.size == 1:
+        return standard.scale
+    return standard.scale.reshape([size if axis in standard.axes else 1 for axis, size in enumerate(shape)])
+
+
 def standard_of(references: Sequence[Reference], output: str, dims: Sequence[Dim], *, has_reference: bool) -> Standard:
     """What these ordinary cases say of an output of these dimensions."""
     axes = tuple(axis for axis, dim in enumerate(dims) if isinstance(dim, int))
