@@ -121,7 +121,12 @@ def _with_limits(path: Path, item: Expected, artifact: str, tensors: Mapping[str
     for name, eager in item.reference.eager.items():
         if np.issubdtype(eager.dtype, np.floating):
             limit = tensors.get(f"{item.case.name}/limits/{artifact}/{name}")
-            if limit is None or limit.shape != eager.shape or limit.dtype != np.float64 or np.signbit(limit).any():
+            if (
+                limit is None
+                or limit.shape != eager.shape
+                or limit.dtype != np.float64
+                or not bool((limit.astype(float) >= 0).all())
+            ):
                 raise BundleError(
                     f"{path} has no limits for '{name}' of {artifact}: an older rnn-export wrote it, whose limits were "
                     "too wide. Export the model again, or verify it with the model."

@@ -15,6 +15,8 @@ from .limits import FACTOR, FLOOR, Tolerance
 
 Array = NDArray[np.generic]
 
+_WITHIN = np.nextafter(1.0, 0.0)
+
 # TensorFloat-32 keeps 10 binary digits of a factor, as float16 does.
 TF32_BOUND = FACTOR * FLOOR * 2.0**-10
 
@@ -135,14 +137,15 @@ def _compare_floats(got: Array, target: _Target, tolerance: Tolerance) -> Output
     errors = np.where(finite, np.abs(np.where(finite, got, 0.0) - np.where(finite, reference, 0.0)), 0.0)
     # An element that must be exact has a limit of 0, and no error that is any share of it.
     shares = np.divide(errors, limits, out=np.where(errors > 0, np.inf, 0.0), where=limits > 0)
-    index = _position(shares, int(np.argmax(shares)))
+    # A share may round to 1 beyond the limit, too.
+    index = _position(shares, int(np.argmax(np.where(errors > limits, shares, np.minimum(shares, _WITHIN)))))
     error, limit = float(errors[index]), float(limits[index])
     vs_eager = largest(np.where(finite, got, 0.0).astype(np.float64) - np.where(finite, eager, 0.0))
     scale = float(tolerance.scale[index])
     result = OutputResult(target.output, error, limit, index, scale=scale, vs_eager=vs_eager)
-    if error <= limit:
-        return result
     over = errors > limits
+    if not over.any():
+        return result
     times = f"{error / limit:.3g} times the limit of {limit:.2g}" if limit else "and has to be the very same number"
     return replace(result, reason=f"is off by {error:.2g}, {times}", first=_position(over, int(np.argmax(over))))
 
