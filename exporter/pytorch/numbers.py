@@ -73,7 +73,7 @@ class _Reading:
         for parameter in module.parameters(recurse=False) if _is_own(module) else ():
             self.value(parameter)
         self.value(getattr(module, "num_embeddings", None))
-        self.value(len(module._modules))
+        self.value(len(list(module.children())))
 
     def value(self, value: Any, deep: int = _DEEP) -> None:
         """Add a number, and what is in a list, dictionary, tensor's shape or plain object."""
