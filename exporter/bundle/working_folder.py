@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +65,9 @@ def working_folder(out: Path) -> Iterator[Path]:
         _remove_half_written(folder)
         # The lock last, and while it is held: who waits for it sees that it is no longer there, and makes a new one.
         (folder / LOCK).unlink(missing_ok=True)
-        if not any(folder.iterdir()):
+        with suppress(OSError):  # another has it already, or the user has put something there
             folder.rmdir()
+        fcntl.flock(lock, fcntl.LOCK_UN)  # a process that was forked meanwhile has the file open too
         os.close(lock)
 
 
