@@ -30,6 +30,7 @@ from .pytorch.evaluation import as_python, check_same, check_tensors, unwrap
 from .pytorch.job import ExportJob, start_job
 from .pytorch.made_cases import CaseMaker, find_made_cases
 from .pytorch.request import Example, ExportRequest, Progress, silent
+from .runtimes.torchscript import open_torchscript
 from .spec.artifact import Artifact, Source
 from .spec.forms import Forms, LoweringChoice
 from .spec.options import OnnxOptions, TorchScriptOptions, options_of
@@ -139,6 +140,8 @@ def export_torchscript(
         progress("compile", 0, 1)
         compiled = compile_torchscript(job.model, job.tensors, options.method)
         (folder / TORCHSCRIPT).write_bytes(compiled.archive)
+        if not options.verify:  # an archive that does more than compute could not be verified later either
+            open_torchscript(folder / TORCHSCRIPT, job.signature.outputs)
         artifact = Artifact(
             runtime="torchscript",
             made_by=f"torch.jit.{compiled.method}",

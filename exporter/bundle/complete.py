@@ -10,10 +10,11 @@ from msgspec.structs import replace
 
 from ..errors import BundleError
 from .files import hash_file, read_bundle
-from .manifest import README, Manifest, check_newest, write_manifest
+from .manifest import README, Manifest, check_newest, read_manifest, write_manifest
 from .ours import foreign_beside_files
 from .readme import write_readme
-from .replace import replacing
+from .replace import not_written, replacing
+from .working_folder import working_folder
 
 # What the manifest's schema takes, and file systems do.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
@@ -46,11 +47,19 @@ def add_file(bundle: str | Path, name: str, content: bytes) -> None:
             and '-'.
     """
     out = Path(bundle)
-    if name in _may_add(out, name, content).files:
+    read_manifest(out)
+    try:
+        with working_folder(out.resolve()):
+            _add(out, name, content)
+    except OSError as error:
+        raise not_written(out, error) from error
+
+
+def _add(out: Path, name: str, content: bytes) -> None:
+    manifest = _may_add(out, name, content)
+    if name in manifest.files:
         return
     with replacing(out, foreign=foreign_beside_files) as folder:
-        # Another process may have added a file since, even this one.
-        manifest = _may_add(out, name, content)
         for file in manifest.files:
             if (out / file).exists():  # all do but the README, which may have been taken away
                 shutil.copy2(out / file, folder / file)

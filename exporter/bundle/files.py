@@ -25,7 +25,7 @@ def check_file(path: Path, entry: FileEntry) -> None:
     """
     if not path.is_file():
         raise BundleError(f"{path} is missing, though {MANIFEST} lists it. Export the model again.")
-    if hash_file(path) != entry:
+    if path.stat().st_size != entry.bytes or hash_file(path) != entry:
         raise BundleError(f"{path} is not as it was written (its sha256 differs). Export the model again.")
 
 

@@ -42,10 +42,10 @@ def replacing(out: Path, *, what: str = "bundle", foreign: Foreign = foreign_in_
     from safetensors import SafetensorError  # reading a bundle needs none
 
     out = out.resolve()
-    _check_replaceable(out, what, foreign)
+    _check_place(out)
     try:
         with working_folder(out) as beside:
-            _check_replaceable(out, what, foreign)
+            _check_content(out, what, foreign)
             temporary = Path(tempfile.mkdtemp(prefix=HALF_WRITTEN, dir=beside))
             temporary.chmod(0o755)
             try:
@@ -65,21 +65,20 @@ def not_written(out: Path, error: OSError) -> BundleError:
     return BundleError(f"{out} cannot be written ({error.strerror or error}). {remedy}")
 
 
-def _check_replaceable(out: Path, what: str, foreign: Foreign) -> None:
+def _check_place(out: Path) -> None:
     if Path.cwd() == out:
         raise BundleError(f"{out} is the working folder, which would be replaced. Choose a folder inside it.")
     if Path.cwd().is_relative_to(out):
         raise BundleError(f"{out} holds the working folder, which would be replaced with it. Choose another folder.")
     if out.exists() and not out.is_dir():
         raise BundleError(f"{out} is a file. Choose a folder.")
-    if not out.is_dir():
-        return
     if os.path.ismount(out):
         raise BundleError(f"{out} is a mount point, which cannot be replaced. Choose a folder inside it.")
-    try:
-        found = foreign(out) if any(out.iterdir()) else ""
-    except OSError as error:
-        raise not_written(out, error) from error
+
+
+def _check_content(out: Path, what: str, foreign: Foreign) -> None:
+    """While nobody else writes there: who looks at a folder in between takes another's new file for the user's."""
+    found = foreign(out) if out.is_dir() and any(out.iterdir()) else ""
     if found:
         raise _left_alone(out, what, found)
 

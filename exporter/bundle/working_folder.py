@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +65,9 @@ def working_folder(out: Path) -> Iterator[Path]:
         _remove_half_written(folder)
         # The lock last, and while it is held: who waits for it sees that it is no longer there, and makes a new one.
         (folder / LOCK).unlink(missing_ok=True)
-        if not any(folder.iterdir()):
+        with suppress(OSError):  # another has it already, or the user has put something there
             folder.rmdir()
+        fcntl.flock(lock, fcntl.LOCK_UN)  # a process that was forked meanwhile has the file open too
         os.close(lock)
 
 
@@ -86,9 +87,10 @@ def _acquire(folder: Path, out: Path) -> int:
 
 def _try(folder: Path) -> int | None:
     """The open lock, or None where another has it."""
-    if folder.is_symlink() or (folder.exists() and not _is_ours(folder)):
+    if folder.is_symlink() or not _is_ours(folder):
         raise BundleError(f"{folder} is in the way, and none of rnn-export's. Move it elsewhere.")
-    folder.mkdir(exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir()
     try:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     except FileNotFoundError:  # who had it has removed the folder in between
@@ -107,10 +109,14 @@ def _try(folder: Path) -> int | None:
 
 
 def _is_ours(folder: Path) -> bool:
+    """Whether it has our lock, is empty, or is not there; looked up at once, for others come and go."""
     try:
-        return folder.is_dir() and (not any(folder.iterdir()) or (folder / LOCK).is_file())
+        names = os.listdir(folder)
     except FileNotFoundError:
         return True
+    except NotADirectoryError:
+        return False
+    return not names or LOCK in names
 
 
 def _remove_half_written(folder: Path) -> None:

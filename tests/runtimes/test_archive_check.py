@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import SMALL
 from planting import renew_hash
-from rnn_export import BundleError, export_torchscript, inspect, load, verify
+from rnn_export import BundleError, Signature, export_torchscript, inspect, load, verify
 from rnn_export.pytorch.run import suppress_output
 from rnn_export.runtimes.archive_check import _is_allowed
 from rnn_export.runtimes.torchscript import open_torchscript, read_torchscript
@@ -202,6 +202,19 @@ def test_every_operator_that_takes_text_is_refused_unless_it_is_known_to_compute
     }
     assert not _is_allowed("aten::something_new", True)
     assert _is_allowed("aten::something_new", False)
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_an_export_that_nobody_would_run_is_refused(verified: bool, tmp_path: Path) -> None:
+    class Saves(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if x.size(0) > 1_000:
+                x = x + torch.from_file("/dev/zero", False, 1)
+            return x * 2
+
+    with pytest.raises(BundleError, match="runs aten::from_file"):
+        export_torchscript(Saves(), Signature({"x": "float32[T, 3]"}), tmp_path / "b", verify=verified)
+    assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.parametrize(
