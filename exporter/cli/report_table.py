@@ -50,6 +50,8 @@ def print_report(report: Report) -> None:
         print_line(str(report.weights))
     if report.probed is not None:
         print_line(str(report.probed))
+    if report.doubt is not None:
+        print_line(f"Unverified: {report.doubt.why}.")
     for note in dict.fromkeys(result.note for result in report.cases if result.note):
         cases = sum(result.note == note for result in report.cases)
         print_notes([f"{note}{f' ({cases} cases)' if cases > 1 else ''}."])

@@ -22,6 +22,7 @@ from .check import check, first_wrong_step
 from .chunks import check_stream, in_one_pass
 from .compare import TF32_BOUND
 from .drawing import Drawing, draw_for
+from .evidence import Doubt
 from .expected import Expected, output_dims
 from .file_numbers import file_numbers
 from .interface import check_interface
@@ -118,16 +119,17 @@ def check_artifact(
     return replace(
         report,
         weights=_compare(opened.file, artifact, weights),
-        unverified=_why_unverified(report, artifact),
+        doubt=_doubt_about(report, artifact),
         accepted=artifact.accepted,
     )
 
 
-def _why_unverified(report: Report, artifact: Artifact) -> str:
+def _doubt_about(report: Report, artifact: Artifact) -> Doubt | None:
     """Why nothing shows that a file is right; stored cases do not tell, and then it is what the export found."""
     if artifact.precision is not None and artifact.precision.weights == "float16":
-        return ""  # what it costs beside the float32 model is bounded, which shows more
-    return report.unverified or str((artifact.parity or {}).get("unverified", ""))
+        return None  # what it costs beside the float32 model is bounded, which shows more
+    then = (artifact.parity or {}).get("unverified")
+    return report.doubt or (Doubt(str(then)) if then else None)
 
 
 def probe_artifact(

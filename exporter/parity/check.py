@@ -15,7 +15,7 @@ from ..pytorch.samples import ORDINARY
 from ..runtimes.session import Session
 from ..spec.dims import Dim
 from .compare import NonfiniteMask, OutputResult, judge
-from .expected import Expected, output_dims, why_unverified
+from .expected import Expected, find_doubt, output_dims
 from .reference import Reference
 from .report import CaseResult, Report
 
@@ -61,7 +61,7 @@ def check(
         results,
         step,
         bound,
-        unverified=why_unverified(expected),
+        doubt=find_doubt(expected),
     )
 
 

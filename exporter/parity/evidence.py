@@ -59,36 +59,47 @@ class Judged:
     tolerances: Mapping[str, Tolerance]
 
 
-def unverified(cases: Sequence[Judged], standards: Mapping[str, Standard]) -> str:
-    """Why one of the outputs is not verified by these ordinary cases; empty where all are."""
+@dataclass(frozen=True)
+class Doubt:
+    """Why no case shows whether an output is right, and what to do about it."""
+
+    why: str
+    remedy: str = ""
+
+
+def doubt_of(cases: Sequence[Judged], standards: Mapping[str, Standard]) -> Doubt | None:
+    """Why one of the outputs is not verified by these ordinary cases; None where all are."""
     outputs = cases[0].reference.eager if cases else {}
-    found = (_why_not(cases, name, standards.get(name)) for name in outputs)
-    return next((why for why in found if why), "")
+    found = (_doubt(cases, name, standards.get(name)) for name in outputs)
+    return next((doubt for doubt in found if doubt is not None), None)
 
 
-def _why_not(cases: Sequence[Judged], output: str, standard: Standard | None) -> str:
+def _doubt(cases: Sequence[Judged], output: str, standard: Standard | None) -> Doubt | None:
     references = [case.reference for case in cases]
-    if not np.issubdtype(references[0].eager[output].dtype, np.floating):
-        return _why_unsettled(references, output)
+    dtype = references[0].eager[output].dtype
+    if not np.issubdtype(dtype, np.floating):
+        return _unsettled(references, output)
     if all(not np.isfinite(reference.eager[output]).any() for reference in references if reference.eager[output].size):
-        return (
-            f"PyTorch's '{output}' is NaN or infinite in every ordinary case. Say in the signature what the inputs "
-            "are, such as 'x: float32[T, N, 8] > 0', give an example"
-        )
-    if standard is not None and not standard.has_reference:
-        return (
-            f"in float64 the model computes another '{output}' than in its own precision, by far more than rounding "
-            "explains: it draws random numbers, or depends on the dtype. Take random numbers as an input"
+        return Doubt(
+            f"PyTorch's '{output}' is NaN or infinite in every ordinary case",
+            "Say in the signature what the inputs are, such as 'x: float32[T, N, 8] > 0', or give an example",
         )
     if standard is None:
-        return ""
+        return None
+    if not standard.has_reference:
+        return Doubt(
+            f"in float64 the model computes another '{output}' than in its own precision, by far more than rounding "
+            "explains: it draws random numbers, or depends on the dtype",
+            "Take random numbers as an input",
+        )
     best = np.min(np.stack([_shares(case, output, standard) for case in cases]), axis=0)
-    lacking = best[np.isfinite(best) & (best >= _SHARE[references[0].eager[output].dtype.name])]
+    lacking = best[np.isfinite(best) & (best >= _SHARE[dtype.name])]
     if not lacking.size:
-        return ""
-    return (
-        f"PyTorch's own rounding errors come to {float(lacking.max()):.1g} of how much '{output}' varies, even in the "
-        "case where they are smallest: the model is chaotic or ill-conditioned. Train it, lower its weights"
+        return None
+    return Doubt(
+        f"PyTorch's own rounding errors reach {float(lacking.max()):.0%} of how much '{output}' varies, even in the case "
+        "where they are smallest: the model is chaotic or ill-conditioned",
+        "Train it, or lower its weights",
     )
 
 
@@ -102,8 +113,10 @@ def _shares(case: Judged, output: str, standard: Standard) -> Floats:
     return shares
 
 
-def _why_unsettled(references: Sequence[Reference], output: str) -> str:
+def _unsettled(references: Sequence[Reference], output: str) -> Doubt | None:
     sized = [reference.unsettled[output] for reference in references if reference.unsettled[output].size]
     if not sized or min(float(np.mean(unsettled)) for unsettled in sized) <= 0.5:
-        return ""
-    return f"most integers of '{output}' depend on rounding in PyTorch itself. Return what they are chosen by instead"
+        return None
+    return Doubt(
+        f"most integers of '{output}' depend on rounding in PyTorch itself", "Return what they are chosen by instead"
+    )

@@ -12,7 +12,7 @@ from torch import nn
 from ..pytorch.samples import NON_FINITE, ORDINARY, Case, make_inputs, other_inputs
 from ..spec.dims import Dim, infer_dims
 from ..spec.signature import Signature
-from .evidence import Judged, disagrees, unverified
+from .evidence import Doubt, Judged, disagrees, doubt_of
 from .limits import Tolerance, tolerances
 from .reference import JITTERS, JITTERS_AT_TIES, Oracle, Reference, RefusedError
 from .standards import Standard, standard_of
@@ -150,8 +150,8 @@ def judged_by(standards: Standards, item: Expected) -> Expected:
     return replace(item, reference=reference, tolerances=limits)
 
 
-def why_unverified(expected: Sequence[Expected]) -> str:
-    """Why these cases do not show that an output is right, whatever a runtime computes; empty where they do.
+def find_doubt(expected: Sequence[Expected]) -> Doubt | None:
+    """Why these cases do not show that an output is right, whatever a runtime computes; None where they do.
 
     Of stored cases it is not known how far PyTorch's own rounding moves them, so that they say nothing about it.
     """
@@ -161,7 +161,7 @@ def why_unverified(expected: Sequence[Expected]) -> str:
         for item in measured
         if item.reference is not None and item.case.values in ORDINARY
     ]
-    return unverified(judged, measure_standards(measured)) if judged else ""
+    return doubt_of(judged, measure_standards(measured)) if judged else None
 
 
 def _is_measured(reference: Reference) -> bool:

@@ -12,6 +12,7 @@ from ..pytorch.samples import Case
 from ..runtimes.placement import Placement
 from ..spec.options import Finding
 from .compare import OutputResult
+from .evidence import Doubt
 from .weights.compare import WeightComparison
 
 # The node by which a file refuses a size beyond its bound (see `optimize/bounds.py`), in an error of ONNX Runtime.
@@ -20,7 +21,8 @@ _BOUND = re.compile(r"Name:'(\w+ is at most \d+)'")
 Verdict = Literal["PASS", "FAIL", "EXPECTED", "REFUSED"]
 
 # Of a whole report: what every surface shows, with `Report.failure` as the reason of all but PASS.
-Overall = Literal["PASS", "FAIL"]
+# UNVERIFIED: every output is right, and no case shows anything of one of them.
+Overall = Literal["PASS", "FAIL", "UNVERIFIED"]
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class Report:
     `allow_fallback` says whether nodes may run on another execution provider than the requested one. `weights` compares
     the file's weights with the model's. `probed` says which sizes were tried besides; None where none were.
     `path` is the line at which the model takes another path in the case shown than where it was captured, if any.
-    `unverified` says why the cases do not show that the file is right, if they do not, and `accepted` which findings
-    the export was told to accept.
+    `doubt` says why the cases do not show that the file is right, if they do not, and `accepted` which findings the
+    export was told to accept.
     """
 
     artifact: str
@@ -102,22 +104,25 @@ class Report:
     weights: WeightComparison | None = None
     probed: Probed | None = None
     path: str = ""
-    unverified: str = ""
+    doubt: Doubt | None = None
     accepted: Sequence[Finding] = ()
 
     @property
     def passed(self) -> bool:
         """Whether the artifact is known to be right, and ran on the requested provider unless fallback is allowed."""
-        return self.right and self._is_shown and (self.allow_fallback or not self.placement.fallback)
+        is_shown = self.doubt is None or "unverified" in self.accepted
+        return self.right and is_shown and not self._fell_back
 
     @property
-    def _is_shown(self) -> bool:
-        return not self.unverified or "unverified" in self.accepted
+    def _fell_back(self) -> bool:
+        return bool(self.placement.fallback) and not self.allow_fallback
 
     @property
     def verdict(self) -> Overall:
-        """The one word for the report, beside which `failure` is the reason."""
-        return "PASS" if self.passed else "FAIL"
+        """The one word for the report, beside which `failure` is the reason; one that is accepted keeps its word."""
+        if not self.right or self._fell_back:
+            return "FAIL"
+        return "PASS" if self.doubt is None else "UNVERIFIED"
 
     @property
     def right(self) -> bool:
@@ -155,9 +160,10 @@ class Report:
         """What is wrong: output, case, how far off, where, and which size was baked in. Empty on success."""
         if self.passed:
             return ""
-        if self.right and not self._is_shown:
+        if self.verdict == "UNVERIFIED" and self.doubt is not None:
+            remedy = f"{self.doubt.remedy}, or accept" if self.doubt.remedy else "Accept"
             return (
-                f'{self.artifact} is unverified: {self.unverified}, or accept it as it is with `accept=["unverified"]`.'
+                f'{self.artifact} is unverified: {self.doubt.why}. {remedy} it as it is with `accept=["unverified"]`.'
             )
         if self.right:
             return (
@@ -231,7 +237,7 @@ class Report:
             "traced": dict(self.traced),
             "largest_error_over_limit": _finite(self.ratio),
             "failure": self.failure,
-            "unverified": self.unverified,
+            "unverified": "" if self.doubt is None else self.doubt.why,
             "weights": self.weights and self.weights.to_json(),
             "probed": self.probed and self.probed.to_json(),
             "cases": [result.to_json() for result in self.cases],
