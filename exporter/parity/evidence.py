@@ -97,8 +97,8 @@ def _doubt(cases: Sequence[Judged], output: str, standard: Standard | None) -> D
     if not lacking.size:
         return None
     return Doubt(
-        f"PyTorch's own rounding errors reach {float(lacking.max()):.0%} of how much '{output}' varies, even in the case "
-        "where they are smallest: the model is chaotic or ill-conditioned",
+        f"PyTorch's own rounding errors reach {float(lacking.max()):.0%} of how much '{output}' varies, even in the "
+        "case where they are smallest: the model is chaotic or ill-conditioned",
         "Train it, or lower its weights",
     )
 

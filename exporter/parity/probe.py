@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from math import inf, prod
-from time import perf_counter
+from time import perf_counter, thread_time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,10 @@ from .standards import NOTHING, Standard, usual_scale
 
 Array = NDArray[np.generic]
 
-# Seconds that a probe may take; what is left out then is counted in the report.
+# Seconds of this thread's work that a probe may take, so that no other process decides how far it comes; and of the
+# clock, for a runtime may be a process of its own. What is left out then is counted in the report.
 BUDGET = 3.0
+_PATIENCE = 4 * BUDGET
 
 # More sizes at which a file is wrong say no more than these.
 _ENOUGH = 3
@@ -116,16 +118,16 @@ class Probe:
 
     def _try_all(self, trials: Sequence[Trial], advance: Callable[[int, int], None]) -> int:
         """Try what there is time for, until enough has failed; returns how many were tried."""
-        tried, rate, start = 0, inf, perf_counter()
+        tried, rate, start, begun = 0, inf, thread_time(), perf_counter()
         for trial in trials:
-            left = start + BUDGET - perf_counter()
-            if left < 0 or len(self.failed) >= _ENOUGH:
+            left = start + BUDGET - thread_time()
+            if left < 0 or perf_counter() > begun + _PATIENCE or len(self.failed) >= _ENOUGH:
                 break
             if tried and rate * trial.elements > left:
                 continue
-            before = perf_counter()
+            before = thread_time()
             self._try(trial)
-            rate = min(rate, (perf_counter() - before) / trial.elements)
+            rate = min(rate, (thread_time() - before) / trial.elements)
             tried += 1
             advance(tried, len(trials))
         return tried
