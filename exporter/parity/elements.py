@@ -62,10 +62,19 @@ def _channels(shape: Sequence[int], axes: Sequence[int]) -> tuple[Ints, int]:
     return np.broadcast_to(numbers, shape), prod(sizes)
 
 
-def of_smallest_kind(elements: Elements) -> NDArray[np.bool_]:
-    """Which elements are of the kind of magnitude that the smallest of their channel are."""
+# A kind of magnitude that varies by less than this share of itself is a filler.
+_FILLER = 1e-3
+
+
+def of_usual_kinds(elements: Elements) -> NDArray[np.bool_]:
+    """Which elements are of the smallest kind of magnitude in their channel, or of a larger one that is no filler."""
     groups = elements.groups
-    return np.asarray(groups.lowest.reshape(-1)[groups.index])
+    kind, count = groups.kind, groups.counts.size
+    many = np.maximum(np.bincount(kind, minlength=count), 1)
+    relative = elements.value / np.maximum(groups.whole(elements.magnitude), np.finfo(float).tiny)
+    mean = np.bincount(kind, relative, count) / many
+    varies = np.bincount(kind, (relative - mean[kind]) ** 2, count) / many > _FILLER**2
+    return np.asarray(groups.lowest.reshape(-1)[groups.index] | varies[kind])
 
 
 def by_channel(values: Floats, channel: Ints, channels: int) -> Floats:

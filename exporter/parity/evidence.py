@@ -2,7 +2,8 @@
 
 By channel, a case is evidence where the limit of its usual elements is below 1% of how much the channel varies over the
 ordinary cases, or in float16 below that itself. An output that has a channel without any evidence is unverified, with
-the reason: chaos, random numbers, a NaN in every case.
+the reason: chaos, random numbers, a NaN in every case. A channel that is nothing but rounding errors of 1 beside others
+that are verified does not count.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .elements import Elements, by_channel, of_smallest_kind
+from .elements import Elements, by_channel, of_usual_kinds
 from .limits import Tolerance
 from .magnitudes import Floats
 from .reference import Reference
@@ -26,6 +27,10 @@ _SHARE = {"float16": 1.0, "float32": 0.01, "float64": 0.01}
 
 # A large number that hardly varies need not be more exact than this share of itself.
 _STEADY = 0.01
+
+# Beside channels that are verified, one whose limit is below this many ulps of 1 is as good as zero: the logarithm of a
+# probability that is nearly 1.
+_NEGLIGIBLE = 64.0
 
 # float32 and float64 compute different things where they differ by this many times what jitter explains, and by this
 # share of the values, in half of the elements of as many of the cases.
@@ -79,9 +84,9 @@ def _doubt(cases: Sequence[Judged], output: str, standard: Standard | None) -> D
     dtype = references[0].eager[output].dtype
     if not np.issubdtype(dtype, np.floating):
         return _unsettled(references, output)
-    if all(not np.isfinite(reference.eager[output]).any() for reference in references if reference.eager[output].size):
+    if all(np.isnan(reference.eager[output]).all() for reference in references if reference.eager[output].size):
         return Doubt(
-            f"PyTorch's '{output}' is NaN or infinite in every ordinary case",
+            f"PyTorch's '{output}' is NaN in every ordinary case",
             "Say in the signature what the inputs are, such as 'x: float32[T, N, 8] > 0', or give an example",
         )
     if standard is None:
@@ -92,8 +97,12 @@ def _doubt(cases: Sequence[Judged], output: str, standard: Standard | None) -> D
             "explains: it draws random numbers, or depends on the dtype",
             "Take random numbers as an input",
         )
-    best = np.min(np.stack([_shares(case, output, standard) for case in cases]), axis=0)
-    lacking = best[np.isfinite(best) & (best >= _SHARE[dtype.name])]
+    limits, shares = zip(*(_limits_and_shares(case, output, standard) for case in cases), strict=True)
+    best, smallest = (np.min(np.stack(np.broadcast_arrays(*found)), axis=0) for found in (shares, limits))
+    lacks = np.isfinite(best) & (best >= _SHARE[dtype.name])
+    if lacks.any() and not lacks[np.isfinite(best)].all():
+        lacks &= smallest > _NEGLIGIBLE * float(np.finfo(dtype.name).eps)
+    lacking = best[lacks]
     if not lacking.size:
         return None
     return Doubt(
@@ -103,14 +112,15 @@ def _doubt(cases: Sequence[Judged], output: str, standard: Standard | None) -> D
     )
 
 
-def _shares(case: Judged, output: str, standard: Standard) -> Floats:
-    """By channel the largest limit in units of how much the channel varies; infinite where it has no elements."""
+def _limits_and_shares(case: Judged, output: str, standard: Standard) -> tuple[Floats, Floats]:
+    """By channel the largest limit, and that in units of how much it varies; infinite where it has no elements."""
+    standard = standard.for_shape(case.reference.eager[output].shape)
     elements = Elements.of(case.reference, output, standard.axes, has_reference=standard.has_reference)
     varies = np.maximum(standard.variation, _STEADY * standard.scale)
-    limits = np.where(of_smallest_kind(elements), case.tolerances[output].limit[elements.moving], 0.0)
+    limits = np.where(of_usual_kinds(elements), case.tolerances[output].limit[elements.moving], 0.0)
     largest = by_channel(limits, elements.channel, len(varies))
     shares: Floats = np.divide(largest, varies, out=np.full(len(varies), np.inf), where=(largest > 0) & (varies > 0))
-    return shares
+    return largest, shares
 
 
 def _unsettled(references: Sequence[Reference], output: str) -> Doubt | None:

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from ..onnx_file import all_graphs, read_onnx
 from ..runtimes.torchscript import read_torchscript
-from ..torch_internals.drawing import graph_nodes
+from ..torch_internals.random_operators import graph_nodes
 
 # A constant of more elements is a table, of which the size alone counts.
 _FEW = 8

@@ -8,8 +8,9 @@ How far apart two equally careful implementations may be shows when PyTorch's ro
   of the last dimension. Of a recurrent layer the weights move so, which reaches every step.
 * Every sum, difference, product and quotient moves by up to half an ulp: what is left of large numbers that cancel
   shows it. A number of few digits, such as 3 or 0.75, is as a rule exact, as one that counts steps, and stays.
-* Every result of a bounded function, and of a recurrent layer or cell, moves by up to an ulp of 1, which matters where
-  a model's values are small: a library may compute these functions to an absolute accuracy. Over -20..20 ONNX
+* Every result of a bounded function, of one that adds 1 to something (softplus, ELU, log1p), and of a recurrent layer
+  or cell, moves by up to an ulp of 1, which matters where a model's values are small: a library may compute these
+  functions to an absolute accuracy. Over -20..20 ONNX
   Runtime's Tanh is within 2.7e-7 of the true value and its Sigmoid within 1.7e-7, whatever the result; PyTorch's are
   within half an ulp.
 * Every result of a function such as GELU, a bounded function times its argument, moves by an ulp of the argument.
@@ -26,15 +27,23 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-_BOUNDED = {
-    torch.tanh,
-    torch.sigmoid,
-    torch.erf,
-    torch.Tensor.tanh,
-    torch.Tensor.sigmoid,
-    torch.Tensor.erf,
+_ABSOLUTE = {
+    *(
+        getattr(place, name)
+        for place in (torch, torch.Tensor)
+        for name in ("tanh", "sigmoid", "erf", "sin", "cos", "log", "log1p", "expm1", "logsumexp", "log_softmax")
+    ),
+    torch.logaddexp,
+    torch.Tensor.logaddexp,
+    torch.special.expit,
     functional.tanh,
     functional.sigmoid,
+    functional.softplus,
+    functional.logsigmoid,
+    functional.log_softmax,
+    functional.elu,
+    functional.selu,
+    functional.celu,
     torch.rnn_tanh,
     torch.gru,
     torch.lstm,
@@ -106,7 +115,7 @@ class Jitter(TorchFunctionMode):
         if func in _ARITHMETIC and isinstance(result, Tensor) and result.is_floating_point():
             # In place, for `total += x` has to change what `total` is.
             return result.addcmul_(_without_short(result), self._noise(result, 0.5))
-        if func in _BOUNDED:
+        if func in _ABSOLUTE:
             return self._moved(result)
         if func in _GATED and args:
             return torch.addcmul(result, self._noise(result, 1.0), args[0].abs())

@@ -67,28 +67,31 @@ def tolerances(
 
 
 def _tolerance(reference: Reference, output: str, standard: Standard, ordinary: bool) -> Tolerance:
-    eager, still = reference.eager[output], reference.still[output]
+    eager, standard = reference.eager[output], standard.for_shape(reference.eager[output].shape)
     usable = standard.has_reference and reference.exact_of(output) is not None
     elements = Elements.of(reference, output, standard.axes, has_reference=usable)
     tiny = FACTOR * float(np.finfo(eager.dtype.name).tiny)
     limit, scale = np.full(eager.shape, tiny), np.zeros(eager.shape)
     if elements.value.size:
-        kinds = Groups.of(elements.magnitude, np.zeros_like(elements.channel), 1)
-        usual = standard.scale[elements.channel if len(standard.scale) > 1 else np.zeros_like(elements.channel)]
-        scale[elements.moving] = np.maximum(kinds.whole(elements.magnitude), usual)
-        near = elements.groups.near(elements.magnitude)
-        near = near if ordinary else np.maximum(near, usual)
-        floor = _floor(eager.dtype, near, scale[elements.moving], usable=usable)
-        errors = np.maximum(_errors(elements, kinds, scale[elements.moving]), _baseline_error(elements, standard, near))
-        limit[elements.moving] += FACTOR * np.maximum(errors, floor)
-    limit[still & ~elements.moving] = 0.0
+        near, whole, errors = _near(elements, standard, ordinary)
+        scale[elements.moving] = whole
+        errors = np.maximum(errors, _floor(eager.dtype, near, whole, usable=usable))
+        limit[elements.moving] += FACTOR * np.maximum(errors, _baseline_error(elements, standard, near))
+    limit[reference.still[output] & ~elements.moving] = 0.0
     return Tolerance(limit, scale)
 
 
-def _errors(elements: Elements, kinds: Groups, scale: Floats) -> Floats:
-    """PyTorch's errors [n] near each element; one as large as values are may come of chaos, and to any channel next."""
-    largest = kinds.whole(elements.error)
-    return np.where(largest > _CHAOS * scale, largest, elements.groups.near(elements.error))
+def _near(elements: Elements, standard: Standard, ordinary: bool) -> tuple[Floats, Floats, Floats]:
+    """Of each element [n] the magnitudes near it, those of its kind in all channels, and PyTorch's errors near it."""
+    kinds = Groups.of(elements.magnitude, np.zeros_like(elements.channel), 1)
+    usual = standard.scale[elements.channel]
+    whole = np.maximum(kinds.whole(elements.magnitude), usual)
+    errors, largest = elements.groups.near(elements.error), kinds.whole(elements.error)
+    near = elements.groups.near(elements.magnitude)
+    if not ordinary:
+        return np.maximum(near, usual), whole, largest
+    # What came of an error as large as that may come to any channel next.
+    return near, whole, np.where(largest > _CHAOS * whole, largest, errors)
 
 
 def _floor(dtype: np.dtype[Any], near: Floats, scale: Floats, *, usable: bool) -> Floats:
@@ -101,7 +104,5 @@ def _floor(dtype: np.dtype[Any], near: Floats, scale: Floats, *, usable: bool) -
 
 def _baseline_error(elements: Elements, standard: Standard, near: Floats) -> Floats:
     """How large PyTorch's errors [n] usually are for values like these."""
-    if len(standard.baseline) == 1:
-        return float(standard.baseline[0]) * near
     largest = np.maximum(by_channel(elements.magnitude, elements.channel, elements.channels), standard.scale)
-    return standard.baseline[elements.channel] * np.minimum(near, largest[elements.channel])
+    return np.asarray(standard.baseline[elements.channel] * np.minimum(near, largest[elements.channel]))

@@ -57,6 +57,12 @@ class Groups:
         return self._taken(values, self._last).reshape(-1)[self.index]
 
     @property
+    def kind(self) -> Ints:
+        """For each element the place of the first octave of its kind in a table [C, B], flattened."""
+        rows = np.arange(len(self.counts))[:, None] * self.counts.shape[1]
+        return np.asarray((rows + self._first).reshape(-1)[self.index])
+
+    @property
     def lowest(self) -> NDArray[np.bool_]:
         """The table [C, B] of what is of the kind of the smallest elements of its channel."""
         return np.asarray(self._first == self._first[:, :1])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import InputError, UnavailableError
-from ..pytorch.numbers import numbers_of
+from ..pytorch.named_numbers import numbers_of
 from ..pytorch.paths import other_path
 from ..pytorch.randomness import watching
 from ..pytorch.run import as_tensors

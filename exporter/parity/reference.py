@@ -139,7 +139,6 @@ class Oracle:
             spread[name] = distance(moved, eager)
             still[name] = _still(name, eager, exact, jittered, elsewhere)
             if exact is not None:
-                exact[name] = np.where(still[name], eager, exact[name])
                 errors[name] = distance([eager, *moved], exact[name])
         return Reference(named, exact, errors, spread, still, unsettled)
 
@@ -196,8 +195,7 @@ def _still(
     """By element whether every run gives the same bits."""
     if exact is None or not elsewhere:
         return np.zeros(eager.shape, bool)
-    # A filler such as 1e12 is no float32, and has more digits in float64.
-    runs = [exact[name].astype(eager.dtype), *(run[name] for run in (*jittered, *elsewhere))]
+    runs = [exact[name], *(run[name] for run in (*jittered, *elsewhere))]
     return ~_changed([eager, *runs]) if all(run.shape == eager.shape for run in runs) else np.zeros(eager.shape, bool)
 
 

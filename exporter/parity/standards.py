@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
 from ..spec.dims import Dim
-from .elements import Elements, by_channel, of_smallest_kind
+from .elements import Elements, by_channel, of_usual_kinds
 from .magnitudes import FEW, Floats
 from .reference import Reference
 
@@ -27,15 +28,24 @@ class Standard:
     variation: Floats
     has_reference: bool = True
 
+    def for_shape(self, shape: Sequence[int]) -> Standard:
+        """The same for an output of this shape; one standard for all channels where these are others."""
+        sizes = [shape[axis] for axis in self.axes if axis < len(shape)]
+        if len(sizes) == len(self.axes) and prod(sizes) == self.scale.size:
+            return self
+        baseline, scale, variation = (
+            np.max(values, initial=0.0, keepdims=True) for values in (self.baseline, self.scale, self.variation)
+        )
+        return Standard((), baseline, scale, variation, self.has_reference)
+
 
 NOTHING = Standard((), np.zeros(1), np.zeros(1), np.zeros(1))
 
 
 def usual_scale(standard: Standard, shape: Sequence[int]) -> Floats:
     """The usual scale of each channel, to be broadcast over an output of that shape."""
-    if standard.scale.size == 1:
-        return standard.scale
-    return standard.scale.reshape([size if axis in standard.axes else 1 for axis, size in enumerate(shape)])
+    fitting = standard.for_shape(shape)
+    return fitting.scale.reshape([size if axis in fitting.axes else 1 for axis, size in enumerate(shape)])
 
 
 def standard_of(references: Sequence[Reference], output: str, dims: Sequence[Dim], *, has_reference: bool) -> Standard:
@@ -49,10 +59,10 @@ def standard_of(references: Sequence[Reference], output: str, dims: Sequence[Dim
     # In a case of few elements those of two kinds cannot be told apart.
     many = [elements for elements in full if elements.magnitude.size >= FEW * channels] or full
     scales = [
-        by_channel(np.where(of_smallest_kind(elements), elements.magnitude, 0.0), elements.channel, channels)
+        by_channel(np.where(of_usual_kinds(elements), elements.magnitude, 0.0), elements.channel, channels)
         for elements in many
     ]
-    relative = [by_channel(_relative(elements), elements.channel, channels) for elements in full]
+    relative = [_relative(elements) for elements in full]
     return Standard(
         axes, np.median(relative, axis=0), np.median(scales, axis=0), _deviation(many, channels), has_reference
     )
@@ -60,17 +70,21 @@ def standard_of(references: Sequence[Reference], output: str, dims: Sequence[Dim
 
 def _deviation(found: Sequence[Elements], channels: int) -> Floats:
     """By channel the standard deviation over these cases."""
-    taken = [of_smallest_kind(elements) for elements in found]
+    taken = [of_usual_kinds(elements) for elements in found]
     values = np.concatenate([elements.value[usual] for elements, usual in zip(found, taken, strict=True)])
     channel = np.concatenate([elements.channel[usual] for elements, usual in zip(found, taken, strict=True)])
     count = np.maximum(np.bincount(channel, minlength=channels), 1)
+    largest = max(float(np.abs(values).max(initial=0.0)), 1.0)
+    values = values / largest  # whose squares do not overflow
     mean = np.bincount(channel, values, channels) / count
-    return np.sqrt(np.bincount(channel, (values - mean[channel]) ** 2, channels) / count)
+    return largest * np.sqrt(np.bincount(channel, (values - mean[channel]) ** 2, channels) / count)
 
 
 def _relative(elements: Elements) -> Floats:
-    """PyTorch's errors relative to the largest magnitude of the channel that is near."""
-    groups = elements.groups
-    largest = by_channel(elements.magnitude, elements.channel, elements.channels)[elements.channel]
-    near = np.minimum(groups.near(elements.magnitude), largest)
-    return np.divide(elements.error, near, out=np.zeros_like(near), where=near > 0)
+    """By channel PyTorch's largest error relative to the largest magnitude, of the usual kinds of elements."""
+    usual = of_usual_kinds(elements)
+    errors, largest = (
+        by_channel(np.where(usual, values, 0.0), elements.channel, elements.channels)
+        for values in (elements.error, elements.magnitude)
+    )
+    return np.divide(errors, largest, out=np.zeros_like(errors), where=largest > 0)

@@ -19,7 +19,7 @@ from .reference import Oracle
 Array = NDArray[np.generic]
 
 # Other cases and another machine may make limits this many times as wide.
-_WIDE = 16.0
+_WIDE = 32.0
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
 from ..errors import LoadError
-from ..torch_internals.drawing import drawing_nodes, draws
 from ..torch_internals.modules import TorchDispatchMode, exclusive, patched
+from ..torch_internals.random_operators import drawing_nodes, draws
 from .source_lines import at, current_line, is_users, node_line, stack_line
 
 

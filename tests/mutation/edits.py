@@ -384,7 +384,7 @@ _add("weights not listed", "plain", _manifest(lambda d: d["files"].pop(WEIGHTS))
 _add("name", "plain", _manifest(lambda d: d.update(name="other")), TOLD)
 _add("versions", "plain", _manifest(lambda d: d.update(versions={})), TOLD)
 _add("a field more", "plain", _manifest(lambda d: d.update(more=1)))
-_add("format", "plain", _manifest(lambda d: d.update(format=3)))
+_add("format", "plain", _manifest(lambda d: d.update(format=4)))
 
 # Weights and cases beside the file.
 _add("weights of the model", "plain", _tensors(WEIGHTS, lambda t: t.update({k: v + 0.01 for k, v in t.items()})))

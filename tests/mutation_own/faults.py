@@ -109,10 +109,38 @@ FAULTS = (
     ),
     Fault(
         "limits a hundred times as wide",
-        "parity/compare.py",
+        "parity/limits.py",
         "\nFACTOR = 4.0",
         "\nFACTOR = 400.0",
-        ("parity/test_compare.py", "mutation"),
+        ("parity/test_limits.py", "mutation"),
+    ),
+    Fault(
+        "all elements of an output judged by its largest",
+        "parity/magnitudes.py",
+        "return self._taken(values, self._reach).reshape(-1)[self.index]",
+        "return np.full(len(self.index), values.max(initial=0.0))",
+        ("parity/test_magnitudes.py", "parity/test_limits.py"),
+    ),
+    Fault(
+        "no case has to show anything",
+        "parity/evidence.py",
+        "best >= _SHARE[dtype.name]",
+        "best >= np.inf",
+        ("parity/test_limits.py",),
+    ),
+    Fault(
+        "seeded random numbers accepted",
+        "parity/evidence.py",
+        "return bool(found) and sum(found) > _CASES * len(found)",
+        "return False",
+        ("parity/test_limits.py",),
+    ),
+    Fault(
+        "further sizes not tried",
+        "parity/probe.py",
+        "if left < 0 or",
+        "if left < inf or",
+        ("attacks",),
     ),
     Fault(
         "float64 accepted for float32",
@@ -189,8 +217,8 @@ FAULTS = (
     Fault(
         "the size of a file compared and not its hash",
         "bundle/files.py",
-        "if hash_file(path) != entry:",
-        "if hash_file(path).bytes != entry.bytes:",
+        "if path.stat().st_size != entry.bytes or hash_file(path) != entry:",
+        "if path.stat().st_size != entry.bytes:",
         ("bundle/test_bundle.py",),
     ),
     Fault(

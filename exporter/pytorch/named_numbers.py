@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..torch_internals.drawing import graph_nodes
+from ..torch_internals.random_operators import graph_nodes
 from .run import run_eager
 from .source_lines import is_users
 

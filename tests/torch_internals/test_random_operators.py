@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from rnn_export.pytorch.run import suppress_output
-from rnn_export.torch_internals.drawing import drawing_nodes, drawing_operators, draws
+from rnn_export.torch_internals.random_operators import drawing_nodes, drawing_operators, draws
 from torch import Tensor, nn
 
 _aten = torch.ops.aten
@@ -47,4 +47,4 @@ def test_a_script_is_searched_in_its_branches() -> None:
         graph = torch.jit.freeze(torch.jit.script(Branching().eval())).inlined_graph
     ((name, source),) = drawing_nodes(graph)
     assert name == "rand_like"
-    assert "test_drawing.py" in source
+    assert "test_random_operators.py" in source

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rnn_export.pytorch.numbers import numbers_of
+from rnn_export.pytorch.named_numbers import numbers_of
 from rnn_export.pytorch.paths import other_path
 from torch import Tensor, nn
 
@@ -83,5 +83,5 @@ def test_the_line_of_another_path_is_found() -> None:
 
     line = Branching.forward.__code__.co_firstlineno + 1
     model, short = Branching(), {"x": torch.ones(7)}
-    assert other_path(model, short, {"x": torch.ones(101)}).endswith(f"test_numbers.py:{line}")
+    assert other_path(model, short, {"x": torch.ones(101)}).endswith(f"test_named_numbers.py:{line}")
     assert other_path(model, short, {"x": torch.ones(99)}) == ""
