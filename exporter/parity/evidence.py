@@ -112,6 +112,17 @@ def _doubt(cases: Sequence[Judged], output: str, standard: Standard | None) -> D
     )
 
 
+def shows_little(case: Judged, standards: Mapping[str, Standard]) -> bool:
+    """Whether the limit of some output of an ordinary case is no smaller than what counts as evidence."""
+    for output, standard in standards.items():
+        limits, shares = _limits_and_shares(case, output, standard)
+        dtype = case.reference.eager[output].dtype.name
+        negligible = limits <= _NEGLIGIBLE * float(np.finfo(dtype).eps)
+        if (np.isfinite(shares) & (shares >= _SHARE[dtype]) & ~negligible).any():
+            return True
+    return False
+
+
 def _limits_and_shares(case: Judged, output: str, standard: Standard) -> tuple[Floats, Floats]:
     """By channel the largest limit, and that in units of how much it varies; infinite where it has no elements."""
     standard = standard.for_shape(case.reference.eager[output].shape)

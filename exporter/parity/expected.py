@@ -12,7 +12,7 @@ from torch import nn
 from ..pytorch.samples import NON_FINITE, ORDINARY, Case, make_inputs, other_inputs
 from ..spec.dims import Dim, infer_dims
 from ..spec.signature import Signature
-from .evidence import Doubt, Judged, disagrees, doubt_of
+from .evidence import Doubt, Judged, disagrees, doubt_of, shows_little
 from .limits import Tolerance, tolerances
 from .reference import JITTERS, JITTERS_AT_TIES, Oracle, Reference, RefusedError
 from .standards import Standard, standard_of
@@ -155,13 +155,24 @@ def find_doubt(expected: Sequence[Expected]) -> Doubt | None:
 
     Of stored cases it is not known how far PyTorch's own rounding moves them, so that they say nothing about it.
     """
-    measured = [item for item in expected if item.reference is not None and _is_measured(item.reference)]
-    judged = [
-        Judged(item.reference, item.tolerances)
-        for item in measured
-        if item.reference is not None and item.case.values in ORDINARY
-    ]
-    return doubt_of(judged, measure_standards(measured)) if judged else None
+    judged = _judged(expected)
+    return doubt_of(list(judged.values()), measure_standards(expected)) if judged else None
+
+
+def find_weak(expected: Sequence[Expected]) -> set[str]:
+    """The names of the ordinary cases in which PyTorch's own rounding errors are nearly as large as what they show."""
+    judged = _judged(expected)
+    standards = measure_standards(expected) if judged else {}
+    return {name for name, case in judged.items() if shows_little(case, standards)}
+
+
+def _judged(expected: Sequence[Expected]) -> dict[str, Judged]:
+    """The ordinary cases by name of which it is known how far rounding moves PyTorch's outputs."""
+    return {
+        item.case.name: Judged(item.reference, item.tolerances)
+        for item in expected
+        if item.reference is not None and item.case.values in ORDINARY and _is_measured(item.reference)
+    }
 
 
 def _is_measured(reference: Reference) -> bool:

@@ -10,7 +10,7 @@ import torch
 from rnn_export import Signature
 from rnn_export.parity.cases import make_cases
 from rnn_export.parity.evidence import disagrees
-from rnn_export.parity.expected import Expected, expect, find_doubt, measure_standards
+from rnn_export.parity.expected import Expected, expect, find_doubt, find_weak, measure_standards
 from rnn_export.pytorch.samples import traced_sizes
 from torch import Tensor, nn
 
@@ -193,3 +193,10 @@ def test_a_case_of_a_few_numbers_may_be_lucky() -> None:
     assert small.reference is not None
     largest = np.abs(small.reference.eager["y"]).max()
     assert small.tolerances["y"].limit.min() >= 4 * 4 * EPS * largest / 2
+
+
+def test_cases_that_show_little_are_known() -> None:
+    weak = find_weak(run(scaled_recurrence(30)))
+    assert "ordinary-T1-N1" not in weak
+    assert "ordinary-T257-N1" in weak
+    assert find_weak(run(Model(lambda y, x: y))) == set()
