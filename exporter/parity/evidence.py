@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,50 +76,72 @@ class Doubt:
 def doubt_of(cases: Sequence[Judged], standards: Mapping[str, Standard]) -> Doubt | None:
     """Why one of the outputs is not verified by these ordinary cases; None where all are."""
     outputs = cases[0].reference.eager if cases else {}
-    found = (_doubt(cases, name, standards.get(name)) for name in outputs)
-    return next((doubt for doubt in found if doubt is not None), None)
+    doubts = (_doubt_about_reference(cases, name, standards.get(name)) for name in outputs)
+    return next((doubt for doubt in doubts if doubt is not None), None) or _doubt_about_limits(cases, standards)
 
 
-def _doubt(cases: Sequence[Judged], output: str, standard: Standard | None) -> Doubt | None:
+def _doubt_about_reference(cases: Sequence[Judged], output: str, standard: Standard | None) -> Doubt | None:
     references = [case.reference for case in cases]
-    dtype = references[0].eager[output].dtype
-    if not np.issubdtype(dtype, np.floating):
+    if not np.issubdtype(references[0].eager[output].dtype, np.floating):
         return _unsettled(references, output)
     if all(np.isnan(reference.eager[output]).all() for reference in references if reference.eager[output].size):
         return Doubt(
             f"PyTorch's '{output}' is NaN in every ordinary case",
             "Say in the signature what the inputs are, such as 'x: float32[T, N, 8] > 0', or give an example",
         )
-    if standard is None:
-        return None
-    if not standard.has_reference:
-        return Doubt(
-            f"in float64 the model computes another '{output}' than in its own precision, by far more than rounding "
-            "explains: it draws random numbers, or depends on the dtype",
-            "Take random numbers as an input",
-        )
-    limits, shares = zip(*(_limits_and_shares(case, output, standard) for case in cases), strict=True)
-    best, smallest = (np.min(np.stack(np.broadcast_arrays(*found)), axis=0) for found in (shares, limits))
-    lacks = np.isfinite(best) & (best >= _SHARE[dtype.name])
-    if lacks.any() and not lacks[np.isfinite(best)].all():
-        lacks &= smallest > _NEGLIGIBLE * float(np.finfo(dtype.name).eps)
-    lacking = best[lacks]
-    if not lacking.size:
+    if standard is None or standard.has_reference:
         return None
     return Doubt(
-        f"PyTorch's own rounding errors reach {float(lacking.max()):.0%} of how much '{output}' varies, even in the "
-        "case where they are smallest: the model is chaotic or ill-conditioned",
-        "Train it, or lower its weights",
+        f"in float64 the model computes another '{output}' than in its own precision, by far more than rounding "
+        "explains: it draws random numbers, or depends on the dtype",
+        "Take random numbers as an input",
     )
+
+
+def _doubt_about_limits(cases: Sequence[Judged], standards: Mapping[str, Standard]) -> Doubt | None:
+    best = {output: _best(cases, output, standard) for output, standard in standards.items()}
+    is_any_verified = any(bool((each.shares < each.enough).any()) for each in best.values())
+    for output, each in best.items():
+        lacks = np.isfinite(each.shares) & (each.shares >= each.enough)
+        if is_any_verified:
+            lacks &= each.limits > each.negligible
+        if lacks.any():
+            return Doubt(
+                f"PyTorch's own rounding errors reach {float(each.shares[lacks].max()):.0%} of how much '{output}' "
+                "varies, even in the case where they are smallest: the model is chaotic or ill-conditioned",
+                "Train it, or lower its weights",
+            )
+    return None
+
+
+@dataclass(frozen=True)
+class _Best:
+    """By channel of an output the smallest limit of any case, and the smallest share of how much the channel varies.
+
+    A share below `enough` is evidence, and a limit below `negligible` that of rounding errors of 1.
+    """
+
+    limits: Floats
+    shares: Floats
+    enough: float
+    negligible: float
+
+    @classmethod
+    def of(cls, limits: Floats, shares: Floats, dtype: np.dtype[Any]) -> _Best:
+        return cls(limits, shares, _SHARE[dtype.name], _NEGLIGIBLE * float(np.finfo(dtype.name).eps))
+
+
+def _best(cases: Sequence[Judged], output: str, standard: Standard) -> _Best:
+    found = [_limits_and_shares(case, output, standard) for case in cases]
+    limits, shares = (np.min(np.stack(np.broadcast_arrays(*values)), axis=0) for values in zip(*found, strict=True))
+    return _Best.of(limits, shares, cases[0].reference.eager[output].dtype)
 
 
 def shows_little(case: Judged, standards: Mapping[str, Standard]) -> bool:
     """Whether the limit of some output of an ordinary case is no smaller than what counts as evidence."""
     for output, standard in standards.items():
-        limits, shares = _limits_and_shares(case, output, standard)
-        dtype = case.reference.eager[output].dtype.name
-        negligible = limits <= _NEGLIGIBLE * float(np.finfo(dtype).eps)
-        if (np.isfinite(shares) & (shares >= _SHARE[dtype]) & ~negligible).any():
+        each = _best([case], output, standard)
+        if (np.isfinite(each.shares) & (each.shares >= each.enough) & (each.limits > each.negligible)).any():
             return True
     return False
 

@@ -47,8 +47,8 @@ def ours(module: nn.Module, model: Model, folder: Path) -> Result:
     try:
         export_onnx(module, Signature(model.inputs), folder / "bundle", example=model.make_example(), seed=SEED)
     except ParityError as error:
-        case = next(case.case.name for case in error.report.cases if case.verdict == "FAIL")
-        return Result("refused", f"verification failed in case {case}")
+        failed = [case.case.name for case in error.report.cases if case.verdict == "FAIL"]
+        return Result("refused", f"verification failed in case {failed[0]}" if failed else first_line(error))
     except RnnExportError as error:
         return Result("refused", first_line(error))
     return Result("right")
