@@ -12,7 +12,7 @@ from torch import nn
 from ..pytorch.samples import NON_FINITE, ORDINARY, Case, make_inputs, other_inputs
 from ..spec.dims import Dim, infer_dims
 from ..spec.signature import Signature
-from .evidence import Doubt, Judged, disagrees, doubt_of, shows_little
+from .evidence import Doubt, Judged, disagrees, doubt_of, find_unexplained, shows_little
 from .limits import Tolerance, tolerances
 from .reference import JITTERS, JITTERS_AT_TIES, Oracle, Reference, RefusedError
 from .standards import Standard, standard_of
@@ -138,16 +138,27 @@ def _ordinary(expected: Sequence[Expected]) -> list[Reference]:
 
 
 def judged_by(standards: Standards, item: Expected) -> Expected:
-    """The case with its tolerances, and without the float64 outputs that are no reference."""
-    reference = item.reference
-    if reference is None:
+    """The case with its tolerances, and without the float64 numbers that are no reference."""
+    if item.reference is None:
         return item
+    reference = _with_references(item.reference, standards)
     limits = tolerances(reference, standards, ordinary=item.case.values in ORDINARY)
-    gone = {name for name, standard in standards.items() if not standard.has_reference}
-    if reference.exact is not None and gone:
-        exact = {name: array for name, array in reference.exact.items() if name not in gone}
-        reference = replace(reference, exact=exact)
     return replace(item, reference=reference, tolerances=limits)
+
+
+def _with_references(reference: Reference, standards: Standards) -> Reference:
+    """PyTorch's own number in place of one in float64 that is another by more than rounding explains."""
+    if reference.exact is None:
+        return reference
+    exact, errors = dict(reference.exact), dict(reference.eager_error)
+    for name, standard in standards.items():
+        other = find_unexplained(reference, name) if name in exact else np.zeros(0, bool)
+        if not standard.has_reference:
+            exact.pop(name, None)
+        elif other.any():
+            exact[name] = np.where(other, reference.eager[name], exact[name])
+            errors[name] = np.where(other, reference.spread[name], errors[name])
+    return replace(reference, exact=exact, eager_error=errors)
 
 
 def find_doubt(expected: Sequence[Expected]) -> Doubt | None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import first_line
 from ..pytorch.outputs import flatten
+from ..pytorch.randomness import check_same_answer, other_generators, watching
 from ..pytorch.run import as_tensors, run_eager
 from ..spec.signature import Signature
 from .float64 import computing_in_float64, float64_copy, float_dtype, in_float64, representable
@@ -88,6 +89,7 @@ class Oracle:
 
         Raises:
             RefusedError: PyTorch raises for these inputs.
+            LoadError: the model draws random numbers, or gives another answer to the same inputs.
         """
         with self.threads():
             return self._compute(as_tensors(inputs), jitters, [as_tensors(other) for other in others])
@@ -122,7 +124,11 @@ class Oracle:
     def _compute(
         self, tensors: Mapping[str, Tensor], jitters: int, others: Sequence[Mapping[str, Tensor]]
     ) -> Reference:
-        named, exact = self._eager(tensors), self._exact(tensors)
+        with watching():
+            named = self._eager(tensors)
+        with other_generators():
+            check_same_answer(named, self._eager(tensors))
+        exact = self._exact(tensors)
         if exact is not None and any(named[name].shape != exact[name].shape for name in named):
             # The shape depends on a rounding here, so float64 is no reference.
             exact = None

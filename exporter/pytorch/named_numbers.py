@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..torch_internals.random_operators import graph_nodes
+from .computed_numbers import computed_values
 from .run import run_eager
 from .source_lines import is_users
 
@@ -28,7 +29,8 @@ def numbers_of(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[int]:
 
     These are the constants and plain variables of every function of the user's that runs, what it reads of globals,
     closures and objects, and of the model itself the attributes, the lengths of its lists, the sizes of its tables and
-    buffers, and the constants of its TorchScript. A number that the code computes otherwise is not found.
+    buffers, and the constants of its TorchScript; and what sums, products and powers of these the code writes. A number
+    that the code computes otherwise, of sizes or by a call, is not found.
     """
     reading = _Reading()
     before: Any = sys.getprofile()
@@ -52,12 +54,14 @@ class _Reading:
     def __init__(self) -> None:
         self.found: set[int] = set()
         self._codes: set[CodeType] = set()
+        self._computed: set[CodeType] = set()
 
     def profile(self, frame: FrameType, event: str, _: Any) -> None:
         """What Python calls for every function that begins and ends."""
         if event in ("call", "return") and _is_users_code(frame.f_code):
             if event == "return":
                 self._variables(frame)
+                self._computations(frame)
             elif frame.f_code not in self._codes:
                 self._code(frame.f_code)
                 self._names(frame)
@@ -122,6 +126,13 @@ class _Reading:
         for name, value in frame.f_locals.items():
             if not name.startswith(".") and (isinstance(value, (int, float, str)) or name in frame.f_code.co_freevars):
                 self.value(value)
+
+    def _computations(self, frame: FrameType) -> None:
+        if frame.f_code not in self._computed:
+            self._computed.add(frame.f_code)
+            for value in computed_values(frame):
+                if isinstance(value, (int, float, np.integer, list, tuple, deque)):
+                    self.value(value)
 
     def _names(self, frame: FrameType) -> None:
         """What the code names: globals, arguments, and the attributes of these."""

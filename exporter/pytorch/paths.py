@@ -34,7 +34,7 @@ def _steps(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[Step, str]:
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
         elif event == "opcode":
             step = (frame.f_code, frame.f_lasti)
-            if step not in found:
+            if step not in found and frame.f_lineno is not None:
                 found[step] = spelled(frame.f_code.co_filename, frame.f_lineno)
         return trace
 

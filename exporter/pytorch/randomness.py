@@ -85,6 +85,21 @@ def other_generators() -> Iterator[None]:
             np.random.set_state(numpy)
 
 
+def check_same_answer(once: Mapping[str, Any], again: Mapping[str, Any]) -> None:
+    """Compare two answers of a model, as arrays, to the same inputs.
+
+    Raises:
+        LoadError: they differ by more than a rounding.
+    """
+    for name, array in once.items():
+        same = array.shape == again[name].shape and np.allclose(array, again[name], 1e-4, 1e-6, equal_nan=True)
+        if not same:
+            raise LoadError(
+                f"The model gives two answers for '{name}' to one input, at some sizes: it draws random numbers, or "
+                "reads a clock. Make it depend on self.training, or take the numbers as an input."
+            )
+
+
 def check_script(graph: torch.Graph) -> None:
     """See that nothing in the graph of a TorchScript module draws random numbers, at whatever size.
 

@@ -16,7 +16,7 @@ from ..torch_internals.archives import read_records, run_operators
 
 # What `torch.jit.save` writes: tensors, code, and the tables that say which is where.
 _RECORD = re.compile(
-    r"(data|constants|traced_inputs)\.pkl|version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id"
+    r"(data|constants|traced_inputs)\.pkl|version|byteorder|\.format_version|\.storage_alignment|\.data/(serialization_id|version)"
     r"|(data|constants|traced_inputs)/\d+|code/[A-Za-z0-9_/]+\.py(\.debug_pkl)?"
 )
 _ZIP = b"PK\x03\x04"

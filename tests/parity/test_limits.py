@@ -119,20 +119,12 @@ def test_a_model_that_names_its_dtype_has_a_float64_form(then: Callable[..., Ten
         assert item.reference.exact["y"].dtype == np.float64
 
 
-def seeded(y: Tensor, x: Tensor) -> Tensor:
-    torch.manual_seed(3)
-    return y + 0.1 * torch.randn_like(y)
-
-
 def by_dtype(y: Tensor, x: Tensor) -> Tensor:
     return y if y.dtype == torch.float32 else 1.1 * y
 
 
-@pytest.mark.parametrize("then", [seeded, by_dtype])
-def test_where_float64_is_another_model_it_is_no_reference_and_the_output_is_unverified(
-    then: Callable[..., Tensor],
-) -> None:
-    expected = run(Model(then))
+def test_where_float64_is_another_model_it_is_no_reference_and_the_output_is_unverified() -> None:
+    expected = run(Model(by_dtype))
     item = largest_case(expected)
     assert item.reference is not None
     assert item.reference.exact_of("y") is None
