@@ -1,9 +1,9 @@
 """Do the cases show anything? An output whose limits are as large as its values has passed, and is not verified.
 
 By channel, a case is evidence where the limit of its usual elements is below 1% of how much the channel varies over the
-ordinary cases; float16 has too few digits to ask for that. An output that has a channel without any evidence is unverified, with
-the reason: chaos, random numbers, a NaN in every case. A channel that is nothing but rounding errors of 1 beside others
-that are verified does not count.
+ordinary cases; float16 has too few digits to ask for that. An output that has a channel without any evidence is
+unverified, with the reason: chaos, another model in float64, a NaN in every case. A channel that is nothing but
+rounding errors of 1 beside others that are verified does not count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .standards import Standard
 
 Array = NDArray[np.generic]
 
-# A case is evidence where a limit is below this share of how much its output varies; float16 has too few digits for any.
+# A case is evidence where a limit is below this share of how much its output varies; float16 has too few digits.
 _SHARE = {"float16": np.inf, "float32": 0.01, "float64": 0.01}
 
 # A large number that hardly varies need not be more exact than this share of itself.

@@ -12,9 +12,17 @@ import numpy as np
 import pytest
 import torch
 from rnn_export import LoadError, ParityError, Signature, export_onnx
+from rnn_export.parity import probe
 from torch import Tensor, nn
 
 X = Signature({"x": "float32[T, N, 3]"}, ["y"])
+
+
+@pytest.fixture(autouse=True)
+def _enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "BUDGET", 60.0)
+
+
 RANDOM = np.random.default_rng(11)
 LATE = int(RANDOM.integers(100, 220))
 BASE, TIMES = int(RANDOM.integers(17, 29)), int(RANDOM.integers(31, 43))
