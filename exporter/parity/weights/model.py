@@ -21,6 +21,16 @@ from ...pytorch.run import run_eager
 from ...torch_internals.modules import TorchDispatchMode, tree_leaves
 
 Array = NDArray[Any]
+_FOLDED = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+_BEFORE = 4
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -112,22 +122,29 @@ def folded_norms(model: nn.Module) -> dict[str, Array]:
     """What an exporter may make of a batch norm and the layer before it: one layer with weights of its own.
 
     In evaluation mode y = (x - mean) * s + bias, where s = weight / sqrt(var + eps) (Ioffe and Szegedy, Batch
-    Normalization, 2015).
+    Normalization, 2015). The layer before is looked for among the last few that come before it in the model.
     """
     found: dict[str, Tensor] = {}
-    for path, norm in model.named_modules():
-        if not isinstance(norm, _NORMS) or norm.running_var is None or norm.running_mean is None:
-            continue
-        scale = norm.running_var.add(norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight)
-        shift = (0 if norm.bias is None else norm.bias) - norm.running_mean * scale
-        found |= {f"{path} scale": scale, f"{path} shift": shift}
-        for name, weight in model.named_parameters():
-            for axis in range(min(weight.dim(), 2)):
-                if weight.shape[axis] == len(scale) and not name.startswith(f"{path}."):
-                    by_channel = scale.reshape([-1 if each == axis else 1 for each in range(weight.dim())])
-                    folded = weight * by_channel
-                    found[f"{name} in {path} along {axis}"] = folded + shift if weight.dim() == 1 else folded
+    before: list[tuple[str, nn.Module]] = []
+    for path, module in model.named_modules():
+        if isinstance(module, _NORMS) and module.running_var is not None and module.running_mean is not None:
+            scale = module.running_var.add(module.eps).rsqrt() * (1 if module.weight is None else module.weight)
+            shift = (0 if module.bias is None else module.bias) - module.running_mean * scale
+            found |= {f"{path} scale": scale, f"{path} shift": shift}
+            fitting = [entry for entry in before if len(scale) in next(entry[1].parameters()).shape[:2]]
+            for name, layer in fitting[-_BEFORE:]:
+                found |= {f"{name} in {path}: {key}": each for key, each in _folded(layer, scale, shift)}
+        elif isinstance(module, _FOLDED):
+            before.append((path, module))
     return as_arrays(found)
+
+
+def _folded(layer: nn.Module, scale: Tensor, shift: Tensor) -> Iterator[tuple[str, Tensor]]:
+    for name, weight in layer.named_parameters():
+        for axis in range(min(weight.dim(), 2)):
+            if weight.shape[axis] == len(scale):
+                by_channel = scale.reshape([-1 if each == axis else 1 for each in range(weight.dim())])
+                yield f"{name} along {axis}", weight * by_channel + (shift if weight.dim() == 1 else 0)
 
 
 class _Recorder(TorchDispatchMode):

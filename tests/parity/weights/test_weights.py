@@ -326,3 +326,24 @@ def test_a_computed_mask_of_infinities_is_no_fault_and_hides_none() -> None:
 def test_a_computed_infinity_is_no_fault() -> None:
     low = np.array([[-np.inf]], dtype=np.float32)
     assert compare_weights({"low": low}, {}, {"made": np.array([-np.inf, 0.0], dtype=np.float32)}).passed
+
+
+class Front(nn.Module):
+    """A convolution with a batch norm, whose statistics are those it began with, before a GRU: x [N, T, 4]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(4, channels, 3, padding=1), nn.BatchNorm1d(channels)
+        self.rnn = nn.GRU(channels, 8, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = nn.functional.gelu(self.norm(self.conv(x.transpose(1, 2))))
+        return self.rnn(y.transpose(1, 2))[0]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5, 16])
+def test_a_norm_that_changes_little_is_folded_without_a_fault(channels: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    report = export_onnx(Front(channels), Signature({"x": "float32[N, T, 4]"}), tmp_path / "b").report
+    assert report is not None
+    assert report.verdict == "PASS"
