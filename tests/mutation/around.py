@@ -17,6 +17,7 @@ from .graphs import (
     dims,
     floats,
     given,
+    has_huge,
     is_float,
     loosened,
     nodes,
@@ -313,8 +314,8 @@ def padding_value(model: Model) -> Model | None:
     """What lies beyond the end of a sequence is -1."""
     lengths = next((value.name for value in model.graph.input if value.name == "lengths"), None)
     value = next((each for each in floats(model.graph.output) if len(dims(each)) == 3), None)
-    if lengths is None or value is None:
-        return None
+    if lengths is None or value is None or has_huge(model):
+        return None  # another filler than zero
     minus, zero = constant(model, np.array(-1, np.float32)), constant(model, np.array(0, np.float32))
     return behind(
         model,

@@ -17,6 +17,9 @@ Between = Callable[[str, str], Sequence[onnx.NodeProto]]
 
 LAYERS = ("RNN", "GRU", "LSTM")
 
+# A number in a file that is as large as this is a filler, or makes an output as large.
+HUGE = 1e5
+
 
 def nodes(model: onnx.ModelProto, *op_types: str) -> list[onnx.NodeProto]:
     """All nodes of those types, in loop bodies too."""
@@ -60,6 +63,11 @@ def constant(model: onnx.ModelProto, array: Any) -> str:
 def tensor(model: onnx.ModelProto, name: str) -> Array | None:
     found = next((each for each in model.graph.initializer if each.name == name), None)
     return None if found is None else numpy_helper.to_array(found)
+
+
+def has_huge(model: onnx.ModelProto) -> bool:
+    arrays = (numpy_helper.to_array(each) for each in model.graph.initializer)
+    return any(array.dtype == np.float32 and array.size and np.abs(array).max() >= HUGE for array in arrays)
 
 
 def set_tensor(model: onnx.ModelProto, name: str, array: Array) -> None:

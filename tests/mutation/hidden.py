@@ -8,25 +8,19 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from .graphs import behind, constant, floats, op
+from .graphs import HUGE, behind, constant, floats, has_huge, op
 from .kinds import kind
 
 Model = onnx.ModelProto
 # From the name of the right value and the name of a wrong one, the nodes in between.
 Wrong = Callable[[str, str], list[onnx.NodeProto]]
-_HUGE = 1e5
-
-
-def _has_huge(model: Model) -> bool:
-    arrays = (onnx.numpy_helper.to_array(each) for each in model.graph.initializer)
-    return any(array.dtype == np.float32 and array.size and np.abs(array).max() >= _HUGE for array in arrays)
 
 
 def _but_for_huge(model: Model, wrong: Wrong) -> Model | None:
     """Make what is not huge wrong, in the first output."""
-    if not _has_huge(model):
+    if not has_huge(model):
         return None
-    huge = constant(model, np.array(_HUGE, np.float32))
+    huge = constant(model, np.array(HUGE, np.float32))
 
     def between(right: str, wrong_name: str) -> list[onnx.NodeProto]:
         return [
@@ -89,9 +83,9 @@ def all_but_huge_rounded(model: Model) -> Model | None:
 @kind
 def huge_is_another(model: Model) -> Model | None:
     """Whatever is huge is a thousandth smaller."""
-    if not _has_huge(model):
+    if not has_huge(model):
         return None
-    huge, factor = constant(model, np.array(_HUGE, np.float32)), constant(model, np.array(0.999, np.float32))
+    huge, factor = constant(model, np.array(HUGE, np.float32)), constant(model, np.array(0.999, np.float32))
     return behind(
         model,
         floats(model.graph.output)[0].name,
