@@ -15,7 +15,7 @@ from ..pytorch.samples import ORDINARY
 from ..runtimes.session import Session
 from ..spec.dims import Dim
 from .compare import NonfiniteMask, OutputResult, judge
-from .expected import Expected, find_doubt, find_weak, output_dims
+from .expected import Expected, output_dims, what_is_shown
 from .reference import Reference
 from .report import CaseResult, Report
 
@@ -47,7 +47,8 @@ def check(
     for item in expected:
         results.append(check_case(session, item, bound))
         advance(len(results))
-    results = _with_notes(results, find_weak(expected))
+    shown = what_is_shown(expected)
+    results = _with_notes(results, shown.weak)
     exact = all(item.reference is None or item.reference.exact is not None for item in expected)
     reference: Literal["float64", "tolerance"] = "float64" if exact else "tolerance"
     # Time is the symbol T, or the first.
@@ -62,7 +63,7 @@ def check(
         results,
         step,
         bound,
-        doubt=find_doubt(expected),
+        doubt=shown.doubt,
     )
 
 

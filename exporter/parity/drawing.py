@@ -136,7 +136,7 @@ def _gives_nan(model: nn.Module, drawing: Drawing, cases: Sequence[Case]) -> boo
     for case in cases:
         try:
             outputs = [tensor for _, tensor in flatten(run_eager(model, as_tensors(drawing.inputs(case))))]
-        except Exception:
+        except Exception:  # what PyTorch refuses is said where the cases are run
             continue
         found.append(any(bool(tensor.isnan().any()) for tensor in outputs if tensor.is_floating_point()))
         if not found[0]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,24 +44,26 @@ def disagrees(references: Sequence[Reference], output: str) -> bool:
 
 
 def _differ(reference: Reference, output: str) -> bool:
-    unexplained = find_unexplained(reference, output)
-    elements = Elements.of(reference, output, (), has_reference=True)
-    return bool(elements.moving.any()) and float(np.mean(unexplained[elements.moving])) > 0.5
+    unexplained = _unexplained(reference, output, Elements.of(reference, output, (), has_reference=True))
+    return bool(unexplained.size) and float(np.mean(unexplained)) > 0.5
 
 
 def find_unexplained(reference: Reference, output: str) -> NDArray[np.bool_]:
-    """The elements that float64 makes another number of, by far more than jitter moves PyTorch's."""
-    eager, exact = reference.eager[output], reference.exact_of(output)
-    found = np.zeros(eager.shape, bool)
+    """The elements [*shape] that float64 makes another number of, by far more than jitter moves PyTorch's."""
     elements = Elements.of(reference, output, (), has_reference=True)
-    if exact is None or not elements.value.size:
-        return found
+    found = np.zeros(reference.eager[output].shape, bool)
+    found[elements.moving] = _unexplained(reference, output, elements)
+    return found
+
+
+def _unexplained(reference: Reference, output: str, elements: Elements) -> NDArray[np.bool_]:
+    """The same of these elements [n], whose values are float64's."""
+    eager = reference.eager[output]
     apart = np.abs(eager[elements.moving].astype(np.float64) - elements.value)
     scale = elements.groups.near(elements.magnitude)
     floor = float(np.finfo(eager.dtype.name).eps) * scale
     explained = np.maximum(elements.groups.near(reference.spread[output][elements.moving]), floor)
-    found[elements.moving] = (apart > _UNEXPLAINED * explained) & (apart > _NOTICEABLE * scale)
-    return found
+    return np.asarray((apart > _UNEXPLAINED * explained) & (apart > _NOTICEABLE * scale))
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,9 @@ def _doubt_about_reference(cases: Sequence[Judged], output: str, standard: Stand
 
 def _doubt_about_limits(cases: Sequence[Judged], standards: Mapping[str, Standard]) -> Doubt | None:
     best = {output: _best(cases, output, standard) for output, standard in standards.items()}
-    is_any_verified = any(bool((each.shares < each.enough).any()) for each in best.values())
+    is_any_verified = any(bool((np.isfinite(each.shares) & ~each.lacks).any()) for each in best.values())
     for output, each in best.items():
-        lacks = np.isfinite(each.shares) & (each.shares >= each.enough)
-        if is_any_verified:
-            lacks &= each.limits > each.negligible
+        lacks = each.lacks & ~each.is_negligible if is_any_verified else each.lacks
         if lacks.any():
             return Doubt(
                 f"PyTorch's own rounding errors reach {float(each.shares[lacks].max()):.0%} of how much '{output}' "
@@ -124,34 +123,33 @@ def _doubt_about_limits(cases: Sequence[Judged], standards: Mapping[str, Standar
 
 @dataclass(frozen=True)
 class _Best:
-    """By channel of an output the smallest limit of any case, and the smallest share of how much the channel varies.
-
-    A share below `enough` is evidence, and a limit below `negligible` that of rounding errors of 1.
-    """
+    """By channel of an output the smallest limit of any case, and the smallest share of how much the channel varies."""
 
     limits: Floats
     shares: Floats
-    enough: float
-    negligible: float
+    dtype: str
 
-    @classmethod
-    def of(cls, limits: Floats, shares: Floats, dtype: np.dtype[Any]) -> _Best:
-        return cls(limits, shares, _SHARE[dtype.name], _NEGLIGIBLE * float(np.finfo(dtype.name).eps))
+    @property
+    def lacks(self) -> NDArray[np.bool_]:
+        """The channels that have elements, and no evidence."""
+        return np.asarray(np.isfinite(self.shares) & (self.shares >= _SHARE[self.dtype]))
+
+    @property
+    def is_negligible(self) -> NDArray[np.bool_]:
+        """The channels whose limit is that of rounding errors of 1."""
+        return np.asarray(self.limits <= _NEGLIGIBLE * float(np.finfo(self.dtype).eps))
 
 
 def _best(cases: Sequence[Judged], output: str, standard: Standard) -> _Best:
     found = [_limits_and_shares(case, output, standard) for case in cases]
     limits, shares = (np.min(np.stack(np.broadcast_arrays(*values)), axis=0) for values in zip(*found, strict=True))
-    return _Best.of(limits, shares, cases[0].reference.eager[output].dtype)
+    return _Best(limits, shares, cases[0].reference.eager[output].dtype.name)
 
 
 def shows_little(case: Judged, standards: Mapping[str, Standard]) -> bool:
     """Whether the limit of some output of an ordinary case is no smaller than what counts as evidence."""
-    for output, standard in standards.items():
-        each = _best([case], output, standard)
-        if (np.isfinite(each.shares) & (each.shares >= each.enough) & (each.limits > each.negligible)).any():
-            return True
-    return False
+    found = (_best([case], output, standard) for output, standard in standards.items())
+    return any(bool((each.lacks & ~each.is_negligible).any()) for each in found)
 
 
 def _limits_and_shares(case: Judged, output: str, standard: Standard) -> tuple[Floats, Floats]:

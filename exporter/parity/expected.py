@@ -161,29 +161,30 @@ def _with_references(reference: Reference, standards: Standards) -> Reference:
     return replace(reference, exact=exact, eager_error=errors)
 
 
-def find_doubt(expected: Sequence[Expected]) -> Doubt | None:
-    """Why these cases do not show that an output is right, whatever a runtime computes; None where they do.
+@dataclass(frozen=True)
+class Shown:
+    """What cases show, whatever a runtime computes.
 
-    Of stored cases it is not known how far PyTorch's own rounding moves them, so that they say nothing about it.
+    `doubt` says why they do not show that an output is right, and is None where they do. `weak` are the names of the
+    ordinary ones in which PyTorch's own rounding errors are nearly as large as what they show.
     """
-    judged = _judged(expected)
-    return doubt_of(list(judged.values()), measure_standards(expected)) if judged else None
+
+    doubt: Doubt | None = None
+    weak: frozenset[str] = frozenset()
 
 
-def find_weak(expected: Sequence[Expected]) -> set[str]:
-    """The names of the ordinary cases in which PyTorch's own rounding errors are nearly as large as what they show."""
-    judged = _judged(expected)
-    standards = measure_standards(expected) if judged else {}
-    return {name for name, case in judged.items() if shows_little(case, standards)}
-
-
-def _judged(expected: Sequence[Expected]) -> dict[str, Judged]:
-    """The ordinary cases by name of which it is known how far rounding moves PyTorch's outputs."""
-    return {
+def what_is_shown(expected: Sequence[Expected]) -> Shown:
+    """What these cases show; of stored ones it is not known how far rounding moves PyTorch, and nothing is said."""
+    judged = {
         item.case.name: Judged(item.reference, item.tolerances)
         for item in expected
         if item.reference is not None and item.case.values in ORDINARY and _is_measured(item.reference)
     }
+    if not judged:
+        return Shown()
+    standards = measure_standards(expected)
+    weak = frozenset(name for name, case in judged.items() if shows_little(case, standards))
+    return Shown(doubt_of(list(judged.values()), standards), weak)
 
 
 def _is_measured(reference: Reference) -> bool:

@@ -124,8 +124,8 @@ FAULTS = (
     Fault(
         "no case has to show anything",
         "parity/evidence.py",
-        "return cls(limits, shares, _SHARE[dtype.name],",
-        "return cls(limits, shares, np.inf,",
+        "self.shares >= _SHARE[self.dtype]",
+        "self.shares >= np.inf",
         ("parity/test_limits.py",),
     ),
     Fault(

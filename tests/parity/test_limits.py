@@ -10,7 +10,7 @@ import torch
 from rnn_export import Signature
 from rnn_export.parity.cases import make_cases
 from rnn_export.parity.evidence import disagrees
-from rnn_export.parity.expected import Expected, expect, find_doubt, find_weak, measure_standards
+from rnn_export.parity.expected import Expected, expect, measure_standards, what_is_shown
 from rnn_export.pytorch.samples import traced_sizes
 from torch import Tensor, nn
 
@@ -41,7 +41,7 @@ def run(model: nn.Module, signature: Signature = X) -> list[Expected]:
 
 def why(expected: list[Expected]) -> str:
     """Why they show nothing."""
-    doubt = find_doubt(expected)
+    doubt = what_is_shown(expected).doubt
     return "" if doubt is None else doubt.why
 
 
@@ -188,7 +188,7 @@ def test_a_case_of_a_few_numbers_may_be_lucky() -> None:
 
 
 def test_cases_that_show_little_are_known() -> None:
-    weak = find_weak(run(scaled_recurrence(30)))
+    weak = what_is_shown(run(scaled_recurrence(30))).weak
     assert "ordinary-T1-N1" not in weak
     assert "ordinary-T257-N1" in weak
-    assert find_weak(run(Model(lambda y, x: y))) == set()
+    assert what_is_shown(run(Model(lambda y, x: y))).weak == set()
