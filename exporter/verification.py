@@ -270,9 +270,12 @@ def _check_stored(folder: Path, manifest: Manifest, opened: Mapping[str, OpenArt
     """
     with evaluating(rebuilt.model):
         oracle = Oracle(rebuilt.model, manifest.signature)
-        for name, each in opened.items():
-            stored = read_cases(folder / CASES, manifest, name if format_of(folder) == FORMAT else None)
-            check_stored(CASES, stored, oracle, manifest.signature, each.artifact.bound)
+        has_limits = format_of(folder) == FORMAT
+        stored = [
+            (read_cases(folder / CASES, manifest, name if has_limits else None), each.artifact.bound)
+            for name, each in opened.items()
+        ]
+        check_stored(CASES, stored, oracle, manifest.signature)
 
 
 def _fresh_cases(

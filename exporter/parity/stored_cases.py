@@ -39,19 +39,21 @@ class _Recorded:
 
 
 def check_stored(
-    file: str, stored: Sequence[Expected], oracle: Oracle, signature: Signature, bound: float = 0.0
+    file: str, stored: Sequence[tuple[Sequence[Expected], float]], oracle: Oracle, signature: Signature
 ) -> None:
     """Run the inputs of the stored cases through PyTorch, and judge what is stored as a runtime would be judged.
 
     Args:
-        bound: what reduced-precision weights may cost, relative to an output's scale.
+        stored: of each model file the cases, which are the same but for their limits, and what reduced-precision
+            weights may cost, relative to an output's scale.
 
     Raises:
         InterfaceError: outputs, references or limits are not what PyTorch computes.
     """
-    fresh = [expect_inputs(oracle, signature, item.case, item.inputs) for item in stored]
+    fresh = [expect_inputs(oracle, signature, item.case, item.inputs) for item in stored[0][0]]
     standards = measure_standards(fresh)
-    for item, again in zip(stored, (judged_by(standards, each) for each in fresh), strict=True):
+    judged = [judged_by(standards, item) for item in fresh]
+    for item, again, bound in ((*pair, bound) for cases, bound in stored for pair in zip(cases, judged, strict=True)):
         wrong = _wrong_answers(item, again) or _wide_limits(item, again, bound)
         if wrong:
             raise InterfaceError(
