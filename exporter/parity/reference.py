@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -72,10 +73,14 @@ class Oracle:
     def __init__(self, model: nn.Module, signature: Signature) -> None:
         self._model = model
         self._signature = signature
-        self._float64 = float64_copy(model)
         self._dtype = float_dtype(model)
         size = sum(parameter.numel() for parameter in model.parameters())
         self._threads = torch.get_num_threads() if size >= _THREADED_FROM else 1
+
+    @cached_property
+    def _float64(self) -> nn.Module | None:
+        """Copied where it is needed first: further sizes seldom need it."""
+        return float64_copy(self._model)
 
     def threads(self) -> AbstractContextManager[None]:
         """Within the block PyTorch has as many threads as suit the model's size."""
