@@ -20,6 +20,7 @@ from ..pytorch.run import suppress_output
 from ..pytorch.source_lines import at, node_line
 from ..spec.signature import Signature
 from ..torch_internals.onnx import failed_node, parsing_lazily
+from .markers import MARKERS
 from .translations import exact_constants, exact_translations
 
 # The opset that PyTorch's own translations are written in; the finished graph is converted to another one.
@@ -50,7 +51,7 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
                 opset_version=OPSET,
                 optimize=False,
                 verbose=False,
-                custom_translation_table=_TABLE,
+                custom_translation_table={**_TABLE, **MARKERS},
             )
     except torch.onnx.errors.OnnxExporterError as error:
         cause, node = _innermost(error), failed_node(error)

@@ -1,0 +1,217 @@
+"""Decisions: both ways are run, one after the other, and what they leave is chosen from by the condition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+import torch
+from torch import SymBool, SymInt, Tensor
+
+from ...torch_internals.symbols import expression, number_of
+from .numbers import as_number, as_plain, as_tensor, is_data_dependent
+from .operators import choose
+from .region import Region
+from .series import Collected
+from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined
+from .values import DifferentFormsError, Maybe, is_changed, is_number, map_pairs, same, same_sizes
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a decision depends on: a tensor of one truth value, and the expression of sizes if it is one of these."""
+
+    tensor: Tensor
+    sizes: SymBool | None
+
+
+@dataclass(frozen=True)
+class _Way:
+    """What is left after one way: every slot, and the tensors written to; `refused` is what the user's code raised."""
+
+    after: Snapshot
+    region: Region
+    refused: Exception | None
+
+
+def decide(
+    condition: Condition, then: Callable[[], Any], orelse: Callable[[], Any], scope: Scope, number: int
+) -> bool | None:
+    """Run both ways and leave what the condition chooses; the way that was taken, if the other only refuses.
+
+    Raises:
+        DifferentFormsError: the ways leave values that cannot be chosen between.
+        Exception: what both ways raise.
+    """
+    before = scope.snapshot()
+    ways = []
+    for way in (then, orelse):
+        region = Region()
+        refused: Exception | None = None
+        try:
+            with region:
+                way()
+        except Exception as error:
+            if not getattr(error, "raised_by_model", False):
+                raise
+            refused = error
+        ways.append(_Way(scope.snapshot(), region, refused))
+        scope.restore(before)
+    first, second = ways
+    if first.refused is not None and second.refused is not None:
+        raise first.refused
+    if first.refused is not None or second.refused is not None:
+        taken = orelse if first.refused is not None else then
+        taken()
+        return first.refused is None
+    _leave(condition, first, second, before, scope, number)
+    return None
+
+
+def _leave(condition: Condition, a: _Way, b: _Way, before: Snapshot, scope: Scope, number: int) -> None:
+    chosen: dict[Slot, Any] = {}
+    containers = {**a.after.containers, **b.after.containers, **before.containers}
+    slots = [*a.after.values, *(slot for slot in b.after.values if slot not in a.after.values)]
+    for slot in slots:
+        owner = slot[0]
+        if owner and owner not in before.containers:
+            continue
+        x, y, was = (snapshot.values.get(slot, UNDEFINED) for snapshot in (a.after, b.after, before))
+        if not is_changed(was, x) and not is_changed(was, y):
+            continue
+        if isinstance(containers.get(owner), list) and slot not in before.values:
+            _append(containers[owner], condition, x, y, number)
+            continue
+        chosen[slot] = _choose_tree(condition, x, y, number)
+    scope.put(before, chosen)
+    for original, copy_a, copy_b in _written(a.region, b.region):
+        original.copy_(_choose_leaf(condition, copy_a, copy_b, number))
+
+
+def _append(target: list[Any], condition: Condition, x: Any, y: Any, number: int) -> None:
+    """What one way, or both, put at the end of a list."""
+    if isinstance(x, Undefined):
+        target.append(Maybe(~condition.tensor, y))
+    elif isinstance(y, Undefined):
+        target.append(Maybe(condition.tensor, x))
+    else:
+        target.append(_choose_tree(condition, x, y, number))
+
+
+def _written(a: Region, b: Region) -> list[tuple[Tensor, Tensor, Tensor]]:
+    originals = {key: pair[0] for region in (a, b) for key, pair in region.written.items()}
+    return [
+        (original, *(region.written[key][1] if key in region.written else original for region in (a, b)))  # type: ignore[misc]
+        for key, original in originals.items()
+    ]
+
+
+def choose_value(condition: Condition, a: Any, b: Any, number: int) -> Any:
+    """`a` if the condition holds, else `b`."""
+    return _choose_tree(condition, a, b, number)
+
+
+def _choose_tree(condition: Condition, a: Any, b: Any, number: int) -> Any:
+    return map_pairs(lambda x, y: _choose_leaf(condition, x, y, number), a, b)
+
+
+def _choose_leaf(condition: Condition, a: Any, b: Any, number: int) -> Any:
+    if a is b:
+        return a
+    if isinstance(a, Maybe) and isinstance(b, Maybe):
+        return Maybe(
+            _choose_leaf(condition, a.condition, b.condition, number), _choose_tree(condition, a.item, b.item, number)
+        )
+    if is_number(a) and is_number(b):
+        return _choose_number(condition, a, b, number)
+    if isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype == b.dtype:
+        return _choose_tensor(condition, a, b, number)
+    if (isinstance(a, Tensor) and is_number(b)) or (is_number(a) and isinstance(b, Tensor)):
+        x, y = as_tensor(a), as_tensor(b)
+        kind = a.dtype if isinstance(a, Tensor) else b.dtype
+        return _choose_leaf(condition, x.to(kind), y.to(kind), number)
+    if type(a) is type(b) and not isinstance(a, (Tensor, Collected)) and a == b:
+        return a
+    raise DifferentFormsError(f"one way leaves {_described(a)}, the other {_described(b)}")
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor {str(value.dtype).removeprefix('torch.')}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _choose_tensor(condition: Condition, a: Tensor, b: Tensor, number: int) -> Tensor:
+    if a.dim() != b.dim():
+        raise DifferentFormsError(f"one way leaves {a.dim()} dimensions, the other {b.dim()}")
+    if a.dtype == torch.bool and a.numel() == 1 and b.numel() == 1 and a.dim() == 0:
+        return _choose_truth(condition, a, b)
+    shape = [x if same(x, y) else _choose_size(condition, x, y, number) for x, y in zip(a.shape, b.shape, strict=True)]
+    chosen: Tensor = choose(condition.tensor, a, b, shape, number)
+    return chosen
+
+
+def _choose_size(condition: Condition, a: Any, b: Any, number: int) -> Any:
+    size = _choose_number(condition, a, b, number)
+    if is_data_dependent(size):
+        torch._check(size >= 0)
+    return size
+
+
+def _choose_number(condition: Condition, a: Any, b: Any, number: int) -> Any:
+    a, b = as_plain(a), as_plain(b)
+    if type(a) is type(b) and same(a, b):
+        return a
+    if isinstance(a, (bool, SymBool)) and isinstance(b, (bool, SymBool)):
+        return _choose_truth(condition, as_tensor(a), as_tensor(b), a, b)
+    if isinstance(a, (int, SymInt)) and isinstance(b, (int, SymInt)) and condition.sizes is not None:
+        held = _indicator(condition.sizes)
+        if held is not None:
+            return b + (a - b) * held
+    x, y = as_tensor(a), as_tensor(b)
+    kind = torch.promote_types(x.dtype, y.dtype)
+    return as_number(_choose_tensor(condition, x.to(kind), y.to(kind), number))
+
+
+def _choose_truth(condition: Condition, a: Tensor, b: Tensor, plain_a: Any = None, plain_b: Any = None) -> Any:
+    """Of truth values the condition itself is one, which keeps a decision by it recognisable."""
+    if plain_a is True and plain_b is False:
+        return condition.tensor
+    if plain_a is False and plain_b is True:
+        return ~condition.tensor
+    return (condition.tensor & a) | (~condition.tensor & b)
+
+
+def _indicator(condition: SymBool) -> Any:
+    """1 where a relation of whole numbers holds, else 0; None for a condition of another kind."""
+    relation = expression(condition)
+    left, right = _sides(condition)
+    if left is None:
+        return None
+    name = type(relation).__name__
+    difference = left - right
+    if name in ("Equality", "Unequality"):
+        apart = torch.sym_min(torch.sym_max(difference, -difference), 1)
+        return 1 - apart if name == "Equality" else apart
+    if name in ("StrictLessThan", "LessThan"):
+        difference = -difference
+    if name in ("GreaterThan", "LessThan"):
+        difference = difference + 1
+    if name in ("GreaterThan", "LessThan", "StrictGreaterThan", "StrictLessThan"):
+        return torch.sym_min(torch.sym_max(difference, 0), 1)
+    return None
+
+
+def _sides(condition: SymBool) -> tuple[Any, Any]:
+    relation = expression(condition)
+    if not isinstance(relation, sympy.core.relational.Relational):
+        return None, None
+    return number_of(relation.lhs), number_of(relation.rhs)
+
+
+def negated(condition: Any) -> Any:
+    """`not condition` of a tensor or a symbolic truth value."""
+    return torch.sym_not(condition) if isinstance(condition, SymBool) else ~condition
+

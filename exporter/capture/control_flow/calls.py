@@ -1,0 +1,314 @@
+"""Which functions are rewritten when the model calls them, and what Python's built-in ones do with unknown numbers."""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import math
+import operator
+from collections.abc import Callable
+from types import BuiltinMethodType, FunctionType, MethodType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import SymBool, SymFloat, SymInt, Tensor, nn
+
+from .constants import Constants
+from .numbers import Ranges, as_number, as_plain, as_tensor, is_symbolic
+from .rewriting import FLOW, rewritten
+from .series import (
+    Collected,
+    Series,
+    UnrolledError,
+    count_of,
+    enumerated,
+    holds_collected,
+    is_series,
+    listed,
+    range_of,
+    reverse,
+    sliced,
+    split_by_one,
+    unbound,
+    zipped,
+)
+
+if TYPE_CHECKING:
+    from .flow import Flow
+
+# Packages whose code is taken as it is.
+_NATIVE = ("torch", "numpy", "builtins", "typing", "collections", "functools", "itertools", "math", "operator", "re",
+           "rnn_export", "exporter", "sympy", "abc", "copy", "warnings", "logging", "contextlib", "inspect", "onnx")  # fmt: skip
+_NATIVE_PARTS = ("torch.", "numpy.", "collections.", "rnn_export.", "exporter.", "sympy.", "importlib.", "onnx.")
+
+
+def is_native(module: str | None) -> bool:
+    """Whether functions of a module are left as they are."""
+    return module is None or module in _NATIVE or module.startswith(_NATIVE_PARTS)
+
+
+class Calls:
+    """What `flow.call` gives for a function."""
+
+    def __init__(self, flow: Flow, ranges: Ranges) -> None:
+        self._flow = flow
+        self._ranges = ranges
+        self.constants = Constants()
+        self._handlers: dict[Any, Callable[..., Any]] = self._table()
+
+    def callee(self, function: Any) -> Callable[..., Any]:
+        """What is called in place of a function of the model's code."""
+        handler = self._handler(function)
+        return function if handler is None else handler
+
+    def _handler(self, function: Any) -> Callable[..., Any] | None:
+        if isinstance(function, functools.partial):
+            inner = self._handler(function.func)
+            return None if inner is None else functools.partial(inner, *function.args, **function.keywords)
+        try:
+            found = self._handlers.get(function)
+        except TypeError:  # not hashable
+            return None
+        if found is not None:
+            return found
+        if isinstance(function, BuiltinMethodType) and isinstance(function.__self__, (list, tuple)):
+            return self._list_method(function)
+        bound = getattr(function, "__self__", None)
+        if isinstance(bound, Tensor):
+            method = _TENSOR_METHODS.get(function.__name__)
+            return None if method is None else functools.partial(getattr(self, method), bound)
+        return self.rewritten(function)
+
+    def rewritten(self, function: Any) -> Callable[..., Any] | None:
+        """The rewritten form of a function or method of the model's own code; None for any other."""
+        if isinstance(function, MethodType):
+            inner = self.rewritten(function.__func__)
+            return None if inner is None else MethodType(inner, function.__self__)
+        if isinstance(function, FunctionType):
+            wrapped = getattr(function, "__wrapped__", None)
+            if wrapped is not None and function.__module__.startswith("torch"):
+                return self.rewritten(wrapped) or wrapped
+            if is_native(function.__module__) or FLOW in function.__code__.co_freevars:
+                return None
+            return rewritten(function, self._flow)
+        if isinstance(function, (type, nn.Module)) or is_native(type(function).__module__):
+            return None
+        call = getattr(type(function), "__call__", None)
+        return self.rewritten(MethodType(call, function)) if isinstance(call, FunctionType) else None
+
+    def _list_method(self, function: Any) -> Callable[..., Any] | None:
+        owner = function.__self__
+        if not holds_collected(owner) or function.__name__ in ("append", "extend", "insert", "clear", "copy"):
+            return None
+        if function.__name__ == "reverse":
+            return lambda: owner.__setitem__(slice(None), sliced(owner, slice(None, None, -1)))
+        if function.__name__ == "pop":
+            raise UnrolledError("An item is taken out of a list of unknown length.")
+        return None
+
+    def _table(self) -> dict[Any, Callable[..., Any]]:
+        return {
+            builtins.range: lambda *bounds: range_of(*bounds, nonnegative=lambda n: self._ranges.at_least(n, 0)),
+            builtins.len: count_of,
+            builtins.enumerate: lambda items, start=0: enumerated(items, start) if self._is_long(items) else enumerate(items, start),
+            builtins.zip: self._zip,
+            builtins.reversed: lambda items: reverse(items) if is_series(items) else reversed(items),
+            builtins.list: lambda *items: items[0] if items and isinstance(items[0], Series) else self._list(*items),
+            builtins.tuple: lambda *items: items[0] if items and isinstance(items[0], Series) else tuple(self._list(*items)),
+            builtins.isinstance: _isinstance,
+            builtins.int: self._int,
+            builtins.float: self._float,
+            builtins.bool: lambda value=False: self._flow._truth(value),
+            builtins.max: functools.partial(self._extreme, torch.sym_max, torch.amax, max, operator.gt),
+            builtins.min: functools.partial(self._extreme, torch.sym_min, torch.amin, min, operator.lt),
+            builtins.sum: self._sum,
+            builtins.any: lambda items: self._all_or_any(items, self._flow.or_, any, torch.any),
+            builtins.all: lambda items: self._all_or_any(items, self._flow.and_, all, torch.all),
+            builtins.map: lambda function, *items: [self.callee(function)(*args) for args in zip(*items, strict=False)]
+            if not any(map(is_series, items)) else self._mapped(function, *items),
+            math.ceil: lambda value: _rounded(value, math.ceil),
+            math.floor: lambda value: _rounded(value, math.floor),
+            torch.stack: self._stack,
+            torch.cat: self._cat,
+            torch.concat: self._cat,
+            torch.vstack: lambda tensors: self._cat([self._whole_rows(tensors)]) if holds_collected(tensors) else torch.vstack(tensors),
+            torch.unbind: self._unbind,
+            torch.split: self._split,
+            torch.chunk: self._chunk,
+            torch.tensor: functools.partial(self._as_tensor, torch.tensor),
+            torch.as_tensor: functools.partial(self._as_tensor, torch.as_tensor),
+        }  # fmt: skip
+
+    def _is_long(self, items: Any) -> bool:
+        return is_series(items) or (
+            isinstance(items, Tensor) and items.dim() > 0 and (is_symbolic(items.shape[0]) or items.shape[0] >= 8)
+        )
+
+    def _zip(self, *items: Any, strict: bool = False) -> Any:
+        if any(map(is_series, items)) and len(items) == 1 and holds_collected(items[0]) and len(items[0]) == 1:
+            return zipped(*items)
+        if len(items) == 1 and isinstance(items[0], Collected):
+            return tuple([Collected(items[0].count, part)] for part in items[0].stacked)
+        if any(isinstance(item, Collected) for item in items):
+            whole = listed(list(items))
+            return tuple([Collected(whole.count, part)] for part in whole.stacked)
+        return zipped(*items) if any(map(self._is_long, items)) else zip(*items, strict=strict)
+
+    def _list(self, *items: Any) -> list[Any]:
+        if items and isinstance(items[0], Tensor) and items[0].dim() and is_symbolic(items[0].shape[0]):
+            return list(unbound(items[0]))
+        return list(*items)
+
+    def _int(self, value: Any = 0, *base: Any) -> Any:
+        if isinstance(value, Tensor):
+            return self._item(value if not value.is_floating_point() else value.to(torch.int64))
+        if isinstance(value, SymFloat) and is_symbolic(value):
+            return torch.sym_int(value)
+        if isinstance(value, SymInt):
+            return as_plain(value)
+        return int(value, *base)
+
+    def _float(self, value: Any = 0.0) -> Any:
+        if isinstance(value, Tensor):
+            return self._item(value)
+        return torch.sym_float(value) if isinstance(value, (SymInt, SymFloat)) and is_symbolic(value) else float(value)
+
+    def _item(self, tensor: Tensor) -> Any:
+        constant = self.constants.value(tensor)
+        return constant.item() if constant is not None else as_number(tensor.reshape(()))
+
+    def _extreme(
+        self, of_numbers: Any, of_tensor: Any, plain: Any, compare: Any, *values: Any, **options: Any
+    ) -> Any:
+        if options.get("key") is not None:
+            return plain(*values, **options)
+        items = values[0] if len(values) == 1 else values
+        if isinstance(items, Tensor):
+            if not is_symbolic(items.shape[0]):
+                return self._fold(of_numbers, compare, list(items.unbind(0)))
+            return of_tensor(items, 0)
+        if holds_collected(items):
+            whole = listed(list(items))
+            found = of_tensor(whole.stacked, 0)
+            return as_number(found) if any(whole.numbers) else found
+        items = list(items)
+        if not any(isinstance(item, Tensor) or is_symbolic(item) for item in items):
+            return plain(items, **options)
+        return self._fold(of_numbers, compare, items)
+
+    def _fold(self, of_numbers: Any, compare: Any, items: list[Any]) -> Any:
+        found = items[0]
+        for item in items[1:]:
+            if isinstance(found, Tensor) or isinstance(item, Tensor):
+                found = self._flow.choose(compare(item, found), item, found)
+            else:
+                found = of_numbers(found, item)
+        return found
+
+    def _sum(self, items: Any, start: Any = 0) -> Any:
+        if isinstance(items, Tensor) and is_symbolic(items.shape[0]):
+            return items.sum(0) + start
+        if holds_collected(items):
+            whole = listed(list(items))
+            found = whole.stacked.sum(0)
+            return (as_number(found) if any(whole.numbers) else found) + start
+        return sum(items, start)
+
+    def _all_or_any(self, items: Any, join: Any, plain: Any, of_tensor: Any) -> Any:
+        if isinstance(items, Tensor):
+            return of_tensor(items)
+        if holds_collected(items):
+            return of_tensor(listed(list(items)).stacked)
+        items = list(items)
+        if not any(isinstance(item, Tensor) or is_symbolic(item) for item in items):
+            return plain(items)
+        return join(*(lambda item=item: item for item in items))
+
+    def _mapped(self, function: Any, *items: Any) -> list[Any]:
+        made: list[Any] = []
+        called = self.callee(function)
+        kept: list[Any] = []
+
+        def target(item: Any) -> None:
+            kept[:] = [item]
+
+        def body() -> None:
+            made.append(called(*kept.pop()))
+
+        self._flow.for_(zipped(*items), target, body, None, (), None, None, ())
+        return made
+
+    def _stack(self, tensors: Any, dim: int = 0, **options: Any) -> Tensor:
+        if isinstance(tensors, Series):
+            tensors = self._mapped(lambda item: item, tensors)
+        if not holds_collected(tensors):
+            return torch.stack(tensors, dim, **options)
+        rows = listed(list(tensors)).stacked
+        return rows.movedim(0, dim % rows.dim())
+
+    def _cat(self, tensors: Any, dim: int = 0, **options: Any) -> Tensor:
+        dim = options.pop("axis", dim)
+        if not holds_collected(tensors):
+            return torch.cat(tensors, dim, **options)
+        return torch.cat([_concatenated(part, dim) for part in tensors], dim)
+
+    def _whole_rows(self, tensors: Any) -> Tensor:
+        rows: Tensor = listed(list(tensors)).stacked
+        return rows if rows.dim() == 2 else rows.flatten(0, 1)
+
+    def _unbind(self, tensor: Tensor, dim: int = 0) -> Any:
+        size = tensor.shape[dim]
+        return unbound(tensor, dim) if is_symbolic(size) or size >= 8 else tensor.unbind(dim)
+
+    def _split(self, tensor: Tensor, size: Any, dim: int = 0) -> Any:
+        if isinstance(size, int) and size == 1 and is_symbolic(tensor.shape[dim]):
+            return split_by_one(tensor, dim)
+        return torch.split(tensor, size, dim)
+
+    def _chunk(self, tensor: Tensor, chunks: Any, dim: int = 0) -> Any:
+        if is_symbolic(chunks) and str(chunks) == str(tensor.shape[dim]):
+            return split_by_one(tensor, dim)
+        return torch.chunk(tensor, chunks, dim)
+
+    def _tolist(self, tensor: Tensor) -> Any:
+        constant = self.constants.value(tensor)
+        if constant is not None:
+            return constant.tolist()
+        if tensor.dim() == 1 and is_symbolic(tensor.shape[0]):
+            return [Collected(tensor.shape[0], tensor, (True,))]
+        return tensor.tolist()
+
+    def _as_tensor(self, make: Any, data: Any, *args: Any, **options: Any) -> Tensor:
+        if holds_collected(data):
+            made = listed(list(data)).stacked
+            return made.to(options.get("dtype") or made.dtype)
+        if is_symbolic(data):
+            made = as_tensor(data)
+            return made.to(options["dtype"]) if options.get("dtype") is not None else made
+        return make(data, *args, **options)
+
+
+_TENSOR_METHODS = {"unbind": "_unbind", "split": "_split", "chunk": "_chunk", "item": "_item", "tolist": "_tolist"}
+
+
+def _concatenated(part: Any, dim: int) -> Tensor:
+    """The items of a list one after the other along a dimension."""
+    if not isinstance(part, Collected):
+        return part
+    rows: Tensor = part.stacked
+    dim = dim % (rows.dim() - 1)
+    return rows.movedim(0, dim).flatten(dim, dim + 1)
+
+
+def _isinstance(value: Any, kinds: Any) -> bool:
+    if isinstance(value, (SymInt, SymFloat, SymBool)):
+        value = {SymInt: 0, SymFloat: 0.0, SymBool: False}[type(value)]
+    return isinstance(value, kinds)
+
+
+def _rounded(value: Any, plain: Callable[[Any], Any]) -> Any:
+    if isinstance(value, SymInt):
+        return value
+    if isinstance(value, SymFloat) and is_symbolic(value):
+        return torch.sym_int(value.__ceil__() if plain is math.ceil else value.__floor__())
+    return plain(value)

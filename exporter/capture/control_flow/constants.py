@@ -1,0 +1,61 @@
+"""The values of what is computed from parameters and buffers alone: these are known while a model is captured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from ...torch_internals.modules import tree_leaves, tree_map
+from ...torch_internals.symbols import without_capture
+
+
+class Constants(TorchFunctionMode):
+    """Remembers how each tensor was made from known ones, and computes its value when it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # By identity: the tensor, which is kept so that no other takes its place, and what gives its value.
+        self._known: dict[int, tuple[Tensor, Callable[[], Any]]] = {}
+
+    def add(self, tensor: Tensor, value: Tensor) -> None:
+        self._known[id(tensor)] = (tensor, lambda: value)
+
+    def value(self, tensor: Tensor) -> Tensor | None:
+        """The value of a tensor; None if it depends on an input."""
+        known = self._known.get(id(tensor))
+        if known is None:
+            return None
+        with without_capture():
+            computed: Tensor = known[1]()
+        return computed
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        if name.endswith("_") and args and isinstance(args[0], Tensor):
+            self._known.pop(id(args[0]), None)
+        elif isinstance(result, Tensor):
+            self._note(func, args, kwargs, result)
+        return result
+
+    def _note(self, func: Callable[..., Any], args: Any, kwargs: Any, result: Tensor) -> None:
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if not tensors or any(id(tensor) not in self._known for tensor in tensors):
+            return
+        thunks = {id(tensor): self._known[id(tensor)][1] for tensor in tensors}
+
+        def compute() -> Any:
+            given = tree_map(lambda leaf: thunks[id(leaf)]() if isinstance(leaf, Tensor) else leaf, (args, kwargs))
+            return func(*given[0], **given[1])
+
+        self._known[id(result)] = (result, compute)

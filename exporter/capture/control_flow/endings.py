@@ -1,0 +1,183 @@
+"""What a recorded loop leaves behind: final values, lists of what its steps put out, tensors that it wrote to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import SymInt, Tensor
+
+from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
+from ...torch_internals.symbols import expression, is_unbacked, number_of
+from .numbers import Ranges, as_number, as_tensor, dtype_of, is_symbolic
+from .operators import carry, collect, final
+from .region import StepWrite
+from .series import Collected, UnrolledError
+from .state import UNDEFINED, Scope, Slot, Undefined
+from .values import Maybe, Meta, as_leaf, is_changed, is_number, same
+
+if TYPE_CHECKING:
+    from .loops import Plan, Step
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of loop `number`, of which `ran` steps were done."""
+
+    scope: Scope
+    plan: Plan
+    done: Step
+    number: int
+    ran: Any
+    may_be_empty: bool
+    ranges: Ranges
+
+    def leave(self) -> None:
+        """Put everything that the loop changed where it belongs; the scope is as before the loop."""
+        before = self.done.before
+        grown = self._grown()
+        values = {
+            slot: value
+            for slot in self.done.after.values
+            if (slot in before.values or slot[0] not in grown) and self._is_known(slot)
+            for value in self._value(slot)
+        }
+        collected = {owner: self._collected(items) for owner, items in grown.items()}
+        self.scope.put(before, values)
+        for owner, items in collected.items():
+            before.containers[owner].extend(items)
+        for key, (tensor, copy) in self.done.region.written.items():
+            if key in self.done.copies:
+                tensor.copy_(final(self.done.copies[key], copy, self.number))
+        for write in self.done.region.step_writes:
+            self._write(write)
+
+    def _is_known(self, slot: Slot) -> bool:
+        return slot[0] == 0 or slot[0] in self.done.before.containers
+
+    def _value(self, slot: Slot) -> list[Any]:
+        """What is in a slot after the loop; empty if that is what was there before."""
+        was, now = self.done.value(slot), self.done.after.values[slot]
+        kept = self.plan.carried.get(slot)
+        if kept is None:
+            return [self._last_tree(was, now)] if is_changed(was, now) else []
+        if slot not in self.done.placed or not self.done.placed[slot].tensors:
+            return [self.done.before.values[slot] + kept.by * self.ran] if hasattr(kept, "by") else [now]
+        assert hasattr(kept, "leaves")
+        ended = [
+            self._final(begun, leaf, meta)
+            for begun, leaf, meta in zip(self.done.placed[slot].tensors, tree_leaves(now), kept.leaves, strict=True)
+        ]
+        return [tree_unflatten(ended, kept.form)]
+
+    def _final(self, begun: Tensor, now: Any, meta: Meta) -> Any:
+        ended = final(begun, as_leaf(now, meta), self.number)
+        return as_number(ended) if meta.kind == "number" else ended
+
+    def _last_tree(self, was: Any, now: Any) -> Any:
+        """What no step reads: its value in the last one, or the one before the loop if there was none."""
+        if isinstance(now, Undefined):
+            return UNDEFINED
+        leaves, form = tree_flatten(now)
+        return tree_unflatten([self._last(was, leaf) for leaf in leaves], form)
+
+    def _last(self, was: Any, leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            similar = isinstance(was, Tensor) and was.dtype == leaf.dtype and was.dim() == leaf.dim()
+            fits = similar and all(map(same, was.shape, leaf.shape))
+            if self.may_be_empty and isinstance(was, Tensor) and not fits:
+                return UNDEFINED
+            begun = carry(was if fits else leaf.new_zeros(leaf.shape), self.number)
+            return final(begun, leaf, self.number)
+        if not is_symbolic(leaf):
+            return leaf
+        symbol, expr = expression(self.done.number), expression(leaf)
+        computed = {other for other in expr.free_symbols if is_unbacked(other)}
+        if isinstance(leaf, SymInt) and computed <= {symbol}:
+            return number_of(expr.subs(symbol, expression(self.ran) - 1))
+        begun = carry(torch.zeros((), dtype=dtype_of(leaf)), self.number)
+        return as_number(final(begun, as_tensor(leaf), self.number))
+
+    def _grown(self) -> dict[int, list[Any]]:
+        """The items that a step appended, by the identity of the list."""
+        grown: dict[int, list[Any]] = {}
+        for (owner, key), value in self.done.after.values.items():
+            container = self.done.before.containers.get(owner)
+            if isinstance(container, list) and (owner, key) not in self.done.before.values:
+                grown.setdefault(owner, []).append(value)
+        return grown
+
+    def _collected(self, items: list[Any]) -> list[Any]:
+        if any(isinstance(item, Maybe) for item in items):
+            if len(items) > 1:
+                raise UnrolledError("A step appends several items to a list, some of them on a condition.")
+            return [self._filtered(items[0])]
+        parts = [self._collect_tree(item) for item in items]
+        if len(parts) == 1:
+            return list(parts)
+        form = tree_flatten(parts[0].stacked)[1]
+        together = zip(*(tree_leaves(part.stacked) for part in parts), strict=True)
+        joined = [torch.stack(leaves, 1).flatten(0, 1) for leaves in together]
+        return [Collected(self.ran * len(parts), tree_unflatten(joined, form), parts[0].numbers)]
+
+    def _filtered(self, item: Maybe) -> Collected:
+        """What was appended in those steps in which a condition held."""
+        whole = self._collect_tree(item.item)
+        held = self._collect_leaf(item.condition.reshape(()))
+        places = held.nonzero().squeeze(1)
+        return whole.map(lambda leaf: leaf.index_select(0, places), places.shape[0])
+
+    def _collect_tree(self, item: Any) -> Collected:
+        leaves, form = tree_flatten(item)
+        numbers = tuple(is_number(leaf) for leaf in leaves)
+        return Collected(self.ran, tree_unflatten([self._collect_leaf(leaf) for leaf in leaves], form), numbers)
+
+    def _collect_leaf(self, leaf: Any) -> Tensor:
+        if not isinstance(leaf, Tensor) and not is_number(leaf):
+            raise UnrolledError(f"A step puts a {type(leaf).__name__} in a list.")
+        made: Tensor = collect(as_tensor(leaf), self.ran, self.number)
+        return made
+
+    def _write(self, write: StepWrite) -> None:
+        """`target[..., i, ...] = value` of all steps at once."""
+        index = write.index if isinstance(write.index, tuple) else (write.index,)
+        symbol = expression(self.done.number)
+        at = next(k for k, part in enumerate(index) if isinstance(part, SymInt) and symbol in expression(part).free_symbols)
+        slope, first = _affine(expression(index[at]), symbol)
+        count = write.target.shape[_dimension(index, at, write.target.dim())]
+        kept = sum(isinstance(part, slice) for part in index[:at])
+        if Ellipsis in index[:at]:
+            kept = write.target.dim() - sum(part is not Ellipsis for part in index) + kept
+        shape = torch.empty(tuple(write.target.shape))[(*index[:at], 0, *index[at + 1 :])].shape
+        value = as_tensor(write.value).to(write.target.dtype).expand(shape)
+        values = self._collect_leaf(value).movedim(0, kept)
+        last = first + slope * (self.ran - 1)
+        if slope == -1:
+            values, first, last = values.flip(kept), last, first
+        if slope not in (1, -1):
+            place: Any = torch.arange(self.ran) * slope + first
+        elif same(first, 0) and same(last + 1, count):
+            place = slice(None)
+        else:
+            place = slice(first, last + 1)
+        write.target[(*index[:at], place, *index[at + 1 :])] = values
+
+
+def _affine(expr: Any, symbol: Any) -> tuple[int, Any]:
+    """`slope * symbol + first`.
+
+    Raises:
+        UnrolledError: it is not of this form.
+    """
+    slope, first = expr.coeff(symbol, 1), expr.subs(symbol, 0)
+    if not slope.is_Integer or (expr - slope * symbol - first).expand() != 0:
+        raise UnrolledError("A step writes to a place that is no multiple of its number.")
+    return int(slope), number_of(first)
+
+
+def _dimension(index: tuple[Any, ...], at: int, dims: int) -> int:
+    """The dimension that a part of an index is about."""
+    if Ellipsis in index[:at]:
+        return dims - sum(part is not None for part in index[at:])
+    return sum(part is not None for part in index[:at])

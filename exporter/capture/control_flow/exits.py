@@ -1,0 +1,187 @@
+"""Lower `break`, `continue` and early `return` to flags, so that every block of a function runs to its end.
+
+    for x in xs:                        broken = False
+        if x > 3:                       for x in xs:
+            break            ──>            broken = False
+        h = h + x                           if x > 3:
+    return h                                    broken = True
+                                            else:
+                                                h = h + x
+                                        return h
+
+What follows an `if` that always leaves moves into its other branch; what follows any other statement that may leave is
+guarded by its flags.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+RETURNED, RESULT = "_returned", "_result"
+
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+class UnsupportedError(Exception):
+    """A function leaves from within a `try`, which flags cannot express."""
+
+
+@dataclass(frozen=True)
+class _Flags:
+    """The flags of the loop that a statement is in."""
+
+    broken: str
+    continued: str
+
+
+def lower_exits(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """The body of a function whose one `return`, if it has any, is its last statement.
+
+    A loop that `break` or `return` can leave has an attribute `flags`, the names of what tells that it was left.
+    """
+    lowering = _Lowering()
+    if not any(isinstance(node, ast.Return) for statement in body[:-1] for node in _walk(statement)) and (
+        not body or isinstance(body[-1], ast.Return) or not _leaves(body[-1], ast.Return)
+    ):
+        last = [body[-1]] if body and isinstance(body[-1], ast.Return) else []
+        return [*lowering.block(body[: len(body) - len(last)], None), *last]
+    result = ast.copy_location(ast.Return(_call_result()), body[-1])
+    return [
+        _assign(RETURNED, ast.Constant(False), body[0]),
+        _assign(RESULT, ast.Attribute(ast.Name("_rnn_export_flow", ast.Load()), "UNDEFINED", ast.Load()), body[0]),
+        *lowering.block(body, None),
+        result,
+    ]
+
+
+class _Lowering:
+    def __init__(self) -> None:
+        self._count = 0
+
+    def block(self, statements: Sequence[ast.stmt], loop: _Flags | None) -> list[ast.stmt]:
+        done: list[ast.stmt] = []
+        for i, statement in enumerate(statements):
+            rest = list(statements[i + 1 :])
+            if isinstance(statement, ast.Return):
+                value = statement.value or ast.Constant(None)
+                return [*done, _assign(RESULT, value, statement), _assign(RETURNED, ast.Constant(True), statement)]
+            if isinstance(statement, (ast.Break, ast.Continue)):
+                assert loop is not None
+                flag = loop.broken if isinstance(statement, ast.Break) else loop.continued
+                return [*done, _assign(flag, ast.Constant(True), statement)]
+            flags = _flags(statement, loop)
+            if flags and rest and isinstance(statement, ast.If) and (moved := _move_into_branch(statement, rest)):
+                return [*done, *self.statement(moved, loop)]
+            done += self.statement(statement, loop)
+            if flags and rest:
+                left: ast.expr = ast.BoolOp(ast.Or(), [ast.Name(flag, ast.Load()) for flag in flags])
+                left = left.values[0] if len(flags) == 1 else left  # type: ignore[attr-defined]
+                guard = ast.If(ast.UnaryOp(ast.Not(), left), self.block(rest, loop), [])
+                return [*done, ast.copy_location(guard, rest[0])]
+        return done
+
+    def statement(self, node: ast.stmt, loop: _Flags | None) -> list[ast.stmt]:
+        if isinstance(node, ast.If):
+            return [ast.copy_location(ast.If(node.test, self.block(node.body, loop), self.block(node.orelse, loop)), node)]
+        if isinstance(node, (ast.For, ast.While)):
+            return self._loop(node, loop)
+        if isinstance(node, ast.With):
+            return [ast.copy_location(ast.With(node.items, self.block(node.body, loop)), node)]
+        if any(_leaves(node, kind) for kind in (ast.Return, ast.Break, ast.Continue)):
+            raise UnsupportedError
+        return [node]
+
+    def _loop(self, node: ast.For | ast.While, outer: _Flags | None) -> list[ast.stmt]:
+        self._count += 1
+        inner = _Flags(f"_broken_{self._count}", f"_continued_{self._count}")
+        body = self.block(node.body, inner)
+        used = [name for name in (inner.broken, inner.continued) if _is_assigned(name, body)]
+        returned = [RETURNED] if any(_leaves(child, ast.Return) for child in node.body) else []
+        # A step begins only while no flag is set.
+        resets = [_assign(name, ast.Constant(False), node) for name in (*used, *returned)]
+        body = [*resets, *body]
+        new: ast.For | ast.While
+        if isinstance(node, ast.For):
+            new = ast.For(node.target, node.iter, body, [])
+        else:
+            new = ast.While(node.test, body, [])
+        new.flags = [name for name in used if name == inner.broken] + returned  # type: ignore[union-attr]
+        done: list[ast.stmt] = [_assign(name, ast.Constant(False), node) for name in used]
+        done.append(ast.copy_location(new, node))
+        if node.orelse:
+            otherwise = self.block(node.orelse, outer)
+            if new.flags:  # type: ignore[union-attr]
+                left = [ast.UnaryOp(ast.Not(), ast.Name(name, ast.Load())) for name in new.flags]  # type: ignore[union-attr]
+                test = left[0] if len(left) == 1 else ast.BoolOp(ast.And(), list(left))
+                otherwise = [ast.copy_location(ast.If(test, otherwise, []), node.orelse[0])]
+            done += otherwise
+        return done
+
+
+def _flags(statement: ast.stmt, loop: _Flags | None) -> list[str]:
+    """The flags that tell, after a statement, that the block it is in was left."""
+    flags = [RETURNED] if _leaves(statement, ast.Return) else []
+    if loop is not None:
+        flags += [loop.broken] if _leaves(statement, ast.Break) else []
+        flags += [loop.continued] if _leaves(statement, ast.Continue) else []
+    return flags
+
+
+def _move_into_branch(node: ast.If, rest: list[ast.stmt]) -> ast.If | None:
+    """The `if` with what follows it in the branch that does not leave; None if both may go on."""
+    if _always_leaves(node.body):
+        return ast.copy_location(ast.If(node.test, node.body, [*node.orelse, *rest]), node)
+    if node.orelse and _always_leaves(node.orelse):
+        return ast.copy_location(ast.If(node.test, [*node.body, *rest], node.orelse), node)
+    return None
+
+
+def _always_leaves(body: Sequence[ast.stmt]) -> bool:
+    last = body[-1]
+    if isinstance(last, ast.If):
+        return bool(last.orelse) and _always_leaves(last.body) and _always_leaves(last.orelse)
+    return isinstance(last, (ast.Return, ast.Break, ast.Continue, ast.Raise))
+
+
+def _leaves(statement: ast.stmt, kind: type[ast.stmt]) -> bool:
+    """Whether a statement holds a `return`, or a `break` or `continue` of a loop around it."""
+    if isinstance(statement, kind):
+        return True
+    if isinstance(statement, _SCOPES):
+        return False
+    if isinstance(statement, (ast.For, ast.While)) and kind is not ast.Return:
+        return any(_leaves(child, kind) for child in statement.orelse)
+    children = (child for child in ast.iter_child_nodes(statement))
+    return any(
+        _leaves(child, kind)  # type: ignore[arg-type]
+        for child in children
+        if isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case))
+    )
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and what is in it, without the functions and classes defined there."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, _SCOPES):
+            yield from _walk(child)
+
+
+def _is_assigned(name: str, body: Sequence[ast.stmt]) -> bool:
+    return any(
+        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
+        for statement in body
+        for node in _walk(statement)
+    )
+
+
+def _assign(name: str, value: ast.expr, at: ast.AST) -> ast.stmt:
+    return ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], value), at)
+
+
+def _call_result() -> ast.expr:
+    """The result of a function, which is None where it ends without a `return`."""
+    function = ast.Attribute(ast.Name("_rnn_export_flow", ast.Load()), "result", ast.Load())
+    return ast.Call(function, [ast.Name(RESULT, ast.Load())], [])

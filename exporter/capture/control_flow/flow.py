@@ -1,0 +1,352 @@
+"""What rewritten code calls: each statement and operator of Python, for values that may not be known yet.
+
+A plain value takes Python's own way. What depends on a size is one way if it is so for every size, and both ways otherwise.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import SymBool, SymFloat, SymInt, Tensor
+
+from ...torch_internals.symbols import expression
+from .branches import Condition, choose_value, decide, negated
+from .calls import Calls
+from .loops import UNLIMITED, Loop, Loops
+from .numbers import Ranges, as_number, as_plain, as_tensor, is_symbolic
+from .operators import choose
+from .series import Collected, Series, UnrolledError, count_of, holds_collected, is_series, item_of, iterate, listed
+from .series import series_of, sliced
+from .state import UNDEFINED, Scope, Undefined
+
+_IN_PLACE = {
+    "Add": operator.iadd,
+    "Sub": operator.isub,
+    "Mult": operator.imul,
+    "Div": operator.itruediv,
+    "FloorDiv": operator.ifloordiv,
+    "Mod": operator.imod,
+    "Pow": operator.ipow,
+    "MatMult": operator.imatmul,
+    "BitAnd": operator.iand,
+    "BitOr": operator.ior,
+    "BitXor": operator.ixor,
+    "LShift": operator.ilshift,
+    "RShift": operator.irshift,
+}
+
+# A loop of so many steps is written once, not unrolled, if its steps are alike.
+_FEWEST_STEPS = 8
+
+Names = tuple[str, ...]
+Get = Callable[[], tuple[Any, ...]] | None
+Set = Callable[[tuple[Any, ...]], None] | None
+
+
+class Flow:
+    """The control flow of one capture.
+
+    Args:
+        fixed_loops: whether loops of a plain number of steps are kept whole as well.
+    """
+
+    UNDEFINED = UNDEFINED
+
+    def __init__(self, *, fixed_loops: bool) -> None:
+        self._ranges = Ranges()
+        self._loops = Loops(self._ranges)
+        self._calls = Calls(self, self._ranges)
+        self._fixed_loops = fixed_loops
+        self._decisions = 0
+        self.call = self._calls.callee
+        self.rewritten = self._calls.rewritten
+        self.constants = self._calls.constants
+
+    # Statements
+
+    def for_(
+        self, items: Any, target: Callable[[Any], None], body: Callable[[], None], stop: Callable[[], Any] | None,
+        names: Names, get: Get, set: Set, targets: Names,
+    ) -> None:  # fmt: skip
+        def run(i: Any) -> None:
+            target(series.item(i))
+            body()
+
+        if not self._is_loop(items, stop):
+            self._unrolled(items if not isinstance(items, Series) else iterate(items), target, body, stop, names, get, set)
+            return
+        series = series_of(items)
+        loop = Loop(series.count, run, None, stop, Scope(names, get, set, (target, body)))
+        if not is_symbolic(series.count):
+            if not self._is_worth_it(loop, stop):
+                self._unrolled(iterate(series), target, body, stop, names, get, set)
+                return
+        self._loops.run(loop)
+        target(series.item(series.count - 1))
+
+    def _is_loop(self, items: Any, stop: Callable[[], Any] | None) -> bool:
+        if is_series(items):
+            return True
+        if isinstance(items, Tensor):
+            return items.dim() > 0 and (is_symbolic(items.shape[0]) or self._is_long(items.shape[0], stop))
+        return isinstance(items, range) and self._is_long(len(items), stop)
+
+    def _is_long(self, count: int, stop: Callable[[], Any] | None) -> bool:
+        return stop is not None or (self._fixed_loops and count >= _FEWEST_STEPS)
+
+    def _is_worth_it(self, loop: Loop, stop: Callable[[], Any] | None) -> bool:
+        """Whether a loop of a plain number of steps can be one symbolic step."""
+        try:
+            stopped = self._loops.is_stopped(loop)
+        except Exception:  # the model's code needs to know the number of the step
+            return False
+        return stopped or (self._fixed_loops and as_plain(loop.count) >= _FEWEST_STEPS)
+
+    def _unrolled(
+        self, items: Any, target: Callable[[Any], None], body: Callable[[], None], stop: Callable[[], Any] | None,
+        names: Names, get: Get, set: Set,
+    ) -> None:  # fmt: skip
+        remaining = iter(items)
+        for item in remaining:
+            target(item)
+            body()
+            if stop is None:
+                continue
+            stops = self._decided(stop())
+            if stops is True:
+                return
+            if isinstance(stops, Condition):
+                rest = list(remaining)
+
+                def go_on(rest: list[Any] = rest) -> None:
+                    self._unrolled(rest, target, body, stop, names, get, set)
+
+                self.if_(stops.tensor, lambda: None, go_on, names, get, set, (target, body))
+                return
+
+    def while_(
+        self, test: Callable[[], Any], body: Callable[[], None], stop: Callable[[], Any] | None,
+        names: Names, get: Get, set: Set,
+    ) -> None:  # fmt: skip
+        def goes_on() -> Any:
+            return self._truth(test()) if stop is None else self.and_(lambda: self.not_(stop()), test)
+
+        loop = Loop(
+            UNLIMITED, lambda i: body(), lambda: self._truth(test()), lambda: self.not_(goes_on()),
+            Scope(names, get, set, (test, body)),
+        )  # fmt: skip
+        while True:
+            going = self._decided(test())
+            if going is False:
+                return
+            if isinstance(going, Condition) or self._stops(loop):
+                self._loops.run(loop)
+                return
+            body()
+            if stop is not None and self._decided(stop()) is True:
+                return
+
+    def _stops(self, loop: Loop) -> bool:
+        try:
+            return self._loops.is_stopped(loop)
+        except Exception:  # the step is not one that can be repeated, and Python runs it
+            return False
+
+    def if_(
+        self, test: Any, then: Callable[[], Any], orelse: Callable[[], Any], names: Names, get: Get, set: Set,
+        reached: Sequence[Callable[..., Any]] = (),
+    ) -> None:  # fmt: skip
+        condition = self._decided(test)
+        if not isinstance(condition, Condition):
+            then() if condition else orelse()
+            return
+        self._decisions += 1
+        decide(condition, then, orelse, Scope(names, get, set, (then, orelse, *reached)), self._decisions)
+
+    def assert_(self, test: Callable[[], Any], message: Callable[[], Any]) -> None:
+        condition = self._decided(test())
+        if condition is False:
+            raise self.raised(AssertionError(message()))
+
+    def raised(self, error: Any) -> Any:
+        """An exception that the model's own code raises, marked as such."""
+        made = error() if isinstance(error, type) else error
+        made.raised_by_model = True
+        return made
+
+    def finished(self, value: Any) -> Any:
+        """What the model returns, with lists as plain ones."""
+        return value
+
+    def result(self, value: Any) -> Any:
+        """What a function returns; None if it ends without saying."""
+        return None if isinstance(value, Undefined) else value
+
+    def setitem(self, owner: Any, index: Any, value: Any) -> None:
+        if isinstance(owner, list) and (holds_collected(owner) or is_symbolic(index)):
+            raise UnrolledError("An item is put in a list at a place that is not known.")
+        owner[index] = value
+
+    def augment_item(self, owner: Any, index: Any, name: str, value: Any) -> None:
+        self.setitem(owner, index, _IN_PLACE[name](self.getitem(owner, index), value))
+
+    def augment(self, old: Any, name: str, value: Any) -> Any:
+        if isinstance(old, list) and name == "Add" and isinstance(value, tuple):
+            old.extend(value)
+            return old
+        return self.power(old, value) if name == "Pow" else _IN_PLACE[name](old, value)
+
+    # Expressions
+
+    def if_exp(self, test: Any, then: Callable[[], Any], orelse: Callable[[], Any]) -> Any:
+        made: list[Any] = [UNDEFINED]
+
+        def keep(value: Callable[[], Any]) -> Callable[[], None]:
+            def run() -> None:
+                made[0] = value()
+
+            return run
+
+        condition = self._decided(test)
+        if not isinstance(condition, Condition):
+            return then() if condition else orelse()
+        self.if_(condition.tensor if condition.sizes is None else condition.sizes, keep(then), keep(orelse), (), None, None, (then, orelse))
+        return made[0]
+
+    def and_(self, *values: Callable[[], Any]) -> Any:
+        return self._joined(values, torch.logical_and, until=False)
+
+    def or_(self, *values: Callable[[], Any]) -> Any:
+        return self._joined(values, torch.logical_or, until=True)
+
+    def _joined(self, values: Sequence[Callable[[], Any]], join: Callable[[Tensor, Tensor], Tensor], until: bool) -> Any:
+        joined: Any = None
+        for value in values:
+            last = value()
+            decided = self._decided(last)
+            if joined is None and not isinstance(decided, Condition):
+                if decided is until:
+                    return last
+            elif joined is None:
+                joined = decided.tensor  # type: ignore[union-attr]
+            elif isinstance(decided, Condition):
+                joined = join(joined, decided.tensor)
+            elif decided is until:
+                return until
+        return last if joined is None else joined
+
+    def not_(self, value: Any) -> Any:
+        decided = self._decided(value)
+        if not isinstance(decided, Condition):
+            return not decided
+        return negated(decided.tensor if decided.sizes is None else decided.sizes)
+
+    def in_(self, value: Any, items: Any) -> Any:
+        if is_series(items) or is_symbolic(value) or (isinstance(value, Tensor) and isinstance(items, (list, tuple))):
+            if is_series(items):
+                raise UnrolledError("A value is looked for in a list of unknown length.")
+            return self.or_(*(lambda item=item: value == item for item in items))
+        return value in items
+
+    def getitem(self, owner: Any, index: Any) -> Any:
+        index = as_plain(index)
+        if isinstance(owner, Tensor):
+            return self._element(owner, index)
+        if isinstance(owner, Series) or holds_collected(owner):
+            return sliced(owner, index) if isinstance(index, slice) else item_of(owner, index)
+        if is_symbolic(index) and isinstance(owner, (list, tuple, range)):
+            return series_of(owner).item(index)
+        if isinstance(owner, torch.nn.ModuleList) and is_symbolic(index):
+            raise UnrolledError("Each step of a loop has a module of its own.")
+        return owner[index]
+
+    def _element(self, tensor: Tensor, index: Any) -> Tensor:
+        parts = list(index) if isinstance(index, tuple) else [index]
+        if not any(map(_is_computed, parts)):
+            return tensor[index]
+        for at, part in enumerate(parts):
+            if isinstance(part, slice) and (window := self._window(part)) is not None:
+                dim = _dimension(parts, at, tensor.dim())
+                start, width = window
+                if self._ranges.at_least(start, 0) and self._ranges.at_most(start + width, tensor.shape[dim]):
+                    tensor = tensor.narrow(dim, start, width)
+                    parts[at] = slice(None)
+            elif isinstance(part, list):
+                parts[at] = torch.stack([as_tensor(number) for number in part])
+        return tensor[tuple(parts)]
+
+    def _window(self, part: slice) -> tuple[Any, int] | None:
+        """The start and the width of a slice whose width is the same in every step."""
+        if part.start is None or part.stop is None or part.step not in (None, 1):
+            return None
+        width = expression(part.stop) - expression(part.start)
+        return (part.start, int(width)) if width.is_Integer and width >= 0 else None
+
+    def power(self, base: Any, exponent: Any) -> Any:
+        return base**exponent
+
+    def add(self, left: Any, right: Any) -> Any:
+        if isinstance(left, list) and isinstance(right, tuple) and holds_collected(right):
+            return [*left, *right]
+        return left + right
+
+    def repeat(self, left: Any, right: Any) -> Any:
+        items, times = (left, right) if isinstance(left, list) else (right, left)
+        if not is_symbolic(times):
+            return left * right
+        one = listed(items)
+        return [one.map(lambda leaf: leaf.repeat(times, *[1] * (leaf.dim() - 1)), one.count * times)]
+
+    # Truth
+
+    def _decided(self, value: Any) -> bool | Condition:
+        """The truth of a value, or the condition that it depends on."""
+        if isinstance(value, Condition):
+            return value
+        if isinstance(value, (SymInt, SymFloat)) and is_symbolic(value):
+            value = value != 0
+        value = as_plain(value)
+        if isinstance(value, SymBool):
+            known = self._ranges.known(value)
+            return Condition(as_tensor(value), value) if known is None else known
+        if isinstance(value, Tensor):
+            constant = self._calls.constants.value(value)
+            if constant is not None:
+                return bool(constant)
+            if value.numel() != 1:
+                return bool(value)
+            flat = value.reshape(())
+            return Condition(flat if flat.dtype == torch.bool else flat != 0, None)
+        if holds_collected(value) or isinstance(value, Series):
+            return self._decided(count_of(value) > 0)
+        return bool(value)
+
+    def _truth(self, value: Any) -> Any:
+        decided = self._decided(value)
+        return decided.tensor if isinstance(decided, Condition) else decided
+
+    def choose(self, test: Any, a: Any, b: Any) -> Any:
+        """`a if test else b` of two values."""
+        decided = self._decided(test)
+        if not isinstance(decided, Condition):
+            return a if decided else b
+        self._decisions += 1
+        return choose_value(decided, a, b, self._decisions)
+
+
+def _is_computed(part: Any) -> bool:
+    if isinstance(part, slice):
+        return any(map(is_symbolic, (part.start, part.stop, part.step)))
+    return isinstance(part, list) and any(map(is_symbolic, part))
+
+
+def _dimension(parts: Sequence[Any], at: int, dims: int) -> int:
+    if any(part is Ellipsis for part in parts[:at]):
+        return dims - sum(part is not None for part in parts[at:])
+    return sum(part is not None for part in parts[:at])
+
+
+__all__ = ["Collected", "Flow", "as_number", "choose"]

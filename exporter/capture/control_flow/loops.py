@@ -1,0 +1,313 @@
+"""Loops as loops: one step is run with a symbolic number, and what differs after it is what the loop carries.
+
+A step is run several times before it is recorded, untraced: first as it stands, to see what it changes; then with
+placeholders for that, until what it leaves has the shape and dtype of what it began with. A step that leaves something of
+another kind than it began with (`None` before the first one) is the first step, which is then done on its own before the
+loop.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
+from ...torch_internals.symbols import expression, new_step, shape_env, untraced
+from .endings import Ending
+from .numbers import Ranges, as_number, as_tensor, is_symbolic
+from .operators import carry, step, steps
+from .region import Region, names_step
+from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined, name_of
+from .values import DifferentFormsError, Meta, as_leaf, is_changed, is_number, meta_of, same, widened
+
+# A loop without a limit of its own.
+UNLIMITED = sys.maxsize
+
+_MOST_PEELED = 2
+_MOST_ROUNDS = 6
+
+
+class StepsDifferError(TypeError):
+    """The steps of a loop cannot be one step with a symbolic number."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a loop is made of.
+
+    `run` does one step, by its number; `stop` tells after a step whether it was the last one, and `begin` before the
+    first whether there is one at all; None where the count alone decides.
+    """
+
+    count: Any
+    run: Callable[[Any], None]
+    begin: Callable[[], Any] | None
+    stop: Callable[[], Any] | None
+    scope: Scope
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A slot that a step reads and changes: the structure of its value, and the meta of each leaf."""
+
+    form: Any
+    leaves: tuple[Meta, ...]
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A number that grows by the same amount in every step."""
+
+    by: Any
+
+
+@dataclass
+class Plan:
+    """What a loop carries, as far as the rounds so far show; `written` are tensors that it writes to in place.
+
+    `direct` are tensors of which a step reads what others have written, which are carried whole.
+    """
+
+    carried: dict[Slot, Carried | Counter] = field(default_factory=dict)
+    written: dict[int, Tensor] = field(default_factory=dict)
+    direct: frozenset[int] = frozenset()
+    is_stopped: bool = False
+
+    def key(self) -> object:
+        carried = sorted(map(repr, self.carried.items()))
+        return repr((carried, sorted(self.written), sorted(self.direct), self.is_stopped))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What stands in a slot at the beginning of a step: the value, and the tensors that it is made of."""
+
+    value: Any
+    tensors: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step that was run: what was in the slots at its beginning and end, and what happened in between."""
+
+    number: Any
+    before: Snapshot
+    placed: Mapping[Slot, Placed]
+    copies: Mapping[int, Tensor]
+    after: Snapshot
+    region: Region
+    stops: Any
+
+    def value(self, slot: Slot) -> Any:
+        """What was in a slot at the beginning."""
+        return self.placed[slot].value if slot in self.placed else self.before.values.get(slot, UNDEFINED)
+
+
+class Loops:
+    """Runs the loops of one capture."""
+
+    def __init__(self, ranges: Ranges) -> None:
+        self.ranges = ranges
+        self._next = 0
+
+    def run(self, loop: Loop) -> None:
+        """Run a loop as one symbolic step.
+
+        Raises:
+            StepsDifferError: its steps are not alike.
+            Exception: whatever the model's code raises with a symbolic number or a placeholder.
+        """
+        peeled, plan = self._planned(loop)
+        for i in range(peeled):
+            loop.run(i)
+        self._record(_shifted(loop, peeled), plan)
+
+    def is_stopped(self, loop: Loop) -> bool:
+        """Whether a value ends a loop."""
+        return self._planned(loop)[1].is_stopped
+
+    def _planned(self, loop: Loop) -> tuple[int, Plan]:
+        first: Exception | None = None
+        for peeled in range(_MOST_PEELED + 1):
+            # Where the model begins with None a loop without steps leaves None, which no model can return.
+            if peeled and not is_symbolic(loop.count) and loop.count < peeled:
+                break
+            before = loop.scope.snapshot()
+            try:
+                with self._unrecorded():
+                    for i in range(peeled):
+                        loop.run(i)
+                    return peeled, self._plan(_shifted(loop, peeled))
+            except Exception as error:  # whatever the model's code raises
+                first = first or error
+            finally:
+                loop.scope.restore(before)
+        assert first is not None
+        raise first
+
+    @contextmanager
+    def _unrecorded(self) -> Iterator[None]:
+        number = self._next
+        with untraced(), shape_env().ignore_fresh_unbacked_symbols():
+            yield
+        self._next = number
+
+    def _plan(self, loop: Loop) -> Plan:
+        plan, before = Plan(), loop.scope.snapshot()
+        for _ in range(_MOST_ROUNDS):
+            placed = {slot: _placeholder(kept) for slot, kept in plan.carried.items() if isinstance(kept, Carried)}
+            copies = {key: torch.empty_like(tensor) for key, tensor in plan.written.items()}
+            try:
+                learned = _learned(plan, self._step(loop, plan, new_step(shape_env()), placed, copies))
+            finally:
+                loop.scope.restore(before)
+            if learned.key() == plan.key():
+                return plan
+            plan = learned
+        raise StepsDifferError("changes its shape in every step")
+
+    def _step(
+        self, loop: Loop, plan: Plan, i: Any, placed: dict[Slot, Placed], copies: Mapping[int, Tensor]
+    ) -> Step:
+        """Run one step with these values in place; the scope is left as the step leaves it."""
+        self.ranges.bound(i, loop.count)
+        before = loop.scope.snapshot()
+        region = Region(lambda index: names_step(index, i), plan.direct)
+        for slot, kept in plan.carried.items():
+            if isinstance(kept, Counter):
+                placed[slot] = Placed(before.values[slot] + kept.by * i, ())
+        loop.scope.put(before, {slot: kept.value for slot, kept in placed.items()})
+        for kept in placed.values():
+            region.add(*kept.tensors)
+        for key, copy in copies.items():
+            region.written[key] = (plan.written[key], copy)
+            region.add(copy)
+        with region:
+            loop.run(i)
+            stops = None if loop.stop is None else loop.stop()
+        return Step(i, before, placed, copies, loop.scope.snapshot(), region, stops)
+
+    def _record(self, loop: Loop, plan: Plan) -> None:
+        number, self._next = self._next, self._next + 1
+        may_be_empty = not self.ranges.at_least(loop.count, 1)
+        begin = None
+        if plan.is_stopped:
+            begin = torch.ones((), dtype=torch.bool) if loop.begin is None else _truth(loop.begin())
+            may_be_empty = may_be_empty or loop.begin is not None
+        i = step(loop.count, number, may_be_empty).item()
+        torch._check(i >= 0)
+        torch._check(i < loop.count)
+        before = loop.scope.snapshot()
+        placed = {
+            slot: _carry(before.values[slot], kept, number)
+            for slot, kept in plan.carried.items()
+            if isinstance(kept, Carried)
+        }
+        copies = {key: carry(tensor, number) for key, tensor in plan.written.items()}
+        done = self._step(loop, plan, i, placed, copies)
+        loop.scope.restore(before)
+        ran: Any = loop.count
+        if begin is not None:
+            ran = steps(begin, ~_truth(done.stops), loop.count, number).item()
+            torch._check(ran >= 0)
+            torch._check(ran <= loop.count)
+        Ending(loop.scope, plan, done, number, ran, may_be_empty, self.ranges).leave()
+
+
+def _learned(plan: Plan, done: Step) -> Plan:
+    """The plan with what one more step showed."""
+    carried: dict[Slot, Carried | Counter] = {}
+    moved = {id(leaf) for value in done.after.values.values() for leaf in _leaves(value)}
+    for slot in [*done.before.values, *(slot for slot in done.placed if slot not in done.before.values)]:
+        was, now = done.value(slot), done.after.values.get(slot, UNDEFINED)
+        if slot in plan.carried or is_changed(was, now):
+            kept = _kept(slot, was, now, plan.carried.get(slot), done.region, moved)
+            if kept is not None:
+                carried[slot] = kept
+    written = {**plan.written, **{key: tensor for key, (tensor, _) in done.region.written.items()}}
+    targets = [id(write.target) for write in done.region.step_writes]
+    read_back = {key for key in targets if key in done.region.read or key in written or targets.count(key) > 1}
+    is_stopped = done.stops is not None and not isinstance(done.stops, bool)
+    return Plan(carried, written, plan.direct | read_back, is_stopped)
+
+
+def _kept(
+    slot: Slot, was: Any, now: Any, known: Carried | Counter | None, region: Region, moved: set[int]
+) -> Carried | Counter | None:
+    """How a slot that a step changes is carried on; None if no step reads what the one before left there."""
+    if isinstance(was, Undefined):
+        return None
+    if isinstance(now, Undefined):
+        raise StepsDifferError(f"removes '{name_of(slot)}'")
+    if isinstance(known, Counter) and is_number(now) and same(now - was, known.by):
+        return known
+    if known is None and _is_integer(was) and _is_integer(now) and not is_symbolic(now - was):
+        return Counter(now - was)
+    before, form = tree_flatten(was)
+    after, form_after = tree_flatten(now)
+    if not any(_is_read(leaf, region, moved) for leaf in before) and not isinstance(known, Counter):
+        return None
+    if form != form_after:
+        raise DifferentFormsError(f"leaves another structure in '{name_of(slot)}' than it begins with")
+    return Carried(form, tuple(_leaf(slot, x, y) for x, y in zip(before, after, strict=True)))
+
+
+def _leaf(slot: Slot, was: Any, now: Any) -> Meta:
+    if isinstance(was, bool) and isinstance(now, bool) and was != now:
+        raise DifferentFormsError(f"changes '{name_of(slot)}' from {was} to {now}")
+    try:
+        return widened(meta_of(was), meta_of(now))
+    except DifferentFormsError as error:
+        raise DifferentFormsError(f"{error} ('{name_of(slot)}')") from None
+
+
+def _is_read(leaf: Any, region: Region, moved: set[int]) -> bool:
+    if isinstance(leaf, Tensor):
+        return id(leaf) in region.read or id(leaf) in moved
+    if is_symbolic(leaf):
+        return bool(expression(leaf).free_symbols & region.symbols)
+    # Of a plain value nobody sees who reads it.
+    return True
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, (int, torch.SymInt)) and not isinstance(value, bool)
+
+
+def _leaves(value: Any) -> list[Any]:
+    return [] if isinstance(value, Undefined) else list(tree_leaves(value))
+
+
+def _placeholder(kept: Carried) -> Placed:
+    return _placed(kept, [meta.empty() for meta in kept.leaves])
+
+
+def _carry(value: Any, kept: Carried, number: int) -> Placed:
+    leaves = tree_leaves(value)
+    return _placed(kept, [carry(as_leaf(leaf, meta), number) for leaf, meta in zip(leaves, kept.leaves, strict=True)])
+
+
+def _placed(kept: Carried, tensors: list[Tensor]) -> Placed:
+    values = [
+        as_number(tensor) if meta.kind == "number" else tensor
+        for tensor, meta in zip(tensors, kept.leaves, strict=True)
+    ]
+    return Placed(tree_unflatten(values, kept.form), tuple(tensors))
+
+
+def _truth(value: Any) -> Tensor:
+    """A condition as a tensor of one truth value."""
+    return as_tensor(value).reshape(()).to(torch.bool)
+
+
+def _shifted(loop: Loop, by: int) -> Loop:
+    """A loop without its first steps."""
+    if not by:
+        return loop
+    return Loop(loop.count - by, lambda i: loop.run(i + by), loop.begin, loop.stop, loop.scope)

@@ -1,0 +1,124 @@
+"""Symbolic numbers: what is known of them for every size, and as tensors.
+
+PyTorch takes it for granted that a dynamic size is at least 2, and that it is the example's where it has to choose. What
+is asked here holds for every size from 1 on, and for every step of a loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy
+import torch
+from torch import SymBool, SymFloat, SymInt, Tensor
+
+from ...torch_internals.symbols import bounds, expression, is_unbacked
+
+Number = int | float | bool | SymInt | SymFloat | SymBool
+
+_SYMBOLIC = (SymInt, SymFloat, SymBool)
+
+
+class Ranges:
+    """The numbers of steps: from 0 to a count that may be symbolic, by the symbol of the step."""
+
+    def __init__(self) -> None:
+        self._counts: dict[sympy.Symbol, sympy.Expr] = {}
+
+    def bound(self, step: SymInt, count: int | SymInt) -> None:
+        self._counts[expression(step)] = expression(count)
+
+    def steps_in(self, number: Any) -> set[sympy.Symbol]:
+        """The symbols of steps that a number is computed from."""
+        return expression(number).free_symbols & self._counts.keys() if isinstance(number, _SYMBOLIC) else set()
+
+    def known(self, condition: SymBool) -> bool | None:
+        """Whether it is true, or false, for all sizes and steps; None if that depends on them."""
+        return self._known(expression(condition))
+
+    def at_least(self, number: Any, least: int) -> bool:
+        return self._known(sympy.Ge(expression(number), least)) is True
+
+    def at_most(self, number: Any, most: Any) -> bool:
+        return self._known(sympy.Le(expression(number), expression(most))) is True
+
+    def _known(self, expr: Any) -> bool | None:
+        if expr in (sympy.true, sympy.false):
+            return bool(expr)
+        if isinstance(expr, sympy.Not):
+            inner = self._known(expr.args[0])
+            return None if inner is None else not inner
+        if isinstance(expr, (sympy.And, sympy.Or)):
+            parts = [self._known(part) for part in expr.args]
+            decisive = isinstance(expr, sympy.Or)
+            if decisive in parts:
+                return decisive
+            return None if None in parts else not decisive
+        if not isinstance(expr, sympy.core.relational.Relational):
+            return None
+        low, high = self._extremes(sympy.expand(expr.lhs - expr.rhs))
+        return _compare(expr, low, high)
+
+    def _extremes(self, difference: Any) -> tuple[Any, Any]:
+        """The least and the greatest value of an expression, infinite where not known."""
+        low = high = difference
+        for symbol, count in self._counts.items():
+            if symbol not in difference.free_symbols:
+                continue
+            slope = sympy.diff(difference, symbol) if difference.is_polynomial(symbol) else None
+            if slope is None or not slope.is_number:
+                return bounds(difference, self._counts)
+            first, last = (0, count - 1) if slope > 0 else (count - 1, 0)
+            low, high = sympy.expand(low.subs(symbol, first)), sympy.expand(high.subs(symbol, last))
+        return bounds(low, self._counts)[0], bounds(high, self._counts)[1]
+
+
+def _compare(relation: Any, low: Any, high: Any) -> bool | None:
+    """What a relation between a difference within these bounds and zero is."""
+    if isinstance(relation, (sympy.Eq, sympy.Ne)):
+        if low > 0 or high < 0:
+            return isinstance(relation, sympy.Ne)
+        return isinstance(relation, sympy.Eq) if low == high == 0 else None
+    strict = isinstance(relation, (sympy.Gt, sympy.Lt))
+    if isinstance(relation, (sympy.Lt, sympy.Le)):
+        low, high = -high, -low
+    if low > 0 or (low == 0 and not strict):
+        return True
+    return False if high < 0 or (high == 0 and strict) else None
+
+
+def is_symbolic(value: object) -> bool:
+    """Whether a number is not known while the model is captured."""
+    return isinstance(value, _SYMBOLIC) and bool(expression(value).free_symbols)
+
+
+def as_plain(value: Any) -> Any:
+    """A symbolic number that is a constant, as Python's; anything else as it is."""
+    if not isinstance(value, _SYMBOLIC) or is_symbolic(value):
+        return value
+    kind = {SymInt: int, SymFloat: float, SymBool: bool}[type(value)]
+    return kind(expression(value))
+
+
+def dtype_of(value: Number) -> torch.dtype:
+    """The dtype in which a number is carried."""
+    if isinstance(value, (bool, SymBool)):
+        return torch.bool
+    return torch.int64 if isinstance(value, (int, SymInt)) else torch.float64
+
+
+def as_tensor(value: Any) -> Tensor:
+    """A number, or a tensor, as a tensor."""
+    if isinstance(value, Tensor):
+        return value
+    return torch.scalar_tensor(value, dtype=dtype_of(value))
+
+
+def as_number(tensor: Tensor) -> Any:
+    """A tensor of one element as a symbolic number; a truth value stays a tensor, which PyTorch could not name."""
+    return tensor if tensor.dtype == torch.bool else tensor.item()
+
+
+def is_data_dependent(value: object) -> bool:
+    """Whether a number depends on values, or on the step of a loop, not on sizes alone."""
+    return isinstance(value, _SYMBOLIC) and any(map(is_unbacked, expression(value).free_symbols))

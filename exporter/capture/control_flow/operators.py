@@ -1,0 +1,74 @@
+"""Operators that mark loops and decisions in a captured program, which stays one flat graph until it is lowered.
+
+    i = step(count, loop=0)                     the number of the step, 0 to count - 1
+    h = carry(h0, loop=0)                       a loop-carried value at the beginning of a step
+    ...                                         the body
+    n = steps(begin, again, count, loop=0)      how many steps ran, for a loop that a value stops
+    h_n = final(h, h', loop=0)                  the carried value after the last step; h' is h after one
+    ys = collect(y, count, loop=0)              what all steps put out, [count, *y.shape]
+
+    z = choose(condition, a, b, shape, decision=0)
+
+What depends on `step` and `carry` is the body; everything else is invariant, and is outside without being moved. What
+only one side of `choose` needs is a branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+DOMAIN = "rnn_export_flow"
+
+
+def _define(name: str, schema: str, fake: object) -> None:
+    full = f"{DOMAIN}::{name}"
+    torch.library.define(full, schema)
+    torch.library.register_fake(full)(fake)  # type: ignore[arg-type]
+    torch.library.impl(full, "CompositeExplicitAutograd")(_unrun)
+
+
+def _unrun(*_: object) -> NoReturn:
+    raise NotImplementedError("Marks of loops and decisions stand for what the lowering writes; PyTorch cannot run them.")
+
+
+def _step(count: int, loop: int, may_be_empty: bool) -> Tensor:
+    return torch.empty((), dtype=torch.int64)
+
+
+def _carry(initial: Tensor, loop: int) -> Tensor:
+    return initial.new_empty(initial.shape)
+
+
+def _steps(begin: Tensor, again: Tensor, count: int, loop: int) -> Tensor:
+    return torch.empty((), dtype=torch.int64)
+
+
+def _final(carried: Tensor, after: Tensor, loop: int) -> Tensor:
+    return carried.new_empty(carried.shape)
+
+
+def _collect(y: Tensor, count: int, loop: int) -> Tensor:
+    return y.new_empty((count, *y.shape))
+
+
+def _choose(condition: Tensor, a: Tensor, b: Tensor, shape: Sequence[int], decision: int) -> Tensor:
+    return a.new_empty(tuple(shape))
+
+
+_define("step", "(SymInt count, int loop, bool may_be_empty) -> Tensor", _step)
+_define("carry", "(Tensor initial, int loop) -> Tensor", _carry)
+_define("steps", "(Tensor begin, Tensor again, SymInt count, int loop) -> Tensor", _steps)
+_define("final", "(Tensor carried, Tensor after, int loop) -> Tensor", _final)
+_define("collect", "(Tensor y, SymInt count, int loop) -> Tensor", _collect)
+_define("choose", "(Tensor condition, Tensor a, Tensor b, SymInt[] shape, int decision) -> Tensor", _choose)
+
+_operators = getattr(torch.ops, DOMAIN)
+step, carry, steps = _operators.step.default, _operators.carry.default, _operators.steps.default
+final, collect, choose = _operators.final.default, _operators.collect.default, _operators.choose.default
+
+# Nothing may read the final value of what only the next step reads; it says all the same what that is.
+torch.fx.node.has_side_effect(final)

@@ -1,0 +1,68 @@
+"""Within a block, a model runs in its rewritten form: its own modules' `forward`, and what these call."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import MethodType
+from typing import Any
+
+from torch import Tensor, nn
+
+from .calls import is_native
+from .flow import Flow
+
+
+@contextmanager
+def rewritten_model(model: nn.Module, *, fixed_loops: bool) -> Iterator[Flow]:
+    """Shadow `forward` in each module of the model's own code; restored afterwards.
+
+    Args:
+        fixed_loops: whether loops of a plain number of steps are kept whole too.
+    """
+    flow = Flow(fixed_loops=fixed_loops)
+    values = {name: tensor.detach() for name, tensor in _tensors(model).items()}
+    with ExitStack() as restore:
+        for module in model.modules():
+            forward = module.forward
+            made = None if _is_library(module) else flow.rewritten(forward)
+            if module is model:
+                made = _noting_parameters(model, made or forward, values, flow)
+            if made is not None:
+                restore.callback(_shadow(module, made))
+        yield flow
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def _is_library(module: nn.Module) -> bool:
+    return is_native(type(module).__module__) and "forward" not in vars(module)
+
+
+def _shadow(module: nn.Module, forward: Any) -> Any:
+    before = vars(module).get("forward")
+    module.__dict__["forward"] = forward
+
+    def undo() -> None:
+        if before is None:
+            module.__dict__.pop("forward")
+        else:
+            module.__dict__["forward"] = before
+
+    return undo
+
+
+def _noting_parameters(model: nn.Module, forward: Any, values: dict[str, Tensor], flow: Flow) -> Any:
+    """The model's forward, which first tells what its parameters are: a capture has replaced them by then."""
+
+    @functools.wraps(forward)
+    def noting(*args: Any, **kwargs: Any) -> Any:
+        for name, tensor in _tensors(model).items():
+            flow.constants.add(tensor, values[name])
+        with flow.constants:
+            return flow.finished(forward(*args, **kwargs))
+
+    return noting if not isinstance(forward, MethodType) else functools.wraps(forward)(noting)

@@ -1,0 +1,254 @@
+"""What a loop of unknown length runs over: how many items, and how one of them is read.
+
+A list that a loop has filled holds one `Collected` in place of as many items as there were steps: the list stays the
+user's own, and everything that reads it here knows what stands in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import torch
+from torch import SymInt, Tensor
+
+from ...torch_internals.modules import tree_flatten, tree_map, tree_unflatten
+from .numbers import as_number, as_plain, as_tensor, is_symbolic
+
+
+class UnrolledError(TypeError):
+    """A loop or a list of unknown length is used where Python needs to know every item."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """`count` items; `item(i)` is the one at `i`, a number from 0 on that may be symbolic."""
+
+    count: Any
+    item: Callable[[Any], Any]
+
+    def __iter__(self) -> NoReturn:
+        raise UnrolledError("The number of items is not known while the model is captured.")
+
+    __bool__ = __len__ = __iter__
+
+
+@dataclass(frozen=True)
+class Range(Series):
+    """`range(start, ..., step)` of `count` numbers."""
+
+    start: Any = 0
+    step: int = 1
+
+
+def range_of(*bounds: Any, nonnegative: Callable[[Any], bool]) -> Range | range:
+    """`range` with bounds that may be symbolic."""
+    start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+    if not any(map(is_symbolic, (start, stop, step))):
+        return range(*map(as_plain, bounds))
+    if is_symbolic(step):
+        raise UnrolledError("The step of a range depends on a size.")
+    span = stop - start if step > 0 else start - stop
+    # Of a span that may be negative Python makes no steps.
+    whole = span if nonnegative(span) else torch.sym_max(span, 0)
+    stride = abs(step)
+    count = whole if stride == 1 else (whole + (stride - 1)) // stride
+    return Range(count, lambda i: start + i * step, start, step)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """`count` items of a list: a structure like one item, whose tensors have the items along dimension 0.
+
+    `numbers` says which leaves of an item are numbers, kept as a tensor of them.
+    """
+
+    count: Any
+    stacked: Any
+    numbers: tuple[bool, ...] = ()
+
+    def item(self, i: Any) -> Any:
+        leaves, form = tree_flatten(self.stacked)
+        numbers = self.numbers or (False,) * len(leaves)
+        parts = [element(leaf, 0, i) for leaf in leaves]
+        return tree_unflatten(
+            [as_number(part) if number else part for part, number in zip(parts, numbers, strict=True)], form
+        )
+
+    def map(self, function: Callable[[Tensor], Tensor], count: Any) -> Collected:
+        return Collected(count, tree_map(function, self.stacked), self.numbers)
+
+
+def element(tensor: Tensor, dim: int, i: Any) -> Tensor:
+    """`tensor` at `i` along a dimension, where `i` may be symbolic."""
+    return tensor.select(dim, i)
+
+
+def is_series(value: object) -> bool:
+    """Whether a value has a number of items that is not known."""
+    return isinstance(value, Series) or holds_collected(value)
+
+
+def holds_collected(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and any(isinstance(part, Collected) for part in value)
+
+
+def rows(tensor: Tensor) -> Series:
+    return Series(tensor.shape[0], lambda i: element(tensor, 0, i))
+
+
+def listed(items: Sequence[Any]) -> Collected:
+    """All items of a list as one `Collected`.
+
+    Raises:
+        UnrolledError: they differ in form.
+    """
+    if len(items) == 1 and isinstance(items[0], Collected):
+        return items[0]
+    parts = [part if isinstance(part, Collected) else _single(part) for part in items]
+    forms = {str(tree_flatten(part.stacked)[1]) for part in parts}
+    if len(forms) != 1:
+        raise UnrolledError("A list holds items of different forms.")
+    leaves = zip(*(tree_flatten(part.stacked)[0] for part in parts), strict=True)
+    joined = [torch.cat([part.to(group[-1].dtype) for part in group]) for group in leaves]
+    form = tree_flatten(parts[0].stacked)[1]
+    count = sum((part.count for part in parts[1:]), start=parts[0].count)
+    numbers = next((part.numbers for part in parts if part.numbers), ())
+    return Collected(count, tree_unflatten(joined, form), numbers)
+
+
+def _single(item: Any) -> Collected:
+    leaves, form = tree_flatten(item)
+    if not all(isinstance(leaf, (Tensor, int, float, bool)) or is_symbolic(leaf) for leaf in leaves):
+        raise UnrolledError("A list of unknown length holds something else than tensors and numbers.")
+    numbers = tuple(not isinstance(leaf, Tensor) for leaf in leaves)
+    return Collected(1, tree_unflatten([as_tensor(leaf).unsqueeze(0) for leaf in leaves], form), numbers)
+
+
+def series_of(value: Any) -> Series:
+    """Anything that a loop can run over as a series."""
+    if isinstance(value, Series):
+        return value
+    if isinstance(value, Tensor):
+        return rows(value)
+    if isinstance(value, range):
+        return Range(len(value), lambda i: value.start + i * value.step, value.start, value.step)
+    if isinstance(value, (list, tuple)):
+        if not holds_collected(value):
+            items = list(value)
+            return Series(len(items), lambda i: listed(items).item(i) if is_symbolic(i) else items[i])
+        whole = listed(list(value))
+        return Series(whole.count, whole.item)
+    raise UnrolledError(f"A loop of unknown length runs over a {type(value).__name__}.")
+
+
+def count_of(value: Any) -> Any:
+    """`len` of anything."""
+    if isinstance(value, Series):
+        return value.count
+    if isinstance(value, Tensor):
+        return value.shape[0]
+    if holds_collected(value):
+        return sum((part.count if isinstance(part, Collected) else 1 for part in value[1:]), start=_one(value[0]))
+    return len(value)
+
+
+def _one(part: Any) -> Any:
+    return part.count if isinstance(part, Collected) else 1
+
+
+def item_of(value: Any, i: Any) -> Any:
+    """`value[i]` of a list with collected items, or of a series."""
+    if isinstance(value, Series):
+        return value.item(i if not _is_negative(i) else value.count + i)
+    if not is_symbolic(i):
+        found = _near_an_end(value, as_plain(i))
+        if found is not None:
+            return found[0]
+    whole = listed(list(value))
+    return whole.item(whole.count + i if _is_negative(i) else i)
+
+
+def _is_negative(i: Any) -> bool:
+    return not isinstance(i, SymInt) and i < 0
+
+
+def _near_an_end(items: Sequence[Any], i: int) -> tuple[Any] | None:
+    """The item at `i` from the nearer end, in a tuple, if it can be told without joining the list."""
+    order, distance = (list(items), i) if i >= 0 else (list(reversed(items)), -1 - i)
+    for part in order:
+        if isinstance(part, Collected):
+            return (part.item(distance if i >= 0 else part.count - 1 - distance),)
+        if distance == 0:
+            return (part,)
+        distance -= 1
+    return None
+
+
+def sliced(value: Any, part: slice) -> Any:
+    """`value[part]` of a list with collected items, or of a series."""
+    if isinstance(value, Series):
+        return _sliced_series(value, part)
+    if part.start is None and part.stop is None and part.step == -1:
+        return type(value)(map(_flipped, reversed(value)))
+    step = 1 if part.step is None else part.step
+    whole = listed(list(value))
+    if step < 0:
+        if part.start is not None or part.stop is not None:
+            raise UnrolledError("A list of unknown length is sliced backwards from one place to another.")
+        whole, step = _flipped(whole), -step
+    first = tree_flatten(whole.stacked)[0][0][part.start : part.stop : step]
+    return type(value)([whole.map(lambda leaf: leaf[part.start : part.stop : step], first.shape[0])])
+
+
+def _flipped(part: Any) -> Any:
+    return part.map(lambda leaf: leaf.flip(0), part.count) if isinstance(part, Collected) else part
+
+
+def _sliced_series(value: Series, part: slice) -> Series:
+    start, step = part.start or 0, part.step or 1
+    if part.start is None and part.stop is None and step == -1:
+        return Series(value.count, lambda i: value.item(value.count - 1 - i))
+    if step != 1 or _is_negative(start) or part.stop is not None and not (_is_negative(part.stop)):
+        raise UnrolledError("A loop of unknown length runs over a part that cannot be told.")
+    stop = value.count + (part.stop or 0)
+    return Series(stop - start, lambda i: value.item(start + i))
+
+
+def zipped(*values: Any) -> Series:
+    parts = [series_of(value) for value in values]
+    counts = [part.count for part in parts]
+    count = counts[0]
+    for other in counts[1:]:
+        if str(other) != str(count):
+            count = torch.sym_min(count, other)
+    return Series(count, lambda i: tuple(part.item(i) for part in parts))
+
+
+def enumerated(value: Any, start: Any = 0) -> Series:
+    part = series_of(value)
+    return Series(part.count, lambda i: (start + i, part.item(i)))
+
+
+def reverse(value: Any) -> Series:
+    part = series_of(value)
+    return Series(part.count, lambda i: part.item(part.count - 1 - i))
+
+
+def unbound(tensor: Tensor, dim: int = 0) -> tuple[Collected]:
+    """`tensor.unbind(dim)` of a dimension whose size is not known."""
+    moved = tensor.movedim(dim, 0)
+    return (Collected(moved.shape[0], moved),)
+
+
+def split_by_one(tensor: Tensor, dim: int = 0) -> tuple[Collected]:
+    """`tensor.split(1, dim)`: as `unbound`, with the dimension kept."""
+    moved = tensor.movedim(dim, 0)
+    return (Collected(moved.shape[0], moved.unsqueeze(dim % tensor.dim() + 1)),)
+
+
+def iterate(value: Any) -> Iterator[Any]:
+    """The items of a series whose number is plain."""
+    part = series_of(value)
+    return (part.item(i) for i in range(as_plain(part.count)))

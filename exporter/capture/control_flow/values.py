@@ -1,0 +1,138 @@
+"""Values that a loop carries or a decision chooses between: structures of tensors and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import SymBool, SymFloat, SymInt, Tensor
+
+from ...torch_internals.modules import tree_flatten, tree_unflatten
+from ...torch_internals.symbols import expression
+from .numbers import as_tensor, dtype_of, is_symbolic
+from .state import UNDEFINED, Undefined
+
+
+class DifferentFormsError(TypeError):
+    """Two values that should be of one form are not."""
+
+
+@dataclass(frozen=True)
+class Maybe:
+    """An item that a step puts in a list on a condition."""
+
+    condition: Tensor
+    item: Any
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What is known of a leaf before it has a value. `kind` is "tensor", "number" or "other"."""
+
+    kind: str
+    shape: tuple[Any, ...] = ()
+    dtype: torch.dtype | None = None
+
+    def empty(self, like: Tensor | None = None) -> Tensor:
+        device = None if like is None else like.device
+        return torch.zeros(self.shape, dtype=self.dtype, device=device)
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, SymInt, SymFloat, SymBool))
+
+
+def meta_of(leaf: Any) -> Meta:
+    if isinstance(leaf, Tensor):
+        return Meta("tensor", tuple(leaf.shape), leaf.dtype)
+    if is_number(leaf):
+        return Meta("number", (), dtype_of(leaf))
+    return Meta("other")
+
+
+def same_sizes(a: Any, b: Any) -> bool:
+    return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two numbers are one and the same for all sizes."""
+    if is_symbolic(a) or is_symbolic(b):
+        return bool(expression(a) - expression(b) == 0) if not isinstance(a, SymBool) else a is b
+    return bool(a == b)
+
+
+def is_changed(before: Any, after: Any) -> bool:
+    """Whether a slot holds something else than before."""
+    if before is after:
+        return False
+    if isinstance(before, Undefined) or isinstance(after, Undefined):
+        return True
+    a, form_a = tree_flatten(before)
+    b, form_b = tree_flatten(after)
+    if form_a != form_b:
+        return True
+    return any(not _alike(x, y) for x, y in zip(a, b, strict=True))
+
+
+def _alike(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if is_number(a) and is_number(b):
+        return same(a, b) and isinstance(a, (bool, SymBool)) == isinstance(b, (bool, SymBool))
+    if isinstance(a, (str, bytes, torch.dtype, torch.device)):
+        return bool(a == b)
+    return False
+
+
+def widened(before: Meta, after: Meta) -> Meta:
+    """The meta that a carried leaf needs, so that its initial value and a later one both have it.
+
+    Raises:
+        DifferentFormsError: there is none.
+    """
+    if before == after or (before.kind == after.kind and same_sizes(before.shape, after.shape) and before.dtype == after.dtype):
+        return before
+    if "other" in (before.kind, after.kind) or after.dtype is None or before.dtype is None:
+        raise DifferentFormsError("a step leaves another kind of value than it began with")
+    promoted = torch.promote_types(before.dtype, after.dtype)
+    kind = "number" if before.kind == after.kind == "number" else "tensor"
+    if promoted != after.dtype:
+        raise DifferentFormsError(f"a step begins with {before.dtype} and ends with {after.dtype}")
+    if len(before.shape) > len(after.shape):
+        raise DifferentFormsError("a step ends with a tensor of fewer dimensions than it began with")
+    offset = len(after.shape) - len(before.shape)
+    for a, b in zip(before.shape, after.shape[offset:], strict=True):
+        if not same(a, b) and not same(a, 1):
+            raise DifferentFormsError(f"a step begins with size {a} and ends with {b}")
+    return Meta(kind, after.shape, after.dtype)
+
+
+def as_leaf(leaf: Any, meta: Meta) -> Tensor:
+    """A leaf as a tensor of this shape and dtype."""
+    tensor = as_tensor(leaf)
+    tensor = tensor if tensor.dtype == meta.dtype else tensor.to(meta.dtype)
+    return tensor if same_sizes(tensor.shape, meta.shape) else tensor.expand(meta.shape)
+
+
+def map_pairs(function: Any, a: Any, b: Any) -> Any:
+    """`function` of each pair of leaves; what is undefined in one is the other's.
+
+    Raises:
+        DifferentFormsError: the structures differ.
+    """
+    if isinstance(a, Undefined):
+        return b
+    if isinstance(b, Undefined):
+        return a
+    leaves_a, form_a = tree_flatten(a)
+    leaves_b, form_b = tree_flatten(b)
+    if form_a != form_b:
+        raise DifferentFormsError("the two ways lead to values of different forms")
+    return tree_unflatten([function(x, y) for x, y in zip(leaves_a, leaves_b, strict=True)], form_a)
+
+
+__all__ = [
+    "UNDEFINED", "DifferentFormsError", "Maybe", "Meta", "as_leaf", "is_changed", "is_number", "map_pairs", "meta_of",
+    "same", "same_sizes", "widened",
+]  # fmt: skip

@@ -1,0 +1,74 @@
+"""Translate the marks of loops and decisions to ONNX nodes of a domain of our own, which `control_flow` then reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from onnx.defs import OpSchema
+from onnxscript.values import Op, Opset
+
+from ..capture.control_flow import operators
+from ..capture.control_flow.operators import DOMAIN
+
+_DTYPES = ("float", "float16", "double", "int64", "int32", "int16", "int8", "uint8", "bool")
+
+
+def _operator(name: str, tensors: Sequence[str], numbers: Sequence[str], attributes: Sequence[str]) -> Op:
+    """An operator that takes tensors of any dtype and whole numbers, and gives one tensor of the first one's dtype."""
+    inputs = [OpSchema.FormalParameter(tensor, f"T_{tensor}") for tensor in tensors]
+    inputs += [OpSchema.FormalParameter(number, "I") for number in numbers]
+    kinds = [(f"T_{tensor}", [f"tensor({dtype})" for dtype in _DTYPES], "") for tensor in tensors]
+    kinds.append(("I", ["tensor(int64)"], ""))
+    schema = OpSchema(
+        name,
+        DOMAIN,
+        1,
+        inputs=inputs,
+        outputs=[OpSchema.FormalParameter("y", f"T_{tensors[0]}" if tensors else "I")],
+        type_constraints=kinds,
+        attributes=[OpSchema.Attribute(attribute, OpSchema.AttrType.INT, "") for attribute in attributes],
+    )
+    return Op(Opset(DOMAIN, 1), name, schema)
+
+
+_STEP = _operator("step", [], ["count"], ["number", "may_be_empty"])
+_CARRY = _operator("carry", ["initial"], [], ["number"])
+_STEPS = _operator("steps", ["begin", "again"], ["count"], ["number"])
+_FINAL = _operator("final", ["carried", "after"], [], ["number"])
+_COLLECT = _operator("collect", ["y"], [], ["number"])
+_CHOOSE = _operator("choose", ["a", "b", "condition"], [], ["number"])
+
+
+def _step(count: Any, loop: int, may_be_empty: bool) -> Any:
+    return _STEP(count, number=loop, may_be_empty=int(may_be_empty))
+
+
+def _carry(initial: Any, loop: int) -> Any:
+    return _CARRY(initial, number=loop)
+
+
+def _steps(begin: Any, again: Any, count: Any, loop: int) -> Any:
+    return _STEPS(begin, again, count, number=loop)
+
+
+def _final(carried: Any, after: Any, loop: int) -> Any:
+    return _FINAL(carried, after, number=loop)
+
+
+def _collect(y: Any, count: Any, loop: int) -> Any:
+    return _COLLECT(y, number=loop)
+
+
+def _choose(condition: Any, a: Any, b: Any, shape: Any, decision: int) -> Any:
+    return _CHOOSE(a, b, condition, number=decision)
+
+
+MARKERS: dict[Callable[..., Any], Callable[..., Any]] = {
+    operators.step: _step,
+    operators.carry: _carry,
+    operators.steps: _steps,
+    operators.final: _final,
+    operators.collect: _collect,
+    operators.choose: _choose,
+}

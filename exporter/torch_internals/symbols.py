@@ -1,0 +1,79 @@
+"""Private parts of symbolic sizes: their expressions, and the bounds of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sympy
+import torch
+from torch import SymInt, Tensor
+from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.utils._sympy.numbers import int_oo
+from torch.utils._sympy.symbol import SymT, symbol_is_type
+from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
+
+untraced = disable_proxy_modes_tracing
+
+
+def expression(value: Any) -> Any:
+    """The SymPy expression of a symbolic number, or of a plain one."""
+    return value.node.expr if hasattr(value, "node") else sympy.sympify(value)
+
+
+def is_unbacked(symbol: sympy.Symbol) -> bool:
+    """Whether a symbol stands for a computed value, and not for a size of an input."""
+    return symbol_is_type(symbol, (SymT.UNBACKED_INT, SymT.UNBACKED_FLOAT))
+
+
+def bounds(expr: Any, nonnegative: Iterable[sympy.Symbol]) -> tuple[Any, Any]:
+    """The least and greatest value of an expression, for sizes from 1 on and these symbols from 0 on."""
+    steps = set(nonnegative)
+    ranges = {symbol: ValueRanges(0 if symbol in steps else _least(symbol), int_oo) for symbol in expr.free_symbols}
+    try:
+        found = bound_sympy(expr, ranges)
+    except Exception:  # SymPy raises many kinds for functions that it has no rule for
+        return -sympy.oo, sympy.oo
+    return found.lower, found.upper
+
+
+
+
+def _least(symbol: sympy.Symbol) -> Any:
+    known = shape_env().var_to_range.get(symbol)
+    if is_unbacked(symbol):
+        return -int_oo if known is None else known.lower
+    return 1
+
+
+def number_of(expr: Any) -> Any:
+    """A number with this expression: symbolic, or plain if the expression is a constant."""
+    return shape_env().create_symintnode(expr, hint=None) if expr.free_symbols else int(expr)
+
+
+def new_step(env: ShapeEnv) -> SymInt:
+    """A symbolic integer that is nowhere recorded."""
+    return env.create_unbacked_symint()
+
+
+def shape_env_of(tensor: Tensor) -> ShapeEnv | None:
+    """The shape environment in which a tensor is captured; None for a tensor with values."""
+    mode = getattr(tensor, "fake_mode", None)
+    return None if mode is None else mode.shape_env
+
+
+def shape_env() -> ShapeEnv:
+    """The shape environment of the capture that is running."""
+    mode = torch._guards.detect_fake_mode()
+    assert mode is not None and mode.shape_env is not None
+    return mode.shape_env
+
+
+@contextmanager
+def without_capture() -> Iterator[None]:
+    """Within the block tensors have values, and nothing is recorded."""
+    with untraced(), unset_fake_temporarily(), torch._C.DisableTorchFunction():
+        yield
