@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
 from ..torch_internals.capture import specialized_sizes, violates_constraints
 from .computed_weights import fold_computed_weights
+from .control_flow.rewrite_model import rewritten_model
 from .decisions import Decisions, record_decisions
 from .exporting import Bounds, BranchError, at_other_sizes, export
 from .loops.other_lengths import OtherLengthError
@@ -67,13 +70,59 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
 def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions) -> Captured:
     try:
         program, bounds = export(model, signature, example, decisions)
-        return Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
-    except BranchError as error:
-        return _rerolled(model, signature, example, error, "")
-    except RnnExportError:
-        raise
+        whole = _with_loops_whole(model, signature, example, decisions, program)
+        return whole or Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
     except Exception as error:  # torch.export raises whatever the captured code raises
-        return _rerolled(model, signature, example, error, decisions.specialized_at)
+        return _with_control_flow(model, signature, example, decisions) or _rerolled_or_raise(
+            model, signature, example, error, decisions.specialized_at
+        )
+
+
+def _rerolled_or_raise(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], error: Exception, specialized_at: str
+) -> Captured:
+    if isinstance(error, RnnExportError) and not isinstance(error, BranchError):
+        raise error
+    return _rerolled(model, signature, example, error, "" if isinstance(error, BranchError) else specialized_at)
+
+
+def _with_control_flow(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions
+) -> Captured | None:
+    """The program of a model whose loops and decisions are captured as such; None if they cannot be."""
+    for fixed_loops in (True, False):
+        try:
+            decisions.fixed.clear()
+            with rewritten_model(model, fixed_loops=fixed_loops):
+                program, bounds = export(model, signature, example, decisions)
+            return Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
+        except Exception as error:  # torch.export raises whatever the captured code raises
+            if os.environ.get("RNN_DEBUG"):
+                import traceback
+
+                traceback.print_exc()
+            last = error
+    del last
+    return None
+
+
+# So many operations on one line of the user's source are a loop that was unrolled.
+_REPEATED = 8
+
+
+def _with_loops_whole(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions, program: ExportedProgram
+) -> Captured | None:
+    """The program with loops of a fixed number of steps whole, where that makes it much smaller."""
+    lines = Counter((node_line(node), node.target) for node in program.graph.nodes if node.op == "call_function")
+    if not lines or max(lines.values()) < _REPEATED:
+        return None
+    made = list(decisions.made)
+    whole = _with_control_flow(model, signature, example, decisions)
+    if whole is None or 2 * len(whole.program.graph.nodes) > len(program.graph.nodes):
+        decisions.made[:] = made
+        return None
+    return whole
 
 
 def _is_long(signature: Signature, example: Mapping[str, Tensor]) -> bool:

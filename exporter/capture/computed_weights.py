@@ -17,6 +17,8 @@ from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
 from torch.fx import Node
 from torch.fx.node import map_arg
 
+from ..torch_internals.modules import operator_name
+from .control_flow.operators import MARKS
 from .operators import DOMAIN
 
 _aten = torch.ops.aten
@@ -83,7 +85,7 @@ def _constant_nodes(program: ExportedProgram, stored: Mapping[Node, Tensor]) -> 
     free: set[Node] = set()
     found: set[Node] = set(stored)
     for node in program.graph.nodes:
-        if node.op == "call_function" and not _is_random(node):
+        if node.op == "call_function" and not _is_random(node) and operator_name(node.target) not in MARKS:
             inputs = set(node.all_input_nodes)
             if inputs <= found | free:
                 (found if inputs & found else free).add(node)

@@ -83,6 +83,14 @@ class _LoopWriter:
     marks: Sequence[ir.Node]
 
     def write(self) -> None:
+        for node in [node for node in self.marks if node.op_type == "leave"]:
+            ir.convenience.replace_all_uses_with(node.outputs[0], node.inputs[0], replace_graph_outputs=True)
+            self.graph.remove(node, safe=True)
+        for node in [node for node in self.marks if node.op_type == "collect"]:
+            node.replace_input_with(1, None)
+        for node in [node for node in self.marks if node.op_type == "close"]:
+            self.graph.remove(node, safe=True)
+        self.marks = [node for node in self.marks if node.op_type not in ("leave", "close")]
         ends = [node for node in self.marks if node.op_type not in _BEGINNINGS]
         roots = [node.outputs[0] for node in self.marks if node.op_type in _BEGINNINGS]
         inside = dependent((node for node in self.graph if node not in ends), roots)
@@ -97,6 +105,7 @@ class _LoopWriter:
         if made is None:
             made = self._scan(body, kept, collects)
         self.graph.append(made)
+        self.graph.sort()
 
     def _live(
         self, inside: set[ir.Node], ends: Sequence[ir.Node], finals: Sequence[ir.Node]

@@ -19,6 +19,7 @@ from ..optimize.stateful import expose_states
 from ..spec.forms import Form, Forms, unrolls
 from ..spec.signature import Signature
 from ..spec.streams import StreamSpec
+from .control_flow import write_control_flow
 from .cumulative import lower_logcumsumexp
 from .forms import forms_of
 from .native import lower_native
@@ -56,6 +57,7 @@ def lower(translated: ir.Model, forms: Forms) -> Lowered:
         CaptureError: a recurrent layer's weights are not constants.
     """
     model = translated.clone()
+    write_control_flow(model)
     tape = ir.tape.Tape()
     ragged: dict[ir.Graph, Ragged] = {}
     choice = _Choice(forms)

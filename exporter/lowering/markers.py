@@ -36,8 +36,30 @@ _STEP = _operator("step", [], ["count"], ["number", "may_be_empty"])
 _CARRY = _operator("carry", ["initial"], [], ["number"])
 _STEPS = _operator("steps", ["begin", "again"], ["count"], ["number"])
 _FINAL = _operator("final", ["carried", "after"], [], ["number"])
-_COLLECT = _operator("collect", ["y"], [], ["number"])
+_LEAVE = _operator("leave", ["final", "end"], [], ["number"])
+_COLLECT = _operator("collect", ["y", "end"], [], ["number"])
 _CHOOSE = _operator("choose", ["a", "b", "condition"], [], ["number"])
+
+_CLOSE = Op(
+    Opset(DOMAIN, 1),
+    "close",
+    OpSchema(
+        "close",
+        DOMAIN,
+        1,
+        inputs=[
+            OpSchema.FormalParameter(
+                "parts", "T", param_option=OpSchema.FormalParameterOption.Variadic, is_homogeneous=False
+            )
+        ],
+        outputs=[OpSchema.FormalParameter("y", "I")],
+        type_constraints=[
+            ("T", [f"tensor({dtype})" for dtype in _DTYPES], ""),
+            ("I", ["tensor(int64)"], ""),
+        ],
+        attributes=[OpSchema.Attribute("number", OpSchema.AttrType.INT, "")],
+    ),
+)
 
 
 def _step(count: Any, loop: int, may_be_empty: bool) -> Any:
@@ -56,8 +78,16 @@ def _final(carried: Any, after: Any, loop: int) -> Any:
     return _FINAL(carried, after, number=loop)
 
 
-def _collect(y: Any, count: Any, loop: int) -> Any:
-    return _COLLECT(y, number=loop)
+def _close(step: Any, parts: Any, loop: int) -> Any:
+    return _CLOSE(step, *parts, number=loop)
+
+
+def _leave(final: Any, end: Any, loop: int) -> Any:
+    return _LEAVE(final, end, number=loop)
+
+
+def _collect(y: Any, end: Any, count: Any, loop: int) -> Any:
+    return _COLLECT(y, end, number=loop)
 
 
 def _choose(condition: Any, a: Any, b: Any, shape: Any, decision: int) -> Any:
@@ -69,6 +99,8 @@ MARKERS: dict[Callable[..., Any], Callable[..., Any]] = {
     operators.carry: _carry,
     operators.steps: _steps,
     operators.final: _final,
+    operators.close: _close,
+    operators.leave: _leave,
     operators.collect: _collect,
     operators.choose: _choose,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,15 +10,23 @@ from torch import SymInt, Tensor
 
 from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
 from ...torch_internals.symbols import expression, is_unbacked, number_of
-from .numbers import Ranges, as_number, as_tensor, dtype_of, is_symbolic
-from .operators import carry, collect, final
+from .numbers import as_number, as_tensor, dtype_of, is_symbolic
+from .operators import carry, close, collect, final, leave
 from .region import StepWrite
 from .series import Collected, UnrolledError
 from .state import UNDEFINED, Scope, Slot, Undefined
-from .values import Maybe, Meta, as_leaf, is_changed, is_number, same
+from .values import Maybe, as_leaf, is_changed, is_number, same
 
 if TYPE_CHECKING:
     from .loops import Plan, Step
+
+
+@dataclass(frozen=True)
+class _Final:
+    """A tensor after the last step, which a number may be read from."""
+
+    tensor: Tensor
+    is_number: bool
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,8 @@ class Ending:
     number: int
     ran: Any
     may_be_empty: bool
-    ranges: Ranges
+    parts: list[Tensor] = field(default_factory=list)
+    closed: list[Tensor] = field(default_factory=list)
 
     def leave(self) -> None:
         """Put everything that the loop changed where it belongs; the scope is as before the loop."""
@@ -43,15 +52,34 @@ class Ending:
             if (slot in before.values or slot[0] not in grown) and self._is_known(slot)
             for value in self._value(slot)
         }
-        collected = {owner: self._collected(items) for owner, items in grown.items()}
-        self.scope.put(before, values)
-        for owner, items in collected.items():
-            before.containers[owner].extend(items)
-        for key, (tensor, copy) in self.done.region.written.items():
-            if key in self.done.copies:
-                tensor.copy_(final(self.done.copies[key], copy, self.number))
+        written = [
+            (tensor, self._final(self.done.copies[key], copy))
+            for key, (tensor, copy) in self.done.region.written.items()
+            if key in self.done.copies
+        ]
+        self.closed.append(close(self.done.step, [*self.parts], self.number))
+        self.scope.put(before, {slot: self._left(value) for slot, value in values.items()})
+        for owner, items in grown.items():
+            before.containers[owner].extend(self._collected(items))
+        for tensor, ended in written:
+            tensor.copy_(self._left(ended))
         for write in self.done.region.step_writes:
             self._write(write)
+
+    def _final(self, begun: Tensor, now: Tensor) -> _Final:
+        self.parts.append(final(begun, now, self.number))
+        return _Final(self.parts[-1], is_number=False)
+
+    def _left(self, value: Any) -> Any:
+        """A value with its tensors as they are read outside of the loop."""
+        leaves, form = tree_flatten(value)
+        return tree_unflatten([self._left_leaf(leaf) for leaf in leaves], form)
+
+    def _left_leaf(self, leaf: Any) -> Any:
+        if not isinstance(leaf, _Final):
+            return leaf
+        left = leave(leaf.tensor, self.closed[0], self.number)
+        return as_number(left) if leaf.is_number else left
 
     def _is_known(self, slot: Slot) -> bool:
         return slot[0] == 0 or slot[0] in self.done.before.containers
@@ -66,14 +94,10 @@ class Ending:
             return [self.done.before.values[slot] + kept.by * self.ran] if hasattr(kept, "by") else [now]
         assert hasattr(kept, "leaves")
         ended = [
-            self._final(begun, leaf, meta)
+            replace(self._final(begun, as_leaf(leaf, meta)), is_number=meta.kind == "number")
             for begun, leaf, meta in zip(self.done.placed[slot].tensors, tree_leaves(now), kept.leaves, strict=True)
         ]
         return [tree_unflatten(ended, kept.form)]
-
-    def _final(self, begun: Tensor, now: Any, meta: Meta) -> Any:
-        ended = final(begun, as_leaf(now, meta), self.number)
-        return as_number(ended) if meta.kind == "number" else ended
 
     def _last_tree(self, was: Any, now: Any) -> Any:
         """What no step reads: its value in the last one, or the one before the loop if there was none."""
@@ -88,8 +112,8 @@ class Ending:
             fits = similar and all(map(same, was.shape, leaf.shape))
             if self.may_be_empty and isinstance(was, Tensor) and not fits:
                 return UNDEFINED
-            begun = carry(was if fits else leaf.new_zeros(leaf.shape), self.number)
-            return final(begun, leaf, self.number)
+            begun = carry(was if fits else torch.zeros(leaf.shape, dtype=leaf.dtype, device=leaf.device), self.number)
+            return self._final(begun, leaf)
         if not is_symbolic(leaf):
             return leaf
         symbol, expr = expression(self.done.number), expression(leaf)
@@ -97,7 +121,7 @@ class Ending:
         if isinstance(leaf, SymInt) and computed <= {symbol}:
             return number_of(expr.subs(symbol, expression(self.ran) - 1))
         begun = carry(torch.zeros((), dtype=dtype_of(leaf)), self.number)
-        return as_number(final(begun, as_tensor(leaf), self.number))
+        return replace(self._final(begun, as_tensor(leaf)), is_number=True)
 
     def _grown(self) -> dict[int, list[Any]]:
         """The items that a step appended, by the identity of the list."""
@@ -136,7 +160,7 @@ class Ending:
     def _collect_leaf(self, leaf: Any) -> Tensor:
         if not isinstance(leaf, Tensor) and not is_number(leaf):
             raise UnrolledError(f"A step puts a {type(leaf).__name__} in a list.")
-        made: Tensor = collect(as_tensor(leaf), self.ran, self.number)
+        made: Tensor = collect(as_tensor(leaf), self.closed[0], self.ran, self.number)
         return made
 
     def _write(self, write: StepWrite) -> None:

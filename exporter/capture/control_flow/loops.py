@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -103,6 +103,7 @@ class Step:
     after: Snapshot
     region: Region
     stops: Any
+    step: Tensor | None = None
 
     def value(self, slot: Slot) -> Any:
         """What was in a slot at the beginning."""
@@ -200,7 +201,8 @@ class Loops:
         if plan.is_stopped:
             begin = torch.ones((), dtype=torch.bool) if loop.begin is None else _truth(loop.begin())
             may_be_empty = may_be_empty or loop.begin is not None
-        i = step(loop.count, number, may_be_empty).item()
+        mark = step(loop.count, number, may_be_empty)
+        i = mark.item()
         torch._check(i >= 0)
         torch._check(i < loop.count)
         before = loop.scope.snapshot()
@@ -213,11 +215,13 @@ class Loops:
         done = self._step(loop, plan, i, placed, copies)
         loop.scope.restore(before)
         ran: Any = loop.count
+        parts = []
         if begin is not None:
-            ran = steps(begin, ~_truth(done.stops), loop.count, number).item()
+            parts = [steps(begin, ~_truth(done.stops), loop.count, number)]
+            ran = parts[0].item()
             torch._check(ran >= 0)
             torch._check(ran <= loop.count)
-        Ending(loop.scope, plan, done, number, ran, may_be_empty, self.ranges).leave()
+        Ending(loop.scope, plan, replace(done, step=mark), number, ran, may_be_empty, parts).leave()
 
 
 def _learned(plan: Plan, done: Step) -> Plan:

@@ -5,7 +5,9 @@
     ...                                         the body
     n = steps(begin, again, count, loop=0)      how many steps ran, for a loop that a value stops
     h_n = final(h, h', loop=0)                  the carried value after the last step; h' is h after one
-    ys = collect(y, count, loop=0)              what all steps put out, [count, *y.shape]
+    end = close(i, [h_n, ..., n], loop=0)       ties together what belongs to the loop, whether it is read or not
+    h_n = leave(h_n, end, loop=0)               the same, as it is read outside
+    ys = collect(y, end, count, loop=0)         what all steps put out, [count, *y.shape]
 
     z = choose(condition, a, b, shape, decision=0)
 
@@ -51,7 +53,15 @@ def _final(carried: Tensor, after: Tensor, loop: int) -> Tensor:
     return carried.new_empty(carried.shape)
 
 
-def _collect(y: Tensor, count: int, loop: int) -> Tensor:
+def _close(step: Tensor, parts: Sequence[Tensor], loop: int) -> Tensor:
+    return torch.empty((), dtype=torch.int64)
+
+
+def _leave(final: Tensor, end: Tensor, loop: int) -> Tensor:
+    return final.new_empty(final.shape)
+
+
+def _collect(y: Tensor, end: Tensor, count: int, loop: int) -> Tensor:
     return y.new_empty((count, *y.shape))
 
 
@@ -63,12 +73,16 @@ _define("step", "(SymInt count, int loop, bool may_be_empty) -> Tensor", _step)
 _define("carry", "(Tensor initial, int loop) -> Tensor", _carry)
 _define("steps", "(Tensor begin, Tensor again, SymInt count, int loop) -> Tensor", _steps)
 _define("final", "(Tensor carried, Tensor after, int loop) -> Tensor", _final)
-_define("collect", "(Tensor y, SymInt count, int loop) -> Tensor", _collect)
+_define("close", "(Tensor step, Tensor[] parts, int loop) -> Tensor", _close)
+_define("leave", "(Tensor final, Tensor end, int loop) -> Tensor", _leave)
+_define("collect", "(Tensor y, Tensor end, SymInt count, int loop) -> Tensor", _collect)
 _define("choose", "(Tensor condition, Tensor a, Tensor b, SymInt[] shape, int decision) -> Tensor", _choose)
 
 _operators = getattr(torch.ops, DOMAIN)
 step, carry, steps = _operators.step.default, _operators.carry.default, _operators.steps.default
-final, collect, choose = _operators.final.default, _operators.collect.default, _operators.choose.default
+final, close, leave = _operators.final.default, _operators.close.default, _operators.leave.default
+collect, choose = _operators.collect.default, _operators.choose.default
 
-# Nothing may read the final value of what only the next step reads; it says all the same what that is.
-torch.fx.node.has_side_effect(final)
+MARKS = frozenset(
+    f"{DOMAIN}::{name}" for name in ("step", "carry", "steps", "final", "close", "leave", "collect", "choose")
+)
