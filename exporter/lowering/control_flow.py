@@ -100,7 +100,10 @@ class _LoopWriter:
         collects = [node for node in ends if node.op_type == "collect" and _is_used(node.outputs[0])]
         if not kept and not collects and not any(_is_used(node.outputs[0]) for node in ends):
             return
-        self._check_closed(body, inside, ends)
+        for node in finals:
+            if node not in kept:
+                self.graph.remove(node, safe=True)
+        self._check_closed(body, inside)
         made = self._loop(body, kept, collects) if any(node.op_type == "steps" for node in ends) else None
         if made is None:
             made = self._scan(body, kept, collects)
@@ -124,10 +127,11 @@ class _LoopWriter:
                 return body, carried  # type: ignore[return-value]
             carried |= more
 
-    def _check_closed(self, body: set[ir.Node], inside: set[ir.Node], ends: Sequence[ir.Node]) -> None:
+    def _check_closed(self, body: set[ir.Node], inside: set[ir.Node]) -> None:
         """Nothing outside may read what a step computes; what only leads nowhere is removed."""
         for node in reversed([node for node in self.graph if node in inside and node not in body]):
             if any(map(_is_used, node.outputs)) and node.domain != DOMAIN:
+                import os; os.environ.get("RNN_DEBUG") and print(node, [u.node for o in node.outputs for u in o.uses()])
                 raise InternalError(f"{node.name} reads what one step of a loop computes, outside of the loop.")
             if not any(map(_is_used, node.outputs)):
                 self.graph.remove(node, safe=True)
