@@ -14,7 +14,9 @@ from ..pytorch.outputs import returning_tensors
 from ..pytorch.run import preserve_module_state, suppress_output
 from ..spec.signature import Signature, TensorSpec
 from ..torch_internals.capture import suggested_bounds, user_error, violates_guard
+from ..torch_internals.control_flow import taking_constants
 from ..torch_internals.modules import mutates
+from .bodies import capturing_control_flow
 from .decisions import Decisions
 from .packed import symbolic_batch
 from .recurrent_layers import KeepRecurrentLayers
@@ -135,8 +137,7 @@ def _export_within(
         torch.no_grad(),
         preserve_module_state(model),
         symbolic,
-        Substitutions(),
-        KeepRecurrentLayers(),
+        capturing_control_flow(Substitutions(), KeepRecurrentLayers()),
         returning_tensors(model),
     ):
         program = torch.export.export(
@@ -147,4 +148,5 @@ def _export_within(
             strict=False,
             prefer_deferred_runtime_asserts_over_guards=trusting,
         )
+    with suppress_output(), torch.no_grad(), taking_constants():
         return program.run_decompositions({}) if any(mutates(node.target) for node in program.graph.nodes) else program

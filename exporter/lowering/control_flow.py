@@ -16,9 +16,6 @@ from ..errors import InternalError
 from ..optimize.graph import add_constant, captured
 from .scan_inputs import Sequences
 
-# The name under which a Scan says that it may have no step.
-MAY_BE_EMPTY = "rnn_export.may_be_empty"
-
 _BEGINNINGS = ("step", "carry")
 
 
@@ -138,7 +135,9 @@ class _LoopWriter:
 
     def _scan(self, body: set[ir.Node], finals: Sequence[ir.Node], collects: Sequence[ir.Node]) -> ir.Node:
         step = next(node for node in self.marks if node.op_type == "step")
-        sequences = Sequences(self.graph, step)
+        lengths = [node.outputs[0].shape[0] for node in collects if node.outputs[0].shape is not None]
+        named = next((dim.value for dim in lengths if isinstance(dim, ir.SymbolicDim)), None)
+        sequences = Sequences(self.graph, step, named or f"steps_{self.number}")
         ordered = [node for node in self.graph if node in body]
         sequences.read(ordered)
         inner = self._states(finals)
@@ -154,8 +153,6 @@ class _LoopWriter:
         }
         inputs = [*(node.inputs[0].producer().inputs[0] for node in finals), *(outer for outer, *_ in elements)]  # type: ignore[union-attr]
         made = ir.Node("", "Scan", inputs, attributes, num_outputs=len(finals) + len(collects), name=f"loop_{self.number}")
-        if step.attributes.get_int("may_be_empty", 0):
-            made.metadata_props[MAY_BE_EMPTY] = "1"
         self._connect(made, [*finals, *collects])
         return made
 

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from ..capture.operators import DOMAIN
 from ..errors import InputError
 from ..optimize.bounds import enforce_bounds
+from ..optimize.empty_loops import guard_empty_loops
 from ..optimize.names import describe
 from ..optimize.pipeline import optimize
 from ..optimize.quantization import Original, quantize_weights
@@ -176,6 +177,7 @@ def build_graph(
     if stream is not None and unrolls(lowered.forms):
         add_single_step(lowered.model, signature, stream.time)
     quantized = _quantize(lowered.model, lowered.forms) if int8 else {}
+    guard_empty_loops(lowered.model, signature)
     enforce_bounds(lowered.model, signature, bounds or {})
     describe(lowered.model, signature, stream)
     return OnnxGraph(lowered.model, lowered.forms, lowered.scan_only, stream, quantized)

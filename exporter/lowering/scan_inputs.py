@@ -16,10 +16,11 @@ Element = tuple[ir.Value, ir.Value, int, bool]
 
 @dataclass
 class Sequences:
-    """The sequences of one loop, whose mark of a step is `step`."""
+    """The sequences of one loop, whose mark of a step is `step`; its number of steps has this name in shapes."""
 
     graph: ir.Graph
     step: ir.Node
+    name: str | None = None
     _found: list[Element] = field(default_factory=list)
 
     @property
@@ -73,7 +74,8 @@ class Sequences:
         if first is not None:
             numbers = self._node("Add", [numbers, first], numbers, "places")
         shape = [*data.shape]
-        shape[axis] = ir.SymbolicDim(None) if self._length() is None else self._length()
+        length = self._length()
+        shape[axis] = ir.SymbolicDim(self.name) if length is None else length
         gathered = ir.node("Gather", [data, numbers], {"axis": axis}, name=f"{like.name}.sequence")
         value = gathered.outputs[0]
         value.name, value.type, value.shape = f"{like.name}.sequence", data.type, ir.Shape(shape)
@@ -96,7 +98,7 @@ class Sequences:
         zero, one = self._constant(0), self._constant(1)
         node = ir.node("Range", [zero, self._count, one], name=name)
         length = self._length()
-        dim = ir.SymbolicDim(None) if length is None else length
+        dim = ir.SymbolicDim(self.name) if length is None else length
         node.outputs[0].name, node.outputs[0].type = name, ir.TensorType(ir.DataType.INT64)
         node.outputs[0].shape = ir.Shape([dim])
         self.graph.append(node)

@@ -19,7 +19,10 @@ from ..errors import CaptureError, InternalError, first_line
 from ..pytorch.run import suppress_output
 from ..pytorch.source_lines import at, node_line
 from ..spec.signature import Signature
+from ..torch_internals.collecting_loop import COLLECTING_LOOP
+from ..torch_internals.control_flow import WHILE_LOOP, taking_constants
 from ..torch_internals.onnx import failed_node, parsing_lazily
+from .loops import translate_collecting_loop, translate_while_loop
 from .markers import MARKERS
 from .translations import exact_constants, exact_translations
 
@@ -43,6 +46,7 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
             parsing_lazily(),
             exact_constants(),
             exact_translations(captured.program),
+            taking_constants(),
             torch.no_grad(),
         ):
             exported = torch.onnx.export(
@@ -170,4 +174,6 @@ _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.rnn_export.pack.default: _pack,
     torch.ops.rnn_export.pad.default: _pad,
     torch.ops.aten.logcumsumexp.default: _logcumsumexp,
+    WHILE_LOOP: translate_while_loop,
+    COLLECTING_LOOP: translate_collecting_loop,
 }

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..errors import LoadError, SignatureError, first_line
 from ..torch_internals.modules import exclusive
 from .bind import bind_inputs
+from .control_flow import control_flow_in_python
 from .source_lines import at, user_line
 
 _CHATTY = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
@@ -167,5 +168,5 @@ def run_eager(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
 def run_on(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
     """The same, and what the model's forward writes to the model stays written, for the next call to find."""
     args, kwargs = bind_inputs(model, tensors).arguments({name: tensor.clone() for name, tensor in tensors.items()})
-    with suppress_output(), torch.no_grad():
+    with suppress_output(), control_flow_in_python(), torch.no_grad():
         return model(*args, **kwargs)

@@ -8,9 +8,10 @@ from functools import cache
 from traceback import walk_tb
 from typing import Any
 
+import onnx_ir as ir
 from onnxscript.values import TracedOnnxFunction
 from torch.fx import Node
-from torch.onnx._internal.exporter import _building
+from torch.onnx._internal.exporter import _building, _core
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from .modules import patched
@@ -54,6 +55,13 @@ def patched_constants(
         return process(signature, convert(signature.name, named_inputs), *others)
 
     return patched(_building, "_process_python_constants", converted)
+
+
+def record(node: ir.Node) -> ir.Node:
+    """Add a node to the graph that is being built, from within a translation."""
+    tracer: Any = _core.current_tracer
+    tracer.nodes.append(node)
+    return node
 
 
 class _Unparsed:

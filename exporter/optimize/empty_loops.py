@@ -1,0 +1,163 @@
+"""Run a `Scan` that may have no steps only where it has one: ONNX Runtime cannot run it else.
+
+    (h_n, y) = Scan(h0, x)    becomes    (h_n, y) = If(steps > 0) {Scan(h0, x)} {h0, ConstantOfShape([0, ...])}
+
+What only the Scan reads moves into the branch with it: moved out of the body, it may be an error where there is no step.
+Works in place, on a graph whose dimensions have the signature's names: one that is named there is never 0.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from ..spec.signature import Signature
+from .graph import constant_like, subgraphs
+from .loops.scan_loop import ScanLoop
+
+
+def guard_empty_loops(model: ir.Model, signature: Signature) -> None:
+    """Put each `Scan` whose number of steps may be 0 into an `If`; one whose outputs have no known shape stays."""
+    names = {*signature.symbols}
+    for graph in [model.graph, *_inner_graphs(model.graph)]:
+        for node in [node for node in graph if node.op_type == "Scan" and node.domain == ""]:
+            loop = ScanLoop(node, model.graph)
+            if _may_be_empty(loop, names):
+                _guard(loop, model.graph)
+
+
+def _inner_graphs(graph: ir.Graph) -> Iterator[ir.Graph]:
+    for node in graph:
+        for inner in subgraphs(node):
+            yield inner
+            yield from _inner_graphs(inner)
+
+
+def _may_be_empty(loop: ScanLoop, names: set[str]) -> bool:
+    """Whether no length of a sequence is known to be at least 1: a number, a named size, or what is no less than one."""
+    sequences = zip(loop.node.inputs[loop.num_states :], loop.input_axes, strict=True)
+    lengths = [value.shape[axis] for value, axis in sequences if value is not None and value.shape is not None]
+    return not any(_is_positive(length, names) for length in lengths)
+
+
+def _is_positive(length: int | ir.SymbolicDim, names: set[str]) -> bool:
+    if isinstance(length, int):
+        return length > 0
+    text = length.value or ""
+    words = re.findall(r"\w+", text)
+    # Sums and products of what is at least 1; the longest of packed sequences has a step.
+    plain = bool(words) and re.fullmatch(r"\w+(\s*[+*]\s*\w+)*", text) is not None
+    known = all(word in names or (word.isdecimal() and int(word) > 0) for word in words)
+    return (plain and known) or re.fullmatch(r"max\(\w+\)", text) is not None
+
+
+@dataclass(frozen=True)
+class _Size:
+    """Where a size can be read: a dimension of a value."""
+
+    value: ir.Value
+    axis: int
+
+
+def _guard(loop: ScanLoop, main: ir.Graph) -> None:
+    sizes = _sizes(loop, main)
+    stacks = [_dims_of_stack(loop, k) for k in range(len(loop.steps))]
+    if any(dims is None or not all(isinstance(dim, int) or dim in sizes for dim in dims) for dims in stacks):
+        return
+    node, graph = loop.node, loop.graph
+    outside = ir.tape.Tape()
+    zero = constant_like(main, "no_steps", np.zeros(1, np.int64))
+    any_step = outside.op("Greater", [_length(loop, sizes, outside), zero])
+    other = _no_steps(loop, [[*dims] for dims in stacks if dims is not None], sizes, zero, main)
+    graph.insert_before(node, outside.nodes)
+    results = [ir.Value(name=value.name, type=value.type, shape=value.shape) for value in node.outputs]
+    for old, new in zip(node.outputs, results, strict=True):
+        old.name = f"{old.name}.of_steps"
+        ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
+    moved = [*_only_read_by(node, {size.value for size in sizes.values()}), node]
+    branches: dict[str, ir.Graph] = {}
+    choice = ir.Node("", "If", [any_step], outputs=results, name=f"{node.name}.any_step")
+    graph.insert_after(node, choice)
+    graph.remove(moved)
+    branches["then_branch"] = ir.Graph([], node.outputs, nodes=moved, name=f"{node.name}.steps")
+    branches["else_branch"] = other
+    choice.attributes.update({key: ir.AttrGraph(key, branch) for key, branch in branches.items()})
+
+
+def _sizes(loop: ScanLoop, main: ir.Graph) -> Mapping[str, _Size]:
+    """Where each symbolic size is first found, of what is computed before the loop."""
+    before = itertools.takewhile(lambda each: each is not loop.node, loop.graph)
+    values = [*main.inputs, *loop.graph.inputs, *(value for node in before for value in node.outputs)]
+    found: dict[str, _Size] = {}
+    for value in values:
+        for axis, dim in enumerate(value.shape or ()):
+            if isinstance(dim, ir.SymbolicDim) and dim.value is not None:
+                found.setdefault(dim.value, _Size(value, axis))
+    return found
+
+
+def _read(tape: ir.tape.Tape, size: _Size) -> ir.Value:
+    """A size as int64[1]."""
+    return tape.op("Shape", [size.value], {"start": size.axis, "end": size.axis + 1})
+
+
+def _length(loop: ScanLoop, sizes: Mapping[str, _Size], tape: ir.tape.Tape) -> ir.Value:
+    sequence, axis = loop.node.inputs[loop.num_states], loop.input_axes[0]
+    assert sequence is not None
+    return _read(tape, sizes.get(str(loop.length), _Size(sequence, axis)))
+
+
+def _dims_of_stack(loop: ScanLoop, k: int) -> Sequence[int | str] | None:
+    """The sizes of the k-th stack where it has no steps; None where they are not known."""
+    shape, axis = loop.steps[k].shape, loop.output_axes[k]
+    if shape is None:
+        return None
+    dims = [dim if isinstance(dim, int) else str(dim.value) for dim in shape]
+    axis = axis + len(dims) + 1 if axis < 0 else axis
+    return [*dims[:axis], 0, *dims[axis:]]
+
+
+def _no_steps(
+    loop: ScanLoop, stacks: Sequence[Sequence[int | str]], sizes: Mapping[str, _Size], zero: ir.Value, main: ir.Graph
+) -> ir.Graph:
+    """The branch for no steps: the initial states, and empty stacks."""
+    tape = ir.tape.Tape()
+    ends = [tape.op("Identity", [value]) for value in loop.node.inputs[: loop.num_states]]
+    for step, dims in zip(loop.steps, stacks, strict=True):
+        numbers = [
+            (zero if dim == 0 else constant_like(main, f"size.{dim}", np.array([dim], np.int64)))
+            if isinstance(dim, int)
+            else _read(tape, sizes[dim])
+            for dim in dims
+        ]
+        assert step.dtype is not None
+        empty = ir.tensor(np.zeros(1, step.dtype.numpy()), dtype=step.dtype)
+        ends.append(tape.op("ConstantOfShape", [tape.op("Concat", numbers, {"axis": 0})], {"value": empty}))
+    nodes = list(tape.nodes)
+    for i, each in enumerate(nodes):
+        each.name = each.outputs[0].name = f"{loop.node.name}.no_steps.{i}"
+    for end, value in zip(ends, loop.node.outputs, strict=True):
+        end.type, end.shape = value.type, value.shape
+    return ir.Graph([], ends, nodes=nodes, name=f"{loop.node.name}.no_steps")
+
+
+def _only_read_by(node: ir.Node, kept: set[ir.Value]) -> list[ir.Node]:
+    """What nothing but this node reads, in order; `kept` and the initial states are read by the other branch too."""
+    graph = node.graph
+    assert graph is not None
+    inside: dict[ir.Node, ir.Node] = {}
+    for top in graph:
+        for inner in (each for body in subgraphs(top) for each in ir.traversal.RecursiveGraphIterator(body)):
+            inside[inner] = top
+    moved = {node}
+    for each in reversed(list(itertools.takewhile(lambda one: one is not node, graph))):
+        readers = {inside.get(use.node, use.node) for value in each.outputs for use in value.uses()}
+        is_kept = any(value in kept or value.is_graph_output() for value in each.outputs)
+        if readers and readers <= moved and not is_kept:
+            moved.add(each)
+    return [each for each in graph if each in moved and each is not node]
