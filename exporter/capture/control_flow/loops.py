@@ -227,7 +227,13 @@ class Loops:
 def _learned(plan: Plan, done: Step) -> Plan:
     """The plan with what one more step showed."""
     carried: dict[Slot, Carried | Counter] = {}
-    moved = {id(leaf) for value in done.after.values.values() for leaf in _leaves(value)}
+    # A value that stands where another stood has been read, even if no operator saw it.
+    moved = {
+        id(leaf)
+        for slot, value in done.after.values.items()
+        if value is not done.value(slot)
+        for leaf in _leaves(value)
+    }
     for slot in [*done.before.values, *(slot for slot in done.placed if slot not in done.before.values)]:
         was, now = done.value(slot), done.after.values.get(slot, UNDEFINED)
         if slot in plan.carried or is_changed(was, now):
