@@ -100,7 +100,6 @@ def _with_control_flow(
             if os.environ.get("RNN_DEBUG"):
                 import traceback
 
-                traceback.print_exc()
             last = error
     del last
     return None

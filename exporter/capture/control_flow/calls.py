@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import SymBool, SymFloat, SymInt, Tensor, nn
+from torch.nn.utils import rnn
 
 from .constants import Constants
 from .numbers import Ranges, as_number, as_plain, as_tensor, is_symbolic
@@ -137,6 +138,10 @@ class Calls:
             torch.chunk: self._chunk,
             torch.tensor: functools.partial(self._as_tensor, torch.tensor),
             torch.as_tensor: functools.partial(self._as_tensor, torch.as_tensor),
+            rnn.pack_padded_sequence: lambda x, lengths, *args, **options: rnn.pack_padded_sequence(
+                x, _as_lengths(lengths), *args, **options
+            ),
+            rnn.pad_sequence: self._pad_sequence,
         }  # fmt: skip
 
     def _is_long(self, items: Any) -> bool:
@@ -270,6 +275,12 @@ class Calls:
             return split_by_one(tensor, dim)
         return torch.chunk(tensor, chunks, dim)
 
+    def _pad_sequence(self, sequences: Any, batch_first: bool = False, *args: Any, **options: Any) -> Tensor:
+        """Of a list of unknown length all have one length, so that there is nothing to pad."""
+        if not holds_collected(sequences):
+            return rnn.pad_sequence(sequences, batch_first, *args, **options)
+        return self._stack(sequences, 0 if batch_first else 1)
+
     def _tolist(self, tensor: Tensor) -> Any:
         constant = self.constants.value(tensor)
         if constant is not None:
@@ -289,6 +300,10 @@ class Calls:
 
 
 _TENSOR_METHODS = {"unbind": "_unbind", "split": "_split", "chunk": "_chunk", "item": "_item", "tolist": "_tolist"}
+
+
+def _as_lengths(lengths: Any) -> Any:
+    return listed(list(lengths)).stacked if holds_collected(lengths) else lengths
 
 
 def _concatenated(part: Any, dim: int) -> Tensor:
