@@ -16,7 +16,7 @@ from ..pytorch.bind import bind_inputs
 from ..pytorch.randomness import check_program
 from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
-from ..torch_internals.capture import specialized_sizes, violates_constraints
+from ..torch_internals.capture import specialized_sizes, takes_for_number, violates_constraints
 from .computed_weights import fold_computed_weights
 from .decisions import Decisions, record_decisions
 from .exporting import Bounds, BranchError, at_other_sizes, export
@@ -42,6 +42,14 @@ class Captured:
     bounds: Bounds
 
 
+class CollapsedError(CaptureError):
+    """The model cannot be captured at this size of `symbols`, and a size that is computed from them is 0 or 1 there."""
+
+    def __init__(self, message: str, symbols: Sequence[str]) -> None:
+        super().__init__(message)
+        self.symbols = tuple(symbols)
+
+
 def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> Captured:
     """Capture `model` with each symbolic dimension of `signature` dynamic.
 
@@ -51,6 +59,7 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
         example: a tensor per input; the sizes of its symbolic dimensions differ from one another and from 1.
 
     Raises:
+        CollapsedError: the model cannot be captured at the example's sizes; it may be at larger ones.
         CaptureError: the model cannot be captured; the message gives the reason and, if known, the line.
         RandomError: it draws random numbers.
     """
@@ -73,7 +82,14 @@ def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tens
     except RnnExportError:
         raise
     except Exception as error:  # torch.export raises whatever the captured code raises
-        return _rerolled(model, signature, example, error, decisions.specialized_at)
+        line, collapsed = decisions.specialized_at, decisions.collapsed or takes_for_number(error)
+        try:
+            return _rerolled(model, signature, example, error, line)
+        except CaptureError as refused:
+            if not collapsed:
+                raise
+            symbols = specialized_sizes(error, signature.symbols) or signature.symbols
+            raise CollapsedError(str(refused), symbols) from refused
 
 
 def _is_long(signature: Signature, example: Mapping[str, Tensor]) -> bool:

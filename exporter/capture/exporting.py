@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count
+from math import isqrt
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +32,38 @@ def at_other_sizes(signature: Signature, example: Mapping[str, Tensor]) -> dict[
     fixed = {dim for spec in signature.inputs.values() for dim in spec.shape}
     primes = [prime for prime in _PRIMES if prime not in fixed]
     sizes = dict(zip(signature.symbols, primes, strict=False))
+    return _at_sizes(signature, example, sizes)
+
+
+def _elsewhere(signature: Signature, example: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """The example at those sizes, and where it is half as large or larger itself, beyond: the model may need it."""
+    other = at_other_sizes(signature, example)
+    yield other
+    given, large = _sizes_of(signature, example), _sizes_of(signature, other)
+    taken = {dim for spec in signature.inputs.values() for dim in spec.shape}
+    far: dict[str, int] = {}
+    for name, size in large.items():
+        beyond = (prime for prime in count(2 * given[name] + 1) if _is_prime(prime) and prime not in taken)
+        far[name] = size if size > 2 * given[name] else next(beyond)
+        taken.add(far[name])
+    if far != large:
+        yield _at_sizes(signature, example, far)
+
+
+def _is_prime(number: int) -> bool:
+    return all(number % factor for factor in range(2, isqrt(number) + 1))
+
+
+def _sizes_of(signature: Signature, tensors: Mapping[str, Tensor]) -> dict[str, int]:
+    return {
+        dim: size
+        for name, spec in signature.inputs.items()
+        for dim, size in zip(spec.shape, tensors[name].shape, strict=True)
+        if isinstance(dim, str)
+    }
+
+
+def _at_sizes(signature: Signature, example: Mapping[str, Tensor], sizes: Mapping[str, int]) -> dict[str, Tensor]:
     return {name: resized(example[name], spec, sizes) for name, spec in signature.inputs.items()}
 
 
@@ -75,11 +109,15 @@ def export(
         if not violates_guard(error):
             raise
         far: Bounds = {name: {"min": FAR} for name in signature.symbols}
-        elsewhere = at_other_sizes(signature, example)
-        try:
-            program, bounds = _export_bounded(model, signature, elsewhere, far, decisions, trusting=True)
-        except Exception:  # the first error is about the example's own sizes
-            raise error from None
+        made, fixed = [*decisions.made], dict(decisions.fixed)
+        for elsewhere in _elsewhere(signature, example):
+            try:
+                program, bounds = _export_bounded(model, signature, elsewhere, far, decisions, trusting=True)
+                break
+            except Exception:  # the first error, and what was decided then, are about the example's own sizes
+                decisions.made, decisions.fixed = [*made], dict(fixed)
+        else:
+            raise
         bounds = {name: {"max": bound["max"]} for name, bound in bounds.items() if "max" in bound}
     if decisions.branch:
         raise BranchError(
@@ -105,10 +143,14 @@ def _export_bounded(
             decisions.made.clear()
             return _export_within(model, signature, example, dims, trusting=trusting), bounds
         except user_error() as error:
-            narrower = {**bounds, **suggested_bounds(error, dims)}
+            suggested = suggested_bounds(error, dims)
+            narrower = {**bounds, **suggested}
             if narrower == bounds:
                 raise
             bounds = narrower
+    # A size that is divided by ten is another one only so many steps further on: as far as the example's.
+    sizes = _sizes_of(signature, example)
+    bounds = {**bounds, **{name: {**bounds[name], "min": sizes[name]} for name in suggested}}
     return _export_within(model, signature, example, _dims(signature, bounds), trusting=trusting), bounds
 
 
