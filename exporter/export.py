@@ -240,7 +240,7 @@ def _check_float32(check: ExportCheck, artifact: Artifact, build: Callable[..., 
 
 def _bound_notes(captured: Captured) -> list[str]:
     notes = {
-        "min": "{} is at least {}: PyTorch refuses to run the model below it.",
+        "min": "{} is at least {}: below it the model does not run.",
         "max": "{} is taken to be at most {}: beyond it the model cannot run, and the file raises an error.",
     }
     return [notes[end].format(name, size) for name, bound in captured.bounds.items() for end, size in bound.items()]

@@ -15,9 +15,11 @@ from ..pytorch.bind import bind_inputs
 from ..pytorch.outputs import returning_tensors
 from ..pytorch.run import preserve_module_state, suppress_output
 from ..spec.signature import Signature, TensorSpec
+from ..spec.size_expression import names_in, size_of
 from ..torch_internals.capture import suggested_bounds, user_error, violates_guard
 from ..torch_internals.modules import mutates
 from .decisions import Decisions
+from .following_sizes import drop_sized, dynamic_dims, least_for, sized_inputs
 from .packed import symbolic_batch
 from .recurrent_layers import KeepRecurrentLayers
 from .substitutions import Substitutions
@@ -55,23 +57,19 @@ def _is_prime(number: int) -> bool:
 
 
 def _sizes_of(signature: Signature, tensors: Mapping[str, Tensor]) -> dict[str, int]:
-    return {
-        dim: size
-        for name, spec in signature.inputs.items()
-        for dim, size in zip(spec.shape, tensors[name].shape, strict=True)
-        if isinstance(dim, str)
-    }
+    return signature.sizes({name: tensor.shape for name, tensor in tensors.items()})
 
 
 def _at_sizes(signature: Signature, example: Mapping[str, Tensor], sizes: Mapping[str, int]) -> dict[str, Tensor]:
-    return {name: resized(example[name], spec, sizes) for name, spec in signature.inputs.items()}
+    known = {**_sizes_of(signature, example), **sizes}
+    return {name: resized(example[name], spec, known) for name, spec in signature.inputs.items()}
 
 
 def resized(tensor: Tensor, spec: TensorSpec, sizes: Mapping[str, int]) -> Tensor:
-    """A tensor, repeated or cut along the dimensions that `sizes` names."""
+    """A tensor, repeated or cut along the dimensions that `sizes` says of how large they are."""
     for axis, dim in enumerate(spec.shape):
-        if dim in sizes:
-            index = torch.arange(sizes[str(dim)]) % tensor.shape[axis]
+        if isinstance(dim, str) and sizes.keys() >= {*names_in(dim)}:
+            index = torch.arange(size_of(dim, sizes)) % tensor.shape[axis]
             tensor = tensor.index_select(axis, index)
     return tensor
 
@@ -155,7 +153,11 @@ def _export_bounded(
 
 
 def _dims(signature: Signature, bounds: Bounds) -> dict[str, Dim]:
-    return {name: Dim(name, **bounds.get(name, {})) for name in signature.symbols}
+    least = least_for(signature)
+    bounded = {name: {**bounds.get(name, {})} for name in signature.symbols}
+    for name, size in least.items():
+        bounded[name]["min"] = max(size, bounded[name].get("min", 0))
+    return {name: Dim(name, **bound) for name, bound in bounded.items()}
 
 
 def _export_within(
@@ -169,7 +171,7 @@ def _export_within(
     args, kwargs = bind_inputs(model, signature.inputs).arguments(example)
     collected = ShapesCollection()
     for name, spec in signature.inputs.items():
-        collected[example[name]] = {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+        collected[example[name]] = dynamic_dims(name, spec, dims)
     shapes = collected.dynamic_shapes(model, args, kwargs)
     symbolic = symbolic_batch(model)
     with (
@@ -180,6 +182,7 @@ def _export_within(
         Substitutions(),
         KeepRecurrentLayers(),
         returning_tensors(model),
+        sized_inputs(model, signature),
     ):
         program = torch.export.export(
             model,
@@ -189,4 +192,7 @@ def _export_within(
             strict=False,
             prefer_deferred_runtime_asserts_over_guards=trusting,
         )
-        return program.run_decompositions({}) if any(mutates(node.target) for node in program.graph.nodes) else program
+        if any(mutates(node.target) for node in program.graph.nodes):
+            program = program.run_decompositions({})
+    drop_sized(program)
+    return program

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from ..capture.operators import DOMAIN
 from ..errors import InputError
 from ..optimize.bounds import Bounds, enforce_bounds
+from ..optimize.enforced_sizes import enforce_following_sizes
 from ..optimize.names import describe
 from ..optimize.pipeline import optimize
 from ..optimize.quantization import Original, quantize_weights
@@ -174,6 +175,7 @@ def build_graph(
     if stream is not None and unrolls(lowered.forms):
         add_single_step(lowered.model, signature, stream.time)
     quantized = _quantize(lowered.model, lowered.forms) if int8 else {}
+    enforce_following_sizes(lowered.model, signature)
     enforce_bounds(lowered.model, signature, _of_a_chunk(bounds or {}, stream))
     describe(lowered.model, signature, stream)
     return OnnxGraph(lowered.model, lowered.forms, lowered.scan_only, stream, quantized)

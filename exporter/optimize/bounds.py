@@ -44,27 +44,40 @@ def _enforce(graph: ir.Graph, signature: Signature, name: str, end: str, limit: 
             f"Use such an input in forward, or give {name} as a number."
         )
     value, axis = having[0]
-    first = next(iter(graph))
     tape = ir.tape.Tape()
     size = tape.op("Shape", [value], {"start": axis, "end": axis + 1})
-    edge = _constant(tape, f"{name}.{end}", limit)
-    beyond = tape.op("Sub", [size, edge] if end == "max" else [edge, size])
-    index = tape.op("Max", [beyond, _constant(tape, f"{name}.{end}.zero", 0)])
-    allowed = _constant(tape, f"{name}.{end}.allowed", 0)
-    zero = tape.op("Gather", [allowed, index], name=f"{name} is {words} {limit}")
+    edge = constant(tape, f"{name}.{end}", limit)
+    difference = tape.op("Sub", [size, edge] if end == "max" else [edge, size])
+    beyond = tape.op("Max", [difference, constant(tape, f"{name}.{end}.zero", 0)])
+    for made, suffix in ((size, "size"), (difference, "difference"), (beyond, "beyond")):
+        made.name = f"{name}.{end}.{suffix}"
+    refuse_unless_zero(graph, tape, value, beyond, f"{name}.{end}", f"{name} is {words} {limit}")
+
+
+def refuse_unless_zero(
+    graph: ir.Graph, tape: ir.tape.Tape, value: ir.Value, index: ir.Value, prefix: str, label: str
+) -> None:
+    """Make every use of an input wait for an index, int64[1], that `tape` computes, and raise where it is not 0.
+
+    Args:
+        prefix: what the names of the new values begin with.
+        label: the name of the node that raises, which a runtime shows.
+    """
+    first = next(iter(graph))
+    zero = tape.op("Gather", [constant(tape, f"{prefix}.allowed", 0), index], name=label)
     shape = tape.op("Add", [tape.op("Shape", [value]), zero])
     checked = tape.op("Reshape", [value, shape])
-    for made, suffix in ((size, "size"), (beyond, "beyond"), (index, "index"), (zero, "checked"), (shape, "shape")):
-        made.name = f"{name}.{end}.{suffix}"
-    checked.name, checked.type, checked.shape = f"{value.name}.{name}.{end}.checked", value.type, value.shape
+    zero.name, shape.name = f"{prefix}.checked", f"{prefix}.shape"
+    checked.name, checked.type, checked.shape = f"{value.name}.{prefix}.checked", value.type, value.shape
     within = set(tape.nodes)
     for use in list(value.uses()):
         if use.node not in within:
             use.node.replace_input_with(use.idx, checked)
     graph.insert_before(first, tape.nodes)
-    for constant in tape.initializers:
-        graph.register_initializer(constant)
+    for made in tape.initializers:
+        graph.register_initializer(made)
 
 
-def _constant(tape: ir.tape.Tape, name: str, number: int) -> ir.Value:
+def constant(tape: ir.tape.Tape, name: str, number: int) -> ir.Value:
+    """A number of its own, int64[1]."""
     return tape.initializer(ir.tensor(np.array([number], np.int64)), name)

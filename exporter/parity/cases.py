@@ -8,6 +8,7 @@ from ..pytorch.samples import LENGTH_KINDS, LONG, Case, has_kind
 from ..spec.artifact import Values
 from ..spec.option_values import check_seed
 from ..spec.signature import Signature
+from ..spec.size_expression import names_in, size_of
 from ..spec.streams import StreamSpec
 
 Bounds = Mapping[str, Mapping[str, int]]
@@ -17,6 +18,8 @@ DRIFT = 2_000
 
 # A case at a bound beyond this would take too long; the export still reports the bound.
 _LONGEST = 10_000
+# The most samples that follow from a long case's steps.
+_LONGEST_FOLLOWING = 6_000
 _SIZES = (1, 2, 3, 17)
 _KINDS: tuple[Values, ...] = ("zero", "saturating", "denormal", "infinite", "nan", *LENGTH_KINDS)
 
@@ -45,7 +48,7 @@ def make_cases(signature: Signature, traced: Mapping[str, int], seed: int, bound
         InputError: the seed is no whole number of 32 bits.
     """
     check_seed(seed)
-    combinations = _combinations(signature.symbols, traced, bounds or {})
+    combinations = _combinations(signature, traced, bounds or {})
     kinds = [kind for kind in _KINDS if has_kind(signature, kind)]
     return [Case(sizes, "ordinary", seed + i) for i, sizes in enumerate(combinations)] + [
         Case(dict(traced), kind, seed + len(combinations) + i) for i, kind in enumerate(kinds)
@@ -91,13 +94,22 @@ def counted(symbols: Sequence[str], size: int, least: Mapping[str, int]) -> dict
     return {symbol: least.get(symbol, 1) - 1 + size for symbol in symbols}
 
 
-def _combinations(symbols: Sequence[str], traced: Mapping[str, int], bounds: Bounds) -> list[dict[str, int]]:
-    least = least_of(bounds)
+def _long(signature: Signature, symbol: str, ones: Mapping[str, int]) -> int:
+    """A large size; where others follow from it, no larger than they may be."""
+    long = LONG
+    derived = [dim for spec in signature.inputs.values() for dim in spec.derived if symbol in names_in(dim)]
+    while long > 2 and any(size_of(dim, {**ones, symbol: long}) > _LONGEST_FOLLOWING for dim in derived):
+        long //= 2
+    return long
+
+
+def _combinations(signature: Signature, traced: Mapping[str, int], bounds: Bounds) -> list[dict[str, int]]:
+    symbols, least = signature.symbols, least_of(bounds)
     ones, twos = (counted(symbols, size, least) for size in (1, 2))
     found = [dict(traced), ones, twos]
     for symbol in symbols:
         found += [{**traced, symbol: least.get(symbol, 1) - 1 + size} for size in _SIZES]
-        long = max(LONG, least.get(symbol, 1) + 2)
+        long = max(_long(signature, symbol, ones), least.get(symbol, 1) + 2)
         found += [{**twos, symbol: long}, {**ones, symbol: long}]
     for symbol, bound in bounds.items():
         edges = [size for size in (bound.get("min", 1) - 1, bound.get("min", 0)) if size >= 1]

@@ -59,9 +59,11 @@ class Drawing:
             *cases_for(streams, self.signature, traced, seed, bounds),
             *long_cases(self.signature, long, seed, bounds),
         ]
+        cases = [case for case in cases if self.signature.fits(case.sizes)]
         if self.made is not None:
             return [case for case in cases if case.values == "ordinary"]
-        return cases if self.example is None else [*cases, *random_cases(self.signature, traced, seed, bounds)]
+        beside = [] if self.example is None else random_cases(self.signature, traced, seed, bounds)
+        return [*cases, *(case for case in beside if self.signature.fits(case.sizes))]
 
     def expect(
         self, model: nn.Module, cases: Sequence[Case], advance: Callable[[int], None] = lambda done: None

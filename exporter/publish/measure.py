@@ -236,6 +236,8 @@ def _timed(model: nn.Module, drawing: Drawing, symbols: Sequence[str], seed: int
         least = counted(drawing.signature.symbols, 1, drawing.least)
         asked = dict(zip(symbols, pair, strict=False))
         sizes = {name: max(size, asked.get(name, 1)) for name, size in least.items()}
+        if not drawing.signature.fits(sizes):
+            continue
         inputs = drawing.inputs(Case(sizes, "ordinary", seed))
         tensors = as_tensors(inputs)
         args, kwargs = bind_inputs(model, tensors).arguments(tensors)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..errors import LoadError
+from ..errors import LoadError, SignatureError
 from ..spec.signature import Signature
 from .evaluation import check_deterministic
 from .least_sizes import first_running, least_sizes
@@ -86,7 +86,9 @@ def first_run(trial: Trial, small: Mapping[str, int]) -> FirstRun:
     Raises:
         LoadError: its forward raises at every size that is tried, or is not deterministic.
     """
-    sizes = small
+    sizes: Mapping[str, int] | None = small if trial.signature.fits(small) else first_running(trial.runs, small)
+    if sizes is None:
+        raise SignatureError("At no sizes that were tried are all that follow from others at least 1. Give an example.")
     try:
         checked = check_deterministic(trial.model, trial.tensors(sizes))
     except RandomError:

@@ -14,6 +14,7 @@ from ..errors import SignatureError
 from ..spec.artifact import Values
 from ..spec.float_range import FloatRange
 from ..spec.signature import Signature, TensorSpec
+from ..spec.size_expression import names_in, size_of
 from .ranged_floats import DENORMAL, SATURATING, draw_ranged, takes
 
 Array = NDArray[np.generic]
@@ -219,18 +220,21 @@ def sizes_of(signature: Signature, example: Mapping[str, Array], subject: str = 
     Raises:
         SignatureError: an array is missing, or its shape or dtype does not fit the signature.
     """
-    sizes: dict[str, int] = {}
-    for name, spec in signature.inputs.items():
+    for name in signature.inputs:
         if name not in example:
             raise SignatureError(f"The example has no '{name}'. Give an array for each input.")
+    sizes: dict[str, int] = signature.sizes({name: array.shape for name, array in example.items()})
+    for name, spec in signature.inputs.items():
         shape = example[name].shape
         fits = len(shape) == len(spec.shape) and all(
-            size == (sizes.setdefault(dim, size) if isinstance(dim, str) else dim)
+            size == (size_of(dim, sizes) if isinstance(dim, str) else dim)
             for dim, size in zip(spec.shape, shape, strict=True)
         )
         if not fits or example[name].dtype != spec.dtype:
             given = f"{example[name].dtype}{list(shape)}"
-            raise SignatureError(f"{subject} '{name}' is {given}, not {spec}. Give an array that fits.")
+            known = [f"{name} is {sizes[name]}" for dim in spec.derived for name in names_in(dim) if name in sizes]
+            where = f", where {' and '.join(dict.fromkeys(known))}" if known else ""
+            raise SignatureError(f"{subject} '{name}' is {given}, not {spec}{where}. Give an array that fits.")
     return sizes
 
 

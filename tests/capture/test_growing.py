@@ -58,7 +58,7 @@ def test_a_model_is_captured_where_its_convolutions_leave_steps(
 ) -> None:
     model = Convolved(layers)
     exported = export_onnx(model, Signature({"x": X}), tmp_path / "out")
-    assert exported.notes[-1] == f"T is at least {least}: PyTorch refuses to run the model below it."
+    assert exported.notes[-1] == f"T is at least {least}: below it the model does not run."
     tried = {result.case.sizes["T"] for result in exported.report.cases if result.verdict == "PASS"}
     assert {least, least + 1, least + 2, least + 16} <= tried
     check(
@@ -108,7 +108,7 @@ class Padded(nn.Module):
 def test_padding_has_a_least_size(tmp_path: Path) -> None:
     model = Padded()
     exported = export_onnx(model, Signature({"x": X}), tmp_path / "out")
-    assert exported.notes[-1] == "T is at least 4: PyTorch refuses to run the model below it."
+    assert exported.notes[-1] == "T is at least 4: below it the model does not run."
     check(model, tmp_path / "out", [(N, T, 6) for T in (4, 5, 17, 400) for N in (1, 2)])
 
 
