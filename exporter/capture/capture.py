@@ -16,7 +16,7 @@ from ..pytorch.bind import bind_inputs
 from ..pytorch.randomness import check_program
 from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
-from ..torch_internals.capture import specialized_sizes, takes_for_number, violates_constraints
+from ..torch_internals.capture import specialized_sizes, taken_for_equal, takes_for_number, violates_constraints
 from .computed_weights import fold_computed_weights
 from .decisions import Decisions, record_decisions
 from .exporting import Bounds, BranchError, at_other_sizes, export
@@ -82,6 +82,11 @@ def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tens
     except RnnExportError:
         raise
     except Exception as error:  # torch.export raises whatever the captured code raises
+        if alike := taken_for_equal(error, signature.symbols):
+            raise CaptureError(
+                f"{alike[0]} and {alike[1]} have to be equal: the model holds only where they are. "
+                "Name them alike in the inputs."
+            ) from error
         line, collapsed = decisions.specialized_at, decisions.collapsed or takes_for_number(error)
         try:
             return _rerolled(model, signature, example, error, line)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ..errors import CaptureError
 from ..pytorch.job import ExportJob
 from ..pytorch.least_sizes import growing
+from ..pytorch.related_sizes import step_of
 from .capture import Captured, CollapsedError, capture
 
 # So many captures are tried: each takes as long as the first, or longer.
@@ -27,6 +28,8 @@ def capture_growing(job: ExportJob) -> tuple[ExportJob, Captured]:
         return job, capture(job.model, job.signature, job.tensors)
     except CollapsedError as collapsed:
         first = collapsed
+    except CaptureError as error:
+        raise _of_multiples(job, error) from error
     tried = 0
     for sizes in growing(job.traced, [name for name in first.symbols if name in job.traced]):
         if tried == _MOST:
@@ -40,5 +43,16 @@ def capture_growing(job: ExportJob) -> tuple[ExportJob, Captured]:
         except CollapsedError:
             continue
         except CaptureError as error:
-            raise error from first
-    raise first
+            raise _of_multiples(job, error) from first
+    raise _of_multiples(job, first) from first
+
+
+def _of_multiples(job: ExportJob, error: CaptureError) -> CaptureError:
+    """The error of a model that runs at multiples of a number alone, which PyTorch's capture does not know of."""
+    if job.example is not None or job.made is not None or not (found := step_of(job.trial.runs, job.traced)):
+        return error
+    name, step = found
+    return CaptureError(
+        f"PyTorch runs the model only where {name} is a multiple of {step}. "
+        f"Write {step}*{name} in place of {name} in the inputs."
+    )

@@ -17,10 +17,14 @@ from .evaluation import check_deterministic
 from .least_sizes import first_running, least_sizes
 from .made_cases import MadeCases
 from .randomness import RandomError
+from .related_sizes import equal_sizes, following_size
 from .run import run_eager
 from .samples import Case, make_inputs, traced_sizes
 
 Array = NDArray[np.generic]
+
+
+_ALIKE = "{} and {} have to be equal: PyTorch runs the model only where they are. Name them alike in the inputs."
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ def first_run(trial: Trial, small: Mapping[str, int]) -> FirstRun:
 
     Raises:
         LoadError: its forward raises at every size that is tried, or is not deterministic.
+        SignatureError: no sizes that are tried fit, or one has to be that of another, or follow from it.
     """
     sizes: Mapping[str, int] | None = small if trial.signature.fits(small) else first_running(trial.runs, small)
     if sizes is None:
@@ -94,7 +99,7 @@ def first_run(trial: Trial, small: Mapping[str, int]) -> FirstRun:
     except RandomError:
         raise  # noise that fades over many steps would pass for a rounding at a larger size
     except LoadError as refused:
-        larger = None if trial.example is not None else first_running(trial.runs, small)
+        larger = None if trial.example is not None else _larger(trial, small)
         if larger is None:
             raise
         sizes, checked = larger, _checked(trial, larger, refused)
@@ -104,6 +109,23 @@ def first_run(trial: Trial, small: Mapping[str, int]) -> FirstRun:
     if beyond != sizes:
         output, carries_state = check_deterministic(trial.model, trial.tensors(beyond))
     return FirstRun(beyond, least, trial.tensors(beyond), output, carries_state)
+
+
+def _larger(trial: Trial, small: Mapping[str, int]) -> dict[str, int] | None:
+    """Larger sizes at which the model runs.
+
+    Raises:
+        SignatureError: it runs where one size is that of another, or follows from it, alone.
+    """
+    if alike := equal_sizes(trial.runs, small):
+        raise SignatureError(_ALIKE.format(*alike))
+    larger = first_running(trial.runs, small)
+    if larger is None and (following := following_size(trial.runs, small)):
+        name, line = following
+        raise SignatureError(
+            f"PyTorch runs the model only where {name} is {line}. Write {line} in place of {name} in the inputs."
+        )
+    return larger
 
 
 def _checked(trial: Trial, sizes: Mapping[str, int], refused: LoadError) -> tuple[Any, bool]:
