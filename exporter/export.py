@@ -15,7 +15,8 @@ from torch import nn
 
 from .bundle.assemble import Exported, assemble
 from .bundle.replace import replacing
-from .capture.capture import Captured, capture
+from .capture.capture import Captured
+from .capture.growing import capture_growing
 from .errors import FixedDecisionError
 from .lowering.forms import forms_for
 from .lowering.lower import OnnxGraph, build_graph
@@ -25,6 +26,7 @@ from .onnx_file import write_onnx
 from .optimize.opset import check_opset
 from .optimize.quantization import check_weights
 from .parity.artifact import ExportCheck
+from .parity.cases import with_least
 from .parity.report import Report
 from .pytorch.evaluation import as_python, check_same, check_tensors, unwrap
 from .pytorch.job import ExportJob, start_job
@@ -81,8 +83,8 @@ def export_onnx(
     options = options_of(OnnxOptions, options, named)
     forms = _plan(options, signature)
     request = _request(model, signature, example, cases, source)
-    with replacing(Path(out)) as folder, _python_job(request, options, progress) as job:
-        captured = _captured(job)
+    with replacing(Path(out)) as folder, _python_job(request, options, progress) as started:
+        job, captured = _captured(started)
         build = _lowering(job, captured, options)
         graph, timings = fastest(build, forms, job, options.tune, int8=options.quantize is not None)
         write_onnx(graph.model, folder / ONNX)
@@ -203,9 +205,11 @@ def _python_job(request: ExportRequest, options: OnnxOptions, progress: Progress
         yield job
 
 
-def _captured(job: ExportJob) -> Captured:
+def _captured(job: ExportJob) -> tuple[ExportJob, Captured]:
+    """The captured model and the job at the sizes that it was captured at; its least sizes are those PyTorch runs."""
     job.progress("capture", 0, 1)
-    return capture(job.model, job.signature, job.tensors)
+    job, captured = capture_growing(job)
+    return job, replace(captured, bounds=with_least(captured.bounds, job.least))
 
 
 def _lowering(job: ExportJob, captured: Captured, options: OnnxOptions) -> Callable[..., OnnxGraph]:
@@ -235,11 +239,11 @@ def _check_float32(check: ExportCheck, artifact: Artifact, build: Callable[..., 
 
 
 def _bound_notes(captured: Captured) -> list[str]:
-    return [
-        f"{name} is taken to be at most {bound['max']}: beyond it the model cannot run, and the file raises an error."
-        for name, bound in captured.bounds.items()
-        if "max" in bound
-    ]
+    notes = {
+        "min": "{} is at least {}: below it the model does not run.",
+        "max": "{} is taken to be at most {}: beyond it the model cannot run, and the file raises an error.",
+    }
+    return [notes[end].format(name, size) for name, bound in captured.bounds.items() for end, size in bound.items()]
 
 
 def _form_notes(graph: OnnxGraph, options: OnnxOptions) -> list[str]:

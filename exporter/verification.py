@@ -32,10 +32,11 @@ from .parity.stored_cases import check_stored
 from .parity.weights.model import ModelWeights, as_arrays, weights_of
 from .pytorch.checkpoint import read_weights
 from .pytorch.evaluation import evaluating
+from .pytorch.first_run import Trial, sizes_to_try
 from .pytorch.made_cases import CaseMaker, find_made_cases
 from .pytorch.request import Progress, silent
 from .pytorch.run import as_tensors
-from .pytorch.samples import Case, traced_sizes
+from .pytorch.samples import Case
 from .runtimes.open import runs
 from .runtimes.session import ProviderOptions
 from .spec.signature import Signature
@@ -290,8 +291,8 @@ def _fresh_cases(
     signature, artifacts = manifest.signature, [each.artifact for each in opened.values()]
     bounds = {name: bound for artifact in artifacts for name, bound in artifact.bounds.items()}
     streams = [artifact.stream for artifact in artifacts]
-    traced = traced_sizes(signature, rebuilt.example)
-    drawing = draw_for(rebuilt.model, signature, traced, seed, rebuilt.example, rebuilt.made)
+    traced, least = sizes_to_try(Trial(rebuilt.model, signature, rebuilt.example, rebuilt.made, seed))
+    drawing = draw_for(rebuilt.model, signature, traced, seed, rebuilt.example, rebuilt.made, least)
     cases = drawing.cases(streams, traced, seed, bounds, long)
     _check_sizes(cases, signature, streams)
     return drawing, drawing.expect(rebuilt.model, cases, lambda done: progress("reference", done, len(cases)))

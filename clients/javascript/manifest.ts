@@ -6,7 +6,7 @@ import { readJson } from "./json.js";
 import { ARRAYS, Dtype } from "./tensor.js";
 
 const dtype = z.enum(Object.keys(ARRAYS) as Dtype[], "is not a known dtype");
-/** A number is a fixed size, a name or a product such as `T*N` a dynamic one. */
+/** A number is a fixed size, a name, a product such as `T*N` or a size that follows from others a dynamic one. */
 const dim = z.union([z.string(), z.int().check(z.nonnegative())], "is not a size");
 const spec = { dtype, shape: z.array(dim) };
 

@@ -18,7 +18,7 @@ from ..pytorch.bind import bind_inputs
 from ..pytorch.randomness import check_program
 from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
-from ..torch_internals.capture import specialized_sizes, violates_constraints
+from ..torch_internals.capture import specialized_sizes, taken_for_equal, takes_for_number, violates_constraints
 from .computed_weights import fold_computed_weights
 from .control_flow.rewrite_model import rewritten_model
 from .decisions import Decisions, record_decisions
@@ -45,6 +45,14 @@ class Captured:
     bounds: Bounds
 
 
+class CollapsedError(CaptureError):
+    """The model cannot be captured at this size of `symbols`, and a size that is computed from them is 0 or 1 there."""
+
+    def __init__(self, message: str, symbols: Sequence[str]) -> None:
+        super().__init__(message)
+        self.symbols = tuple(symbols)
+
+
 def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor]) -> Captured:
     """Capture `model` with each symbolic dimension of `signature` dynamic.
 
@@ -54,6 +62,7 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
         example: a tensor per input; the sizes of its symbolic dimensions differ from one another and from 1.
 
     Raises:
+        CollapsedError: the model cannot be captured at the example's sizes; it may be at larger ones.
         CaptureError: the model cannot be captured; the message gives the reason and, if known, the line.
         RandomError: it draws random numbers.
     """
@@ -73,17 +82,36 @@ def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tens
         whole = _with_loops_whole(model, signature, example, decisions, program)
         return whole or Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
     except Exception as error:  # torch.export raises whatever the captured code raises
-        return _with_control_flow(model, signature, example, decisions) or _rerolled_or_raise(
-            model, signature, example, error, decisions.specialized_at
-        )
+        line, collapsed = decisions.specialized_at, decisions.collapsed or takes_for_number(error)
+        flowing = _with_control_flow(model, signature, example, decisions)
+        return flowing or _rerolled_or_raise(model, signature, example, error, line, collapsed)
 
 
 def _rerolled_or_raise(
-    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], error: Exception, specialized_at: str
+    model: nn.Module,
+    signature: Signature,
+    example: Mapping[str, Tensor],
+    error: Exception,
+    line: str,
+    collapsed: bool,
 ) -> Captured:
-    if isinstance(error, RnnExportError) and not isinstance(error, BranchError):
+    """The program with its loops rerolled, where that can be; `error` is why no other way was found."""
+    if isinstance(error, BranchError):
+        return _rerolled(model, signature, example, error, "")
+    if isinstance(error, RnnExportError):
         raise error
-    return _rerolled(model, signature, example, error, "" if isinstance(error, BranchError) else specialized_at)
+    if alike := taken_for_equal(error, signature.symbols):
+        raise CaptureError(
+            f"{alike[0]} and {alike[1]} have to be equal: the model holds only where they are. "
+            "Name them alike in the inputs."
+        ) from error
+    try:
+        return _rerolled(model, signature, example, error, line)
+    except CaptureError as refused:
+        if not collapsed:
+            raise
+        symbols = specialized_sizes(error, signature.symbols) or signature.symbols
+        raise CollapsedError(str(refused), symbols) from refused
 
 
 def _with_control_flow(

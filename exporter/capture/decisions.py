@@ -11,6 +11,7 @@ reach when `torch.export` raises.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ from ..torch_internals.modules import exclusive
 
 # The methods by which Python asks a symbolic size for a plain value.
 _CONVERSIONS = {"__bool__", "__int__", "__index__", "__len__", "__iter__"}
+
+
+# A size that is computed from others, and no remainder: `Eq(s27 - 4, 1)`.
+_COLLAPSED = re.compile(r"Eq\((?!(?:Python)?Mod\(|\w+, ).*, [01]\)$")
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,11 @@ class Decisions(logging.Handler):
         """The line at which the first size became, or was taken to equal, a plain number; empty if not known."""
         equal = [decision.line for decision in self.made if decision.expression.startswith("Eq(")]
         return next(iter([*self.fixed.values(), *equal]), "")
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether a computed size was taken to be 0 or 1, which larger sizes of the example may not be."""
+        return any(_COLLAPSED.match(decision.expression) for decision in self.made)
 
     @property
     def branch(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count
+from math import isqrt
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +15,13 @@ from ..pytorch.bind import bind_inputs
 from ..pytorch.outputs import returning_tensors
 from ..pytorch.run import preserve_module_state, suppress_output
 from ..spec.signature import Signature, TensorSpec
+from ..spec.size_expression import names_in, size_of
 from ..torch_internals.capture import suggested_bounds, user_error, violates_guard
 from ..torch_internals.control_flow import taking_constants
 from ..torch_internals.modules import mutates
 from .bodies import capturing_control_flow
 from .decisions import Decisions
+from .following_sizes import drop_sized, dynamic_dims, least_for, sized_inputs
 from .packed import symbolic_batch
 from .recurrent_layers import KeepRecurrentLayers
 from .substitutions import Substitutions
@@ -32,14 +36,42 @@ def at_other_sizes(signature: Signature, example: Mapping[str, Tensor]) -> dict[
     fixed = {dim for spec in signature.inputs.values() for dim in spec.shape}
     primes = [prime for prime in _PRIMES if prime not in fixed]
     sizes = dict(zip(signature.symbols, primes, strict=False))
-    return {name: resized(example[name], spec, sizes) for name, spec in signature.inputs.items()}
+    return _at_sizes(signature, example, sizes)
+
+
+def _elsewhere(signature: Signature, example: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """The example at those sizes, and where it is half as large or larger itself, beyond: the model may need it."""
+    other = at_other_sizes(signature, example)
+    yield other
+    given, large = _sizes_of(signature, example), _sizes_of(signature, other)
+    taken = {dim for spec in signature.inputs.values() for dim in spec.shape}
+    far: dict[str, int] = {}
+    for name, size in large.items():
+        beyond = (prime for prime in count(2 * given[name] + 1) if _is_prime(prime) and prime not in taken)
+        far[name] = size if size > 2 * given[name] else next(beyond)
+        taken.add(far[name])
+    if far != large:
+        yield _at_sizes(signature, example, far)
+
+
+def _is_prime(number: int) -> bool:
+    return all(number % factor for factor in range(2, isqrt(number) + 1))
+
+
+def _sizes_of(signature: Signature, tensors: Mapping[str, Tensor]) -> dict[str, int]:
+    return signature.sizes({name: tensor.shape for name, tensor in tensors.items()})
+
+
+def _at_sizes(signature: Signature, example: Mapping[str, Tensor], sizes: Mapping[str, int]) -> dict[str, Tensor]:
+    known = {**_sizes_of(signature, example), **sizes}
+    return {name: resized(example[name], spec, known) for name, spec in signature.inputs.items()}
 
 
 def resized(tensor: Tensor, spec: TensorSpec, sizes: Mapping[str, int]) -> Tensor:
-    """A tensor, repeated or cut along the dimensions that `sizes` names."""
+    """A tensor, repeated or cut along the dimensions that `sizes` says of how large they are."""
     for axis, dim in enumerate(spec.shape):
-        if dim in sizes:
-            index = torch.arange(sizes[str(dim)]) % tensor.shape[axis]
+        if isinstance(dim, str) and sizes.keys() >= {*names_in(dim)}:
+            index = torch.arange(size_of(dim, sizes)) % tensor.shape[axis]
             tensor = tensor.index_select(axis, index)
     return tensor
 
@@ -77,11 +109,15 @@ def export(
         if not violates_guard(error):
             raise
         far: Bounds = {name: {"min": FAR} for name in signature.symbols}
-        elsewhere = at_other_sizes(signature, example)
-        try:
-            program, bounds = _export_bounded(model, signature, elsewhere, far, decisions, trusting=True)
-        except Exception:  # the first error is about the example's own sizes
-            raise error from None
+        made, fixed = [*decisions.made], dict(decisions.fixed)
+        for elsewhere in _elsewhere(signature, example):
+            try:
+                program, bounds = _export_bounded(model, signature, elsewhere, far, decisions, trusting=True)
+                break
+            except Exception:  # the first error, and what was decided then, are about the example's own sizes
+                decisions.made, decisions.fixed = [*made], dict(fixed)
+        else:
+            raise
         bounds = {name: {"max": bound["max"]} for name, bound in bounds.items() if "max" in bound}
     if decisions.branch:
         raise BranchError(
@@ -107,15 +143,23 @@ def _export_bounded(
             decisions.made.clear()
             return _export_within(model, signature, example, dims, trusting=trusting), bounds
         except user_error() as error:
-            narrower = {**bounds, **suggested_bounds(error, dims)}
+            suggested = suggested_bounds(error, dims)
+            narrower = {**bounds, **suggested}
             if narrower == bounds:
                 raise
             bounds = narrower
+    # A size that is divided by ten is another one only so many steps further on: as far as the example's.
+    sizes = _sizes_of(signature, example)
+    bounds = {**bounds, **{name: {**bounds[name], "min": sizes[name]} for name in suggested}}
     return _export_within(model, signature, example, _dims(signature, bounds), trusting=trusting), bounds
 
 
 def _dims(signature: Signature, bounds: Bounds) -> dict[str, Dim]:
-    return {name: Dim(name, **bounds.get(name, {})) for name in signature.symbols}
+    least = least_for(signature)
+    bounded = {name: {**bounds.get(name, {})} for name in signature.symbols}
+    for name, size in least.items():
+        bounded[name]["min"] = max(size, bounded[name].get("min", 0))
+    return {name: Dim(name, **bound) for name, bound in bounded.items()}
 
 
 def _export_within(
@@ -129,7 +173,7 @@ def _export_within(
     args, kwargs = bind_inputs(model, signature.inputs).arguments(example)
     collected = ShapesCollection()
     for name, spec in signature.inputs.items():
-        collected[example[name]] = {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+        collected[example[name]] = dynamic_dims(name, spec, dims)
     shapes = collected.dynamic_shapes(model, args, kwargs)
     symbolic = symbolic_batch(model)
     with (
@@ -139,6 +183,7 @@ def _export_within(
         symbolic,
         capturing_control_flow(Substitutions(), KeepRecurrentLayers()),
         returning_tensors(model),
+        sized_inputs(model, signature),
     ):
         program = torch.export.export(
             model,
@@ -149,4 +194,7 @@ def _export_within(
             prefer_deferred_runtime_asserts_over_guards=trusting,
         )
     with suppress_output(), torch.no_grad(), taking_constants():
-        return program.run_decompositions({}) if any(mutates(node.target) for node in program.graph.nodes) else program
+        if any(mutates(node.target) for node in program.graph.nodes):
+            program = program.run_decompositions({})
+    drop_sized(program)
+    return program

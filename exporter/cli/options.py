@@ -133,7 +133,8 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
         multiple=True,
         metavar="SPEC",
         help="An input: 'x: float32[N, T, 100]', or 'tokens: int64[N, T] in 0..27'. A name in brackets is a dynamic "
-        "dimension. Lengths of sequences are 'lengths: int64[N] in 1..T', and end in 'descending' where the model "
+        "dimension, and a size may follow from others: 'wav: float32[N, 12*(T-4)]'. Lengths of sequences are "
+        "'lengths: int64[N] in 1..T', and end in 'descending' where the model "
         "wants them sorted. Floats may end in 'in 0..1', '> 0', '>= 0, < 1' or, for "
         "flags, 'in {0, 1}'. Repeatable, in the order of forward's arguments.",
     ),

@@ -10,8 +10,9 @@ import onnx_ir as ir
 
 from ..capture.operators import DOMAIN
 from ..errors import InputError
-from ..optimize.bounds import enforce_bounds
+from ..optimize.bounds import Bounds, enforce_bounds
 from ..optimize.empty_loops import guard_empty_loops
+from ..optimize.enforced_sizes import enforce_following_sizes
 from ..optimize.names import describe
 from ..optimize.pipeline import optimize
 from ..optimize.quantization import Original, quantize_weights
@@ -160,12 +161,12 @@ def build_graph(
     opset: int,
     stateful: bool,
     int8: bool,
-    bounds: Mapping[str, Mapping[str, int]] | None = None,
+    bounds: Bounds | None = None,
 ) -> OnnxGraph:
     """The graph of a translated program, which is not changed, with layers in these forms.
 
     Args:
-        bounds: the sizes that the program holds for; the graph raises beyond them.
+        bounds: the sizes that the program holds for; the graph raises beyond them. A chunk may be shorter.
 
     Raises:
         CaptureError: an operator has no form at `opset`, or a stateful model cannot be fed in chunks.
@@ -178,9 +179,17 @@ def build_graph(
         add_single_step(lowered.model, signature, stream.time)
     quantized = _quantize(lowered.model, lowered.forms) if int8 else {}
     guard_empty_loops(lowered.model, signature)
-    enforce_bounds(lowered.model, signature, bounds or {})
+    enforce_following_sizes(lowered.model, signature)
+    enforce_bounds(lowered.model, signature, _of_a_chunk(bounds or {}, stream))
     describe(lowered.model, signature, stream)
     return OnnxGraph(lowered.model, lowered.forms, lowered.scan_only, stream, quantized)
+
+
+def _of_a_chunk(bounds: Bounds, stream: StreamSpec | None) -> Bounds:
+    """The bounds of what a file is fed at a time."""
+    if stream is None or stream.time not in bounds:
+        return bounds
+    return {**bounds, stream.time: {end: size for end, size in bounds[stream.time].items() if end != "min"}}
 
 
 def _quantize(model: ir.Model, forms: Forms) -> Mapping[str, Original]:

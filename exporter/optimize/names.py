@@ -9,9 +9,12 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass, NameFixPass, Ou
 
 from ..spec.metadata import metadata_of
 from ..spec.signature import Signature
+from ..spec.size_expression import names_in, slope_and_offset
 from ..spec.streams import StreamSpec
 from ..version import __version__
 from .graph import defined_by
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 def name_after(model: ir.Model, signature: Signature) -> None:
@@ -43,6 +46,12 @@ def _symbols(graph: ir.Graph, signature: Signature) -> dict[str, str]:
         for dim, name in zip(value.shape or (), spec.shape, strict=False):
             if isinstance(dim, ir.SymbolicDim) and dim.value is not None:
                 symbols[dim.value] = str(name)
+    # Of a size that nothing has alone, the capture knows the multiple: `4*s0`.
+    for value, spec in zip(graph.inputs, signature.inputs.values(), strict=True):
+        for dim, text in zip(value.shape or (), spec.shape, strict=False):
+            words = _WORD.findall(str(dim.value)) if isinstance(dim, ir.SymbolicDim) else []
+            if len(words) == 1 and str(text) in spec.derived and slope_and_offset(str(text)) is not None:
+                symbols.setdefault(words[0], names_in(str(text))[0])
     return symbols
 
 

@@ -14,6 +14,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..errors import CaptureError
 from ..spec.signature import Signature
+from ..spec.size_expression import names_in
 from ..spec.streams import STATELESS, Reset, State, StreamSpec, after_name, cannot_stream, declared_states
 from .graph import defined_by
 from .recurrent_states import NATIVE, Shape, StateSlot, dtype_of, inputs_behind, layer_of, reset_value, state_slots
@@ -32,6 +33,7 @@ def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
             computed from the inputs; or no layer runs over time.
     """
     time = _time(model.graph, signature)
+    _check_sizes(signature, time)
     recurrent = [node for node in model.graph if _is_recurrent(node)]
     for node in recurrent:  # a packed sequence is as long as its lengths say
         _check_lengths(node)
@@ -67,6 +69,14 @@ def _time(graph: ir.Graph, signature: Signature) -> str:
             "Name the time dimension in the input, such as T in 'x: float32[T, N, 100]'."
         )
     return str(names[0])
+
+
+def _check_sizes(signature: Signature, time: str) -> None:
+    """Refuse a size that follows from the number of steps: for each chunk it would be another one."""
+    for name, spec in signature.inputs.items():
+        for dim in spec.derived:
+            if time in names_in(dim):
+                raise cannot_stream(f"'{name}' has a size of {dim}, which follows from the number of steps as a whole.")
 
 
 def _sequences(node: ir.Node) -> Iterator[tuple[ir.Value, int]]:

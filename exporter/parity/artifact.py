@@ -197,7 +197,7 @@ class ExportCheck:
     @classmethod
     def of(cls, job: ExportJob, artifact: Artifact, *, verify: bool) -> ExportCheck:
         """Run the cases through PyTorch: all of them, or only the few that a bundle stores."""
-        drawing = draw_for(job.model, job.signature, job.traced, job.seed, job.example, job.made)
+        drawing = draw_for(job.model, job.signature, job.traced, job.seed, job.example, job.made, job.least)
         cases = drawing.cases([artifact.stream], job.traced, job.seed, artifact.bounds)
         chosen = cases if verify else cases[:_STORED]
         drawn = drawing.expect(job.model, chosen, lambda done: job.progress("reference", done, len(chosen)))

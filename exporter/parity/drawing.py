@@ -18,7 +18,7 @@ from ..pytorch.samples import Case, make_inputs
 from ..spec.float_range import FloatRange
 from ..spec.signature import Signature, TensorSpec
 from ..spec.streams import StreamSpec
-from .cases import Bounds, cases_for, long_cases, random_cases
+from .cases import Bounds, cases_for, long_cases, random_cases, with_least
 from .expected import Expected, expect, expect_case, expect_inputs, judged_by, measure_standards
 from .reference import Oracle
 
@@ -32,13 +32,14 @@ _POSITIVE = FloatRange(low=0.0, high=1.0, above=True)
 class Drawing:
     """How cases are drawn: from the ranges of `signature`, from `example`, or by the caller's `made`.
 
-    `notes` say what is drawn otherwise than the caller may think.
+    `notes` say what is drawn otherwise than the caller may think, `least` the least sizes that the model runs at.
     """
 
     signature: Signature
     example: Mapping[str, Array] | None = None
     made: MadeCases | None = None
     notes: tuple[str, ...] = ()
+    least: Mapping[str, int] = field(default_factory=dict)
 
     def cases(
         self,
@@ -53,10 +54,16 @@ class Drawing:
         Raises:
             InputError: the seed is negative or beyond 32 bits.
         """
-        cases = [*cases_for(streams, self.signature, traced, seed, bounds), *long_cases(self.signature, long, seed)]
+        bounds = with_least(bounds, self.least)
+        cases = [
+            *cases_for(streams, self.signature, traced, seed, bounds),
+            *long_cases(self.signature, long, seed, bounds),
+        ]
+        cases = [case for case in cases if self.signature.fits(case.sizes)]
         if self.made is not None:
             return [case for case in cases if case.values == "ordinary"]
-        return cases if self.example is None else [*cases, *random_cases(self.signature, traced, seed)]
+        beside = [] if self.example is None else random_cases(self.signature, traced, seed, bounds)
+        return [*cases, *(case for case in beside if self.signature.fits(case.sizes))]
 
     def expect(
         self, model: nn.Module, cases: Sequence[Case], advance: Callable[[int], None] = lambda done: None
@@ -108,15 +115,17 @@ def draw_for(
     seed: int,
     example: Mapping[str, Array] | None = None,
     made: MadeCases | None = None,
+    least: Mapping[str, int] | None = None,
 ) -> Drawing:
     """How to draw cases for a model: positive values where it gives NaN for ordinary ones, as a logarithm does."""
-    drawn = Drawing(signature, example, made)
+    drawn = Drawing(signature, example, made, least=least or {})
     free = [name for name, spec in signature.inputs.items() if spec.is_float and not spec.floats]
     if made is not None or not free:
         return drawn
-    ordinary = [case for case in cases_for((), signature, traced, seed, {}) if case.values == "ordinary"]
-    cases = ordinary if example is None else random_cases(signature, traced, seed)
-    positive = Drawing(_within(signature, free, _POSITIVE), example)
+    bounds = with_least({}, drawn.least)
+    ordinary = [case for case in cases_for((), signature, traced, seed, bounds) if case.values == "ordinary"]
+    cases = ordinary if example is None else random_cases(signature, traced, seed, bounds)
+    positive = replace(drawn, signature=_within(signature, free, _POSITIVE))
     tells = example is None or not _gives_nan(model, drawn, ordinary[:1])
     if not _gives_nan(model, drawn, cases) or not tells or _gives_nan(model, positive, cases[:1]):
         return drawn

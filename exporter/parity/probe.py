@@ -135,7 +135,7 @@ class Probe:
     def _trials(self) -> Iterator[Trial]:
         signature, numbers = self.prober.signature, self.prober.numbers
         values: Values = "longest" if any(spec.has_lengths for spec in signature.inputs.values()) else "ordinary"
-        for k, sizes in enumerate(sizes_for(signature, numbers, self.stored)):
+        for k, sizes in enumerate(sizes_for(signature, numbers, self.stored, self.prober.generator.drawing.least)):
             yield Trial(Case(sizes, "ordinary" if k % 2 else values, self.prober.seed + k))
             if isinstance(self.session, Chunked) and sizes[self.session.stream.time] in numbers:
                 yield from self._chunked(sizes, self.session.stream.time)

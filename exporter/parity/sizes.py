@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from math import isqrt, prod
 
@@ -25,24 +25,39 @@ _ALONE = 1_024
 _MOST = 20_000
 
 
-def sizes_for(signature: Signature, named: Sequence[int], stored: Sequence[int] = ()) -> list[Sizes]:
+def sizes_for(
+    signature: Signature, named: Sequence[int], stored: Sequence[int] = (), least: Mapping[str, int] | None = None
+) -> list[Sizes]:
     """The sizes to try, the most telling of each kind first, so that any number of them is a fair choice.
 
     Args:
         named: the numbers that the model's code names.
         stored: the numbers in the file, most of which are widths of layers.
+        least: the least sizes that the model runs at, from which small ones are counted.
     """
     symbols = sorted(signature.symbols, key=lambda name: name != "T")
+    beyond = {name: size - 1 for name, size in (least or {}).items()}
     kinds = [
         _near(symbols, named),
-        _steps(symbols),
+        _counted(_steps(symbols), beyond),
         _products(signature, symbols, named),
         _near(symbols, sorted({*stored}.difference(named))),
         _large(symbols),
+        _counted(_near(symbols, named), beyond) if beyond else iter(()),
     ]
     found = chain.from_iterable(zip_longest(*kinds))
     distinct = {tuple(sizes.items()): sizes for sizes in found if sizes is not None}
-    return [sizes for sizes in distinct.values() if prod(sizes.values()) <= max(_MOST, LARGEST + 2)]
+    return [
+        sizes
+        for sizes in distinct.values()
+        if prod(sizes.values()) <= max(_MOST, LARGEST + 2) and all(sizes[name] > size for name, size in beyond.items())
+    ]
+
+
+def _counted(found: Iterator[Sizes], beyond: Mapping[str, int]) -> Iterator[Sizes]:
+    """The same sizes, counted from the least that the model runs at: what is left of them in the middle is small."""
+    for sizes in found:
+        yield {name: size + beyond.get(name, 0) for name, size in sizes.items()}
 
 
 def _steps(symbols: Sequence[str]) -> Iterator[Sizes]:

@@ -17,15 +17,17 @@ from torch import nn
 
 from ..bundle.manifest import Manifest
 from ..parity.artifact import open_whole
+from ..parity.cases import counted
 from ..parity.check import check_case
 from ..parity.drawing import Drawing, draw_for
 from ..parity.expected import Expected, output_dims
 from ..parity.report import CaseResult
 from ..pytorch.bind import bind_inputs
 from ..pytorch.evaluation import evaluating
+from ..pytorch.first_run import Trial, sizes_to_try
 from ..pytorch.request import Progress
 from ..pytorch.run import as_tensors
-from ..pytorch.samples import Case, traced_sizes
+from ..pytorch.samples import Case
 from ..runtimes.session import Session
 from ..spec.artifact import Artifact
 from ..spec.signature import Signature
@@ -123,9 +125,10 @@ def measure(
 
 def _run_model(manifest: Manifest, built: nn.Module, example: Example, seed: int, progress: Progress) -> _Model:
     signature, symbols = manifest.signature, _axes(manifest)
-    drawing = draw_for(built, signature, traced_sizes(signature, example), seed, example)
-    longest = Case({**dict.fromkeys(signature.symbols, 1), **dict.fromkeys(symbols[:1], LONG)}, "ordinary", seed)
-    cases = [Case(each, "ordinary", seed + k) for k, each in enumerate(_sizes(signature, symbols))]
+    traced, least = sizes_to_try(Trial(built, signature, example, None, seed))
+    drawing = draw_for(built, signature, traced, seed, example, least=least)
+    longest = Case({**counted(signature.symbols, 1, least), **dict.fromkeys(symbols[:1], LONG)}, "ordinary", seed)
+    cases = [Case(each, "ordinary", seed + k) for k, each in enumerate(_sizes(signature, symbols, least))]
     drawn = drawing.expect(built, [*cases, longest], lambda done: progress("reference", done, len(cases) + 1))
     *expected, long = drawn.expected
     along = _along(expected, symbols)
@@ -155,8 +158,8 @@ def _axes(manifest: Manifest) -> list[str]:
     return sorted(manifest.signature.symbols, key=lambda symbol: symbol != time_symbol)[:2]
 
 
-def _sizes(signature: Signature, symbols: Sequence[str]) -> Iterator[dict[str, int]]:
-    others = {symbol: 2 for symbol in signature.symbols if symbol not in symbols}
+def _sizes(signature: Signature, symbols: Sequence[str], least: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    others = counted([symbol for symbol in signature.symbols if symbol not in symbols], 2, least)
     rows = TIMES if symbols else (1,)
     columns = BATCHES if len(symbols) > 1 else (1,)
     for row in rows:
@@ -230,7 +233,11 @@ def _is_time(dim: Any, symbol: str) -> bool:
 def _timed(model: nn.Module, drawing: Drawing, symbols: Sequence[str], seed: int) -> Iterator[_Timed]:
     """PyTorch as its users call it, with its own number of threads, as the runtime has."""
     for pair in _SPEEDS[: 3 if len(symbols) > 1 else 1]:
-        sizes = {**dict.fromkeys(drawing.signature.symbols, 1), **dict(zip(symbols, pair, strict=False))}
+        least = counted(drawing.signature.symbols, 1, drawing.least)
+        asked = dict(zip(symbols, pair, strict=False))
+        sizes = {name: max(size, asked.get(name, 1)) for name, size in least.items()}
+        if not drawing.signature.fits(sizes):
+            continue
         inputs = drawing.inputs(Case(sizes, "ordinary", seed))
         tensors = as_tensors(inputs)
         args, kwargs = bind_inputs(model, tensors).arguments(tensors)

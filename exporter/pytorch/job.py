@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..errors import InputError, LoadError
+from ..errors import InputError
 from ..spec.artifact import Source
 from ..spec.signature import Signature
-from .evaluation import as_python, check_deterministic, check_tensors, evaluating, unwrap
+from .evaluation import as_python, check_tensors, evaluating, unwrap
+from .first_run import Trial, first_run
 from .half import to_float16
 from .made_cases import MadeCases
 from .outputs import name_outputs
-from .randomness import RandomError
 from .request import Example, ExportRequest, Progress
-from .samples import Case, check_ranges, make_inputs, traced_sizes
+from .samples import Case, check_ranges, traced_sizes
 
 Array = NDArray[np.generic]
 
@@ -33,7 +31,7 @@ class ExportJob:
     `traced` are the sizes it is captured at, `tensors` the inputs it is captured with, and `example` what the caller
     gave, from which the inputs of the test cases are then cut; or `made` makes them. `carries_state` says that the
     model keeps something from call to call, in an attribute or buffer of its own. `original` is the float32 model,
-    where this is that in float16.
+    where this is that in float16. `least` are the least sizes that PyTorch runs it at, of those above 1.
     """
 
     model: nn.Module
@@ -48,6 +46,12 @@ class ExportJob:
     original: ExportRequest | None = None
     made: MadeCases | None = None
     notes: tuple[str, ...] = ()
+    least: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def trial(self) -> Trial:
+        """The same model, to be run at other sizes."""
+        return Trial(self.model, self.signature, self.example, self.made, self.seed)
 
     def inputs(self, case: Case) -> dict[str, Array]:
         """The inputs of an ordinary case.
@@ -55,7 +59,7 @@ class ExportJob:
         Raises:
             InputError: the caller's function does not make them.
         """
-        return _inputs(self.signature, case, self.example, self.made)
+        return self.trial.inputs(case)
 
 
 @contextmanager
@@ -92,39 +96,22 @@ def prepare(
     small = traced_sizes(signature, arrays)
     if arrays is not None:
         check_ranges(signature, arrays)
-    try:
-        traced, tensors, (output, carries_state) = _run_at(request, small, arrays, seed)
-    except RandomError:
-        raise  # noise that fades over many steps would pass for a rounding at a larger size
-    except LoadError as refused:
-        if arrays is not None:
-            raise
-        # A model that pools its steps by eight cannot run five of them.
-        try:
-            large = traced_sizes(signature, large=True)
-            traced, tensors, (output, carries_state) = _run_at(request, large, None, seed)
-        except RandomError:
-            raise
-        except LoadError:
-            raise refused from refused.__cause__
-    named = name_outputs(model, output, signature)
+    ran = first_run(Trial(model, signature, arrays, request.made, seed), small)
+    named = name_outputs(model, ran.output, signature)
     return ExportJob(
-        model, named, traced, tensors, arrays, request.source, seed, progress, carries_state, original, request.made
+        model,
+        named,
+        ran.sizes,
+        ran.tensors,
+        arrays,
+        request.source,
+        seed,
+        progress,
+        ran.carries_state,
+        original,
+        request.made,
+        least=ran.least,
     )
-
-
-def _run_at(
-    request: ExportRequest, sizes: dict[str, int], arrays: dict[str, Array] | None, seed: int
-) -> tuple[dict[str, int], dict[str, Tensor], tuple[Any, bool]]:
-    inputs = _inputs(request.signature, Case(sizes, "ordinary", seed), arrays, request.made)
-    tensors = {name: torch.from_numpy(inputs[name].copy()) for name in request.signature.inputs}
-    return sizes, tensors, check_deterministic(request.model, tensors)
-
-
-def _inputs(
-    signature: Signature, case: Case, example: Mapping[str, Array] | None, made: MadeCases | None
-) -> dict[str, Array]:
-    return make_inputs(signature, case, example) if made is None else made.inputs(signature, case)
 
 
 def _arrays(signature: Signature, example: Example) -> dict[str, Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from ..errors import SignatureError
 from ..spec.artifact import Values
 from ..spec.float_range import FloatRange
 from ..spec.signature import Signature, TensorSpec
+from ..spec.size_expression import names_in, size_of
 from .ranged_floats import DENORMAL, SATURATING, draw_ranged, takes
 
 Array = NDArray[np.generic]
@@ -27,7 +29,6 @@ LENGTH_KINDS: tuple[Values, ...] = ("longest", "shorter", "shortest")
 # Kinds of values that an input of a given range takes from there, and not from the example.
 _FROM_RANGE = ("zero", "saturating", "denormal", "random")
 _PRIMES = (7, 5, 11, 13, 17, 19, 23, 29)
-_LARGE_PRIMES = (101, 89, 107, 83, 113, 79, 103, 109)
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,12 @@ class Case:
 
 
 def traced_sizes(
-    signature: Signature, example: Mapping[str, Array] | None = None, *, large: bool = False
+    signature: Signature, example: Mapping[str, Array] | None = None, least: Mapping[str, int] | None = None
 ) -> dict[str, int]:
-    """The sizes to capture a model at: the example's, else small or large primes that no fixed dimension has.
+    """The sizes to capture a model at: the example's, else small primes that no fixed dimension has.
 
-    `torch.export` specializes a size of 1, so a prime replaces it where the example has one.
+    `torch.export` specializes a size of 1, so a prime replaces it where the example has one. Where a model needs at
+    least so many steps, sizes are counted from there: of five beyond a kernel's width, five remain.
 
     Raises:
         SignatureError: the example is empty or does not fit the signature.
@@ -57,12 +59,19 @@ def traced_sizes(
     if 0 in given.values():
         name = next(name for name, size in given.items() if not size)
         raise SignatureError(f"The example is empty along {name}. Give one with at least one element.")
-    fixed = {*given.values(), *(dim for spec in signature.inputs.values() for dim in spec.shape)}
-    free = [prime for prime in (_LARGE_PRIMES if large else _PRIMES) if prime not in fixed]
+    taken = {*given.values(), *(dim for spec in signature.inputs.values() for dim in spec.shape)}
+    free = [prime for prime in _PRIMES if prime not in taken]
     if len(signature.symbols) > len(free):
         raise SignatureError(f"At most {len(free)} dynamic dimensions are supported. Give some as numbers.")
     primes = dict(zip(signature.symbols, free, strict=False))
-    return {name: given.get(name, 0) if given.get(name, 0) > 1 else prime for name, prime in primes.items()}
+    sizes: dict[str, int] = {}
+    for name, prime in primes.items():
+        beyond = (least or {}).get(name, 1) - 1
+        sizes[name] = given.get(name, 0)
+        if sizes[name] < 2:
+            sizes[name] = next(k for k in chain([beyond + prime], count(beyond + 5)) if k not in taken)
+        taken.add(sizes[name])
+    return sizes
 
 
 def make_inputs(signature: Signature, case: Case, example: Mapping[str, Array] | None = None) -> dict[str, Array]:
@@ -211,18 +220,21 @@ def sizes_of(signature: Signature, example: Mapping[str, Array], subject: str = 
     Raises:
         SignatureError: an array is missing, or its shape or dtype does not fit the signature.
     """
-    sizes: dict[str, int] = {}
-    for name, spec in signature.inputs.items():
+    for name in signature.inputs:
         if name not in example:
             raise SignatureError(f"The example has no '{name}'. Give an array for each input.")
+    sizes: dict[str, int] = signature.sizes({name: array.shape for name, array in example.items()})
+    for name, spec in signature.inputs.items():
         shape = example[name].shape
         fits = len(shape) == len(spec.shape) and all(
-            size == (sizes.setdefault(dim, size) if isinstance(dim, str) else dim)
+            size == (size_of(dim, sizes) if isinstance(dim, str) else dim)
             for dim, size in zip(spec.shape, shape, strict=True)
         )
         if not fits or example[name].dtype != spec.dtype:
             given = f"{example[name].dtype}{list(shape)}"
-            raise SignatureError(f"{subject} '{name}' is {given}, not {spec}. Give an array that fits.")
+            known = [f"{name} is {sizes[name]}" for dim in spec.derived for name in names_in(dim) if name in sizes]
+            where = f", where {' and '.join(dict.fromkeys(known))}" if known else ""
+            raise SignatureError(f"{subject} '{name}' is {given}, not {spec}{where}. Give an array that fits.")
     return sizes
 
 

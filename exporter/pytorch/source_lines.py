@@ -97,7 +97,7 @@ def spelled(file: str, line: int) -> str:
 
 
 def is_check(file: str, line: int) -> bool:
-    """Whether the condition at a line can do nothing but raise: that of `assert`, or of `if` before `raise`."""
+    """Whether the condition at a line lets go on or raises: that of `assert`, or of an `if` of which one way raises."""
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
     except SyntaxError:
@@ -105,9 +105,11 @@ def is_check(file: str, line: int) -> bool:
     return any(
         node.lineno <= line <= (node.test.end_lineno or node.lineno)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Assert) or (isinstance(node, ast.If) and _only_raises(node))
+        if isinstance(node, ast.Assert) or (isinstance(node, ast.If) and (_raises(node.body) or _raises(node.orelse)))
     )
 
 
-def _only_raises(statement: ast.If) -> bool:
-    return all(isinstance(each, ast.Raise) for each in statement.body) and not statement.orelse
+def _raises(body: list[ast.stmt]) -> bool:
+    """Whether these statements end in `raise`, and nothing before it leads elsewhere."""
+    simple = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)
+    return bool(body) and isinstance(body[-1], ast.Raise) and all(isinstance(each, simple) for each in body[:-1])

@@ -69,7 +69,10 @@ class Artifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     opset: int | None
     bounds: Annotated[
         Mapping[str, Mapping[Annotated[str, Meta(pattern="^(min|max)$")], int]],
-        Meta(description='Sizes that the capture took for bounds, such as {"T": {"max": 300}}.'),
+        Meta(
+            description="The least size that PyTorch runs the model at, where that is above 1, and the largest that "
+            'the file holds for: {"T": {"min": 5, "max": 300}}.'
+        ),
     ]
     parity: Annotated[
         Annotated[Mapping[str, Any], Meta(extra_json_schema={"required": [*_REPORTED]})] | None,

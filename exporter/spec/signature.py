@@ -16,13 +16,14 @@ from msgspec.structs import replace
 
 from ..errors import SignatureError
 from .float_range import FloatRange, parse_float_range
+from .size_expression import names_in, normal_size, size_of, slope_and_offset, with_sizes
 
 DTYPES = ("float32", "float16", "float64", "int32", "int64", "bool")
 Dtype = Annotated[str, Meta(pattern=f"^({'|'.join(DTYPES)})$")]
-Symbol = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
+# A name, or a size that follows from others.
+Symbol = Annotated[str, Meta(pattern="^[A-Za-z0-9_(][A-Za-z0-9_()+*/-]*$")]
 Size = Annotated[int, Meta(ge=1)]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
-_DIM = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _SPEC = re.compile(r"\s*(?P<dtype>\w+)\s*\[(?P<dims>[^\[\]]*)\]\s*(?P<values>.*?)\s*", re.DOTALL)
 _RANGE = re.compile(
@@ -35,8 +36,9 @@ _EXAMPLE = "write it like 'x: float32[T, N, 100]', 'x: float32[T, N, 100] > 0' o
 class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """One tensor: `float32[T, N, 100]`, or `int64[N, T] in 0..27` for integers up to and including 27.
 
-    A name in `shape` is a dynamic dimension, a number a fixed one. The upper end of `range` may be such a name: the
-    lengths of sequences are `int64[N] in 1..T`, or `int64[N] in 1..T descending` where the model wants them sorted.
+    A name in `shape` is a dynamic dimension, a number a fixed one, and `12*(T-4)` follows from others (see
+    `size_expression`). The upper end of `range` may be a name: the lengths of sequences are `int64[N] in 1..T`, or
+    `int64[N] in 1..T descending` where the model wants them sorted.
     `floats` are the values of a float input that takes not all of them: `float32[T, N] in 0..1`, `> 0`, `>= 0, < 1`, or
     `in {0, 1}` for flags.
     """
@@ -55,8 +57,8 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
                 raise SignatureError(f"A fixed dimension must be at least 1, not {dim}. Use a name for a dynamic one.")
             if isinstance(dim, int) and dim >= 2**31:
                 raise SignatureError(f"A fixed dimension of {dim} is too large. Use one below {2**31}.")
-            if isinstance(dim, str) and not _DIM.fullmatch(dim):
-                raise SignatureError(f"'{dim}' is not a dimension. Use a name such as T, or a positive number.")
+            if isinstance(dim, str) and normal_size(dim) != dim:
+                raise SignatureError(f"The size {dim} has another form. Write it as {normal_size(dim)}.")
         if self.range is not None:
             self._check_range(*self.range)
         if isinstance(self.floats, FloatRange):
@@ -94,7 +96,7 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
         if match is None:
             raise SignatureError(f"'{text}' does not describe a tensor; {_EXAMPLE}.")
         dims = [part.strip() for part in match["dims"].split(",")] if match["dims"].strip() else []
-        shape = tuple(int(dim) if re.fullmatch(r"-?\d+", dim) else dim for dim in dims)
+        shape = tuple(int(dim) if re.fullmatch(r"-?\d+", dim) else normal_size(dim) for dim in dims)
         dtype, values = match["dtype"], match["values"]
         if not values:
             return cls(dtype, shape)
@@ -114,7 +116,12 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def symbols(self) -> tuple[str, ...]:
         """The names of the dynamic dimensions, in order."""
-        return tuple(dim for dim in self.shape if isinstance(dim, str))
+        return tuple(dim for dim in self.shape if isinstance(dim, str) and dim.isidentifier())
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """The sizes that follow from others, in order."""
+        return tuple(dim for dim in self.shape if isinstance(dim, str) and not dim.isidentifier())
 
     @property
     def has_lengths(self) -> bool:
@@ -129,12 +136,20 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
         return self.floats.typical if isinstance(self.floats, FloatRange) else 0
 
     def sized(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
-        """The concrete shape for given sizes of the dynamic dimensions."""
-        return tuple(sizes[dim] if isinstance(dim, str) else dim for dim in self.shape)
+        """The concrete shape for given sizes of the dynamic dimensions.
+
+        Raises:
+            SignatureError: a size that follows from them is less than 1.
+        """
+        for dim in self.derived:
+            if size_of(dim, sizes) < 1:
+                given = ", ".join(f"{name}={sizes[name]}" for name in names_in(dim))
+                raise SignatureError(f"A size of {dim} is {size_of(dim, sizes)} for {given}. Give larger ones.")
+        return tuple(size_of(dim, sizes) if isinstance(dim, str) else dim for dim in self.shape)
 
     def fixed(self, sizes: Mapping[str, int]) -> TensorSpec:
         """The same with a plain number for each dynamic dimension that has a size here."""
-        shape = tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in self.shape)
+        shape = tuple(with_sizes(dim, sizes) if isinstance(dim, str) else dim for dim in self.shape)
         if self.range is None:
             return replace(self, shape=shape)
         low, high = self.range
@@ -190,6 +205,15 @@ class Signature:
             if spec.range is not None and spec.has_lengths and spec.range[1] not in self.symbols:
                 known = f"Dynamic dimensions are {', '.join(self.symbols)}." if self.symbols else "There is none."
                 raise SignatureError(f"Input '{name}' goes up to {spec.range[1]}, which is no dimension. {known}")
+        plain = {dim for spec in self.inputs.values() for dim in spec.symbols}
+        for name, spec in self.inputs.items():
+            for dim in spec.derived:
+                unknown = [each for each in names_in(dim) if each not in plain]
+                if unknown and slope_and_offset(dim) is None:
+                    raise SignatureError(
+                        f"Input '{name}' has a size of {dim}, and no input has the size {unknown[0]} alone. Name it in "
+                        "an input, or give it as a number."
+                    )
         for before, after in self.states.items():
             if before not in self.inputs:
                 raise SignatureError(f"The state '{before}' is not an input. Inputs are {', '.join(self.inputs)}.")
@@ -199,7 +223,36 @@ class Signature:
     @property
     def symbols(self) -> tuple[str, ...]:
         """The names of all dynamic dimensions, each once, in order of appearance."""
-        return tuple(dict.fromkeys(dim for spec in self.inputs.values() for dim in spec.symbols))
+        specs = self.inputs.values()
+        plain = (dim for spec in specs for dim in spec.symbols)
+        return tuple(
+            dict.fromkeys([*plain, *(name for spec in specs for dim in spec.derived for name in names_in(dim))])
+        )
+
+    def sizes(self, shapes: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        """The size of each dynamic dimension in arrays of these shapes; what fits none is left out.
+
+        A size that no array has alone is that from which the first that follows from it does: 5 for a `4*T` of 20.
+        """
+        sizes: dict[str, Any] = {}
+        for name, spec in self.inputs.items():
+            for dim, size in zip(spec.shape, shapes[name], strict=False):
+                if isinstance(dim, str) and dim.isidentifier():
+                    sizes.setdefault(dim, size)
+        for name, spec in self.inputs.items():
+            for dim, size in zip(spec.shape, shapes[name], strict=False):
+                line = slope_and_offset(dim) if isinstance(dim, str) else None
+                if line is not None:
+                    sizes.setdefault(names_in(str(dim))[0], (size - line[1]) // line[0])
+        return sizes
+
+    def fits(self, sizes: Mapping[str, int]) -> bool:
+        """Whether every size that follows from these is at least 1."""
+        derived = [dim for spec in self.inputs.values() for dim in spec.derived]
+        try:
+            return all(size_of(dim, sizes) >= 1 for dim in derived)
+        except SignatureError:
+            return False
 
     def with_outputs(self, outputs: Sequence[str]) -> Signature:
         """The same signature with its outputs named."""

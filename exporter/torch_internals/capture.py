@@ -63,6 +63,19 @@ def violates_guard(error: Exception) -> bool:
     return "satisfy the generated guard" in message and "specialized it to be a constant" not in message
 
 
+def taken_for_equal(error: Exception, symbols: Iterable[str]) -> tuple[str, str] | None:
+    """Two of the named sizes that an error of `torch.export` says have to be one: "S = T" among its suggestions."""
+    names = {*symbols}
+    found = re.findall(r"^ +(\w+) = (\w+)$", str(error), re.MULTILINE)
+    return next(((other, one) for one, other in found if one in names and other in names), None)
+
+
+def takes_for_number(error: Exception) -> bool:
+    """Whether a guard takes a computed size, and no remainder, to be 0 or 1, as it is at the example's sizes."""
+    guards = re.findall(r"the generated guard (.+)\.$", str(error), re.MULTILINE)
+    return any(re.search(r" == [01]$", guard) and "%" not in guard for guard in guards)
+
+
 def suggested_bounds(error: Exception, dims: Mapping[str, Dim]) -> dict[str, dict[str, int]]:
     """The bounds by name that a `user_error` suggests for `dims`; none if it suggests another kind of change.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,6 +47,13 @@ ASSERT_TENSOR_METADATA = torch.ops.aten._assert_tensor_metadata.default
 
 # What batch normalization in evaluation mode is decomposed into.
 BATCH_NORM_INFERENCE = torch.ops.aten._native_batch_norm_legit_no_training.default
+
+
+def change_leaves(tree: Any, change: Callable[[list[Any]], list[Any]]) -> Any:
+    """The same tuples, lists and dictionaries with other leaves, those that are None left as they are."""
+    leaves, structure = tree_flatten(tree)
+    changed = iter(change([leaf for leaf in leaves if leaf is not None]))
+    return tree_unflatten([None if leaf is None else next(changed) for leaf in leaves], structure)
 
 
 def operator_name(target: Any) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
-from rnn_export import CaptureError, Signature
+from rnn_export import CaptureError, Signature, export_onnx
 from rnn_export.capture.capture import capture
 from rnn_export.capture.decisions import record_decisions
 from torch import Tensor, nn
@@ -47,6 +48,77 @@ class HalvesToFour(Base):
         return self.rnn(y)[0].reshape(-1, 4)
 
 
+class Strided(Base):
+    """Its length is computed in another way than the convolution's, and compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv1d(3, 3, 3, 2, 1)
+
+    def strided(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(x.mT).mT
+        return y
+
+
+class Asserts(Strided):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.strided(x)
+        assert (  # fmt: skip
+            y.size(1) == (x.size(1) + 1) // 2
+        ), f"not half of {x.shape}"
+        return self.rnn(y)[0]
+
+
+class AssertsInTorch(Strided):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.strided(x)
+        torch._assert(y.size(1) == (x.size(1) + 1) // 2, "not half")
+        torch._check(y.size(1) <= x.size(1))
+        return self.rnn(y)[0]
+
+
+class Raises(Strided):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.strided(x)
+        if y.size(1) != (x.size(1) + 1) // 2:
+            message = f"not half of {x.shape}"
+            raise ValueError(message)
+        return self.rnn(y)[0]
+
+
+class RaisesElse(Strided):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.strided(x)
+        if y.size(1) * 2 >= x.size(1):
+            y = self.rnn(y)[0]
+        else:
+            raise ValueError("not half")
+        return y
+
+
+class RaisesInHelper(Strided):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.strided(x)
+        demand(y.size(1) == (x.size(1) + 1) // 2, "not half")
+        return self.rnn(y)[0]
+
+
+def demand(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+class ReturnsEarly(Strided):
+    """Raises in the end of a way, but not always."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.size(1) % 2 == 0:
+            if x.size(0) == 1:
+                return x
+            raise ValueError("even")
+        return self.rnn(x)[0]
+
+
 def line(model: type[nn.Module], offset: int) -> str:
     return f"{HERE}:{model.forward.__code__.co_firstlineno + offset}"
 
@@ -56,6 +128,7 @@ def line(model: type[nn.Module], offset: int) -> str:
     [
         (Loops, "it loops over it, but not every step is the same. 'slice' at ", 1),
         (Branches, "branches on a named size at ", 1),
+        (ReturnsEarly, "branches on a named size at ", 1),
     ],
 )
 def test_the_models_own_decisions_are_refused_at_their_line(
@@ -74,6 +147,11 @@ def test_computed_sizes_are_trusted_and_right_elsewhere(model: type[nn.Module]) 
     for T in (66, 67, 128):
         x = torch.randn(70, T, 3)
         torch.testing.assert_close(program.module(check_guards=False)(x), module(x))
+
+
+@pytest.mark.parametrize("model", [Asserts, AssertsInTorch, Raises, RaisesElse, RaisesInHelper])
+def test_a_check_of_sizes_is_no_branch(model: type[nn.Module], tmp_path: Path) -> None:
+    assert export_onnx(model(), X, tmp_path / "out").report.count("PASS") > 10
 
 
 def test_the_log_is_left_as_it_was() -> None:

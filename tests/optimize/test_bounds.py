@@ -49,5 +49,28 @@ def test_a_bound_on_what_the_graph_does_not_read_is_refused(tmp_path: Path) -> N
         doubled(18, Signature({"x": "float32[T, N, 3]"}), {"S": {"max": 4}})
 
 
-def test_a_least_size_needs_nothing() -> None:
-    assert len(doubled(18, Signature({"x": "float32[T, N, 3]"}), {"T": {"min": 4}}).graph.node) == 1
+@pytest.mark.parametrize("opset", [17, 18, 23])
+@pytest.mark.parametrize("level", LEVELS)
+def test_below_a_least_size_onnx_runtime_raises(opset: int, level: ort.GraphOptimizationLevel) -> None:
+    bounds = {"T": {"min": 4, "max": 37}, "N": {"min": 2}}
+    proto = doubled(opset, Signature({"x": "float32[T, N, 3]"}), bounds)
+    onnx.checker.check_model(proto, full_check=True)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = level
+    options.log_severity_level = 4
+    session = ort.InferenceSession(proto.SerializeToString(), options, ["CPUExecutionProvider"])
+    for T, N in ((4, 2), (5, 2), (37, 400)):
+        x = np.ones((T, N, 3), np.float32)
+        np.testing.assert_array_equal(session.run(None, {"x": x})[0], x + x)
+    for T, N, why in (
+        (3, 2, "T is at least 4"),
+        (0, 9, "T is at least 4"),
+        (38, 2, "T is at most 37"),
+        (9, 1, "N is at l"),
+    ):
+        with pytest.raises(Exception, match=why):
+            session.run(None, {"x": np.ones((T, N, 3), np.float32)})
+
+
+def test_a_least_size_of_what_the_graph_does_not_read_needs_nothing() -> None:
+    assert len(doubled(18, Signature({"x": "float32[T, N, 3]"}), {"S": {"min": 4}}).graph.node) == 1

@@ -34,7 +34,7 @@ def test_a_spec_is_read_and_spelled_alike(text: str, spec: TensorSpec) -> None:
         ("float32[T, 99999999999]", "A fixed dimension of 99999999999 is too large."),
         ("float32[T, -1]", "must be at least 1, not -1"),
         ("float32[T,, 3]", "'' is not a dimension"),
-        ("float32[T*N, 3]", "'T*N' is not a dimension. Use a name such as T, or a positive number."),
+        ("float32[T/N, 3]", "'T/N' is not a dimension. Use a name such as T, a positive number, or a size that"),
         ("int64[T] in 5..1", "The value range 5..1 is empty."),
         ("int32[T] in 0..9999999999", "The value range 0..9999999999 does not fit int32."),
         ("bool[T] in 0..1", "A value range is for integers; bool takes none."),

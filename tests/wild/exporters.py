@@ -23,6 +23,7 @@ from rnn_export.pytorch.job import ExportJob, prepare
 from rnn_export.pytorch.request import ExportRequest, silent
 from rnn_export.pytorch.run import suppress_output
 from rnn_export.runtimes.open import open_session
+from rnn_export.spec.size_expression import size_of
 from torch import nn
 from torch.export import Dim
 
@@ -165,9 +166,17 @@ def _traced(prepared: ExportJob, path: Path) -> None:
     )
 
 
+def _dim(text: str, dims: Mapping[str, Any]) -> Any:
+    """What a dynamic axis is called; a size that follows from others is computed from what these are called."""
+    named = next(iter(dims.values()))
+    if text in dims:
+        return dims[text]
+    return text if isinstance(named, str) else size_of(text, dims) if isinstance(named, Dim) else named
+
+
 def _axes(prepared: ExportJob, dims: Mapping[str, Any]) -> dict[str, dict[int, Any]]:
     """Per input, what each dynamic axis is called."""
     return {
-        name: {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+        name: {axis: _dim(dim, dims) for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
         for name, spec in prepared.signature.inputs.items()
     }

@@ -99,7 +99,9 @@ class _Capture:
     def _at(self, fixed: Mapping[str, int]) -> tuple[Signature, dict[str, Tensor]]:
         """The signature and the example with these sizes fixed."""
         inputs = {name: spec.fixed(fixed) for name, spec in self._signature.inputs.items()}
-        example = {name: resized(self._example[name], spec, fixed) for name, spec in self._signature.inputs.items()}
+        given = self._signature.sizes({name: tensor.shape for name, tensor in self._example.items()})
+        sizes = {**given, **fixed}
+        example = {name: resized(self._example[name], spec, sizes) for name, spec in self._signature.inputs.items()}
         return Signature(inputs, self._signature.outputs, self._signature.states), example
 
 

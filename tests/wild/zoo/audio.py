@@ -327,7 +327,7 @@ MODELS = (
         lambda: _torchaudio(
             "wavernn:WaveRNN", [2, 2], 8, 4, n_res_block=1, n_rnn=8, n_fc=8, n_freq=6, n_hidden=6, n_output=8
         ),
-        {"waveform": "float32[N, 1, 12]", "specgram": "float32[N, 1, 6, 7]"},
+        {"waveform": "float32[N, 1, 4*(T-4)]", "specgram": "float32[N, 1, 6, T]"},
     ),
     Model(
         "torchaudio",
