@@ -20,6 +20,8 @@ from ..pytorch.run import suppress_output
 from ..pytorch.source_lines import at, node_line
 from ..spec.signature import Signature
 from ..torch_internals.onnx import failed_node, parsing_lazily
+from .complex_pairs.rewriting import complex_as_pairs
+from .corrections import CORRECTIONS
 from .translations import exact_constants, exact_translations
 
 # The opset that PyTorch's own translations are written in; the finished graph is converted to another one.
@@ -37,15 +39,17 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
         InternalError: PyTorch returned nothing.
     """
     try:
+        with suppress_output(), torch.no_grad():
+            program = complex_as_pairs(captured.program)
         with (
             suppress_output(),
             parsing_lazily(),
             exact_constants(),
-            exact_translations(captured.program),
+            exact_translations(program),
             torch.no_grad(),
         ):
             exported = torch.onnx.export(
-                captured.program,
+                program,
                 dynamo=True,
                 opset_version=OPSET,
                 optimize=False,
@@ -61,7 +65,7 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
     if exported is None:
         raise InternalError("torch.onnx.export returned nothing.")
     graph = exported.model.graph
-    _cast_outputs(graph, captured.program)
+    _cast_outputs(graph, program)
     # The capture has the inputs in the order in which PyTorch flattens forward's arguments.
     inputs = dict(zip(captured.inputs, graph.inputs, strict=True))
     graph.inputs[:] = [inputs[name] for name in signature.inputs]
@@ -169,4 +173,5 @@ _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.rnn_export.pack.default: _pack,
     torch.ops.rnn_export.pad.default: _pad,
     torch.ops.aten.logcumsumexp.default: _logcumsumexp,
+    **CORRECTIONS,
 }
