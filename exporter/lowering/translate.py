@@ -20,8 +20,10 @@ from ..pytorch.run import suppress_output
 from ..pytorch.source_lines import at, node_line
 from ..spec.signature import Signature
 from ..torch_internals.onnx import failed_node, parsing_lazily
+from .adaptive_pooling import ADAPTIVE_POOLING
 from .complex_pairs.rewriting import complex_as_pairs
 from .corrections import CORRECTIONS
+from .promotion import promote_types
 from .translations import exact_constants, exact_translations
 
 # The opset that PyTorch's own translations are written in; the finished graph is converted to another one.
@@ -41,6 +43,7 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
     try:
         with suppress_output(), torch.no_grad():
             program = complex_as_pairs(captured.program)
+            promote_types(program)
         with (
             suppress_output(),
             parsing_lazily(),
@@ -174,4 +177,5 @@ _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.rnn_export.pad.default: _pad,
     torch.ops.aten.logcumsumexp.default: _logcumsumexp,
     **CORRECTIONS,
+    **ADAPTIVE_POOLING,
 }
