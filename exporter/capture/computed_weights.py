@@ -40,6 +40,9 @@ _VIEWS = {
     _aten.contiguous.default,
 }
 
+# PyTorch's exporter writes some of them with other coefficients, and some not at all.
+_WINDOWS = {getattr(_aten, f"{name}_window") for name in ("bartlett", "blackman", "hamming", "hann", "kaiser")}
+
 _STORED_KINDS = (InputKind.PARAMETER, InputKind.BUFFER)
 
 # How PyTorch names the parameters that a weight is computed from.
@@ -52,6 +55,7 @@ def fold_computed_weights(program: ExportedProgram) -> None:
 
     The program must be functional. A buffer that forward writes to is not constant.
     """
+    _store_windows(program)
     stored = _stored(program)
     constant = _constant_nodes(program, stored)
     values: dict[Node, Any] = dict(stored)
@@ -64,6 +68,14 @@ def fold_computed_weights(program: ExportedProgram) -> None:
             stored[buffer] = values[buffer] = value
     program.graph_module.graph.eliminate_dead_code()
     program.graph_module.recompile()
+
+
+def _store_windows(program: ExportedProgram) -> None:
+    """Make each window of a fixed length a buffer, as if the model had stored it."""
+    for node in list(program.graph.nodes):
+        if getattr(node.target, "overloadpacket", None) in _WINDOWS and not node.all_input_nodes:
+            value = _evaluate(node, {}).to(node.meta["val"].dtype)
+            node.replace_all_uses_with(_add_buffer(program, node, value, _unused(program, node.name)))
 
 
 def _stored(program: ExportedProgram) -> dict[Node, Tensor]:
@@ -148,7 +160,11 @@ def _name(program: ExportedProgram, node: Node, stored: Mapping[Node, Tensor]) -
     specs = dict(zip(_placeholders(program), program.graph_signature.input_specs, strict=True))
     name = str(specs[_leaves(node, stored)[0]].target)
     name = _SUFFIX.sub("", _PARAMETRIZED.sub(r"\1", name))
-    while name in program.state_dict:
+    return _unused(program, name)
+
+
+def _unused(program: ExportedProgram, name: str) -> str:
+    while name in program.state_dict or name in program.constants:
         name += "_"
     return name
 

@@ -3,6 +3,7 @@
 * `max_pool1d` specializes the length; `max_pool2d` does not.
 * `scaled_dot_product_attention` has an ONNX form for four dimensions, but not for three.
 * `Tensor.data` is not recorded; `detach` is.
+* `stft`, `istft` and the functions of `torch.fft` become the steps of `spectra`.
 * `torch.arange` of plain numbers forgets them; `tolist` needs them.
 
 `squeeze` of a dynamic size has no substitute, and is refused: it removes the dimension at size 1 only.
@@ -20,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import CaptureError
 from ..pytorch.source_lines import at, current_line
+from .spectra import TRANSFORMS, istft, stft
 
 
 class Substitutions(TorchFunctionMode):
@@ -99,6 +101,11 @@ _SUBSTITUTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     F.scaled_dot_product_attention: _attention,
     torch.Tensor.data.__get__: torch.Tensor.detach,  # type: ignore[attr-defined]
     torch.arange: _arange,
+    torch.stft: stft,
+    torch.Tensor.stft: stft,
+    torch.istft: istft,
+    **TRANSFORMS,
+    torch.Tensor.istft: istft,
     torch.squeeze: _squeeze,
     torch.Tensor.squeeze: _squeeze,
 }

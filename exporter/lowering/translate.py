@@ -24,6 +24,10 @@ from ..torch_internals.control_flow import WHILE_LOOP, taking_constants
 from ..torch_internals.onnx import failed_node, parsing_lazily
 from .loops import translate_collecting_loop, translate_while_loop
 from .markers import MARKERS
+from .adaptive_pooling import ADAPTIVE_POOLING
+from .complex_pairs.rewriting import complex_as_pairs
+from .corrections import CORRECTIONS
+from .promotion import promote_types
 from .translations import exact_constants, exact_translations
 
 # The opset that PyTorch's own translations are written in; the finished graph is converted to another one.
@@ -41,16 +45,19 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
         InternalError: PyTorch returned nothing.
     """
     try:
+        with suppress_output(), torch.no_grad():
+            program = complex_as_pairs(captured.program)
+            promote_types(program)
         with (
             suppress_output(),
             parsing_lazily(),
             exact_constants(),
-            exact_translations(captured.program),
+            exact_translations(program),
             taking_constants(),
             torch.no_grad(),
         ):
             exported = torch.onnx.export(
-                captured.program,
+                program,
                 dynamo=True,
                 opset_version=OPSET,
                 optimize=False,
@@ -66,7 +73,7 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
     if exported is None:
         raise InternalError("torch.onnx.export returned nothing.")
     graph = exported.model.graph
-    _cast_outputs(graph, captured.program)
+    _cast_outputs(graph, program)
     # The capture has the inputs in the order in which PyTorch flattens forward's arguments.
     inputs = dict(zip(captured.inputs, graph.inputs, strict=True))
     graph.inputs[:] = [inputs[name] for name in signature.inputs]
@@ -176,4 +183,6 @@ _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.logcumsumexp.default: _logcumsumexp,
     WHILE_LOOP: translate_while_loop,
     COLLECTING_LOOP: translate_collecting_loop,
+    **CORRECTIONS,
+    **ADAPTIVE_POOLING,
 }

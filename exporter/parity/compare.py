@@ -81,7 +81,7 @@ def judge(
         exact: PyTorch's output in float64; None where that is no reference.
         tolerance: by element; None for integers, which must be equal.
         nonfinite_mask: in a case with a non-finite input, the elements that it affects.
-        unsettled: elements of an integer output that depend on PyTorch's rounding; they are not compared.
+        unsettled: elements that depend on PyTorch's rounding, or on its algorithms; they are not compared.
         bound: what reduced-precision weights may cost, relative to the output's scale.
     """
     if got.shape != eager.shape:

@@ -28,10 +28,19 @@ def float64_copy(model: nn.Module) -> nn.Module | None:
         for parameter in model.parameters()
         if type(parameter) is nn.Parameter and parameter.is_floating_point()
     }
+    # `double` leaves complex numbers as they are.
+    memo |= {
+        id(tensor): _complex128(tensor) for tensor in (*model.parameters(), *model.buffers()) if tensor.is_complex()
+    }
     try:
         return copy.deepcopy(model, memo).double()
     except Exception:  # a model that cannot be copied has no float64 form; the report says so
         return None
+
+
+def _complex128(tensor: Tensor) -> Tensor:
+    wide = tensor.detach().to(torch.complex128)
+    return nn.Parameter(wide, requires_grad=False) if isinstance(tensor, nn.Parameter) else wide
 
 
 def in_float64(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -52,12 +61,12 @@ def computing_in_float64(dtype: torch.dtype) -> Iterator[None]:
 
 
 class _Float64For(TorchFunctionMode):
-    """Context manager that gives float64 wherever one other dtype is asked for by name."""
+    """Context manager that gives float64 wherever one other dtype is asked for by name, and complex128 likewise."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
-        self._dtype = dtype
-        self._conversion = {torch.float32: torch.Tensor.float, torch.float16: torch.Tensor.half}.get(dtype)
+        self._wide = {dtype: torch.float64, **_WIDE_COMPLEX.get(dtype, {})}
+        self._conversions = _CONVERSIONS.get(dtype, {})
 
     def __torch_function__(
         self,
@@ -66,13 +75,23 @@ class _Float64For(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func is self._conversion:
-            func = torch.Tensor.double
+        func = self._conversions.get(func, func)
         given = {name: self._other(value) for name, value in (kwargs or {}).items()}
         return func(*map(self._other, args), **given)
 
     def _other(self, value: Any) -> Any:
-        return torch.float64 if value is self._dtype else value
+        return self._wide.get(value, value) if isinstance(value, torch.dtype) else value
+
+
+_WIDE_COMPLEX = {
+    torch.float32: {torch.complex64: torch.complex128},
+    torch.float16: {torch.complex32: torch.complex128},
+}
+_CDOUBLE: Any = torch.Tensor.cdouble  # type: ignore[attr-defined]
+_CONVERSIONS: Mapping[torch.dtype, Mapping[Any, Any]] = {
+    torch.float32: {torch.Tensor.float: torch.Tensor.double, torch.Tensor.cfloat: _CDOUBLE},  # type: ignore[attr-defined]
+    torch.float16: {torch.Tensor.half: torch.Tensor.double, torch.Tensor.chalf: _CDOUBLE},
+}
 
 
 def float_dtype(model: nn.Module) -> torch.dtype:

@@ -112,9 +112,11 @@ class Jitter(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         result = func(*self._moved_arguments(func, args), **(kwargs or {}))
-        if func in _ARITHMETIC and isinstance(result, Tensor) and result.is_floating_point():
+        if func in _ARITHMETIC and isinstance(result, Tensor) and (result.is_floating_point() or result.is_complex()):
             # In place, for `total += x` has to change what `total` is.
-            return result.addcmul_(_without_short(result), self._noise(result, 0.5))
+            parts = torch.view_as_real(result) if result.is_complex() else result
+            parts.addcmul_(_without_short(parts), self._noise(parts, 0.5))
+            return result
         if func in _ABSOLUTE:
             return self._moved(result)
         if func in _GATED and args:
@@ -135,6 +137,8 @@ class Jitter(TorchFunctionMode):
         return [self._scaled(tensor, tensor.shape[-1] if tensor.dim() > 1 else 1) for tensor in tensors]
 
     def _scaled(self, tensor: Tensor, terms: int) -> Tensor:
+        if tensor.is_complex():
+            return torch.view_as_complex(self._scaled(torch.view_as_real(tensor.resolve_conj()), terms))
         if not tensor.is_floating_point():
             return tensor
         return torch.addcmul(tensor, tensor, self._noise(tensor, 0.5 * sqrt(terms)))

@@ -20,6 +20,7 @@ from ..pytorch.run import as_tensors, run_eager
 from ..spec.signature import Signature
 from .float64 import computing_in_float64, float64_copy, float_dtype, in_float64, representable
 from .jitter import Jitter
+from .other_library import other_libraries
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.float64]
@@ -49,7 +50,7 @@ class Reference:
     a floating-point output, `eager_error` is PyTorch's largest error against `exact`, over the case and its jittered
     runs, `spread` how far a jittered run moves the result, and `still` whether it has the same bits in all of these
     runs and for other inputs. `unsettled` marks the elements of integer outputs that change in a jittered run, such as
-    the index of one of two equal maxima.
+    the index of one of two equal maxima, and those of other outputs whose being finite is up to the library.
     """
 
     eager: Mapping[str, Array]
@@ -141,7 +142,8 @@ class Oracle:
         elsewhere = self._elsewhere(others)
         if exact is not None:
             exact = {name: representable(array, named[name].dtype) for name, array in exact.items()}
-        errors, spread, still, unsettled = {}, {}, {}, {}
+        errors, spread, still = {}, {}, {}
+        unsettled = self._other_classes(tensors, named)
         for name, eager in named.items():
             moved = [run[name] for run in jittered]
             if not np.issubdtype(eager.dtype, np.floating):
@@ -159,6 +161,22 @@ class Oracle:
             return [self._eager(tensors) for tensors in others]
         except RefusedError:
             return []
+
+    def _other_classes(self, tensors: Mapping[str, Tensor], named: Mapping[str, Array]) -> dict[str, Mask]:
+        """By output, where another library may have NaN, an infinity or a number in the place of another of these."""
+        if all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+            return {}
+        changed = {name: np.zeros(array.shape, bool) for name, array in named.items() if array.dtype.kind == "f"}
+        for library in other_libraries():
+            try:
+                with library:
+                    run = self._named(run_eager(self._model, tensors))
+            except Exception:  # a model that checks its values may refuse these
+                return {}
+            for name, mask in changed.items():
+                if run[name].shape == mask.shape:
+                    np.logical_or(mask, _class_of(run[name]) != _class_of(named[name]), out=mask)
+        return {name: found for name, found in changed.items() if found.any()}
 
     def _exact(self, tensors: Mapping[str, Tensor]) -> dict[str, Array] | None:
         if self._float64 is None:
@@ -208,6 +226,12 @@ def _still(
         return np.zeros(eager.shape, bool)
     runs = [exact[name], *(run[name] for run in (*jittered, *elsewhere))]
     return ~_changed([eager, *runs]) if all(run.shape == eager.shape for run in runs) else np.zeros(eager.shape, bool)
+
+
+def _class_of(array: Array) -> Array:
+    """3 for NaN, the sign of infinite elements, 0 for finite ones."""
+    signs = np.where(np.isinf(array), np.sign(np.nan_to_num(array)), 0)
+    return np.asarray(np.where(np.isnan(array), 3, signs))
 
 
 def _changed(runs: Sequence[Array]) -> Mask:

@@ -33,7 +33,8 @@ def flatten(output: Any) -> list[tuple[Path, Tensor]]:
 
 def _walk(output: Any, path: Path) -> Iterator[tuple[Path, Tensor]]:
     if isinstance(output, Tensor):
-        yield path, output
+        # numpy cannot take the imaginary part of a conjugate as it is.
+        yield path, output.resolve_neg()
     elif output is None:
         return
     elif isinstance(output, Mapping):

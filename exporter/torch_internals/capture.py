@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+import torch.fx.experimental.symbolic_shapes
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import Dim
@@ -22,6 +23,9 @@ pad_sequence: Callable[..., Any] = torch._C._nn.pad_sequence
 
 # Tell PyTorch a fact about symbolic sizes, which it then takes for granted.
 check: Callable[..., None] = torch._check
+
+# Whether a condition on symbolic sizes holds for all of them; it decides nothing.
+known_true: Callable[..., bool] = torch.fx.experimental.symbolic_shapes.statically_known_true
 
 # The log of the shape environment says, at level INFO, what it takes for true and which size became a number.
 SHAPE_LOGGER = "torch.fx.experimental.symbolic_shapes"

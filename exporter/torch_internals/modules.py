@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch._ops import OpOverload
+from torch._ops import HigherOrderOperator, OpOverload
 from torch.jit._trace import TopLevelTracedModule, TracedModule, TracerWarning
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import SUPPORTED_NODES, tree_flatten, tree_leaves, tree_map, tree_structure, tree_unflatten
@@ -86,6 +86,7 @@ def tensor_overload(target: Any) -> Any:
 __all__ = [
     "COMPILED_MODULE",
     "TRACED",
+    "HigherOrderOperator",
     "TorchDispatchMode",
     "TracerWarning",
     "flatten_weights",

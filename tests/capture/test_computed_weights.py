@@ -76,3 +76,21 @@ def test_a_buffer_that_is_written_is_read_as_the_first_call_leaves_it(tmp_path: 
 
     (factor,) = graph(Counts(), tmp_path / "out").initializer
     np.testing.assert_allclose(onnx.numpy_helper.to_array(factor), np.exp([1.0] * 3), rtol=1e-6)
+
+
+def test_windows_have_the_numbers_of_pytorch(tmp_path: Path) -> None:
+    class Windowed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            weights = torch.stack([torch.hamming_window(3), torch.kaiser_window(3), torch.blackman_window(3)])
+            return x @ weights
+
+    export_onnx(Windowed(), X, tmp_path / "b")
+
+
+def test_a_weight_that_is_computed_from_a_number_in_forward_has_a_name_of_its_own(tmp_path: Path) -> None:
+    class Squared(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            weight = torch.tensor([2.0, 3.0, 5.0])
+            return torch.fft.irfft(torch.fft.rfft(x * weight), n=3) * (weight * weight)
+
+    export_onnx(Squared(), X, tmp_path / "b")
