@@ -56,6 +56,7 @@ _HOMES = {
     "measure_latency": "stream.latency",
     "read_bundle": "bundle.files",
     "recur": "recurrence",
+    "recur_until": "recurrence",
     "replay": "verification",
     "verify": "verification",
     "write_fault": "parity.fault",
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from .pytorch.load import load as load
     from .recurrence import Recurrent as Recurrent
     from .recurrence import recur as recur
+    from .recurrence import recur_until as recur_until
     from .runtimes.doctor import Diagnosis as Diagnosis
     from .runtimes.doctor import diagnose as diagnose
     from .runtimes.session import ProviderOptions as ProviderOptions

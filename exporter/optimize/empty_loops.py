@@ -2,7 +2,7 @@
 
     (h_n, y) = Scan(h0, x)    becomes    (h_n, y) = If(steps > 0) {Scan(h0, x)} {h0, ConstantOfShape([0, ...])}
 
-What only the Scan reads moves into the branch with it: moved out of the body, it may be an error where there is no step.
+What only the Scan reads moves into the branch with it: what left the body may be an error where there is no step.
 Works in place, on a graph whose dimensions have the signature's names: one that is named there is never 0.
 """
 
@@ -39,7 +39,7 @@ def _inner_graphs(graph: ir.Graph) -> Iterator[ir.Graph]:
 
 
 def _may_be_empty(loop: ScanLoop, names: set[str]) -> bool:
-    """Whether no length of a sequence is known to be at least 1: a number, a named size, or what is no less than one."""
+    """Whether no sequence is known to have a step: its length is not a number, a named size or what is no less."""
     sequences = zip(loop.node.inputs[loop.num_states :], loop.input_axes, strict=True)
     lengths = [value.shape[axis] for value, axis in sequences if value is not None and value.shape is not None]
     return not any(_is_positive(length, names) for length in lengths)

@@ -16,7 +16,7 @@ from ..errors import CaptureError
 from ..spec.signature import Signature
 from ..spec.size_expression import names_in
 from ..spec.streams import STATELESS, Reset, State, StreamSpec, after_name, cannot_stream, declared_states
-from .graph import defined_by
+from .graph import defined_by, subgraphs
 from .recurrent_states import NATIVE, Shape, StateSlot, dtype_of, inputs_behind, layer_of, reset_value, state_slots
 
 # The input of an RNN, GRU or LSTM that holds the sequences' lengths (ONNX operator specification).
@@ -34,6 +34,7 @@ def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
     """
     time = _time(model.graph, signature)
     _check_sizes(signature, time)
+    _check_inside(model.graph, time)
     recurrent = [node for node in model.graph if _is_recurrent(node)]
     for node in recurrent:  # a packed sequence is as long as its lengths say
         _check_lengths(node)
@@ -55,6 +56,17 @@ def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
 
 def _is_recurrent(node: ir.Node) -> bool:
     return node.domain == "" and (node.op_type in NATIVE or node.op_type == "Scan")
+
+
+def _check_inside(graph: ir.Graph, time: str) -> None:
+    """No state is carried of a layer in a branch, which need not run, or in the body of a loop, which runs it often."""
+    for node in (inner for each in graph for body in subgraphs(each) for inner in ir.traversal.RecursiveGraphIterator(body)):
+        names = [re.findall(r"\w+", str(dim)) for dim in (_sequence_dims(node) if _is_recurrent(node) else [])]
+        if any(time in words for words in names):
+            raise cannot_stream(
+                f"layer '{layer_of(node)[0]}' runs over {time} in a branch of a decision or in the body of a loop. "
+                "Call it outside."
+            )
 
 
 def _time(graph: ir.Graph, signature: Signature) -> str:

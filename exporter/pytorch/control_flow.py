@@ -64,7 +64,8 @@ def _scan(
         outputs, form = tree_flatten(combine_fn(*carry, *elements, *additional_inputs))
         return outputs[: len(init)], outputs[len(init) :], form
 
-    carry, form = list(init), None
+    carry: list[Tensor] = list(init)
+    form: Any = None
     steps = []
     for elements in _elements(xs):
         carry, outputs, form = step(carry, elements)

@@ -34,10 +34,10 @@ class CollectingLoop(HigherOrderOperator):
     """The operator's class; `COLLECTING_LOOP` is the operator."""
 
     def __init__(self) -> None:
-        super().__init__("rnn_export_collecting_loop")
+        super().__init__("rnn_export_collecting_loop")  # type: ignore[no-untyped-call]
 
     def __call__(self, body: Body, go: Tensor, carried: Sequence[Tensor], additional: Sequence[Any]) -> Any:
-        return super().__call__(body, go, tuple(carried), tuple(additional))
+        return super().__call__(body, go, tuple(carried), tuple(additional))  # type: ignore[no-untyped-call]
 
 
 COLLECTING_LOOP: Any = CollectingLoop()
@@ -75,11 +75,12 @@ def _trace(
         copies = tree_map(_forgetting, carried)
         graph = reenter_make_fx(body)(*copies, *additional)
     _, name = unique_graph_id(mode, prefix="collecting_loop_body")
-    mode.tracer.root.register_module(name, graph)
-    arguments = tree_map(mode.tracer.unwrap_proxy, (graph, go, tuple(carried), tuple(additional)))
-    proxy = mode.tracer.create_proxy("call_function", COLLECTING_LOOP, arguments, {}, name="collecting_loop")
+    tracer: Any = mode.tracer
+    tracer.root.register_module(name, graph)
+    arguments = tree_map(tracer.unwrap_proxy, (graph, go, tuple(carried), tuple(additional)))
+    proxy = tracer.create_proxy("call_function", COLLECTING_LOOP, arguments, {}, name="collecting_loop")
     outputs = COLLECTING_LOOP(graph, go, copies, additional)
-    return track_tensor_tree(outputs, proxy, constant=None, tracer=mode.tracer)
+    return track_tensor_tree(outputs, proxy, constant=None, tracer=tracer)
 
 
 def _forgetting(value: Any) -> Any:
@@ -87,7 +88,7 @@ def _forgetting(value: Any) -> Any:
     if isinstance(value, Tensor):
         value = value.clone()
         if getattr(value, "constant", None) is not None:
-            value.constant = None  # type: ignore[attr-defined]
+            value.constant = None
     return value
 
 
@@ -99,7 +100,7 @@ def _fake(mode: FakeTensorMode, body: Body, go: Tensor, carried: Sequence[Tensor
         with environment.ignore_fresh_unbacked_symbols():
             _, *outputs = body(*carried, *additional)
         values, collected = outputs[: len(carried)], outputs[len(carried) :]
-        check_meta_consistency(carried, values, "carried", "the same after a step", include_contiguity=False)
+        check_meta_consistency([*carried], [*values], "carried", "the same after a step", include_contiguity=False)
         if not collected:
             return tuple(values)
         steps = environment.create_unbacked_symint()

@@ -26,15 +26,11 @@ _OTHER_ORDER = "joins its parts in a different order at another length"
 
 @dataclass(frozen=True)
 class WrittenScan:
-    """A loop in the graph: its `scan` node and, as in `Body`, at which of its outputs final and stacked results are.
-
-    The first step of a masked scan is padding, so that its stacked results begin with the second.
-    """
+    """A loop in the graph: its `scan` node and, as in `Body`, at which of its outputs final and stacked results are."""
 
     node: Node
     finals: Mapping[tuple[int, int], int]
     steps: Mapping[int, int]
-    is_masked: bool
 
 
 class OuterGraph:
@@ -110,8 +106,7 @@ class OuterGraph:
                 self._nodes[a, b] = self._pick(a, b, op)
             elif isinstance(a, Stacked) and a == b:
                 scan = self.scans[a.loop]
-                steps = self.call(operator.getitem, scan.node, scan.steps[a.position])
-                self._nodes[a, b] = self.call(_aten.slice.Tensor, steps, 0, 1, _END) if scan.is_masked else steps
+                self._nodes[a, b] = self.call(operator.getitem, scan.node, scan.steps[a.position])
             else:
                 raise MismatchError(_OTHER_SOURCE, op)
         return self._nodes[a, b]
@@ -187,13 +182,6 @@ class OuterGraph:
         for (dim, i), (_, j) in zip(a.path, b.path, strict=True):
             node = self.call(_aten.select.int, node, dim + 1, self.merged(i, j, op))
         return node
-
-    def element_rank(self, series: Series) -> int:
-        """How many dimensions the elements of a series have."""
-        base = series.base
-        if isinstance(base, Stacked):
-            return len(shape_of(self._loops[base.loop].ops[base.position]) or ()) - len(series.path)
-        return len(shape_of(base) or ()) - 1 - len(series.path)
 
     def expanded(self, node: Node, value: Value, like: Op, dims: Sequence[int]) -> Node:
         """The node of a value, expanded to the shape of `like` without `dims`."""

@@ -20,9 +20,6 @@ from .values import Op, Picks, dtype_of, is_size, leaves, map_leaves, origin
 
 _aten = torch.ops.aten
 
-# The scan input that is false in a padding step.
-_MASK = "mask"
-
 
 @dataclass(frozen=True)
 class Carry:
@@ -42,7 +39,7 @@ class Body:
     """One step as a module: its inputs in order, and its outputs.
 
     `finals` is the output that holds the last carry of a position, by (position, steps before the last step); `steps`
-    is the output that is stacked, by position. A masked body has one scan input more, after the others: the mask.
+    is the output that is stacked, by position.
     """
 
     module: fx.GraphModule
@@ -72,17 +69,12 @@ class _BodyWriter:
         self._inputs: dict[Any, Node] = {}
         self._results: list[Node] = []
 
-    def body(self, is_masked: bool) -> Body:
+    def body(self) -> Body:
         self._add_inputs("carry", self._carries)
-        self._add_inputs("x", [*self._scanned, *([_MASK] if is_masked else [])])
+        self._add_inputs("x", self._scanned)
         self._add_inputs("invariant", self._invariants)
         self._add_operations()
         nexts = [self._next(carry) for carry in self._carries]
-        if is_masked:
-            nexts = [
-                self._call(_aten.where.self, self._inputs[_MASK], new, self._inputs[carry])
-                for carry, new in zip(self._carries, nexts, strict=True)
-            ]
         # PyTorch refuses a body that returns an input, or one tensor twice.
         outputs = [*nexts, *(self._results[position] for position in self._stacked)]
         self._graph.output([self._call(_aten.clone.default, node) for node in outputs])
@@ -169,15 +161,12 @@ def write_scan(index: int, loop: RerolledLoop, live_out: LiveOut, outer: OuterGr
     Raises:
         MismatchError: an initial value, or the number of steps, cannot be written for every length.
     """
-    is_masked = _may_be_empty(loop, outer)
-    body = _BodyWriter(loop, live_out, outer).body(is_masked)
+    body = _BodyWriter(loop, live_out, outer).body()
     inits = [_initial(carry, loop, outer) for carry in body.carries]
     xs = [
         _scan_input(o, loop.ops[0], outer) if isinstance(o, ScanInput) else _step_numbers(o, loop, outer)
         for o in body.scanned
     ]
-    if is_masked:
-        xs = _with_padding_step(body, xs, outer)
     # PyTorch refuses inputs that are views of one tensor, such as a weight and its transpose.
     invariants = tuple(
         node if node.op == "get_attr" else outer.call(_aten.clone.default, node) for node in body.invariants
@@ -185,7 +174,7 @@ def write_scan(index: int, loop: RerolledLoop, live_out: LiveOut, outer: OuterGr
     target = outer.graph.get_attr(_add_submodule(outer.module, index, body.module))
     node = outer.call(torch.ops.higher_order.scan, target, inits, xs, invariants)
     node.meta = origin(loop.ops[0].node)
-    return WrittenScan(node, body.finals, body.steps, is_masked)
+    return WrittenScan(node, body.finals, body.steps)
 
 
 def _add_submodule(module: fx.GraphModule, index: int, body: fx.GraphModule) -> str:
@@ -193,28 +182,6 @@ def _add_submodule(module: fx.GraphModule, index: int, body: fx.GraphModule) -> 
     name = next(name for i in count_from(index) if not hasattr(module, name := f"loop_{i}"))
     setattr(module, name, body)
     return name
-
-
-def _may_be_empty(loop: RerolledLoop, outer: OuterGraph) -> bool:
-    """Whether the loop runs over a part of its sequence only, such as all but the first element."""
-    scanned = _scanned(loop)
-    return bool(scanned) and all(
-        isinstance(o, ScanInput)
-        and o.first is None
-        and o.short.count != outer.lengths(o.short.base, o.long.base, o.short.dim)[0]
-        for o in scanned
-    )
-
-
-def _with_padding_step(body: Body, xs: Sequence[Node], outer: OuterGraph) -> list[Node]:
-    """The inputs with a step of zeros in front, as a scan needs at least one, and the mask, which is false there."""
-    padded = [
-        outer.call(_aten.constant_pad_nd.default, x, [0, 0] * outer.element_rank(o.short) + [1, 0])
-        for x, o in zip(xs, body.scanned, strict=True)
-        if isinstance(o, ScanInput)
-    ]
-    steps = outer.call(_aten.arange.default, outer.call(_aten.sym_size.int, padded[0], 0))
-    return [*padded, outer.call(_aten.gt.Scalar, steps, 0)]
 
 
 def _initial(carry: Carry, loop: RerolledLoop, outer: OuterGraph) -> Node:
