@@ -20,6 +20,7 @@ from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
 from ..torch_internals.capture import specialized_sizes, taken_for_equal, takes_for_number, violates_constraints
 from .computed_weights import fold_computed_weights
+from .control_flow.refusals import ControlFlowError
 from .control_flow.rewrite_model import rewritten_model
 from .decisions import Decisions, record_decisions
 from .exporting import Bounds, BranchError, at_other_sizes, export
@@ -82,23 +83,33 @@ def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tens
         whole = _with_loops_whole(model, signature, example, decisions, program)
         return whole or Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
     except Exception as error:  # torch.export raises whatever the captured code raises
-        line, collapsed = decisions.specialized_at, decisions.collapsed or takes_for_number(error)
+        plain = _Refused(error, decisions.specialized_at, decisions.collapsed or takes_for_number(error))
         flowing = _with_control_flow(model, signature, example, decisions)
-        return flowing or _rerolled_or_raise(model, signature, example, error, line, collapsed)
+        return flowing if isinstance(flowing, Captured) else _rerolled_or_raise(model, signature, example, plain, flowing)
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """Why a model could not be captured as it stands, and where a size became a number.
+
+    `has_collapsed`: at larger sizes it might be.
+    """
+
+    error: Exception
+    line: str
+    has_collapsed: bool
 
 
 def _rerolled_or_raise(
-    model: nn.Module,
-    signature: Signature,
-    example: Mapping[str, Tensor],
-    error: Exception,
-    line: str,
-    collapsed: bool,
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], plain: _Refused, flowing: Exception
 ) -> Captured:
-    """The program with its loops rerolled, where that can be; `error` is why no other way was found."""
-    if isinstance(error, BranchError):
-        return _rerolled(model, signature, example, error, "")
-    if isinstance(error, RnnExportError):
+    """The program with its loops rerolled, where that can be; else the reason that says most.
+
+    Args:
+        flowing: why the loops and decisions could not be captured as such.
+    """
+    error = plain.error
+    if isinstance(error, RnnExportError) and not isinstance(error, BranchError):
         raise error
     if alike := taken_for_equal(error, signature.symbols):
         raise CaptureError(
@@ -106,31 +117,38 @@ def _rerolled_or_raise(
             "Name them alike in the inputs."
         ) from error
     try:
-        return _rerolled(model, signature, example, error, line)
+        return _rerolled(model, signature, example, error, "" if isinstance(error, BranchError) else plain.line)
     except CaptureError as refused:
-        if not collapsed:
-            raise
-        symbols = specialized_sizes(error, signature.symbols) or signature.symbols
-        raise CollapsedError(str(refused), symbols) from refused
+        if plain.has_collapsed and not isinstance(error, BranchError):
+            symbols = specialized_sizes(error, signature.symbols) or signature.symbols
+            raise CollapsedError(str(refused), symbols) from refused
+        if isinstance(flowing, ControlFlowError) and not isinstance(refused, OtherLengthError):
+            raise CaptureError(
+                f"A loop or decision of the model{at(user_line(flowing))} cannot be exported: {flowing}. {flowing.remedy}"
+            ) from flowing
+        raise
 
 
 def _with_control_flow(
     model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions
-) -> Captured | None:
-    """The program of a model whose loops and decisions are captured as such; None if they cannot be."""
+) -> Captured | Exception:
+    """The program of a model whose loops and decisions are captured as such, or why they cannot be.
+
+    Loops of a fixed number of steps are kept whole too, unless that is what fails.
+    """
+    refused: Exception = CaptureError("not tried")
     for fixed_loops in (True, False):
+        decisions.fixed.clear()
         try:
-            decisions.fixed.clear()
             with rewritten_model(model, fixed_loops=fixed_loops):
                 program, bounds = export(model, signature, example, decisions)
             return Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
         except Exception as error:  # torch.export raises whatever the captured code raises
+            refused = error
             if os.environ.get("RNN_DEBUG"):
                 import traceback
 
-            last = error
-    del last
-    return None
+    return refused
 
 
 # So many operations on one line of the user's source are a loop that was unrolled.
@@ -146,7 +164,7 @@ def _with_loops_whole(
         return None
     made = list(decisions.made)
     whole = _with_control_flow(model, signature, example, decisions)
-    if whole is None or 2 * len(whole.program.graph.nodes) > len(program.graph.nodes):
+    if not isinstance(whole, Captured) or 2 * len(whole.program.graph.nodes) > len(program.graph.nodes):
         decisions.made[:] = made
         return None
     return whole

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from ..capture.control_flow.operators import DOMAIN
 from ..errors import InternalError
-from ..optimize.graph import add_constant, captured
+from ..optimize.graph import add_constant, captured, subgraphs
 from .scan_inputs import Sequences
 
 _BEGINNINGS = ("step", "carry")
@@ -277,24 +277,21 @@ def _loop_around(graph: ir.Graph, marks: Sequence[ir.Node]) -> set[ir.Node] | No
 def _only_for(graph: ir.Graph, marks: Sequence[ir.Node], side: int, loop: set[ir.Node] | None) -> list[ir.Node]:
     """The nodes that nothing but one side of a decision needs, in order; in a loop only what is computed in each step."""
     found: set[ir.Node] = set()
+    owners = _owners(graph)
     for node in reversed(list(graph)):
         if node.domain == DOMAIN or (loop is not None and node not in loop):
             continue
         uses = [use for value in node.outputs for use in value.uses()]
         if not uses or any(value.is_graph_output() for value in node.outputs):
             continue
-        if all(_owner(use.node, graph) in found or (use.node in marks and use.idx == side) for use in uses):
+        if all(owners.get(use.node, use.node) in found or (use.node in marks and use.idx == side) for use in uses):
             found.add(node)
     return [node for node in graph if node in found]
 
 
-def _owner(node: ir.Node, graph: ir.Graph) -> ir.Node | None:
-    """The node of a graph that a node is, or is inside of."""
-    current: ir.Node | None = node
-    while current is not None and current.graph is not graph:
-        inner = current.graph
-        current = inner.parent_node if isinstance(inner, ir.Graph) else None
-    return current
+def _owners(graph: ir.Graph) -> dict[ir.Node, ir.Node]:
+    """For each node inside the graphs of another the one of `graph` that it is inside of."""
+    return {inner: node for node in graph for body in subgraphs(node) for inner in ir.traversal.RecursiveGraphIterator(body)}
 
 
 _CHEAP = {

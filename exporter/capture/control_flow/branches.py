@@ -6,25 +6,40 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import sympy
 import torch
 from torch import SymBool, SymInt, Tensor
 
-from ...torch_internals.symbols import expression, number_of
 from .numbers import as_number, as_plain, as_tensor, is_data_dependent
 from .operators import choose
+from .refusals import DifferentFormsError
 from .region import Region
 from .series import Collected
 from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined
-from .values import DifferentFormsError, Maybe, is_changed, is_number, map_pairs, same, same_sizes
+from .values import Maybe, is_changed, is_number, map_pairs, same
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A comparison of numbers of which one at least is symbolic; `name` is that of Python's syntax tree."""
+
+    name: str
+    left: Any
+    right: Any
+
+    def negated(self) -> Relation:
+        return Relation(_OPPOSITES[self.name], self.left, self.right)
+
+
+_OPPOSITES = {"Eq": "NotEq", "NotEq": "Eq", "Lt": "GtE", "GtE": "Lt", "Gt": "LtE", "LtE": "Gt"}
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What a decision depends on: a tensor of one truth value, and the expression of sizes if it is one of these."""
+    """What a decision depends on: a tensor of one truth value; the symbolic one, and the comparison, if it has those."""
 
     tensor: Tensor
-    sizes: SymBool | None
+    symbol: SymBool | None = None
+    relation: Relation | None = None
 
 
 @dataclass(frozen=True)
@@ -166,10 +181,8 @@ def _choose_number(condition: Condition, a: Any, b: Any, number: int) -> Any:
         return a
     if isinstance(a, (bool, SymBool)) and isinstance(b, (bool, SymBool)):
         return _choose_truth(condition, as_tensor(a), as_tensor(b), a, b)
-    if isinstance(a, (int, SymInt)) and isinstance(b, (int, SymInt)) and condition.sizes is not None:
-        held = _indicator(condition.sizes)
-        if held is not None:
-            return b + (a - b) * held
+    if isinstance(a, (int, SymInt)) and isinstance(b, (int, SymInt)) and condition.relation is not None:
+        return b + (a - b) * _indicator(condition.relation)
     x, y = as_tensor(a), as_tensor(b)
     kind = torch.promote_types(x.dtype, y.dtype)
     return as_number(_choose_tensor(condition, x.to(kind), y.to(kind), number))
@@ -184,31 +197,17 @@ def _choose_truth(condition: Condition, a: Tensor, b: Tensor, plain_a: Any = Non
     return (condition.tensor & a) | (~condition.tensor & b)
 
 
-def _indicator(condition: SymBool) -> Any:
-    """1 where a relation of whole numbers holds, else 0; None for a condition of another kind."""
-    relation = expression(condition)
-    left, right = _sides(condition)
-    if left is None:
-        return None
-    name = type(relation).__name__
-    difference = left - right
-    if name in ("Equality", "Unequality"):
+def _indicator(relation: Relation) -> Any:
+    """1 where a comparison of whole numbers holds, else 0."""
+    difference = relation.left - relation.right
+    if relation.name in ("Eq", "NotEq"):
         apart = torch.sym_min(torch.sym_max(difference, -difference), 1)
-        return 1 - apart if name == "Equality" else apart
-    if name in ("StrictLessThan", "LessThan"):
+        return 1 - apart if relation.name == "Eq" else apart
+    if relation.name in ("Lt", "LtE"):
         difference = -difference
-    if name in ("GreaterThan", "LessThan"):
+    if relation.name in ("GtE", "LtE"):
         difference = difference + 1
-    if name in ("GreaterThan", "LessThan", "StrictGreaterThan", "StrictLessThan"):
-        return torch.sym_min(torch.sym_max(difference, 0), 1)
-    return None
-
-
-def _sides(condition: SymBool) -> tuple[Any, Any]:
-    relation = expression(condition)
-    if not isinstance(relation, sympy.core.relational.Relational):
-        return None, None
-    return number_of(relation.lhs), number_of(relation.rhs)
+    return torch.sym_min(torch.sym_max(difference, 0), 1)
 
 
 def negated(condition: Any) -> Any:

@@ -16,11 +16,11 @@ from torch.nn.utils import rnn
 
 from .constants import Constants
 from .numbers import Ranges, as_number, as_plain, as_tensor, is_symbolic
+from .refusals import UnrolledError
 from .rewriting import FLOW, rewritten
 from .series import (
     Collected,
     Series,
-    UnrolledError,
     count_of,
     enumerated,
     holds_collected,
@@ -60,7 +60,14 @@ class Calls:
     def callee(self, function: Any) -> Callable[..., Any]:
         """What is called in place of a function of the model's code."""
         handler = self._handler(function)
-        return function if handler is None else handler
+        called = function if handler is None else handler
+
+        def noting(*args: Any, **kwargs: Any) -> Any:
+            self._flow.reads_lists(*args, *kwargs.values())
+            return called(*args, **kwargs)
+
+        # Rewritten code notes by itself what it reads.
+        return called if isinstance(called, (FunctionType, MethodType, type, nn.Module)) and handler is not None else noting
 
     def _handler(self, function: Any) -> Callable[..., Any] | None:
         if isinstance(function, functools.partial):
@@ -104,7 +111,7 @@ class Calls:
         if function.__name__ == "reverse":
             return lambda: owner.__setitem__(slice(None), sliced(owner, slice(None, None, -1)))
         if function.__name__ == "pop":
-            raise UnrolledError("An item is taken out of a list of unknown length.")
+            raise UnrolledError("an item is taken out of a list of unknown length")
         return None
 
     def _table(self) -> dict[Any, Callable[..., Any]]:

@@ -12,8 +12,9 @@ from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
 from ...torch_internals.symbols import expression, is_unbacked, number_of
 from .numbers import as_number, as_tensor, dtype_of, is_symbolic
 from .operators import carry, close, collect, final, leave
+from .refusals import UnrolledError
 from .region import StepWrite
-from .series import Collected, UnrolledError
+from .series import Collected
 from .state import UNDEFINED, Scope, Slot, Undefined
 from .values import Maybe, as_leaf, is_changed, is_number, same
 
@@ -57,6 +58,11 @@ class Ending:
             for key, (tensor, copy) in self.done.region.written.items()
             if key in self.done.copies
         ]
+        for (owner, key), kept in self.plan.carried.items():
+            if owner < 0:
+                now = self.done.after.values[(key, max(k for o, k in self.done.after.values if o == key))]
+                for begun, leaf, meta in zip(self.done.placed[owner, key].tensors, tree_leaves(now), kept.leaves, strict=True):
+                    self._final(begun, as_leaf(leaf, meta))
         self.closed.append(close(self.done.step, [*self.parts], self.number))
         self.scope.put(before, {slot: self._left(value) for slot, value in values.items()})
         for owner, items in grown.items():
@@ -135,7 +141,7 @@ class Ending:
     def _collected(self, items: list[Any]) -> list[Any]:
         if any(isinstance(item, Maybe) for item in items):
             if len(items) > 1:
-                raise UnrolledError("A step appends several items to a list, some of them on a condition.")
+                raise UnrolledError("a step appends several items to a list, some of them on a condition")
             return [self._filtered(items[0])]
         parts = [self._collect_tree(item) for item in items]
         if len(parts) == 1:
@@ -159,7 +165,7 @@ class Ending:
 
     def _collect_leaf(self, leaf: Any) -> Tensor:
         if not isinstance(leaf, Tensor) and not is_number(leaf):
-            raise UnrolledError(f"A step puts a {type(leaf).__name__} in a list.")
+            raise UnrolledError(f"a step puts a {type(leaf).__name__} in a list")
         made: Tensor = collect(as_tensor(leaf), self.closed[0], self.ran, self.number)
         return made
 
@@ -196,7 +202,7 @@ def _affine(expr: Any, symbol: Any) -> tuple[int, Any]:
     """
     slope, first = expr.coeff(symbol, 1), expr.subs(symbol, 0)
     if not slope.is_Integer or (expr - slope * symbol - first).expand() != 0:
-        raise UnrolledError("A step writes to a place that is no multiple of its number.")
+        raise UnrolledError("a step writes to a place that is no multiple of its number")
     return int(slope), number_of(first)
 
 

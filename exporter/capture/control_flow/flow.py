@@ -13,13 +13,22 @@ import torch
 from torch import SymBool, SymFloat, SymInt, Tensor
 
 from ...torch_internals.symbols import expression
-from .branches import Condition, choose_value, decide, negated
+from .branches import Condition, Relation, choose_value, decide, negated
 from .calls import Calls
 from .loops import UNLIMITED, Loop, Loops
-from .numbers import Ranges, as_number, as_plain, as_tensor, is_symbolic
-from .operators import choose
-from .series import Collected, Series, UnrolledError, count_of, holds_collected, is_series, item_of, iterate, listed
-from .series import series_of, sliced
+from .numbers import Ranges, as_plain, as_tensor, is_symbolic
+from .refusals import UnrolledError
+from .series import (
+    Series,
+    count_of,
+    holds_collected,
+    is_series,
+    item_of,
+    iterate,
+    listed,
+    series_of,
+    sliced,
+)
 from .state import UNDEFINED, Scope, Undefined
 
 _IN_PLACE = {
@@ -36,6 +45,15 @@ _IN_PLACE = {
     "BitXor": operator.ixor,
     "LShift": operator.ilshift,
     "RShift": operator.irshift,
+}
+
+_COMPARISONS = {
+    "Eq": operator.eq,
+    "NotEq": operator.ne,
+    "Lt": operator.lt,
+    "LtE": operator.le,
+    "Gt": operator.gt,
+    "GtE": operator.ge,
 }
 
 # A loop of so many steps is written once, not unrolled, if its steps are alike.
@@ -60,7 +78,8 @@ class Flow:
         self._loops = Loops(self._ranges)
         self._calls = Calls(self, self._ranges)
         self._fixed_loops = fixed_loops
-        self._decisions = 0
+        # Comparisons by the identity of the truth value, which is kept so that no other takes its place.
+        self._relations: dict[int, tuple[SymBool, Relation]] = {}
         self.call = self._calls.callee
         self.rewritten = self._calls.rewritten
         self.constants = self._calls.constants
@@ -75,6 +94,7 @@ class Flow:
             target(series.item(i))
             body()
 
+        self.reads_lists(items)
         if not self._is_loop(items, stop):
             self._unrolled(items if not isinstance(items, Series) else iterate(items), target, body, stop, names, get, set)
             return
@@ -86,6 +106,12 @@ class Flow:
                 return
         self._loops.run(loop)
         target(series.item(series.count - 1))
+
+    def reads_lists(self, *values: Any) -> None:
+        """Note that lists among these values are read as a whole."""
+        for value in values:
+            if isinstance(value, list):
+                self._loops.list_reads.setdefault(id(value), set()).add("other")
 
     def _is_loop(self, items: Any, stop: Callable[[], Any] | None) -> bool:
         if is_series(items):
@@ -163,8 +189,7 @@ class Flow:
         if not isinstance(condition, Condition):
             then() if condition else orelse()
             return
-        self._decisions += 1
-        decide(condition, then, orelse, Scope(names, get, set, (then, orelse, *reached)), self._decisions)
+        decide(condition, then, orelse, Scope(names, get, set, (then, orelse, *reached)), self._loops.next_number())
 
     def assert_(self, test: Callable[[], Any], message: Callable[[], Any]) -> None:
         condition = self._decided(test())
@@ -187,7 +212,7 @@ class Flow:
 
     def setitem(self, owner: Any, index: Any, value: Any) -> None:
         if isinstance(owner, list) and (holds_collected(owner) or is_symbolic(index)):
-            raise UnrolledError("An item is put in a list at a place that is not known.")
+            raise UnrolledError("an item is put in a list at a place that is not known")
         owner[index] = value
 
     def augment_item(self, owner: Any, index: Any, name: str, value: Any) -> None:
@@ -213,7 +238,8 @@ class Flow:
         condition = self._decided(test)
         if not isinstance(condition, Condition):
             return then() if condition else orelse()
-        self.if_(condition.tensor if condition.sizes is None else condition.sizes, keep(then), keep(orelse), (), None, None, (then, orelse))
+        test = condition.tensor if condition.symbol is None else condition.symbol
+        self.if_(test, keep(then), keep(orelse), (), None, None, (then, orelse))
         return made[0]
 
     def and_(self, *values: Callable[[], Any]) -> Any:
@@ -242,12 +268,22 @@ class Flow:
         decided = self._decided(value)
         if not isinstance(decided, Condition):
             return not decided
-        return negated(decided.tensor if decided.sizes is None else decided.sizes)
+        opposite = negated(decided.tensor if decided.symbol is None else decided.symbol)
+        if decided.relation is not None:
+            self._relations[id(opposite)] = (opposite, decided.relation.negated())
+        return opposite
+
+    def compare(self, name: str, left: Any, right: Any) -> Any:
+        """`left < right`, say; a comparison of sizes is remembered with both sides."""
+        result = _COMPARISONS[name](left, right)
+        if isinstance(result, SymBool):
+            self._relations[id(result)] = (result, Relation(name, left, right))
+        return result
 
     def in_(self, value: Any, items: Any) -> Any:
         if is_series(items) or is_symbolic(value) or (isinstance(value, Tensor) and isinstance(items, (list, tuple))):
             if is_series(items):
-                raise UnrolledError("A value is looked for in a list of unknown length.")
+                raise UnrolledError("a value is looked for in a list of unknown length")
             return self.or_(*(lambda item=item: value == item for item in items))
         return value in items
 
@@ -255,12 +291,17 @@ class Flow:
         index = as_plain(index)
         if isinstance(owner, Tensor):
             return self._element(owner, index)
+        if isinstance(owner, list):
+            last = self._loops.last_items.get(id(owner))
+            self._loops.list_reads.setdefault(id(owner), set()).add("last" if _is_last(index) else "other")
+            if last is not None and _is_last(index) and len(owner) == last[1]:
+                return last[0]
         if isinstance(owner, Series) or holds_collected(owner):
             return sliced(owner, index) if isinstance(index, slice) else item_of(owner, index)
         if is_symbolic(index) and isinstance(owner, (list, tuple, range)):
             return series_of(owner).item(index)
         if isinstance(owner, torch.nn.ModuleList) and is_symbolic(index):
-            raise UnrolledError("Each step of a loop has a module of its own.")
+            raise UnrolledError("each step has a module of its own")
         return owner[index]
 
     def _element(self, tensor: Tensor, index: Any) -> Tensor:
@@ -307,11 +348,15 @@ class Flow:
         if isinstance(value, Condition):
             return value
         if isinstance(value, (SymInt, SymFloat)) and is_symbolic(value):
-            value = value != 0
+            value = self.compare("NotEq", value, 0)
         value = as_plain(value)
         if isinstance(value, SymBool):
             known = self._ranges.known(value)
-            return Condition(as_tensor(value), value) if known is None else known
+            if known is not None:
+                return known
+            remembered = self._relations.get(id(value))
+            whole = remembered is not None and not isinstance(value, SymFloat) and _is_of_integers(remembered[1])
+            return Condition(as_tensor(value), value, remembered[1] if remembered is not None and whole else None)
         if isinstance(value, Tensor):
             constant = self._calls.constants.value(value)
             if constant is not None:
@@ -319,7 +364,7 @@ class Flow:
             if value.numel() != 1:
                 return bool(value)
             flat = value.reshape(())
-            return Condition(flat if flat.dtype == torch.bool else flat != 0, None)
+            return Condition(flat if flat.dtype == torch.bool else flat != 0)
         if holds_collected(value) or isinstance(value, Series):
             return self._decided(count_of(value) > 0)
         return bool(value)
@@ -333,8 +378,15 @@ class Flow:
         decided = self._decided(test)
         if not isinstance(decided, Condition):
             return a if decided else b
-        self._decisions += 1
-        return choose_value(decided, a, b, self._decisions)
+        return choose_value(decided, a, b, self._loops.next_number())
+
+
+def _is_last(index: Any) -> bool:
+    return isinstance(index, int) and index == -1
+
+
+def _is_of_integers(relation: Relation) -> bool:
+    return all(isinstance(side, (int, SymInt)) for side in (relation.left, relation.right))
 
 
 def _is_computed(part: Any) -> bool:
@@ -348,5 +400,3 @@ def _dimension(parts: Sequence[Any], at: int, dims: int) -> int:
         return dims - sum(part is not None for part in parts[at:])
     return sum(part is not None for part in parts[:at])
 
-
-__all__ = ["Collected", "Flow", "as_number", "choose"]

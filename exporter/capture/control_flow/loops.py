@@ -22,19 +22,19 @@ from ...torch_internals.symbols import expression, new_step, shape_env, untraced
 from .endings import Ending
 from .numbers import Ranges, as_number, as_tensor, is_symbolic
 from .operators import carry, step, steps
+from .refusals import DifferentFormsError, StepsDifferError
 from .region import Region, names_step
 from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined, name_of
-from .values import DifferentFormsError, Meta, as_leaf, is_changed, is_number, meta_of, same, widened
+from .values import Meta, as_leaf, is_changed, is_number, meta_of, same, widened
 
 # A loop without a limit of its own.
 UNLIMITED = sys.maxsize
 
+# The owner of a slot for the last item of a list, whose key is the list's identity.
+LAST_ITEM = -2
+
 _MOST_PEELED = 2
 _MOST_ROUNDS = 6
-
-
-class StepsDifferError(TypeError):
-    """The steps of a loop cannot be one step with a symbolic number."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ class Step:
     after: Snapshot
     region: Region
     stops: Any
+    reads: Mapping[int, set[str]]
     step: Tensor | None = None
 
     def value(self, slot: Slot) -> Any:
@@ -116,6 +117,10 @@ class Loops:
     def __init__(self, ranges: Ranges) -> None:
         self.ranges = ranges
         self._next = 0
+        # How the step that is running reads lists, by identity: their "last" item, or otherwise.
+        self.list_reads: dict[int, set[str]] = {}
+        # The last item of a list that steps append to, and how long it was before the step.
+        self.last_items: dict[int, tuple[Any, int]] = {}
 
     def run(self, loop: Loop) -> None:
         """Run a loop as one symbolic step.
@@ -128,6 +133,11 @@ class Loops:
         for i in range(peeled):
             loop.run(i)
         self._record(_shifted(loop, peeled), plan)
+
+    def next_number(self) -> int:
+        """The number of a loop or decision that begins now: those within it have higher ones."""
+        self._next += 1
+        return self._next
 
     def is_stopped(self, loop: Loop) -> bool:
         """Whether a value ends a loop."""
@@ -171,7 +181,7 @@ class Loops:
             if learned.key() == plan.key():
                 return plan
             plan = learned
-        raise StepsDifferError("changes its shape in every step")
+        raise StepsDifferError("what it carries changes its shape in every step")
 
     def _step(
         self, loop: Loop, plan: Plan, i: Any, placed: dict[Slot, Placed], copies: Mapping[int, Tensor]
@@ -183,19 +193,31 @@ class Loops:
         for slot, kept in plan.carried.items():
             if isinstance(kept, Counter):
                 placed[slot] = Placed(before.values[slot] + kept.by * i, ())
-        loop.scope.put(before, {slot: kept.value for slot, kept in placed.items()})
-        for kept in placed.values():
+        loop.scope.put(before, {slot: kept.value for slot, kept in placed.items() if slot[0] != LAST_ITEM})
+        for (owner, key), kept in placed.items():
             region.add(*kept.tensors)
+            if owner == LAST_ITEM:
+                assert isinstance(key, int)
+                self.last_items[key] = (kept.value, len(before.containers[key]))
         for key, copy in copies.items():
             region.written[key] = (plan.written[key], copy)
             region.add(copy)
-        with region:
-            loop.run(i)
-            stops = None if loop.stop is None else loop.stop()
-        return Step(i, before, placed, copies, loop.scope.snapshot(), region, stops)
+        outer, self.list_reads = self.list_reads, {}
+        try:
+            with region:
+                loop.run(i)
+                stops = None if loop.stop is None else loop.stop()
+            return Step(i, before, placed, copies, loop.scope.snapshot(), region, stops, self.list_reads)
+        finally:
+            for key, kinds in self.list_reads.items():
+                outer.setdefault(key, set()).update(kinds)
+            self.list_reads = outer
+            for owner, key in placed:
+                if owner == LAST_ITEM:
+                    self.last_items.pop(key, None)  # type: ignore[call-overload]
 
     def _record(self, loop: Loop, plan: Plan) -> None:
-        number, self._next = self._next, self._next + 1
+        number = self.next_number()
         may_be_empty = not self.ranges.at_least(loop.count, 1)
         begin = None
         if plan.is_stopped:
@@ -207,7 +229,7 @@ class Loops:
         torch._check(i < loop.count)
         before = loop.scope.snapshot()
         placed = {
-            slot: _carry(before.values[slot], kept, number)
+            slot: _carry(_initial(slot, before), kept, number)
             for slot, kept in plan.carried.items()
             if isinstance(kept, Carried)
         }
@@ -240,11 +262,38 @@ def _learned(plan: Plan, done: Step) -> Plan:
             kept = _kept(slot, was, now, plan.carried.get(slot), done.region, moved)
             if kept is not None:
                 carried[slot] = kept
+    carried |= _last_items(plan, done)
     written = {**plan.written, **{key: tensor for key, (tensor, _) in done.region.written.items()}}
     targets = [id(write.target) for write in done.region.step_writes]
     read_back = {key for key in targets if key in done.region.read or key in written or targets.count(key) > 1}
     is_stopped = done.stops is not None and not isinstance(done.stops, bool)
     return Plan(carried, written, plan.direct | read_back, is_stopped)
+
+
+def _last_items(plan: Plan, done: Step) -> dict[Slot, Carried | Counter]:
+    """The last items of lists that a step appends to and reads the end of.
+
+    Raises:
+        StepsDifferError: a step reads such a list in another way.
+    """
+    found: dict[Slot, Carried | Counter] = {}
+    for owner, container in done.before.containers.items():
+        old = sum(slot[0] == owner for slot in done.before.values)
+        new = [slot for slot in done.after.values if slot[0] == owner]
+        kinds = done.reads.get(owner, set())
+        if not isinstance(container, list) or len(new) <= old or not kinds:
+            continue
+        if kinds != {"last"} or not old:
+            raise StepsDifferError("a step reads a list that it appends to")
+        slot = (LAST_ITEM, owner)
+        was = done.placed[slot].value if slot in done.placed else done.before.values[(owner, old - 1)]
+        now = done.after.values[(owner, len(new) - 1)]
+        before, form = tree_flatten(was)
+        after, form_after = tree_flatten(now)
+        if form != form_after:
+            raise DifferentFormsError("a step appends an item of another structure than the one before")
+        found[slot] = Carried(form, tuple(_leaf(slot, x, y) for x, y in zip(before, after, strict=True)))
+    return found
 
 
 def _kept(
@@ -254,7 +303,7 @@ def _kept(
     if isinstance(was, Undefined):
         return None
     if isinstance(now, Undefined):
-        raise StepsDifferError(f"removes '{name_of(slot)}'")
+        raise StepsDifferError(f"a step removes '{name_of(slot)}'")
     if isinstance(known, Counter) and is_number(now) and same(now - was, known.by):
         return known
     if known is None and _is_integer(was) and _is_integer(now) and not is_symbolic(now - was):
@@ -264,13 +313,13 @@ def _kept(
     if not any(_is_read(leaf, region, moved) for leaf in before) and not isinstance(known, Counter):
         return None
     if form != form_after:
-        raise DifferentFormsError(f"leaves another structure in '{name_of(slot)}' than it begins with")
+        raise DifferentFormsError(f"a step leaves another structure in '{name_of(slot)}' than it begins with")
     return Carried(form, tuple(_leaf(slot, x, y) for x, y in zip(before, after, strict=True)))
 
 
 def _leaf(slot: Slot, was: Any, now: Any) -> Meta:
     if isinstance(was, bool) and isinstance(now, bool) and was != now:
-        raise DifferentFormsError(f"changes '{name_of(slot)}' from {was} to {now}")
+        raise DifferentFormsError(f"a step changes '{name_of(slot)}' from {was} to {now}")
     try:
         return widened(meta_of(was), meta_of(now))
     except DifferentFormsError as error:
@@ -292,6 +341,11 @@ def _is_integer(value: Any) -> bool:
 
 def _leaves(value: Any) -> list[Any]:
     return [] if isinstance(value, Undefined) else list(tree_leaves(value))
+
+
+def _initial(slot: Slot, before: Snapshot) -> Any:
+    owner, key = slot
+    return before.values[slot] if owner != LAST_ITEM else before.containers[key][-1]  # type: ignore[index]
 
 
 def _placeholder(kept: Carried) -> Placed:

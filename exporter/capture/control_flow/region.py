@@ -16,13 +16,10 @@ from torch.overrides import TorchFunctionMode
 from ...torch_internals.modules import tree_leaves, tree_map
 from ...torch_internals.symbols import expression
 from .numbers import is_symbolic
+from .refusals import WriteToViewError
 
 # What only asks how a tensor is, and not what is in it.
 _ABOUT = {"size", "dim", "__len__", "is_floating_point", "element_size", "stride", "numel", "is_contiguous", "__get__"}
-
-
-class WriteToViewError(Exception):
-    """A block writes to a part of a tensor through another tensor."""
 
 
 @dataclass(frozen=True)

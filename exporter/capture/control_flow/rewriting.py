@@ -301,10 +301,12 @@ class _Rewriter(ast.NodeTransformer):
             return ast.copy_location(
                 inside if isinstance(node.ops[0], ast.In) else _call(_flow("not_"), inside), node
             )
-        if len(node.ops) == 1 or _binds(node):
+        if _binds(node):
             return node
+        if len(node.ops) == 1:
+            return _compared(node)
         sides = [node.left, *node.comparators]
-        pairs = [ast.Compare(left, [op], [right]) for left, op, right in zip(sides, node.ops, sides[1:], strict=False)]
+        pairs = [_compared(ast.Compare(left, [op], [right])) for left, op, right in zip(sides, node.ops, sides[1:], strict=False)]
         return ast.copy_location(_call(_flow("and_"), *map(_lambda, pairs)), node)
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
@@ -383,6 +385,14 @@ class _Rewriter(ast.NodeTransformer):
 
     def _at(self, node: ast.expr, *statements: ast.stmt) -> list[ast.stmt]:
         return [ast.copy_location(statement, node) for statement in statements]
+
+
+def _compared(node: ast.Compare) -> ast.expr:
+    """A comparison of numbers as a call, which keeps both sides."""
+    name = type(node.ops[0]).__name__
+    if name not in ("Eq", "NotEq", "Lt", "LtE", "Gt", "GtE"):
+        return node
+    return ast.copy_location(_call(_flow("compare"), ast.Constant(name), node.left, node.comparators[0]), node)
 
 
 def _bound(node: ast.AST) -> list[str]:

@@ -15,10 +15,7 @@ from torch import SymInt, Tensor
 
 from ...torch_internals.modules import tree_flatten, tree_map, tree_unflatten
 from .numbers import as_number, as_plain, as_tensor, is_symbolic
-
-
-class UnrolledError(TypeError):
-    """A loop or a list of unknown length is used where Python needs to know every item."""
+from .refusals import UnrolledError
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Series:
     item: Callable[[Any], Any]
 
     def __iter__(self) -> NoReturn:
-        raise UnrolledError("The number of items is not known while the model is captured.")
+        raise UnrolledError("the number of items is not known")
 
     __bool__ = __len__ = __iter__
 
@@ -48,7 +45,7 @@ def range_of(*bounds: Any, nonnegative: Callable[[Any], bool]) -> Range | range:
     if not any(map(is_symbolic, (start, stop, step))):
         return range(*map(as_plain, bounds))
     if is_symbolic(step):
-        raise UnrolledError("The step of a range depends on a size.")
+        raise UnrolledError("the stride of a range depends on a size")
     span = stop - start if step > 0 else start - stop
     # Of a span that may be negative Python makes no steps.
     whole = span if nonnegative(span) else torch.sym_max(span, 0)
@@ -109,7 +106,7 @@ def listed(items: Sequence[Any]) -> Collected:
     parts = [part if isinstance(part, Collected) else _single(part) for part in items]
     forms = {str(tree_flatten(part.stacked)[1]) for part in parts}
     if len(forms) != 1:
-        raise UnrolledError("A list holds items of different forms.")
+        raise UnrolledError("a list holds items of different structure")
     leaves = zip(*(tree_flatten(part.stacked)[0] for part in parts), strict=True)
     joined = [torch.cat([part.to(group[-1].dtype) for part in group]) for group in leaves]
     form = tree_flatten(parts[0].stacked)[1]
@@ -121,7 +118,7 @@ def listed(items: Sequence[Any]) -> Collected:
 def _single(item: Any) -> Collected:
     leaves, form = tree_flatten(item)
     if not all(isinstance(leaf, (Tensor, int, float, bool)) or is_symbolic(leaf) for leaf in leaves):
-        raise UnrolledError("A list of unknown length holds something else than tensors and numbers.")
+        raise UnrolledError("a list of unknown length holds something else than tensors and numbers")
     numbers = tuple(not isinstance(leaf, Tensor) for leaf in leaves)
     return Collected(1, tree_unflatten([as_tensor(leaf).unsqueeze(0) for leaf in leaves], form), numbers)
 
@@ -140,7 +137,7 @@ def series_of(value: Any) -> Series:
             return Series(len(items), lambda i: listed(items).item(i) if is_symbolic(i) else items[i])
         whole = listed(list(value))
         return Series(whole.count, whole.item)
-    raise UnrolledError(f"A loop of unknown length runs over a {type(value).__name__}.")
+    raise UnrolledError(f"it runs over a {type(value).__name__} of unknown length")
 
 
 def count_of(value: Any) -> Any:
@@ -196,7 +193,7 @@ def sliced(value: Any, part: slice) -> Any:
     whole = listed(list(value))
     if step < 0:
         if part.start is not None or part.stop is not None:
-            raise UnrolledError("A list of unknown length is sliced backwards from one place to another.")
+            raise UnrolledError("a list of unknown length is sliced backwards")
         whole, step = _flipped(whole), -step
     first = tree_flatten(whole.stacked)[0][0][part.start : part.stop : step]
     return type(value)([whole.map(lambda leaf: leaf[part.start : part.stop : step], first.shape[0])])
@@ -211,7 +208,7 @@ def _sliced_series(value: Series, part: slice) -> Series:
     if part.start is None and part.stop is None and step == -1:
         return Series(value.count, lambda i: value.item(value.count - 1 - i))
     if step != 1 or _is_negative(start) or part.stop is not None and not (_is_negative(part.stop)):
-        raise UnrolledError("A loop of unknown length runs over a part that cannot be told.")
+        raise UnrolledError("it runs over a part of a sequence of unknown length")
     stop = value.count + (part.stop or 0)
     return Series(stop - start, lambda i: value.item(start + i))
 

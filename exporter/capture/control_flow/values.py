@@ -11,11 +11,8 @@ from torch import SymBool, SymFloat, SymInt, Tensor
 from ...torch_internals.modules import tree_flatten, tree_unflatten
 from ...torch_internals.symbols import expression
 from .numbers import as_tensor, dtype_of, is_symbolic
-from .state import UNDEFINED, Undefined
-
-
-class DifferentFormsError(TypeError):
-    """Two values that should be of one form are not."""
+from .refusals import DifferentFormsError
+from .state import Undefined
 
 
 @dataclass(frozen=True)
@@ -131,8 +128,3 @@ def map_pairs(function: Any, a: Any, b: Any) -> Any:
         raise DifferentFormsError("the two ways lead to values of different forms")
     return tree_unflatten([function(x, y) for x, y in zip(leaves_a, leaves_b, strict=True)], form_a)
 
-
-__all__ = [
-    "UNDEFINED", "DifferentFormsError", "Maybe", "Meta", "as_leaf", "is_changed", "is_number", "map_pairs", "meta_of",
-    "same", "same_sizes", "widened",
-]  # fmt: skip
