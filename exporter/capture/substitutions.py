@@ -4,6 +4,8 @@
 * `scaled_dot_product_attention` has an ONNX form for four dimensions, but not for three.
 * `Tensor.data` is not recorded; `detach` is.
 * `stft`, `istft` and the functions of `torch.fft` become the steps of `spectra`.
+* `torch.cdist` takes another path beyond 25 rows, `torch.linspace` its number of steps for a plain one.
+* `torch.take_along_dim` asks whether two sizes are equal.
 * `torch.arange` of plain numbers forgets them; `tolist` needs them.
 
 `squeeze` of a dynamic size has no substitute, and is refused: it removes the dimension at size 1 only.
@@ -79,6 +81,35 @@ def _arange(*numbers: Any, **options: Any) -> Tensor:
     return tensor
 
 
+def _cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
+    """Of rows [..., P, M] and [..., R, M]: [..., P, R]."""
+    lengths: Tensor = torch.linalg.vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), ord=p, dim=-1)
+    return lengths
+
+
+def _linspace(start: Any, end: Any, steps: Any, **options: Any) -> Tensor:
+    if not isinstance(steps, SymInt) or isinstance(start, Tensor) or isinstance(end, Tensor):
+        return torch.linspace(start, end, steps, **options)
+    dtype = options.get("dtype") or torch.get_default_dtype()
+    count: Any = steps
+    index = torch.arange(count, dtype=dtype)
+    last = torch.full((), count - 1, dtype=dtype)
+    step = (end - start) / last.clamp(min=1)
+    # PyTorch counts the second half from the end; a single step is the start.
+    is_early = (index < steps // 2) | (last == 0)
+    return torch.where(is_early, start + step * index, end - step * (last - index))
+
+
+def _take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    if dim is None:
+        return input.flatten().gather(0, indices.flatten())
+    sizes = list(zip(input.shape, indices.shape, strict=True))
+    sizes[dim] = (-1, -1)
+    wide = [-1 if not isinstance(n, int) or n != 1 else m for n, m in sizes]
+    wide_indices = [-1 if not isinstance(m, int) or m != 1 else n for n, m in sizes]
+    return input.expand(wide).gather(dim, indices.expand(wide_indices))
+
+
 def _squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     chosen = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
     if input.dim() == 0:
@@ -101,6 +132,10 @@ _SUBSTITUTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     F.scaled_dot_product_attention: _attention,
     torch.Tensor.data.__get__: torch.Tensor.detach,  # type: ignore[attr-defined]
     torch.arange: _arange,
+    torch.cdist: _cdist,
+    torch.linspace: _linspace,
+    torch.take_along_dim: _take_along_dim,
+    torch.Tensor.take_along_dim: _take_along_dim,
     torch.stft: stft,
     torch.Tensor.stft: stft,
     torch.istft: istft,

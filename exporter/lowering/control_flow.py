@@ -128,7 +128,6 @@ class _LoopWriter:
         """Nothing outside may read what a step computes; what only leads nowhere is removed."""
         for node in reversed([node for node in self.graph if node in inside and node not in body]):
             if any(map(_is_used, node.outputs)) and node.domain != DOMAIN:
-                import os; os.environ.get("RNN_DEBUG") and print(node, [u.node for o in node.outputs for u in o.uses()])
                 raise InternalError(f"{node.name} reads what one step of a loop computes, outside of the loop.")
             if not any(map(_is_used, node.outputs)):
                 self.graph.remove(node, safe=True)
@@ -139,7 +138,7 @@ class _LoopWriter:
         named = next((dim.value for dim in lengths if isinstance(dim, ir.SymbolicDim)), None)
         sequences = Sequences(self.graph, step, named or f"steps_{self.number}")
         ordered = [node for node in self.graph if node in body]
-        sequences.read(ordered)
+        sequences.read(ordered, {value for node in finals for value in node.inputs[:1] if value is not None})
         inner = self._states(finals)
         states = [value for value, _ in inner]
         nodes = [node for node in self.graph if node in body]

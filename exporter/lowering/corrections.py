@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import pi
+from math import inf, pi
 from typing import Any
 
 import torch
@@ -41,7 +41,59 @@ def _copy(x: Any, source: Any, _non_blocking: bool = False) -> Any:
     return op.Expand(op.CastLike(source, x), op.Shape(x))
 
 
+def _sign(x: Any) -> Any:
+    """0 of NaN, as in PyTorch."""
+    if not x.dtype.is_floating_point():
+        return op.Sign(x)
+    return op.Where(op.IsNaN(x), _number(0.0, x), op.Sign(x))
+
+
+def _hypot(x: Any, y: Any) -> Any:
+    """The larger one times sqrt(1 + r * r), whose squares neither overflow nor vanish; infinite where one is."""
+    width, height = op.Abs(x), op.Abs(y)
+    is_steep = op.Greater(height, width)
+    smaller, larger = op.Where(is_steep, width, height), op.Where(is_steep, height, width)
+    zero, one = _number(0.0, x), _number(1.0, x)
+    ratio = op.Where(op.Equal(larger, zero), zero, op.Div(smaller, larger))
+    length = op.Mul(larger, op.Sqrt(op.Add(one, op.Mul(ratio, ratio))))
+    return op.Where(op.Or(op.IsInf(width), op.IsInf(height)), _number(inf, x), length)
+
+
+def _floor_divide(x: Any, y: Any) -> Any:
+    """Down to the next whole number. Of floats by what the division leaves, for a quotient may round up to a whole one.
+
+    Source: Python's float_floor_div, which PyTorch follows.
+    """
+    zero, one = _number(0, x), _number(1, x)
+    if not x.dtype.is_floating_point():
+        quotient = op.Div(x, y)
+        rest = op.Sub(x, op.Mul(quotient, y))
+        is_below = op.And(op.Not(op.Equal(rest, zero)), op.Xor(op.Less(rest, zero), op.Less(y, zero)))
+        return op.Sub(quotient, op.CastLike(is_below, x))
+    rest = op.Mod(x, y, fmod=1)
+    quotient = op.Div(op.Sub(x, rest), y)
+    is_below = op.And(op.Not(op.Equal(rest, zero)), op.Xor(op.Less(rest, zero), op.Less(y, zero)))
+    quotient = op.Sub(quotient, op.CastLike(is_below, x))
+    floored = op.Floor(quotient)
+    floored = op.Where(op.Greater(op.Sub(quotient, floored), _number(0.5, x)), op.Add(floored, one), floored)
+    return op.Where(op.Equal(y, zero), op.Div(x, y), floored)
+
+
+def _div_mode(x: Any, y: Any, rounding_mode: str | None = None) -> Any:
+    if rounding_mode == "floor":
+        return _floor_divide(x, y)
+    quotient = op.Div(x, y)
+    if rounding_mode is None or not x.dtype.is_floating_point():
+        return quotient
+    return op.Where(op.Less(quotient, _number(0, x)), op.Ceil(quotient), op.Floor(quotient))
+
+
 CORRECTIONS: Mapping[Callable[..., Any], Callable[..., Any]] = {
     _aten.atan2.default: _atan2,
     _aten.copy.default: _copy,
+    _aten.sign.default: _sign,
+    _aten.sgn.default: _sign,
+    _aten.hypot.default: _hypot,
+    _aten.floor_divide.default: _floor_divide,
+    _aten.div.Tensor_mode: _div_mode,
 }

@@ -22,7 +22,7 @@ from ..spec.forms import Form, Forms, unrolls
 from ..spec.signature import Signature
 from ..spec.streams import StreamSpec
 from .control_flow import write_control_flow
-from .cumulative import lower_logcumsumexp
+from .cumulative import lower_cummax, lower_cumprod, lower_logcumsumexp
 from .forms import forms_of
 from .native import lower_native
 from .ragged import Padded, Ragged
@@ -107,6 +107,9 @@ def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape, ragged: Ragged,
         "pack": ragged.pack,
         "pad": ragged.pad,
         "logcumsumexp": partial(lower_logcumsumexp, tape=tape),
+        "cumprod": partial(lower_cumprod, tape=tape),
+        "cummax": partial(lower_cummax, tape=tape),
+        "cummin": partial(lower_cummax, tape=tape),
     }
     values = lowerings[node.op_type](node)
     for old, new in zip(node.outputs, values, strict=True):

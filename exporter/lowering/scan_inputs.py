@@ -29,9 +29,9 @@ class Sequences:
         assert count is not None
         return count
 
-    def read(self, nodes: Sequence[ir.Node]) -> None:
+    def read(self, nodes: Sequence[ir.Node], carried: set[ir.Value]) -> None:
         """Take reads of sequences out of the nodes of a body: they read an element instead."""
-        inside = {value for node in nodes for value in node.outputs} | {self.step.outputs[0]}
+        inside = {value for node in nodes for value in node.outputs} | {self.step.outputs[0]} | carried
         made: dict[tuple[ir.Value, int, int, ir.Value | None], ir.Value] = {}
         for node in nodes:
             if node.op_type != "Gather" or node.domain != "" or node.inputs[0] in inside:

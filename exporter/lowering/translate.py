@@ -9,6 +9,7 @@ import onnx_ir as ir
 import torch
 from onnx.defs import OpSchema
 from onnx_ir.tensor_adapters import from_torch_dtype
+from onnxscript import opset18
 from onnxscript.values import Op, Opset
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
@@ -27,6 +28,7 @@ from .markers import MARKERS
 from .adaptive_pooling import ADAPTIVE_POOLING
 from .complex_pairs.rewriting import complex_as_pairs
 from .corrections import CORRECTIONS
+from .ordering import ORDERING
 from .promotion import promote_types
 from .translations import exact_constants, exact_translations
 
@@ -131,6 +133,8 @@ _RECURRENT = _operator("recurrent", [_VARIADIC], ["y", "h_n"], _STACK_ATTRIBUTES
 _LSTM = _operator("lstm", [_VARIADIC], ["y", "h_n", "c_n"], _STACK_ATTRIBUTES)
 _PACK = _operator("pack", [_X, _LENGTHS], ["data", "batch_sizes"], {})
 _LOGCUMSUMEXP = _operator("logcumsumexp", [_X], ["y"], {"axis": _INT})
+_CUMPROD = _operator("cumprod", [_X], ["y"], {"axis": _INT})
+_CUMMAX, _CUMMIN = (_operator(name, [_X], ["y", "place"], {"axis": _INT}) for name in ("cummax", "cummin"))
 _PAD = _operator("pad", [_X, _LENGTHS, _STEPS], ["padded"], {"value": _FLOAT})
 
 
@@ -175,6 +179,19 @@ def _logcumsumexp(x: Any, axis: int) -> Any:
     return _LOGCUMSUMEXP(x, axis=axis)
 
 
+def _cumprod(x: Any, axis: int, dtype: int = -1) -> Any:
+    wanted = ir.DataType(dtype) if dtype > 0 else x.dtype if x.dtype.is_floating_point() else ir.DataType.INT64
+    return _CUMPROD(x if wanted == x.dtype else opset18.Cast(x, to=wanted.value), axis=axis)
+
+
+def _cummax(x: Any, axis: int) -> Any:
+    return _CUMMAX(x, axis=axis)
+
+
+def _cummin(x: Any, axis: int) -> Any:
+    return _CUMMIN(x, axis=axis)
+
+
 _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.rnn_export.recurrent.default: _recurrent,
     torch.ops.rnn_export.lstm.default: _lstm,
@@ -183,6 +200,10 @@ _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.logcumsumexp.default: _logcumsumexp,
     WHILE_LOOP: translate_while_loop,
     COLLECTING_LOOP: translate_collecting_loop,
+    torch.ops.aten.cumprod.default: _cumprod,
+    torch.ops.aten.cummax.default: _cummax,
+    torch.ops.aten.cummin.default: _cummin,
     **CORRECTIONS,
     **ADAPTIVE_POOLING,
+    **ORDERING,
 }

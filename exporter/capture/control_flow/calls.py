@@ -33,6 +33,7 @@ from .series import (
     unbound,
     zipped,
 )
+from .values import Front
 
 if TYPE_CHECKING:
     from .flow import Flow
@@ -106,6 +107,8 @@ class Calls:
 
     def _list_method(self, function: Any) -> Callable[..., Any] | None:
         owner = function.__self__
+        if function.__name__ == "insert" and self._flow.is_before_step(owner):
+            return lambda place, item: self._insert(owner, place, item)
         if not holds_collected(owner) or function.__name__ in ("append", "extend", "insert", "clear", "copy"):
             return None
         if function.__name__ == "reverse":
@@ -113,6 +116,11 @@ class Calls:
         if function.__name__ == "pop":
             raise UnrolledError("an item is taken out of a list of unknown length")
         return None
+
+    def _insert(self, owner: list[Any], place: Any, item: Any) -> None:
+        if place != 0:
+            raise UnrolledError("a step inserts an item in the middle of a list")
+        owner.append(Front(item))
 
     def _table(self) -> dict[Any, Callable[..., Any]]:
         return {

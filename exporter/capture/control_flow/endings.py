@@ -14,9 +14,9 @@ from .numbers import as_number, as_tensor, dtype_of, is_symbolic
 from .operators import carry, close, collect, final, leave
 from .refusals import UnrolledError
 from .region import StepWrite
-from .series import Collected
+from .series import Collected, flipped
 from .state import UNDEFINED, Scope, Slot, Undefined
-from .values import Maybe, as_leaf, is_changed, is_number, same
+from .values import Front, Maybe, as_leaf, is_changed, is_number, same
 
 if TYPE_CHECKING:
     from .loops import Plan, Step
@@ -66,7 +66,7 @@ class Ending:
         self.closed.append(close(self.done.step, [*self.parts], self.number))
         self.scope.put(before, {slot: self._left(value) for slot, value in values.items()})
         for owner, items in grown.items():
-            before.containers[owner].extend(self._collected(items))
+            self._extend(before.containers[owner], items)
         for tensor, ended in written:
             tensor.copy_(self._left(ended))
         for write in self.done.region.step_writes:
@@ -137,6 +137,15 @@ class Ending:
             if isinstance(container, list) and (owner, key) not in self.done.before.values:
                 grown.setdefault(owner, []).append(value)
         return grown
+
+    def _extend(self, container: list[Any], items: list[Any]) -> None:
+        front = [item.item for item in items if isinstance(item, Front)]
+        if front and len(front) < len(items):
+            raise UnrolledError("a step puts items at both ends of a list")
+        if front:
+            container[:0] = [flipped(part) for part in self._collected(front)]
+        else:
+            container.extend(self._collected(items))
 
     def _collected(self, items: list[Any]) -> list[Any]:
         if any(isinstance(item, Maybe) for item in items):

@@ -113,6 +113,10 @@ class Flow:
             if isinstance(value, list):
                 self._loops.list_reads.setdefault(id(value), set()).add("other")
 
+    def is_before_step(self, container: Any) -> bool:
+        """Whether a list was there before the step of a loop that is running."""
+        return id(container) in self._loops.outer_containers
+
     def _is_loop(self, items: Any, stop: Callable[[], Any] | None) -> bool:
         if is_series(items):
             return True
@@ -272,6 +276,10 @@ class Flow:
         if decided.relation is not None:
             self._relations[id(opposite)] = (opposite, decided.relation.negated())
         return opposite
+
+    def item_method(self, value: Any) -> Any:
+        """`value.item`; what a tensor would hold may be a number here already."""
+        return (lambda: value) if isinstance(value, (SymInt, SymFloat, SymBool)) else value.item
 
     def compare(self, name: str, left: Any, right: Any) -> Any:
         """`left < right`, say; a comparison of sizes is remembered with both sides."""

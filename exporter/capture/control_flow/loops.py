@@ -25,7 +25,7 @@ from .operators import carry, step, steps
 from .refusals import DifferentFormsError, StepsDifferError
 from .region import Region, names_step
 from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined, name_of
-from .values import Meta, as_leaf, is_changed, is_number, meta_of, same, widened
+from .values import Front, Meta, as_leaf, is_changed, is_number, meta_of, same, widened
 
 # A loop without a limit of its own.
 UNLIMITED = sys.maxsize
@@ -121,6 +121,8 @@ class Loops:
         self.list_reads: dict[int, set[str]] = {}
         # The last item of a list that steps append to, and how long it was before the step.
         self.last_items: dict[int, tuple[Any, int]] = {}
+        # The containers that were there before the step that is running.
+        self.outer_containers: Mapping[int, Any] = {}
 
     def run(self, loop: Loop) -> None:
         """Run a loop as one symbolic step.
@@ -203,6 +205,7 @@ class Loops:
             region.written[key] = (plan.written[key], copy)
             region.add(copy)
         outer, self.list_reads = self.list_reads, {}
+        around, self.outer_containers = self.outer_containers, before.containers
         try:
             with region:
                 loop.run(i)
@@ -211,7 +214,7 @@ class Loops:
         finally:
             for key, kinds in self.list_reads.items():
                 outer.setdefault(key, set()).update(kinds)
-            self.list_reads = outer
+            self.list_reads, self.outer_containers = outer, around
             for owner, key in placed:
                 if owner == LAST_ITEM:
                     self.last_items.pop(key, None)  # type: ignore[call-overload]
@@ -288,6 +291,8 @@ def _last_items(plan: Plan, done: Step) -> dict[Slot, Carried | Counter]:
         slot = (LAST_ITEM, owner)
         was = done.placed[slot].value if slot in done.placed else done.before.values[(owner, old - 1)]
         now = done.after.values[(owner, len(new) - 1)]
+        if isinstance(now, Front):
+            raise StepsDifferError("a step puts an item at the front of a list that it reads")
         before, form = tree_flatten(was)
         after, form_after = tree_flatten(now)
         if form != form_after:

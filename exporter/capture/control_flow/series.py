@@ -188,18 +188,18 @@ def sliced(value: Any, part: slice) -> Any:
     if isinstance(value, Series):
         return _sliced_series(value, part)
     if part.start is None and part.stop is None and part.step == -1:
-        return type(value)(map(_flipped, reversed(value)))
+        return type(value)(map(flipped, reversed(value)))
     step = 1 if part.step is None else part.step
     whole = listed(list(value))
     if step < 0:
         if part.start is not None or part.stop is not None:
             raise UnrolledError("a list of unknown length is sliced backwards")
-        whole, step = _flipped(whole), -step
+        whole, step = flipped(whole), -step
     first = tree_flatten(whole.stacked)[0][0][part.start : part.stop : step]
     return type(value)([whole.map(lambda leaf: leaf[part.start : part.stop : step], first.shape[0])])
 
 
-def _flipped(part: Any) -> Any:
+def flipped(part: Any) -> Any:
     return part.map(lambda leaf: leaf.flip(0), part.count) if isinstance(part, Collected) else part
 
 

@@ -24,6 +24,13 @@ class Maybe:
 
 
 @dataclass(frozen=True)
+class Front:
+    """An item that a step puts at the front of a list; it stands at the end until the loop is over."""
+
+    item: Any
+
+
+@dataclass(frozen=True)
 class Meta:
     """What is known of a leaf before it has a value. `kind` is "tensor", "number" or "other"."""
 

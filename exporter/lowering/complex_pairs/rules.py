@@ -97,6 +97,11 @@ def _imag(writer: Writer, node: Node, args: Sequence[Any], kwargs: Mapping[str, 
     return args[0].imag
 
 
+def _size(writer: Writer, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Node:
+    """Of either part."""
+    return writer.call(node.target, args[0].real, *args[1:])
+
+
 def _cast(writer: Writer, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """`to`: a real result is the real part, a real argument has no imaginary one."""
     dtype = node.meta["val"].dtype
@@ -201,6 +206,7 @@ _RULES: Mapping[Any, Rule] = {
     **dict.fromkeys((_aten.full_like, _aten.zeros_like, _aten.ones_like, _aten.empty_like), _like),
     **dict.fromkeys((_aten.full, _aten.zeros, _aten.ones, _aten.empty), _new),
     **dict.fromkeys((_aten.new_full, _aten.new_zeros, _aten.new_ones, _aten.new_empty), _new),
+    **dict.fromkeys((_aten.sym_size, _aten.sym_numel), _size),
     _aten._fft_r2c: _r2c,
     _aten._fft_c2c: _c2c,
     _aten._fft_c2r: _c2r,

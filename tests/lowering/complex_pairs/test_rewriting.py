@@ -193,6 +193,32 @@ class DiagonalStateSpace(nn.Module):
         return output
 
 
+class Unitary(nn.Module):
+    """A state that a unitary matrix turns in every step, and a rectified absolute value. x [T, N, 4].
+
+    Source: Arjovsky et al., "Unitary evolution recurrent neural networks", 2016.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.register_buffer("order", torch.randperm(6))
+        self.order: Tensor
+        self.phases, self.bias = nn.Parameter(3 * torch.rand(6)), nn.Parameter(-0.1 * torch.rand(6))
+        self.inputs, self.outputs = nn.Parameter(0.3 * torch.randn(6, 4)), nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.zeros(x.size(1), 6, dtype=torch.complex64)
+        outputs = []
+        for step in x:
+            turned = torch.fft.fft(h * torch.polar(torch.ones(6), self.phases), norm="ortho")[:, self.order]
+            z = torch.fft.ifft(turned, norm="ortho") + step @ self.inputs.T
+            length = z.abs() + 1e-6
+            h = torch.relu(length + self.bias) / length * z
+            outputs.append(self.outputs(real(h).flatten(1)))
+        return torch.stack(outputs)
+
+
 class Transformed(nn.Module):
     """A transform in every step, whose matrices the body takes as operands."""
 
@@ -204,7 +230,7 @@ class Transformed(nn.Module):
         return torch.stack(outputs)
 
 
-@pytest.mark.parametrize("kind", [LinearRecurrentUnit, DiagonalStateSpace, Transformed])
+@pytest.mark.parametrize("kind", [LinearRecurrentUnit, DiagonalStateSpace, Unitary, Transformed])
 def test_of_a_recurrence(kind: type[nn.Module], tmp_path: Path) -> None:
     exported(kind(), X, tmp_path / "b")
 
