@@ -197,11 +197,12 @@ class Loops:
                 placed[slot] = Placed(before.values[slot] + kept.by * i, ())
         loop.scope.put(before, {slot: kept.value for slot, kept in placed.items() if slot[0] != LAST_ITEM})
         for (owner, key), kept in placed.items():
-            region.add(*kept.tensors)
+            region.add(*(leaf for leaf in _leaves(kept.value) if isinstance(leaf, Tensor)))
             if owner == LAST_ITEM:
                 assert isinstance(key, int)
                 self.last_items[key] = (kept.value, len(before.containers[key]))
-        for key, copy in copies.items():
+        for key, begun in copies.items():
+            copy = begun.clone()
             region.written[key] = (plan.written[key], copy)
             region.add(copy)
         outer, self.list_reads = self.list_reads, {}
@@ -363,8 +364,9 @@ def _carry(value: Any, kept: Carried, number: int) -> Placed:
 
 
 def _placed(kept: Carried, tensors: list[Tensor]) -> Placed:
+    # A step may write to what it is given, and the mark must stay what it was.
     values = [
-        as_number(tensor) if meta.kind == "number" else tensor
+        as_number(tensor) if meta.kind == "number" else tensor.clone()
         for tensor, meta in zip(tensors, kept.leaves, strict=True)
     ]
     return Placed(tree_unflatten(values, kept.form), tuple(tensors))
