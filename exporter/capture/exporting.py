@@ -12,6 +12,7 @@ from ..errors import CaptureError
 from ..pytorch.bind import bind_inputs
 from ..pytorch.outputs import returning_tensors
 from ..pytorch.run import preserve_module_state, suppress_output
+from ..pytorch.script.functions import functions_as_python
 from ..spec.signature import Signature, TensorSpec
 from ..torch_internals.capture import suggested_bounds, user_error, violates_guard
 from ..torch_internals.modules import mutates
@@ -136,6 +137,7 @@ def _export_within(
         preserve_module_state(model),
         symbolic,
         Substitutions(),
+        functions_as_python(),
         KeepRecurrentLayers(),
         returning_tensors(model),
     ):
