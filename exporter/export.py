@@ -17,7 +17,7 @@ from .bundle.assemble import Exported, assemble
 from .bundle.replace import replacing
 from .capture.capture import Captured
 from .capture.growing import capture_growing
-from .errors import FixedDecisionError
+from .errors import FixedDecisionError, LoadError
 from .lowering.forms import forms_for
 from .lowering.lower import OnnxGraph, build_graph
 from .lowering.torchscript import Compiled, compile_torchscript
@@ -28,10 +28,12 @@ from .optimize.quantization import check_weights
 from .parity.artifact import ExportCheck
 from .parity.cases import with_least
 from .parity.report import Report
-from .pytorch.evaluation import as_python, check_same, check_tensors, unwrap
+from .pytorch.evaluation import as_python, check_tensors, unwrap
 from .pytorch.job import ExportJob, start_job
 from .pytorch.made_cases import CaseMaker, find_made_cases
 from .pytorch.request import Example, ExportRequest, Progress, silent
+from .pytorch.same_form import check_form
+from .pytorch.scripted import code_to_eager
 from .runtimes.torchscript import open_torchscript
 from .spec.artifact import Artifact, Source
 from .spec.forms import Forms, LoweringChoice
@@ -190,19 +192,38 @@ def _plan(options: OnnxOptions, signature: Signature) -> Forms:
 
 @contextmanager
 def _python_job(request: ExportRequest, options: OnnxOptions, progress: Progress) -> Iterator[ExportJob]:
-    """A job whose model can be captured: TorchScript is taken back to the Python class it was made from.
+    """A job whose model can be captured: TorchScript is taken back to Python.
 
     Raises:
-        LoadError: that class is not known, or computes something else now.
+        LoadError: it has no form in Python, or that computes something else.
     """
     given = unwrap(request.model)
     check_tensors(given)
-    python = as_python(given)
-    request = replace(request, model=python)
+    request = _in_python(replace(request, model=given), options.seed)
     with start_job(request, precision=options.precision, seed=options.seed, progress=progress) as job:
-        if python is not given and job.original is None:
-            check_same(given, python, job.tensors)
         yield job
+
+
+def _in_python(request: ExportRequest, seed: int) -> ExportRequest:
+    """The request with a model in Python that computes the same: of the class that it was made from, else of its code.
+
+    Raises:
+        LoadError: there is none.
+    """
+    python = replace(request, model=as_python(request.model))
+    if python.model is request.model:
+        return request
+    try:
+        _check_form(request.model, python, seed)
+    except LoadError:
+        python = replace(request, model=as_python(request.model, code_to_eager))
+        _check_form(request.model, python, seed)
+    return python
+
+
+def _check_form(given: nn.Module, python: ExportRequest, seed: int) -> None:
+    with start_job(python, precision=None, seed=seed, progress=silent) as job:
+        check_form(given, job)
 
 
 def _captured(job: ExportJob) -> tuple[ExportJob, Captured]:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import LoadError
+from ..pytorch.archive import is_archive
 from ..pytorch.checkpoint import load_weights
+from ..pytorch.evaluation import as_python
 from ..pytorch.half import in_float16
 from ..pytorch.load import load_with, may_be_named
 from ..pytorch.made_cases import MadeCases
@@ -57,6 +59,8 @@ def why_not_rebuilt(folder: Path, manifest: Manifest, model: str | None, made: M
 def _untrusted(source: Source, model: str | None, made: MadeCases | None) -> str:
     """Whose code would run, that the caller has not given; empty where there is none."""
     # What the manifest calls the model's kind is its own word, and cannot be trusted.
+    if model is None and is_archive(source.model):
+        return f'the model is TorchScript in {source.model}, beside the bundle; `model="{source.model}"` reads it'
     if model is None and not may_be_named(source.model):
         return f'building {source.model} would run its code; `model="{source.model}"` allows it'
     if source.cases and made is None:
@@ -92,7 +96,10 @@ def rebuild(folder: Path, manifest: Manifest, model: str | None, made: MadeCases
                 "Export the model again."
             ) from error
         raise
-    built = in_float16(loaded.model) if source.precision == "float16" else loaded.model
+    # A TorchScript file is made from TorchScript as it is.
+    captured = any(artifact.lowering is not None for artifact in manifest.artifacts.values())
+    given = as_python(loaded.model) if captured else loaded.model
+    built = in_float16(given) if source.precision == "float16" else given
     load_weights(built, folder / WEIGHTS)
     if made is not None:
         return Rebuilt(built, None, replace(made, half=source.precision == "float16"))

@@ -14,6 +14,7 @@ from ..errors import CaptureError
 from ..pytorch.bind import bind_inputs
 from ..pytorch.outputs import returning_tensors
 from ..pytorch.run import preserve_module_state, suppress_output
+from ..pytorch.script.functions import functions_as_python
 from ..spec.signature import Signature, TensorSpec
 from ..spec.size_expression import names_in, size_of
 from ..torch_internals.capture import suggested_bounds, user_error, violates_guard
@@ -181,6 +182,7 @@ def _export_within(
         torch.no_grad(),
         preserve_module_state(model),
         symbolic,
+        functions_as_python(),
         capturing_control_flow(Substitutions(), KeepRecurrentLayers()),
         returning_tensors(model),
         sized_inputs(model, signature),

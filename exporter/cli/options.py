@@ -112,7 +112,8 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
         "--model",
         required=True,
         metavar="MODEL",
-        help="A built-in variant (see `rnn-export models`), file.py:Factory or package.module:Factory.",
+        help="A built-in variant (see `rnn-export models`), file.py:Factory, package.module:Factory, or a TorchScript "
+        "archive (.pt, .jit, .ts).",
     ),
     click.option(
         "--set",

@@ -45,7 +45,8 @@ _SHOWN = 24
 @click.option(
     "--model",
     metavar="MODEL",
-    help="Build the model from this code, file.py:Factory or package.module:Factory, which says that you trust it.",
+    help="Build the model from this code, file.py:Factory or package.module:Factory, which says that you trust it; or "
+    "from TorchScript, model.pt.",
 )
 @click.option(
     "--cases",

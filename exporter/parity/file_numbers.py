@@ -10,7 +10,7 @@ import torch
 from onnx import numpy_helper
 
 from ..onnx_file import all_graphs, read_onnx
-from ..runtimes.torchscript import read_torchscript
+from ..pytorch.archive import read_torchscript
 from ..torch_internals.random_operators import graph_nodes
 
 # A constant of more elements is a table, of which the size alone counts.

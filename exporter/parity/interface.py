@@ -9,8 +9,8 @@ from typing import Any
 import onnx
 
 from ..errors import InterfaceError
+from ..pytorch.archive import read_torchscript
 from ..runtimes.onnx_check import read_checked
-from ..runtimes.torchscript import read_torchscript
 from ..spec.artifact import Artifact
 from ..spec.dims import Dim
 from ..spec.interface import Interface, Tensor, wrong_interface

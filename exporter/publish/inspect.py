@@ -139,7 +139,7 @@ def _describe(value: onnx.ValueInfoProto) -> str:
 
 
 def _inspect_torchscript(path: Path) -> Inspection:
-    from ..runtimes.torchscript import read_torchscript  # torch, which ONNX files are inspected without
+    from ..pytorch.archive import read_torchscript  # torch, which ONNX files are inspected without
 
     module = read_torchscript(path)
     graph = module.inlined_graph

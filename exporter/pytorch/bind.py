@@ -77,7 +77,7 @@ def bind_inputs(model: nn.Module, names: Iterable[str]) -> InputBinding:
     Raises:
         SignatureError: the inputs do not fit forward.
     """
-    takes, hints = _forward(model)
+    takes, hints = forward_signature(model)
     names = list(names)
     roots = {name: name.partition(".")[0] for name in names}
     matched = [name for name in names if _is_argument(takes, roots[name])]
@@ -120,7 +120,7 @@ def _misfit(model: nn.Module, names: list[str], takes: inspect.Signature) -> Sig
     )
 
 
-def _forward(model: nn.Module) -> tuple[inspect.Signature, Mapping[str, Any]]:
+def forward_signature(model: nn.Module) -> tuple[inspect.Signature, Mapping[str, Any]]:
     if isinstance(model, torch.jit.ScriptModule):
         return _scripted(model), {}
     try:

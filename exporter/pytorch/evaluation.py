@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,7 +54,8 @@ def evaluating(model: nn.Module) -> Iterator[list[str]]:
     exclusive, since the compiler's stance is the whole process's, as is the default dtype, float64 in a reference.
     """
     with exclusive():
-        before = {module: module.training for module in model.modules()}
+        # TorchScript that was frozen is in evaluation mode for good, and has no flag.
+        before = {module: module.training for module in model.modules() if hasattr(module, "training")}
         moving = sorted({type(module).__name__ for module in before if before[module] and _moves(module)})
         model.eval()
         try:
@@ -66,13 +67,16 @@ def evaluating(model: nn.Module) -> Iterator[list[str]]:
                 module.training = training
 
 
-def as_python(model: nn.Module) -> nn.Module:
-    """A model that can be captured: TorchScript as its Python class, inference tensors as ordinary ones.
+def as_python(model: nn.Module, form: Callable[[nn.Module], nn.Module] = scripted_to_eager) -> nn.Module:
+    """A model that can be captured: TorchScript as Python, inference tensors as ordinary ones.
+
+    Args:
+        form: what TorchScript becomes: its class where that is known, or with `code_to_eager` the code inside.
 
     Raises:
-        LoadError: it is TorchScript whose class is not known.
+        LoadError: it is TorchScript that has no form in Python.
     """
-    python = scripted_to_eager(model)
+    python = form(model)
     if any(tensor.is_inference() for tensor in (*python.parameters(), *python.buffers())):
         return copy.deepcopy(python)
     return python
@@ -90,30 +94,16 @@ def check_deterministic(model: nn.Module, example: Mapping[str, Tensor]) -> tupl
     with other_generators(), preserve_module_state(model):
         first = run_on(model, example)
         second = run_on(model, example)
-    if not _same(once, first):
+    if not is_same(once, first):
         raise RandomError(
             "The model gives two answers to one input, also in evaluation mode (noise, the time, or something else "
             "that is not among its inputs). Make it depend on self.training, or take it as an input."
         )
-    return once, not _same(first, second)
+    return once, not is_same(first, second)
 
 
-def check_same(given: nn.Module, python: nn.Module, example: Mapping[str, Tensor]) -> None:
-    """Refuse a model that `as_python` changed into another.
-
-    Raises:
-        LoadError: the two compute different things.
-    """
-    with evaluating(given):
-        before = check_runs(given, example)
-    if not _same(before, check_runs(python, example)):
-        raise LoadError(
-            f"The TorchScript computes something else than its class {type(python).__name__} does now. "
-            "Give the Python module that it was made from."
-        )
-
-
-def _same(once: Any, again: Any) -> bool:
+def is_same(once: Any, again: Any) -> bool:
+    """Whether two outputs hold the same tensors, up to what rounds differently from run to run."""
     # Not bit for bit: a math library may round differently for memory that is aligned differently.
     pairs = zip(flatten(once), flatten(again), strict=True)
     return all(

@@ -1,11 +1,10 @@
-"""Find and build a model: a built-in name, `file.py:Factory` or `package.module:Factory`."""
+"""Find and build a model: a built-in name, `file.py:Factory`, `package.module:Factory` or a TorchScript archive."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import importlib.util
-import inspect
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +22,12 @@ from ..spec.artifact import Source
 from ..spec.option_values import check_whole
 from ..spec.signature import Signature, TensorSpec
 from ..torch_internals.modules import exclusive
+from .archive import is_archive, load_archive
 from .arguments import check_arguments
-from .bind import bind_inputs
+from .bind import bind_inputs, forward_signature
 from .checkpoint import load_weights
 from .evaluation import unwrap
+from .script.pinned import pinned
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,13 @@ def load(
     Args:
         model: a built-in variant's name, `path/to/file.py:Factory` or `package.module:Factory`. The factory is a
             class or function that returns an `nn.Module`, or a module object itself. Loading it runs its code.
+            Or the path of a TorchScript archive (.pt, .jit, .ts), of which nothing runs but its model, on tensors.
         weights: a safetensors file, or a PyTorch file that holds nothing but tensors.
         weights_key: the entry of a checkpoint dictionary that holds the tensors.
         inputs: what `forward` takes, by name or in order; not needed where the model has a `signature()` of its own.
         outputs: names for the outputs.
         seed: the random seed that the model is built with.
-        **arguments: passed to the factory.
+        **arguments: passed to the factory; for an archive, arguments of its forward that are no tensors.
 
     Raises:
         LoadError: the model cannot be found or built, or an argument does not fit.
@@ -122,13 +124,15 @@ def find_callable(name: str) -> Any:
         return _find(name)[1]
 
 
-def _find(model: str) -> tuple[Literal["builtin", "module", "file"], Any, Path | None]:
+def _find(model: str) -> tuple[Literal["builtin", "module", "file", "archive"], Any, Path | None]:
     place, colon, attribute = model.rpartition(":")
+    if is_archive(model):
+        return "archive", load_archive(Path(model)), None
     if not colon:
         if model not in VARIANTS:
             raise LoadError(
                 f"There is no built-in model '{model}'.{did_you_mean(model, VARIANTS)} "
-                f"Choose one of {', '.join(VARIANTS)}, or give your own as file.py:Factory."
+                f"Choose one of {', '.join(VARIANTS)}, or give your own as file.py:Factory or as TorchScript, model.pt."
             )
         return "builtin", VARIANTS[model].factory, None
     if not place or (place.startswith(".") and "/" not in place):
@@ -180,6 +184,8 @@ def _attribute(module: Any, attribute: str, place: str) -> Any:
 
 
 def _build(model: str, factory: Any, arguments: Mapping[str, Any], seed: int) -> nn.Module:
+    if isinstance(factory, torch.jit.ScriptModule) and arguments:
+        return pinned(factory, arguments)
     if isinstance(factory, nn.Module) and arguments:
         raise LoadError(f"{model} is a model already and takes no arguments. Name its class to pass some.")
     if isinstance(factory, nn.Module):
@@ -204,7 +210,7 @@ def _signature(
     elif callable(own) and isinstance(found := own(), Signature):
         signature = found.with_outputs(outputs) if outputs else found
     else:
-        takes = ", ".join(inspect.signature(module.forward).parameters)
+        takes = ", ".join(forward_signature(module)[0].parameters)
         raise SignatureError(
             f"{model} does not say what goes in: its forward takes ({takes}). "
             'Describe each input, such as `inputs={"x": "float32[T, N, 100]"}`.'

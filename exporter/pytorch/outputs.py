@@ -134,7 +134,7 @@ def _returned_names(model: nn.Module) -> dict[Path, str]:
 
 
 def _variables(node: ast.expr, path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(node, ast.Name):
+    if isinstance(node, ast.Name) and not node.id.startswith("_"):
         yield path, node.id
     elif isinstance(node, (ast.Tuple, ast.List)):
         for i, element in enumerate(node.elts):

@@ -1,61 +1,70 @@
-"""Rebuild a scripted module as the Python class that it was made from, with all that its forward needs.
+"""Take TorchScript back to Python: the class that a module was scripted from, or else the code inside.
 
-`torch.export` cannot look into TorchScript, where sizes are plain numbers. A trace has no class and is refused.
+`torch.export` cannot look into TorchScript, where sizes are plain numbers. What was scripted in this process is built
+again as its class. A trace, a class derived from `ScriptModule` and an archive have no Python that is known to compute
+the same, and their own code is written as Python.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..errors import LoadError
 from ..torch_internals.modules import (
     TRACED,
     flatten_weights,
+    is_scripted_here,
     lists_weights,
     scripted_attributes,
     scripted_class,
     with_children,
 )
+from .script.build import python_form
 
 
-def scripted_to_eager(model: nn.Module, name: str = "") -> nn.Module:
+def scripted_to_eager(model: nn.Module) -> nn.Module:
     """The model with every scripted module in it as the Python class it was made from; parameters are shared.
 
     A model without any is returned as it is; no other is changed.
 
     Raises:
-        LoadError: a module is a trace, or its class is not imported.
+        LoadError: the code of a module has no form in Python.
     """
+    return _replaced(model, _rebuilt)
+
+
+def code_to_eager(model: nn.Module) -> nn.Module:
+    """The model with every scripted module in it as the code inside, whatever class it was made from.
+
+    Raises:
+        LoadError: the code of a module has no form in Python.
+    """
+    return _replaced(model, python_form)
+
+
+def _replaced(model: nn.Module, form: Callable[[torch.jit.ScriptModule], nn.Module]) -> nn.Module:
     if isinstance(model, torch.jit.ScriptModule):
-        return _rebuilt(model, name)
+        return form(model)
     if not any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         return model
-    return with_children(model, _children(model, name))
+    return with_children(model, {key: _replaced(child, form) for key, child in model.named_children()})
 
 
-def _children(model: nn.Module, name: str) -> dict[str, nn.Module]:
-    return {key: scripted_to_eager(child, f"{name}.{key}".lstrip(".")) for key, child in model.named_children()}
-
-
-def _rebuilt(scripted: torch.jit.ScriptModule, name: str) -> nn.Module:
+def _rebuilt(scripted: torch.jit.ScriptModule) -> nn.Module:
     kind = _class(scripted)
     if kind is None or _is_traced(scripted, kind):
-        called = f"The model's part '{name}'" if name else "The model"
-        raise LoadError(
-            f"{called} is TorchScript that was traced, or whose class is not imported, which cannot be exported to "
-            "ONNX. Give the Python module that it was made from."
-        )
+        return python_form(scripted)
     built: nn.Module = kind.__new__(kind)
     nn.Module.__init__(built)
     for key, parameter in scripted.named_parameters(recurse=False):
         built.register_parameter(key, nn.Parameter(parameter, parameter.requires_grad))
     for key, buffer in scripted.named_buffers(recurse=False):
         built.register_buffer(key, buffer)
-    for key, child in _children(scripted, name).items():
-        built.add_module(key, child)
+    for key, child in scripted.named_children():
+        built.add_module(key, scripted_to_eager(child))
     own = {*dict(scripted.named_parameters(recurse=False)), *dict(scripted.named_buffers(recurse=False))}
     for key in scripted_attributes(scripted):
         if key not in own:
@@ -71,8 +80,8 @@ def _is_traced(scripted: torch.jit.ScriptModule, kind: type[nn.Module]) -> bool:
 
 
 def _class(scripted: Any) -> type[nn.Module] | None:
-    """The Python class that a module was scripted from; None where it is not known, or is no ordinary module."""
-    found = scripted_class(scripted)
+    """The Python class that a module was scripted from, here; None for a trace, an archive and a `ScriptModule`."""
+    found = scripted_class(scripted) if is_scripted_here(scripted) else None
     if not isinstance(found, type) or not issubclass(found, nn.Module) or issubclass(found, torch.jit.ScriptModule):
         return None
     return found

@@ -15,7 +15,8 @@ from types import FrameType
 import torch
 from torch.fx import Node
 
-Place = tuple[str, int]
+from .generated_source import Place, generated_from, is_generated, origin
+
 _OWN = Path(__file__).resolve().parents[1]
 _TORCH = Path(torch.__file__).resolve().parent
 _LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
@@ -71,15 +72,16 @@ def at(line: str) -> str:
 
 def _innermost(places: Iterable[Place]) -> str:
     """The last place in the user's own files, else the last in an installed package; places are outermost first."""
-    users = [place for place in places if is_users(place[0])]
+    known = [origin(*place) for place in places]
+    users = [place for place in known if is_users(place[0])]
     own = [place for place in users if "site-packages" not in Path(place[0]).parts]
     return spelled(*(own or users)[-1]) if users else ""
 
 
 def is_users(file: str) -> bool:
     """Whether a file belongs neither to PyTorch and ONNX, nor to the standard library, nor to this package."""
-    if file.startswith("<"):
-        return False
+    if file.startswith("<") or is_generated(file):
+        return is_generated(file)
     path = Path(file).resolve()
     if path.is_relative_to(_OWN):
         return path.is_relative_to(_OWN / "models")
@@ -91,6 +93,7 @@ def is_users(file: str) -> bool:
 
 def spelled(file: str, line: int) -> str:
     """`file:line`, relative to the working directory if the file is in it."""
+    file, line = origin(file, line)
     path = Path(file).resolve()
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return f"{shown}:{line}"
@@ -98,6 +101,12 @@ def spelled(file: str, line: int) -> str:
 
 def is_check(file: str, line: int) -> bool:
     """Whether the condition at a line lets go on or raises: that of `assert`, or of an `if` of which one way raises."""
+    generated = generated_from((file, line))
+    asking = [each for each in generated if linecache.getline(*each).lstrip().startswith(("if ", "while "))]
+    return bool(asking) and all(_is_check(*each) for each in asking) if generated else _is_check(file, line)
+
+
+def _is_check(file: str, line: int) -> bool:
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
     except SyntaxError:

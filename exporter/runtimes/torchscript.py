@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from ..errors import BundleError, first_line
+from ..pytorch.archive import read_torchscript
+from ..pytorch.archive_check import check_operators
 from ..pytorch.outputs import flatten
 from ..pytorch.run import suppress_output
-from .archive_check import check_loadable, check_operators
 from .placement import Placement
 from .session import Array
 
@@ -45,23 +45,6 @@ def open_torchscript(artifact: Path, outputs: tuple[str, ...]) -> TorchScriptSes
     """Open a TorchScript archive on the CPU.
 
     Raises:
-        BundleError: it is none, or does more than compute (see `archive_check`).
+        BundleError: it is none, or does more than compute (see `pytorch/archive_check.py`).
     """
     return TorchScriptSession(artifact, outputs)
-
-
-def read_torchscript(path: Path) -> torch.jit.ScriptModule:
-    """Load a TorchScript archive on the CPU, which runs nothing in it.
-
-    Raises:
-        BundleError: there is no such file, or it is not TorchScript, or would run something.
-    """
-    if not path.is_file():
-        raise BundleError(f"There is no file {path}. Give the path of a model file or a bundle.")
-    check_loadable(path)
-    try:
-        with suppress_output():
-            module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
-    except (RuntimeError, ValueError) as error:
-        raise BundleError(f"{path} is not a TorchScript file ({first_line(error)}). Export it again.") from error
-    return module

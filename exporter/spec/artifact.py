@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -29,7 +30,7 @@ class StoredCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Source(Struct, frozen=True, forbid_unknown_fields=True):
     """Where a model came from, enough to build it again: what `load` was asked for, and "float16" if made that."""
 
-    kind: Literal["builtin", "module", "file"]
+    kind: Literal["builtin", "module", "file", "archive"]
     model: str
     arguments: Mapping[str, Any]
     seed: int
@@ -42,7 +43,7 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def name(self) -> str:
         """A short name, used for the folder that a bundle is written to."""
-        return self.model.rpartition(":")[2]
+        return PurePath(self.model).stem if self.kind == "archive" else self.model.rpartition(":")[2]
 
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]

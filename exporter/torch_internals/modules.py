@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.jit._trace import TopLevelTracedModule, TracedModule, TracerWarning
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import SUPPORTED_NODES, tree_flatten, tree_leaves, tree_map, tree_structure, tree_unflatten
 
 _LOCK = threading.RLock()
@@ -83,6 +83,13 @@ def tensor_overload(target: Any) -> Any:
     return overload if fits else target
 
 
+@contextmanager
+def outside_capture() -> Iterator[None]:
+    """Within the block tensors are real ones, also while a model is captured."""
+    with _disable_current_modes():
+        yield
+
+
 __all__ = [
     "COMPILED_MODULE",
     "TRACED",
@@ -91,16 +98,19 @@ __all__ = [
     "TracerWarning",
     "flatten_weights",
     "is_pytree_node",
+    "is_scripted_here",
     "lists_weights",
     "scripted_arguments",
     "scripted_attributes",
     "scripted_class",
+    "scripted_value",
     "tree_flatten",
     "tree_leaves",
     "tree_map",
     "tree_structure",
     "tree_unflatten",
     "with_children",
+    "with_record",
 ]
 
 # The classes of modules that were traced; torch.jit has them, but does not export them.
@@ -138,13 +148,37 @@ def lists_weights(scripted: torch.jit.ScriptModule) -> bool:
 
 def scripted_attributes(scripted: torch.jit.ScriptModule) -> Sequence[str]:
     """The names of the constants and attributes that TorchScript keeps of a module."""
-    concrete: Any = scripted._concrete_type
+    concrete = _concrete(scripted)
     return [*concrete.get_constants(), *concrete.get_attributes()]
+
+
+def scripted_value(scripted: torch.jit.ScriptModule, name: str) -> Any:
+    """The value of a constant or attribute, also of one that is called like a method of modules, such as `half`."""
+    return scripted._c.getattr(name) if scripted._c.hasattr(name) else getattr(scripted, name)
+
+
+def is_scripted_here(scripted: torch.jit.ScriptModule) -> bool:
+    """Whether a module was scripted in this process, and not loaded from a file."""
+    return _concrete(scripted).py_class is not None
+
+
+def with_record(scripted: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    """A scripted module that lists its children and attributes, which one that was frozen does not."""
+    if hasattr(scripted, "_concrete_type"):
+        return scripted
+    wrapped: torch.jit.ScriptModule = torch.jit._recursive.wrap_cpp_module(scripted._c)
+    return wrapped
+
+
+def _concrete(scripted: torch.jit.ScriptModule) -> Any:
+    """TorchScript's record of a module; one that was frozen lacks it."""
+    found: Any = getattr(scripted, "_concrete_type", None)
+    return torch._C.ConcreteModuleType.from_jit_type(scripted._c._type()) if found is None else found
 
 
 def scripted_class(scripted: torch.jit.ScriptModule) -> Any:
     """What a module was scripted from: in this process, or, loaded from a file, whatever has its name; else None."""
-    concrete: Any = scripted._concrete_type
+    concrete = _concrete(scripted)
     if concrete.py_class is not None or not scripted.original_name:
         return concrete.py_class
     qualified = _MANGLED.sub("", scripted._c._type().qualified_name()).removeprefix("__torch__.")

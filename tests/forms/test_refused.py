@@ -58,10 +58,6 @@ class Noisy(Base):
 class Raises(Base):
     def forward(self, x):
         return self.rnn(torch.cat([x, x[..., :1]], 0))[0]
-
-def traced():
-    with warnings.catch_warnings(action="ignore"):
-        return torch.jit.trace(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 4)), torch.ones(2, 5, 3))
 """
 
 CASES = [
@@ -74,7 +70,6 @@ CASES = [
     ("Counts", "The model returns a int at [1]. Return a tensor, or a tuple, list or dictionary of tensors."),
     ("Noisy", "The model draws random numbers, also in evaluation mode: 'randn_like' at user_model.py:48"),
     ("Raises", "forward raised RuntimeError at user_model.py:52 for x [7, 5, 3]: Sizes of tensors must match"),
-    ("traced", "The model is TorchScript that was traced, or whose class is not imported"),
 ]  # fmt: skip
 
 

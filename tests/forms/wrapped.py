@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 import torch
@@ -100,6 +101,12 @@ def scripted_and_loaded() -> nn.Module:
     torch.jit.save(torch.jit.script(Plain(LastLayer())), buffer)
     buffer.seek(0)
     return torch.jit.load(buffer)
+
+
+@form(TIME_FIRST)
+def traced() -> nn.Module:
+    with warnings.catch_warnings(action="ignore"):
+        return torch.jit.trace(Plain(LastLayer()).eval(), torch.ones(5, 2, 3))
 
 
 def activation(x: Tensor, scale: float) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from rnn_export import CaptureError, FixedDecisionError, ParityError, Signature, export_torchscript, read_bundle
 from rnn_export.lowering.trace_decisions import TraceDecisions, recording_decisions
 from rnn_export.parity import probe
-from rnn_export.runtimes.torchscript import read_torchscript
+from rnn_export.pytorch.archive import read_torchscript
 from rnn_export.torch_internals.modules import TracerWarning
 from torch import Tensor, nn
 

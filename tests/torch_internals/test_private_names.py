@@ -13,7 +13,9 @@ import pytest
 import torch
 from rnn_export.pytorch.run import suppress_output
 from rnn_export.torch_internals import capture, modules, onnx
+from rnn_export.torch_internals import script_code as script_code_of
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.export import Dim, ExportedProgram
 from torch.nn.utils import rnn
 from torch.overrides import TorchFunctionMode
@@ -215,6 +217,29 @@ def script_file() -> None:
         assert modules.scripted_class(torch.jit.load(archive)) is nn.GRU
 
 
+def script_code() -> None:
+    with suppress_output():
+        code = script_code_of.ScriptCode(torch.jit.script(Scaled()))
+        frozen = torch.jit.freeze(torch.jit.script(Scaled()).eval())
+    function = code.function(f"{script_code_of.kind_of(code.root)}.forward")
+    assert function is not None
+    assert function.has_self
+    assert list(function.defaults) == [2]
+    mul = next(node for node in function.body.nodes if node.kind == "aten::mul")
+    assert (mul.overload, mul.arguments[1].type, mul.inputs[0].kind) == ("Scalar", "number", "TensorType")
+    assert mul.place is not None
+    assert mul.place[0] == __file__
+    assert not modules.is_scripted_here(frozen)
+    assert not script_code_of.has_hooks(modules.with_record(frozen))
+
+
+def real_tensors() -> None:
+    with FakeTensorMode():
+        assert isinstance(torch.ones(2), FakeTensor)
+        with modules.outside_capture():
+            assert not isinstance(torch.ones(2), FakeTensor)
+
+
 def traced_classes() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -314,6 +339,8 @@ NAMES = {
     "RNNBase._init_flat_weights": (flat_weights, "have a recurrent layer list its weights in another way"),
     "ScriptModule._concrete_type": (script_record, "find how TorchScript records class, attributes and arguments"),
     "ScriptModule._c": (script_file, "find how a TorchScript file names a class"),
+    "CompilationUnit, Graph, Node, Value": (script_code, "find how TorchScript shows the code of a module"),
+    "_disable_current_modes": (real_tensors, "compute with real tensors while a model is captured in another way"),
     "torch.jit._trace": (traced_classes, "find the classes of a traced module and of the tracer's warnings"),
     "RNNBase._flat_weights_names": (scripted_weights, "tell a scripted recurrent layer from a trace in another way"),
     "OptimizedModule._orig_mod": (compiled_module, "find where torch.compile keeps the module"),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...onnx_file import all_graphs, read_onnx
 from ...optimize.quantization import Quantized
-from ...runtimes.torchscript import read_torchscript
+from ...pytorch.archive import read_torchscript
 from .candidates import scaled
 from .model import as_array, is_float
 
