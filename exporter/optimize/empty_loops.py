@@ -111,8 +111,8 @@ def _guard(loop: _MayBeEmpty, main: ir.Graph) -> None:
         return
     node, graph = loop.node, loop.graph
     zero = constant_like(main, "no_steps", np.zeros(1, np.int64))
-    asking, any_step = _any_step(loop, sizes, zero)
-    other = _no_steps(loop, [[*dims] for dims in stacks if dims is not None], sizes, zero, main)
+    asking, any_step, number = _any_step(loop, sizes, zero)
+    other = _no_steps(loop, [[*dims] for dims in stacks if dims is not None], sizes, number, main)
     graph.insert_before(node, asking)
     results = [ir.Value(name=value.name, type=value.type, shape=value.shape) for value in node.outputs]
     for old, new in zip(node.outputs, results, strict=True):
@@ -127,18 +127,24 @@ def _guard(loop: _MayBeEmpty, main: ir.Graph) -> None:
     choice.attributes["else_branch"] = ir.AttrGraph("else_branch", other)
 
 
-def _any_step(loop: _MayBeEmpty, sizes: Mapping[str, _Size], zero: ir.Value) -> tuple[list[ir.Node], ir.Value]:
-    """The nodes that compute whether there is a step, and that."""
+def _any_step(
+    loop: _MayBeEmpty, sizes: Mapping[str, _Size], zero: ir.Value
+) -> tuple[list[ir.Node], ir.Value, ir.Value]:
+    """The nodes that compute whether there is a step; that; and the number of steps if there is none.
+
+    That is 0, but tract 0.23 wants a stack to be as long in both branches.
+    """
     if loop.going is not None:
-        return [], loop.going
+        return [], loop.going, zero
     assert loop.steps is not None
     shape = loop.steps.value.shape
     named = None if shape is None else sizes.get(str(shape[loop.steps.axis]))
     tape = ir.tape.Tape()
-    any_step = tape.op("Greater", [_read(tape, named or loop.steps), zero])
+    number = _read(tape, named or loop.steps)
+    any_step = tape.op("Greater", [number, zero])
     for each, label in zip(tape.nodes, ("number", "any"), strict=True):
         each.name = each.outputs[0].name = f"{loop.node.name}.{label}_of_steps"
-    return [*tape.nodes], any_step
+    return [*tape.nodes], any_step, number
 
 
 def _sizes(loop: _MayBeEmpty, main: ir.Graph) -> Mapping[str, _Size]:
@@ -169,14 +175,18 @@ def _dims_of_stack(loop: _MayBeEmpty, k: int) -> Sequence[int | str] | None:
 
 
 def _no_steps(
-    loop: _MayBeEmpty, stacks: Sequence[Sequence[int | str]], sizes: Mapping[str, _Size], zero: ir.Value, main: ir.Graph
+    loop: _MayBeEmpty,
+    stacks: Sequence[Sequence[int | str]],
+    sizes: Mapping[str, _Size],
+    number: ir.Value,
+    main: ir.Graph,
 ) -> ir.Graph:
     """The branch for no steps: the initial states, and empty stacks."""
     tape = ir.tape.Tape()
     ends = [tape.op("Identity", [value]) for value in loop.states]
     for step, dims in zip(loop.outputs, stacks, strict=True):
         numbers = [
-            (zero if dim == 0 else constant_like(main, f"size.{dim}", np.array([dim], np.int64)))
+            (number if dim == 0 else constant_like(main, f"size.{dim}", np.array([dim], np.int64)))
             if isinstance(dim, int)
             else _read(tape, sizes[dim])
             for dim in dims
