@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -54,8 +55,8 @@ class Scanned(Parts):
         steps = x.size(0) * 2
 
         def step(h: Tensor, e: Tensor) -> Any:
-            h = self.cell(e, h) * known + self.scale * self.plain + torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]) / steps
-            return torch.tanh(h), self.out(h)
+            h = self.cell(e, h) * known + self.scale * self.plain + torch.tensor([1, 2, 3.0, 4, 5]) / steps
+            return torch.tanh(h), self.out(h) * torch.tensor(np.eye(4, dtype=np.float32)[1])
 
         return scan(step, self.begin(x), x)
 
