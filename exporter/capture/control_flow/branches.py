@@ -35,7 +35,7 @@ _OPPOSITES = {"Eq": "NotEq", "NotEq": "Eq", "Lt": "GtE", "GtE": "Lt", "Gt": "LtE
 
 @dataclass(frozen=True)
 class Condition:
-    """What a decision depends on: a tensor of one truth value; the symbolic one, and the comparison, if it has those."""
+    """What a decision depends on: a tensor of one truth value; the symbolic one and the comparison, where there are."""
 
     tensor: Tensor
     symbol: SymBool | None = None
@@ -213,4 +213,3 @@ def _indicator(relation: Relation) -> Any:
 def negated(condition: Any) -> Any:
     """`not condition` of a tensor or a symbolic truth value."""
     return torch.sym_not(condition) if isinstance(condition, SymBool) else ~condition
-

@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from .flow import Flow
 
 # Packages whose code is taken as it is.
-_NATIVE = ("torch", "numpy", "builtins", "typing", "collections", "functools", "itertools", "math", "operator", "re",
-           "rnn_export", "exporter", "sympy", "abc", "copy", "warnings", "logging", "contextlib", "inspect", "onnx")  # fmt: skip
+_NATIVE = {
+    *("torch", "numpy", "builtins", "typing", "collections", "functools", "itertools", "math", "operator", "re"),
+    *("rnn_export", "exporter", "sympy", "abc", "copy", "warnings", "logging", "contextlib", "inspect", "onnx"),
+}
 _NATIVE_PARTS = ("torch.", "numpy.", "collections.", "rnn_export.", "exporter.", "sympy.", "importlib.", "onnx.")
 
 
@@ -68,7 +70,11 @@ class Calls:
             return called(*args, **kwargs)
 
         # Rewritten code notes by itself what it reads.
-        return called if isinstance(called, (FunctionType, MethodType, type, nn.Module)) and handler is not None else noting
+        return (
+            called
+            if isinstance(called, (FunctionType, MethodType, type, nn.Module)) and handler is not None
+            else noting
+        )
 
     def _handler(self, function: Any) -> Callable[..., Any] | None:
         if isinstance(function, functools.partial):
@@ -102,7 +108,7 @@ class Calls:
             return rewritten(function, self._flow)
         if isinstance(function, (type, nn.Module)) or is_native(type(function).__module__):
             return None
-        call = getattr(type(function), "__call__", None)
+        call = getattr(type(function), "__call__", None)  # noqa: B004
         return self.rewritten(MethodType(call, function)) if isinstance(call, FunctionType) else None
 
     def _list_method(self, function: Any) -> Callable[..., Any] | None:
@@ -126,11 +132,13 @@ class Calls:
         return {
             builtins.range: lambda *bounds: range_of(*bounds, nonnegative=lambda n: self._ranges.at_least(n, 0)),
             builtins.len: count_of,
-            builtins.enumerate: lambda items, start=0: enumerated(items, start) if self._is_long(items) else enumerate(items, start),
+            builtins.enumerate: self._enumerate,
             builtins.zip: self._zip,
             builtins.reversed: lambda items: reverse(items) if is_series(items) else reversed(items),
             builtins.list: lambda *items: items[0] if items and isinstance(items[0], Series) else self._list(*items),
-            builtins.tuple: lambda *items: items[0] if items and isinstance(items[0], Series) else tuple(self._list(*items)),
+            builtins.tuple: lambda *items: (
+                items[0] if items and isinstance(items[0], Series) else tuple(self._list(*items))
+            ),
             builtins.isinstance: _isinstance,
             builtins.int: self._int,
             builtins.float: self._float,
@@ -147,7 +155,7 @@ class Calls:
             torch.stack: self._stack,
             torch.cat: self._cat,
             torch.concat: self._cat,
-            torch.vstack: lambda tensors: self._cat([self._whole_rows(tensors)]) if holds_collected(tensors) else torch.vstack(tensors),
+            torch.vstack: self._vstack,
             torch.unbind: self._unbind,
             torch.split: self._split,
             torch.chunk: self._chunk,
@@ -163,6 +171,12 @@ class Calls:
         return is_series(items) or (
             isinstance(items, Tensor) and items.dim() > 0 and (is_symbolic(items.shape[0]) or items.shape[0] >= 8)
         )
+
+    def _enumerate(self, items: Any, start: Any = 0) -> Any:
+        return enumerated(items, start) if self._is_long(items) else enumerate(items, start)
+
+    def _vstack(self, tensors: Any) -> Any:
+        return self._cat([self._whole_rows(tensors)]) if holds_collected(tensors) else torch.vstack(tensors)
 
     def _zip(self, *items: Any, strict: bool = False) -> Any:
         if any(map(is_series, items)) and len(items) == 1 and holds_collected(items[0]) and len(items[0]) == 1:
@@ -197,9 +211,7 @@ class Calls:
         constant = self.constants.value(tensor)
         return constant.item() if constant is not None else as_number(tensor.reshape(()))
 
-    def _extreme(
-        self, of_numbers: Any, of_tensor: Any, plain: Any, compare: Any, *values: Any, **options: Any
-    ) -> Any:
+    def _extreme(self, of_numbers: Any, of_tensor: Any, plain: Any, compare: Any, *values: Any, **options: Any) -> Any:
         if options.get("key") is not None:
             return plain(*values, **options)
         items = values[0] if len(values) == 1 else values

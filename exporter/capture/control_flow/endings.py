@@ -61,7 +61,9 @@ class Ending:
         for (owner, key), kept in self.plan.carried.items():
             if owner < 0:
                 now = self.done.after.values[(key, max(k for o, k in self.done.after.values if o == key))]
-                for begun, leaf, meta in zip(self.done.placed[owner, key].tensors, tree_leaves(now), kept.leaves, strict=True):
+                for begun, leaf, meta in zip(
+                    self.done.placed[owner, key].tensors, tree_leaves(now), kept.leaves, strict=True
+                ):
                     self._final(begun, as_leaf(leaf, meta))
         self.closed.append(close(self.done.step, [*self.parts], self.number))
         self.scope.put(before, {slot: self._left(value) for slot, value in values.items()})
@@ -182,7 +184,9 @@ class Ending:
         """`target[..., i, ...] = value` of all steps at once."""
         index = write.index if isinstance(write.index, tuple) else (write.index,)
         symbol = expression(self.done.number)
-        at = next(k for k, part in enumerate(index) if isinstance(part, SymInt) and symbol in expression(part).free_symbols)
+        at = next(
+            k for k, part in enumerate(index) if isinstance(part, SymInt) and symbol in expression(part).free_symbols
+        )
         slope, first = _affine(expression(index[at]), symbol)
         count = write.target.shape[_dimension(index, at, write.target.dim())]
         kept = sum(isinstance(part, slice) for part in index[:at])

@@ -84,7 +84,9 @@ class _Lowering:
 
     def statement(self, node: ast.stmt, loop: _Flags | None) -> list[ast.stmt]:
         if isinstance(node, ast.If):
-            return [ast.copy_location(ast.If(node.test, self.block(node.body, loop), self.block(node.orelse, loop)), node)]
+            return [
+                ast.copy_location(ast.If(node.test, self.block(node.body, loop), self.block(node.orelse, loop)), node)
+            ]
         if isinstance(node, (ast.For, ast.While)):
             return self._loop(node, loop)
         if isinstance(node, ast.With):
@@ -103,10 +105,8 @@ class _Lowering:
         resets = [_assign(name, ast.Constant(False), node) for name in (*used, *returned)]
         body = [*resets, *body]
         new: ast.For | ast.While
-        if isinstance(node, ast.For):
-            new = ast.For(node.target, node.iter, body, [])
-        else:
-            new = ast.While(node.test, body, [])
+        is_for = isinstance(node, ast.For)
+        new = ast.For(node.target, node.iter, body, []) if is_for else ast.While(node.test, body, [])
         new.flags = [name for name in used if name == inner.broken] + returned  # type: ignore[union-attr]
         done: list[ast.stmt] = [_assign(name, ast.Constant(False), node) for name in used]
         done.append(ast.copy_location(new, node))

@@ -1,9 +1,9 @@
 """Loops as loops: one step is run with a symbolic number, and what differs after it is what the loop carries.
 
 A step is run several times before it is recorded, untraced: first as it stands, to see what it changes; then with
-placeholders for that, until what it leaves has the shape and dtype of what it began with. A step that leaves something of
-another kind than it began with (`None` before the first one) is the first step, which is then done on its own before the
-loop.
+placeholders for that, until what it leaves has the shape and dtype of what it began with. A step that leaves something
+of another kind than it began with (`None` before the first one) is the first step, which is then done on its own before
+the loop.
 """
 
 from __future__ import annotations
@@ -158,6 +158,9 @@ class Loops:
                         loop.run(i)
                     return peeled, self._plan(_shifted(loop, peeled))
             except Exception as error:  # whatever the model's code raises
+                import os
+                import traceback
+
                 first = first or error
             finally:
                 loop.scope.restore(before)
@@ -185,9 +188,7 @@ class Loops:
             plan = learned
         raise StepsDifferError("what it carries changes its shape in every step")
 
-    def _step(
-        self, loop: Loop, plan: Plan, i: Any, placed: dict[Slot, Placed], copies: Mapping[int, Tensor]
-    ) -> Step:
+    def _step(self, loop: Loop, plan: Plan, i: Any, placed: dict[Slot, Placed], copies: Mapping[int, Tensor]) -> Step:
         """Run one step with these values in place; the scope is left as the step leaves it."""
         self.ranges.bound(i, loop.count)
         before = loop.scope.snapshot()

@@ -34,7 +34,9 @@ def _define(name: str, schema: str, fake: object) -> None:
 
 
 def _unrun(*_: object) -> NoReturn:
-    raise NotImplementedError("Marks of loops and decisions stand for what the lowering writes; PyTorch cannot run them.")
+    raise NotImplementedError(
+        "Marks of loops and decisions stand for what the lowering writes; PyTorch cannot run them."
+    )
 
 
 def _step(count: int, loop: int, may_be_empty: bool) -> Tensor:

@@ -23,7 +23,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -52,7 +52,7 @@ def rewritten(function: FunctionType, flow: Any) -> FunctionType | None:
     return made
 
 
-@lru_cache(maxsize=None)
+@cache
 def _factory(code: CodeType, qualname: str) -> CodeType | None:
     """The code of a function that takes `flow` and returns the rewritten function."""
     if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
@@ -300,15 +300,16 @@ class _Rewriter(ast.NodeTransformer):
         self.generic_visit(node)
         if len(node.ops) == 1 and isinstance(node.ops[0], (ast.In, ast.NotIn)):
             inside = _call(_flow("in_"), node.left, node.comparators[0])
-            return ast.copy_location(
-                inside if isinstance(node.ops[0], ast.In) else _call(_flow("not_"), inside), node
-            )
+            return ast.copy_location(inside if isinstance(node.ops[0], ast.In) else _call(_flow("not_"), inside), node)
         if _binds(node):
             return node
         if len(node.ops) == 1:
             return _compared(node)
         sides = [node.left, *node.comparators]
-        pairs = [_compared(ast.Compare(left, [op], [right])) for left, op, right in zip(sides, node.ops, sides[1:], strict=False)]
+        pairs = [
+            _compared(ast.Compare(left, [op], [right]))
+            for left, op, right in zip(sides, node.ops, sides[1:], strict=False)
+        ]
         return ast.copy_location(_call(_flow("and_"), *map(_lambda, pairs)), node)
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
