@@ -81,6 +81,7 @@ class _LoopWriter:
 
     def write(self) -> None:
         for node in [node for node in self.marks if node.op_type == "leave"]:
+            assert node.inputs[0] is not None
             ir.convenience.replace_all_uses_with(node.outputs[0], node.inputs[0], replace_graph_outputs=True)
             self.graph.remove(node, safe=True)
         for node in [node for node in self.marks if node.op_type == "collect"]:

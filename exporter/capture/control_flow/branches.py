@@ -162,7 +162,8 @@ def _choose_tensor(condition: Condition, a: Tensor, b: Tensor, number: int) -> T
     if a.dim() != b.dim():
         raise DifferentFormsError(f"one way leaves {a.dim()} dimensions, the other {b.dim()}")
     if a.dtype == torch.bool and a.numel() == 1 and b.numel() == 1 and a.dim() == 0:
-        return _choose_truth(condition, a, b)
+        made: Tensor = _choose_truth(condition, a, b)
+        return made
     shape = [x if same(x, y) else _choose_size(condition, x, y, number) for x, y in zip(a.shape, b.shape, strict=True)]
     chosen: Tensor = choose(condition.tensor, a, b, shape, number)
     return chosen

@@ -275,7 +275,7 @@ class Calls:
             tensors = self._mapped(lambda item: item, tensors)
         if not holds_collected(tensors):
             return torch.stack(tensors, dim, **options)
-        rows = listed(list(tensors)).stacked
+        rows: Tensor = listed(list(tensors)).stacked
         return rows.movedim(0, dim % rows.dim())
 
     def _cat(self, tensors: Any, dim: int = 0, **options: Any) -> Tensor:
@@ -305,7 +305,8 @@ class Calls:
     def _pad_sequence(self, sequences: Any, batch_first: bool = False, *args: Any, **options: Any) -> Tensor:
         """Of a list of unknown length all have one length, so that there is nothing to pad."""
         if not holds_collected(sequences):
-            return rnn.pad_sequence(sequences, batch_first, *args, **options)
+            padded: Tensor = rnn.pad_sequence(sequences, batch_first, *args, **options)
+            return padded
         return self._stack(sequences, 0 if batch_first else 1)
 
     def _tolist(self, tensor: Tensor) -> Any:
@@ -316,10 +317,10 @@ class Calls:
             return [Collected(tensor.shape[0], tensor, (True,))]
         return tensor.tolist()
 
-    def _as_tensor(self, make: Any, data: Any, *args: Any, **options: Any) -> Tensor:
+    def _as_tensor(self, make: Callable[..., Tensor], data: Any, *args: Any, **options: Any) -> Tensor:
         if holds_collected(data):
-            made = listed(list(data)).stacked
-            return made.to(options.get("dtype") or made.dtype)
+            rows: Tensor = listed(list(data)).stacked
+            return rows.to(options.get("dtype") or rows.dtype)
         if is_symbolic(data):
             made = as_tensor(data)
             return made.to(options["dtype"]) if options.get("dtype") is not None else made
@@ -333,7 +334,7 @@ def _as_lengths(lengths: Any) -> Any:
     return listed(list(lengths)).stacked if holds_collected(lengths) else lengths
 
 
-def _concatenated(part: Any, dim: int) -> Tensor:
+def _concatenated(part: Tensor | Collected, dim: int) -> Tensor:
     """The items of a list one after the other along a dimension."""
     if not isinstance(part, Collected):
         return part
@@ -352,5 +353,6 @@ def _rounded(value: Any, plain: Callable[[Any], Any]) -> Any:
     if isinstance(value, SymInt):
         return value
     if isinstance(value, SymFloat) and is_symbolic(value):
-        return torch.sym_int(value.__ceil__() if plain is math.ceil else value.__floor__())
+        rounded = value.__ceil__() if plain is math.ceil else value.__floor__()  # type: ignore[attr-defined]
+        return torch.sym_int(rounded)
     return plain(value)

@@ -32,7 +32,7 @@ from .series import (
 )
 from .state import UNDEFINED, Scope, Undefined
 
-_IN_PLACE = {
+_IN_PLACE: dict[str, Callable[[Any, Any], Any]] = {
     "Add": operator.iadd,
     "Sub": operator.isub,
     "Mult": operator.imul,

@@ -161,6 +161,7 @@ class Loops:
                 import os
                 import traceback
 
+                if os.environ.get("RNN_DEBUG"):
                 first = first or error
             finally:
                 loop.scope.restore(before)
@@ -196,15 +197,15 @@ class Loops:
         for slot, kept in plan.carried.items():
             if isinstance(kept, Counter):
                 placed[slot] = Placed(before.values[slot] + kept.by * i, ())
-        loop.scope.put(before, {slot: kept.value for slot, kept in placed.items() if slot[0] != LAST_ITEM})
-        for (owner, key), kept in placed.items():
-            region.add(*(leaf for leaf in _leaves(kept.value) if isinstance(leaf, Tensor)))
+        loop.scope.put(before, {slot: begun.value for slot, begun in placed.items() if slot[0] != LAST_ITEM})
+        for (owner, key), begun in placed.items():
+            region.add(*(leaf for leaf in _leaves(begun.value) if isinstance(leaf, Tensor)))
             if owner == LAST_ITEM:
                 assert isinstance(key, int)
-                self.last_items[key] = (kept.value, len(before.containers[key]))
-        for key, begun in copies.items():
-            copy = begun.clone()
-            region.written[key] = (plan.written[key], copy)
+                self.last_items[key] = (begun.value, len(before.containers[key]))
+        for tensor, like in copies.items():
+            copy = like.clone()
+            region.written[tensor] = (plan.written[tensor], copy)
             region.add(copy)
         outer, self.list_reads = self.list_reads, {}
         around, self.outer_containers = self.outer_containers, before.containers

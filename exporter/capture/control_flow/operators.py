@@ -29,7 +29,7 @@ DOMAIN = "rnn_export_flow"
 def _define(name: str, schema: str, fake: object) -> None:
     full = f"{DOMAIN}::{name}"
     torch.library.define(full, schema)
-    torch.library.register_fake(full)(fake)  # type: ignore[arg-type]
+    torch.library.register_fake(full)(fake)
     torch.library.impl(full, "CompositeExplicitAutograd")(_unrun)
 
 
