@@ -71,8 +71,8 @@ class Counter:
 class Plan:
     """What a loop carries, as far as the rounds so far show; `written` are tensors that it writes to in place.
 
-    `direct` are tensors of which a step reads what others have written, which are carried whole. `unread` are slots that
-    no step reads before it writes to them, as was seen with a placeholder there.
+    `direct` are tensors of which a step reads what others have written, which are carried whole. `unread` are slots
+    that no step reads before it writes to them, as was seen with a placeholder there.
     """
 
     carried: dict[Slot, Carried | Counter] = field(default_factory=dict)
