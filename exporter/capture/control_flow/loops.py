@@ -112,6 +112,12 @@ class Step:
         """What was in a slot at the beginning."""
         return self.placed[slot].value if slot in self.placed else self.before.values.get(slot, UNDEFINED)
 
+    def later(self, slot: Slot) -> Any:
+        """What is in a slot at the end; a container that nothing reaches any more is as it was."""
+        if slot[0] and slot[0] not in self.after.containers:
+            return self.value(slot)
+        return self.after.values.get(slot, UNDEFINED)
+
 
 class Loops:
     """Runs the loops of one capture."""
@@ -266,7 +272,7 @@ def _learned(plan: Plan, done: Step) -> Plan:
         for leaf in _leaves(value)
     }
     for slot in [*done.before.values, *(slot for slot in done.placed if slot not in done.before.values)]:
-        was, now = done.value(slot), done.after.values.get(slot, UNDEFINED)
+        was, now = done.value(slot), done.later(slot)
         if slot not in plan.unread and (slot in plan.carried or is_changed(was, now)):
             kept = _kept(slot, was, now, plan.carried.get(slot), done.region, moved)
             if kept is not None:
