@@ -85,7 +85,9 @@ def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tens
     except Exception as error:  # torch.export raises whatever the captured code raises
         plain = _Refused(error, decisions.specialized_at, decisions.collapsed or takes_for_number(error))
         flowing = _with_control_flow(model, signature, example, decisions)
-        return flowing if isinstance(flowing, Captured) else _rerolled_or_raise(model, signature, example, plain, flowing)
+        return (
+            flowing if isinstance(flowing, Captured) else _rerolled_or_raise(model, signature, example, plain, flowing)
+        )
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,9 @@ def _rerolled_or_raise(
             symbols = specialized_sizes(error, signature.symbols) or signature.symbols
             raise CollapsedError(str(refused), symbols) from refused
         if isinstance(flowing, ControlFlowError) and not isinstance(refused, OtherLengthError):
+            place = at(user_line(flowing))
             raise CaptureError(
-                f"A loop or decision of the model{at(user_line(flowing))} cannot be exported: {flowing}. {flowing.remedy}"
+                f"A loop or decision of the model{place} cannot be exported: {flowing}. {flowing.remedy}"
             ) from flowing
         raise
 

@@ -81,6 +81,7 @@ class _LoopWriter:
 
     def write(self) -> None:
         for node in [node for node in self.marks if node.op_type == "leave"]:
+            assert node.inputs[0] is not None
             ir.convenience.replace_all_uses_with(node.outputs[0], node.inputs[0], replace_graph_outputs=True)
             self.graph.remove(node, safe=True)
         for node in [node for node in self.marks if node.op_type == "collect"]:
@@ -151,7 +152,9 @@ class _LoopWriter:
             "scan_input_directions": ir.AttrInt64s("scan_input_directions", [int(back) for *_, back in elements]),
         }
         inputs = [*(node.inputs[0].producer().inputs[0] for node in finals), *(outer for outer, *_ in elements)]  # type: ignore[union-attr]
-        made = ir.Node("", "Scan", inputs, attributes, num_outputs=len(finals) + len(collects), name=f"loop_{self.number}")
+        made = ir.Node(
+            "", "Scan", inputs, attributes, num_outputs=len(finals) + len(collects), name=f"loop_{self.number}"
+        )
         self._connect(made, [*finals, *collects])
         return made
 
@@ -180,8 +183,10 @@ class _LoopWriter:
             assert value is not None
             copies.append(_copy(value, name))
         self.graph.remove(nodes)
-        body = ir.Graph(inputs, [copy.outputs[0] for copy in copies], nodes=[*nodes, *copies], name=f"step_{self.number}")
-        for (state, mark) in zip(inputs, [node.inputs[0] for node in finals], strict=False):
+        body = ir.Graph(
+            inputs, [copy.outputs[0] for copy in copies], nodes=[*nodes, *copies], name=f"step_{self.number}"
+        )
+        for state, mark in zip(inputs, [node.inputs[0] for node in finals], strict=False):
             assert mark is not None
             _replace_within(body, mark, state)
         return body
@@ -190,7 +195,8 @@ class _LoopWriter:
         step = next(node for node in self.marks if node.op_type == "step")
         mark = next(node for node in self.marks if node.op_type == "steps")
         begin, again, count = mark.inputs
-        assert begin is not None and again is not None
+        assert begin is not None
+        assert again is not None
         number = ir.Value(name=f"loop_{self.number}.number", shape=ir.Shape([]), type=ir.TensorType(ir.DataType.INT64))
         going = ir.Value(name=f"loop_{self.number}.going", shape=ir.Shape([]), type=ir.TensorType(ir.DataType.BOOL))
         inner = self._states(finals)
@@ -210,7 +216,9 @@ class _LoopWriter:
         graph.outputs[:] = [condition.outputs[0], *outputs[: len(finals)], more.outputs[0], *outputs[len(finals) :]]
         inputs = [count, begin, *(node.inputs[0].producer().inputs[0] for node in finals), zero]  # type: ignore[union-attr]
         many = len(finals) + 1 + len(collects)
-        made = ir.Node("", "Loop", inputs, {"body": ir.AttrGraph("body", graph)}, num_outputs=many, name=f"loop_{self.number}")
+        made = ir.Node(
+            "", "Loop", inputs, {"body": ir.AttrGraph("body", graph)}, num_outputs=many, name=f"loop_{self.number}"
+        )
         self._connect(made, [*finals, mark, *collects])
         return made
 
@@ -242,7 +250,9 @@ def write_choice(graph: ir.Graph, marks: Sequence[ir.Node]) -> None:
     for side, name in ((0, "then_branch"), (1, "else_branch")):
         copies = [_copy(mark.inputs[side], f"{mark.name}.{name}") for mark in marks]  # type: ignore[arg-type]
         graph.remove(branches[side])
-        inner = ir.Graph([], [copy.outputs[0] for copy in copies], nodes=[*branches[side], *copies], name=f"{marks[0].name}.{name}")
+        inner = ir.Graph(
+            [], [copy.outputs[0] for copy in copies], nodes=[*branches[side], *copies], name=f"{marks[0].name}.{name}"
+        )
         attributes.append(ir.AttrGraph(name, inner))
     made = ir.Node("", "If", [marks[0].inputs[2]], attributes, num_outputs=len(marks), name=marks[0].name)
     graph.insert_before(marks[0], made)
@@ -274,7 +284,7 @@ def _loop_around(graph: ir.Graph, marks: Sequence[ir.Node]) -> set[ir.Node] | No
 
 
 def _only_for(graph: ir.Graph, marks: Sequence[ir.Node], side: int, loop: set[ir.Node] | None) -> list[ir.Node]:
-    """The nodes that nothing but one side of a decision needs, in order; in a loop only what is computed in each step."""
+    """The nodes that only one side of a decision needs, in order; in a loop only what is computed in each step."""
     found: set[ir.Node] = set()
     owners = _owners(graph)
     for node in reversed(list(graph)):
@@ -290,11 +300,26 @@ def _only_for(graph: ir.Graph, marks: Sequence[ir.Node], side: int, loop: set[ir
 
 def _owners(graph: ir.Graph) -> dict[ir.Node, ir.Node]:
     """For each node inside the graphs of another the one of `graph` that it is inside of."""
-    return {inner: node for node in graph for body in subgraphs(node) for inner in ir.traversal.RecursiveGraphIterator(body)}
+    return {
+        inner: node for node in graph for body in subgraphs(node) for inner in ir.traversal.RecursiveGraphIterator(body)
+    }
 
 
 _CHEAP = {
-    *("Abs", "Add", "And", "Cast", "Clip", "Concat", "Constant", "Equal", "Exp", "Greater", "GreaterOrEqual", "Identity"),
+    *(
+        "Abs",
+        "Add",
+        "And",
+        "Cast",
+        "Clip",
+        "Concat",
+        "Constant",
+        "Equal",
+        "Exp",
+        "Greater",
+        "GreaterOrEqual",
+        "Identity",
+    ),
     *("Less", "LessOrEqual", "Max", "Min", "Mul", "Neg", "Not", "Or", "Relu", "Sigmoid", "Sub", "Tanh", "Unsqueeze"),
     *("Where", "Xor", "ConstantOfShape", "Expand", "Shape", "Div", "Squeeze", "Transpose"),
 }

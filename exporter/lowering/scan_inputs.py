@@ -37,7 +37,8 @@ class Sequences:
             if node.op_type != "Gather" or node.domain != "" or node.inputs[0] in inside:
                 continue
             data, index = node.inputs
-            assert data is not None and index is not None
+            assert data is not None
+            assert index is not None
             place = _affine(index, self.step.outputs[0], inside)
             if place is None or index.shape is None or index.shape.rank() != 0 or data.shape is None:
                 continue
@@ -106,7 +107,11 @@ class Sequences:
 
     def _node(self, op_type: str, inputs: Sequence[ir.Value], like: ir.Value, label: str) -> ir.Value:
         node = ir.node(op_type, inputs, name=f"{like.name}.{label}")
-        node.outputs[0].name, node.outputs[0].type, node.outputs[0].shape = f"{like.name}.{label}", like.type, like.shape
+        node.outputs[0].name, node.outputs[0].type, node.outputs[0].shape = (
+            f"{like.name}.{label}",
+            like.type,
+            like.shape,
+        )
         self.graph.append(node)
         return node.outputs[0]
 
@@ -136,7 +141,7 @@ _SAME = ("Identity", "Squeeze", "Cast", "Reshape")
 
 
 def _affine(value: ir.Value, step: ir.Value, inside: set[ir.Value]) -> tuple[int, ir.Value | None] | None:
-    """`slope * step + first` of an index, where `first` is computed outside of the loop; None if it is not of this form."""
+    """`slope * step + first` of an index, where `first` is computed outside of the loop; None for any other."""
     if value is step:
         return 1, None
     node = value.producer()
@@ -147,7 +152,8 @@ def _affine(value: ir.Value, step: ir.Value, inside: set[ir.Value]) -> tuple[int
     if node.op_type not in ("Add", "Sub", "Mul") or len(node.inputs) != 2:
         return None
     left, right = node.inputs
-    assert left is not None and right is not None
+    assert left is not None
+    assert right is not None
     return _combined(node, left, right, step, inside)
 
 
@@ -168,7 +174,11 @@ def _combined(
     if outer[0] is left:
         return -place[0], left
     negative = ir.node("Neg", [right], name=f"{node.name}.first")
-    negative.outputs[0].name, negative.outputs[0].type, negative.outputs[0].shape = f"{node.name}.first", right.type, right.shape
+    negative.outputs[0].name, negative.outputs[0].type, negative.outputs[0].shape = (
+        f"{node.name}.first",
+        right.type,
+        right.shape,
+    )
     graph = node.graph
     assert isinstance(graph, ir.Graph)
     graph.append(negative)
@@ -176,7 +186,9 @@ def _combined(
 
 
 def _inside(node: ir.Node) -> list[ir.Node]:
-    graphs = [attribute.as_graph() for attribute in node.attributes.values() if attribute.type == ir.AttributeType.GRAPH]
+    graphs = [
+        attribute.as_graph() for attribute in node.attributes.values() if attribute.type == ir.AttributeType.GRAPH
+    ]
     return [inner for graph in graphs for inner in ir.traversal.RecursiveGraphIterator(graph)]
 
 

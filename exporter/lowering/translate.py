@@ -23,11 +23,11 @@ from ..spec.signature import Signature
 from ..torch_internals.collecting_loop import COLLECTING_LOOP
 from ..torch_internals.control_flow import WHILE_LOOP, taking_constants
 from ..torch_internals.onnx import failed_node, parsing_lazily
-from .loops import translate_collecting_loop, translate_while_loop
-from .markers import MARKERS
 from .adaptive_pooling import ADAPTIVE_POOLING
 from .complex_pairs.rewriting import complex_as_pairs
 from .corrections import CORRECTIONS
+from .loops import translate_collecting_loop, translate_while_loop
+from .markers import MARKERS
 from .ordering import ORDERING
 from .promotion import promote_types
 from .translations import exact_constants, exact_translations

@@ -40,8 +40,6 @@ def bounds(expr: Any, nonnegative: Iterable[sympy.Symbol]) -> tuple[Any, Any]:
     return found.lower, found.upper
 
 
-
-
 def _least(symbol: sympy.Symbol) -> Any:
     known = shape_env().var_to_range.get(symbol)
     if is_unbacked(symbol):
@@ -68,7 +66,8 @@ def shape_env_of(tensor: Tensor) -> ShapeEnv | None:
 def shape_env() -> ShapeEnv:
     """The shape environment of the capture that is running."""
     mode = torch._guards.detect_fake_mode()
-    assert mode is not None and mode.shape_env is not None
+    assert mode is not None
+    assert mode.shape_env is not None
     return mode.shape_env
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from pipeline import translated, written
 from rnn_export import CaptureError, Signature, export_onnx
 from rnn_export.capture.capture import capture
 from rnn_export.capture.decisions import record_decisions
+from rnn_export.pytorch.samples import Case
 from torch import Tensor, nn
 
 X = Signature({"x": "float32[N, T, 3]"})
@@ -123,21 +125,25 @@ def line(model: type[nn.Module], offset: int) -> str:
     return f"{HERE}:{model.forward.__code__.co_firstlineno + offset}"
 
 
-@pytest.mark.parametrize(
-    ("model", "said", "offset"),
-    [
-        (Loops, "it loops over it, but not every step is the same. 'slice' at ", 1),
-        (Branches, "branches on a named size at ", 1),
-        (ReturnsEarly, "branches on a named size at ", 1),
-    ],
-)
-def test_the_models_own_decisions_are_refused_at_their_line(
-    model: type[nn.Module], said: str, offset: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decision_that_is_refused_names_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/proc")
     with pytest.raises(CaptureError) as error:
-        capture(model().eval(), X, {"x": torch.randn(5, 7, 3)})
-    assert said + line(model, offset) in str(error.value)
+        capture(Branches().eval(), X, {"x": torch.randn(5, 7, 3)})
+    assert f"branches on a named size at {line(Branches, 1)}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "sizes"),
+    [
+        (Loops, [(1, 1), (5, 2), (1, 7), (2, 101), (1, 400)]),
+        (ReturnsEarly, [(1, 1), (1, 2), (5, 7), (1, 100), (2, 101), (1, 400)]),
+    ],
+)
+def test_each_way_is_taken_at_the_sizes_that_take_it(
+    model: type[nn.Module], sizes: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    cases = [Case({"N": n, "T": t}, "ordinary", 1) for n, t in sizes]
+    written(translated(model().eval(), X, cases), "auto", tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("model", [Chunks, HalvesToFour])

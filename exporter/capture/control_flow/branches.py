@@ -40,7 +40,7 @@ _OPPOSITES = {"Eq": "NotEq", "NotEq": "Eq", "Lt": "GtE", "GtE": "Lt", "Gt": "LtE
 
 @dataclass(frozen=True)
 class Condition:
-    """What a decision depends on: a tensor of one truth value; the symbolic one, and the comparison, if it has those."""
+    """What a decision depends on: a tensor of one truth value; the symbolic one and the comparison, where there are."""
 
     tensor: Tensor
     symbol: SymBool | None = None
@@ -171,7 +171,8 @@ def _choose_tensor(condition: Condition, a: Tensor, b: Tensor, number: int) -> T
     if a.dim() != b.dim():
         raise DifferentFormsError(f"one way leaves {a.dim()} dimensions, the other {b.dim()}")
     if a.dtype == torch.bool and a.numel() == 1 and b.numel() == 1 and a.dim() == 0:
-        return _choose_truth(condition, a, b)
+        made: Tensor = _choose_truth(condition, a, b)
+        return made
     shape = [x if same(x, y) else _choose_size(condition, x, y, number) for x, y in zip(a.shape, b.shape, strict=True)]
     chosen: Tensor = choose(condition.tensor, a, b, shape, number)
     return chosen
@@ -225,4 +226,3 @@ def _indicator(relation: Relation) -> Any:
 def negated(condition: Any) -> Any:
     """`not condition` of a tensor or a symbolic truth value."""
     return torch.sym_not(condition) if isinstance(condition, SymBool) else ~condition
-

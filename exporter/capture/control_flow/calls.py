@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from .flow import Flow
 
 # Packages whose code is taken as it is.
-_NATIVE = ("torch", "numpy", "builtins", "typing", "collections", "functools", "itertools", "math", "operator", "re",
-           "rnn_export", "exporter", "sympy", "abc", "copy", "warnings", "logging", "contextlib", "inspect", "onnx")  # fmt: skip
+_NATIVE = {
+    *("torch", "numpy", "builtins", "typing", "collections", "functools", "itertools", "math", "operator", "re"),
+    *("rnn_export", "exporter", "sympy", "abc", "copy", "warnings", "logging", "contextlib", "inspect", "onnx"),
+}
 _NATIVE_PARTS = ("torch.", "numpy.", "collections.", "rnn_export.", "exporter.", "sympy.", "importlib.", "onnx.")
 
 
@@ -68,7 +70,11 @@ class Calls:
             return called(*args, **kwargs)
 
         # Rewritten code notes by itself what it reads.
-        return called if isinstance(called, (FunctionType, MethodType, type, nn.Module)) and handler is not None else noting
+        return (
+            called
+            if isinstance(called, (FunctionType, MethodType, type, nn.Module)) and handler is not None
+            else noting
+        )
 
     def _handler(self, function: Any) -> Callable[..., Any] | None:
         if isinstance(function, functools.partial):
@@ -102,7 +108,7 @@ class Calls:
             return rewritten(function, self._flow)
         if isinstance(function, (type, nn.Module)) or is_native(type(function).__module__):
             return None
-        call = getattr(type(function), "__call__", None)
+        call = getattr(type(function), "__call__", None)  # noqa: B004
         return self.rewritten(MethodType(call, function)) if isinstance(call, FunctionType) else None
 
     def _list_method(self, function: Any) -> Callable[..., Any] | None:
@@ -126,11 +132,13 @@ class Calls:
         return {
             builtins.range: lambda *bounds: range_of(*bounds, nonnegative=lambda n: self._ranges.at_least(n, 0)),
             builtins.len: count_of,
-            builtins.enumerate: lambda items, start=0: enumerated(items, start) if self._is_long(items) else enumerate(items, start),
+            builtins.enumerate: self._enumerate,
             builtins.zip: self._zip,
             builtins.reversed: lambda items: reverse(items) if is_series(items) else reversed(items),
             builtins.list: lambda *items: items[0] if items and isinstance(items[0], Series) else self._list(*items),
-            builtins.tuple: lambda *items: items[0] if items and isinstance(items[0], Series) else tuple(self._list(*items)),
+            builtins.tuple: lambda *items: (
+                items[0] if items and isinstance(items[0], Series) else tuple(self._list(*items))
+            ),
             builtins.isinstance: _isinstance,
             builtins.int: self._int,
             builtins.float: self._float,
@@ -147,7 +155,7 @@ class Calls:
             torch.stack: self._stack,
             torch.cat: self._cat,
             torch.concat: self._cat,
-            torch.vstack: lambda tensors: self._cat([self._whole_rows(tensors)]) if holds_collected(tensors) else torch.vstack(tensors),
+            torch.vstack: self._vstack,
             torch.unbind: self._unbind,
             torch.split: self._split,
             torch.chunk: self._chunk,
@@ -163,6 +171,12 @@ class Calls:
         return is_series(items) or (
             isinstance(items, Tensor) and items.dim() > 0 and (is_symbolic(items.shape[0]) or items.shape[0] >= 8)
         )
+
+    def _enumerate(self, items: Any, start: Any = 0) -> Any:
+        return enumerated(items, start) if self._is_long(items) else enumerate(items, start)
+
+    def _vstack(self, tensors: Any) -> Any:
+        return self._cat([self._whole_rows(tensors)]) if holds_collected(tensors) else torch.vstack(tensors)
 
     def _zip(self, *items: Any, strict: bool = False) -> Any:
         if any(map(is_series, items)) and len(items) == 1 and holds_collected(items[0]) and len(items[0]) == 1:
@@ -197,9 +211,7 @@ class Calls:
         constant = self.constants.value(tensor)
         return constant.item() if constant is not None else as_number(tensor.reshape(()))
 
-    def _extreme(
-        self, of_numbers: Any, of_tensor: Any, plain: Any, compare: Any, *values: Any, **options: Any
-    ) -> Any:
+    def _extreme(self, of_numbers: Any, of_tensor: Any, plain: Any, compare: Any, *values: Any, **options: Any) -> Any:
         if options.get("key") is not None:
             return plain(*values, **options)
         items = values[0] if len(values) == 1 else values
@@ -263,7 +275,7 @@ class Calls:
             tensors = self._mapped(lambda item: item, tensors)
         if not holds_collected(tensors):
             return torch.stack(tensors, dim, **options)
-        rows = listed(list(tensors)).stacked
+        rows: Tensor = listed(list(tensors)).stacked
         return rows.movedim(0, dim % rows.dim())
 
     def _cat(self, tensors: Any, dim: int = 0, **options: Any) -> Tensor:
@@ -293,7 +305,8 @@ class Calls:
     def _pad_sequence(self, sequences: Any, batch_first: bool = False, *args: Any, **options: Any) -> Tensor:
         """Of a list of unknown length all have one length, so that there is nothing to pad."""
         if not holds_collected(sequences):
-            return rnn.pad_sequence(sequences, batch_first, *args, **options)
+            padded: Tensor = rnn.pad_sequence(sequences, batch_first, *args, **options)
+            return padded
         return self._stack(sequences, 0 if batch_first else 1)
 
     def _tolist(self, tensor: Tensor) -> Any:
@@ -304,10 +317,10 @@ class Calls:
             return [Collected(tensor.shape[0], tensor, (True,))]
         return tensor.tolist()
 
-    def _as_tensor(self, make: Any, data: Any, *args: Any, **options: Any) -> Tensor:
+    def _as_tensor(self, make: Callable[..., Tensor], data: Any, *args: Any, **options: Any) -> Tensor:
         if holds_collected(data):
-            made = listed(list(data)).stacked
-            return made.to(options.get("dtype") or made.dtype)
+            rows: Tensor = listed(list(data)).stacked
+            return rows.to(options.get("dtype") or rows.dtype)
         if is_symbolic(data):
             made = as_tensor(data)
             return made.to(options["dtype"]) if options.get("dtype") is not None else made
@@ -321,7 +334,7 @@ def _as_lengths(lengths: Any) -> Any:
     return listed(list(lengths)).stacked if holds_collected(lengths) else lengths
 
 
-def _concatenated(part: Any, dim: int) -> Tensor:
+def _concatenated(part: Tensor | Collected, dim: int) -> Tensor:
     """The items of a list one after the other along a dimension."""
     if not isinstance(part, Collected):
         return part
@@ -340,5 +353,6 @@ def _rounded(value: Any, plain: Callable[[Any], Any]) -> Any:
     if isinstance(value, SymInt):
         return value
     if isinstance(value, SymFloat) and is_symbolic(value):
-        return torch.sym_int(value.__ceil__() if plain is math.ceil else value.__floor__())
+        rounded = value.__ceil__() if plain is math.ceil else value.__floor__()  # type: ignore[attr-defined]
+        return torch.sym_int(rounded)
     return plain(value)

@@ -59,9 +59,11 @@ class Ending:
             if key in self.done.copies
         ]
         for (owner, key), kept in self.plan.carried.items():
-            if owner < 0:
-                now = self.done.after.values[(key, max(k for o, k in self.done.after.values if o == key))]
-                for begun, leaf, meta in zip(self.done.placed[owner, key].tensors, tree_leaves(now), kept.leaves, strict=True):
+            if owner < 0 and hasattr(kept, "leaves"):
+                now = self._last_item(key)
+                for begun, leaf, meta in zip(
+                    self.done.placed[owner, key].tensors, tree_leaves(now), kept.leaves, strict=True
+                ):
                     self._final(begun, as_leaf(leaf, meta))
         self.closed.append(close(self.done.step, [*self.parts], self.number))
         self.scope.put(before, {slot: self._left(value) for slot, value in values.items()})
@@ -71,6 +73,11 @@ class Ending:
             tensor.copy_(self._left(ended))
         for write in self.done.region.step_writes:
             self._write(write)
+
+    def _last_item(self, owner: Any) -> Any:
+        """The item at the end of a list when the step is over."""
+        places = [key for container, key in self.done.after.values if container == owner and isinstance(key, int)]
+        return self.done.after.values[owner, max(places)]
 
     def _final(self, begun: Tensor, now: Tensor) -> _Final:
         self.parts.append(final(begun, now, self.number))
@@ -99,6 +106,7 @@ class Ending:
         if slot not in self.done.placed or not self.done.placed[slot].tensors:
             return [self.done.before.values[slot] + kept.by * self.ran] if hasattr(kept, "by") else [now]
         assert hasattr(kept, "leaves")
+        assert hasattr(kept, "form")
         ended = [
             replace(self._final(begun, as_leaf(leaf, meta)), is_number=meta.kind == "number")
             for begun, leaf, meta in zip(self.done.placed[slot].tensors, tree_leaves(now), kept.leaves, strict=True)
@@ -185,7 +193,9 @@ class Ending:
         """`target[..., i, ...] = value` of all steps at once."""
         index = write.index if isinstance(write.index, tuple) else (write.index,)
         symbol = expression(self.done.number)
-        at = next(k for k, part in enumerate(index) if isinstance(part, SymInt) and symbol in expression(part).free_symbols)
+        at = next(
+            k for k, part in enumerate(index) if isinstance(part, SymInt) and symbol in expression(part).free_symbols
+        )
         slope, first = _affine(expression(index[at]), symbol)
         count = write.target.shape[_dimension(index, at, write.target.dim())]
         kept = sum(isinstance(part, slice) for part in index[:at])

@@ -84,7 +84,9 @@ class _Lowering:
 
     def statement(self, node: ast.stmt, loop: _Flags | None) -> list[ast.stmt]:
         if isinstance(node, ast.If):
-            return [ast.copy_location(ast.If(node.test, self.block(node.body, loop), self.block(node.orelse, loop)), node)]
+            return [
+                ast.copy_location(ast.If(node.test, self.block(node.body, loop), self.block(node.orelse, loop)), node)
+            ]
         if isinstance(node, (ast.For, ast.While)):
             return self._loop(node, loop)
         if isinstance(node, ast.With):
@@ -102,22 +104,35 @@ class _Lowering:
         # A step begins only while no flag is set.
         resets = [_assign(name, ast.Constant(False), node) for name in (*used, *returned)]
         body = [*resets, *body]
-        new: ast.For | ast.While
-        if isinstance(node, ast.For):
-            new = ast.For(node.target, node.iter, body, [])
-        else:
-            new = ast.While(node.test, body, [])
-        new.flags = [name for name in used if name == inner.broken] + returned  # type: ignore[union-attr]
+        flags = [name for name in used if name == inner.broken] + returned
+        new = _for(node, body, flags) if isinstance(node, ast.For) else _while(node, body, flags)
         done: list[ast.stmt] = [_assign(name, ast.Constant(False), node) for name in used]
         done.append(ast.copy_location(new, node))
         if node.orelse:
             otherwise = self.block(node.orelse, outer)
-            if new.flags:  # type: ignore[union-attr]
-                left = [ast.UnaryOp(ast.Not(), ast.Name(name, ast.Load())) for name in new.flags]  # type: ignore[union-attr]
+            if flags:
+                left = [ast.UnaryOp(ast.Not(), ast.Name(name, ast.Load())) for name in flags]
                 test = left[0] if len(left) == 1 else ast.BoolOp(ast.And(), list(left))
                 otherwise = [ast.copy_location(ast.If(test, otherwise, []), node.orelse[0])]
             done += otherwise
         return done
+
+
+def _for(node: ast.For, body: list[ast.stmt], flags: list[str]) -> ast.For:
+    new = ast.For(node.target, node.iter, body, [])
+    new.flags = flags  # type: ignore[attr-defined]
+    return new
+
+
+def _while(node: ast.While, body: list[ast.stmt], flags: list[str]) -> ast.While:
+    new = ast.While(node.test, body, [])
+    new.flags = flags  # type: ignore[attr-defined]
+    return new
+
+
+def exit_flags(node: ast.For | ast.While) -> list[str]:
+    """The flags that say, after a step, that the loop was left."""
+    return getattr(node, "flags", [])
 
 
 def _flags(statement: ast.stmt, loop: _Flags | None) -> list[str]:

@@ -1,6 +1,7 @@
 """What rewritten code calls: each statement and operator of Python, for values that may not be known yet.
 
-A plain value takes Python's own way. What depends on a size is one way if it is so for every size, and both ways otherwise.
+A plain value takes Python's own way. What depends on a size is one way if it is so for every size, and both ways
+otherwise.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from .series import (
 from .state import UNDEFINED, Scope, Undefined
 from .values import Maybe
 
-_IN_PLACE = {
+_IN_PLACE: dict[str, Callable[[Any, Any], Any]] = {
     "Add": operator.iadd,
     "Sub": operator.isub,
     "Mult": operator.imul,
@@ -98,14 +99,15 @@ class Flow:
 
         self.reads_lists(items)
         if not self._is_loop(items, stop):
-            self._unrolled(items if not isinstance(items, Series) else iterate(items), target, body, stop, names, get, set)
+            self._unrolled(
+                items if not isinstance(items, Series) else iterate(items), target, body, stop, names, get, set
+            )
             return
         series = series_of(items)
         loop = Loop(series.count, run, None, stop, Scope(names, get, set, (target, body)))
-        if not is_symbolic(series.count):
-            if not self._is_worth_it(loop, stop):
-                self._unrolled(iterate(series), target, body, stop, names, get, set)
-                return
+        if not is_symbolic(series.count) and not self._is_worth_it(loop, stop):
+            self._unrolled(iterate(series), target, body, stop, names, get, set)
+            return
         self._loops.run(loop)
         target(series.item(series.count - 1))
 
@@ -375,23 +377,29 @@ class Flow:
             value = self.compare("NotEq", value, 0)
         value = as_plain(value)
         if isinstance(value, SymBool):
-            known = self._ranges.known(value)
-            if known is not None:
-                return known
-            remembered = self._relations.get(id(value))
-            whole = remembered is not None and not isinstance(value, SymFloat) and _is_of_integers(remembered[1])
-            return Condition(as_tensor(value), value, remembered[1] if remembered is not None and whole else None)
+            return self._decided_by_size(value)
         if isinstance(value, Tensor):
-            constant = self._calls.constants.value(value)
-            if constant is not None:
-                return bool(constant)
-            if value.numel() != 1:
-                return bool(value)
-            flat = value.reshape(())
-            return Condition(flat if flat.dtype == torch.bool else flat != 0)
+            return self._decided_by_value(value)
         if holds_collected(value) or isinstance(value, Series):
             return self._decided(count_of(value) > 0)
         return bool(value)
+
+    def _decided_by_size(self, value: SymBool) -> bool | Condition:
+        known = self._ranges.known(value)
+        if known is not None:
+            return known
+        remembered = self._relations.get(id(value))
+        is_whole = remembered is not None and _is_of_integers(remembered[1])
+        return Condition(as_tensor(value), value, remembered[1] if remembered is not None and is_whole else None)
+
+    def _decided_by_value(self, value: Tensor) -> bool | Condition:
+        constant = self._calls.constants.value(value)
+        if constant is not None:
+            return bool(constant)
+        if value.numel() != 1:
+            return bool(value)
+        flat = value.reshape(())
+        return Condition(flat if flat.dtype == torch.bool else flat != 0)
 
     def _truth(self, value: Any) -> Any:
         decided = self._decided(value)
@@ -430,4 +438,3 @@ def _dimension(parts: Sequence[Any], at: int, dims: int) -> int:
     if any(part is Ellipsis for part in parts[:at]):
         return dims - sum(part is not None for part in parts[at:])
     return sum(part is not None for part in parts[:at])
-

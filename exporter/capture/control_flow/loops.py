@@ -1,9 +1,9 @@
 """Loops as loops: one step is run with a symbolic number, and what differs after it is what the loop carries.
 
 A step is run several times before it is recorded, untraced: first as it stands, to see what it changes; then with
-placeholders for that, until what it leaves has the shape and dtype of what it began with. A step that leaves something of
-another kind than it began with (`None` before the first one) is the first step, which is then done on its own before the
-loop.
+placeholders for that, until what it leaves has the shape and dtype of what it began with. A step that leaves something
+of another kind than it began with (`None` before the first one) is the first step, which is then done on its own before
+the loop.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Counter:
 class Plan:
     """What a loop carries, as far as the rounds so far show; `written` are tensors that it writes to in place.
 
-    `direct` are tensors of which a step reads what others have written, which are carried whole. `unread` are slots that
-    no step reads before it writes to them, as was seen with a placeholder there.
+    `direct` are tensors of which a step reads what others have written, which are carried whole. `unread` are slots
+    that no step reads before it writes to them, as was seen with a placeholder there.
     """
 
     carried: dict[Slot, Carried | Counter] = field(default_factory=dict)
@@ -166,6 +166,10 @@ class Loops:
                         _run_first(loop, i)
                     return peeled, self._plan(_shifted(loop, peeled))
             except Exception as error:  # whatever the model's code raises
+                import os
+                import traceback
+
+                if os.environ.get("RNN_DEBUG"):
                 first = first or error
             finally:
                 loop.scope.restore(before)
@@ -193,9 +197,7 @@ class Loops:
             plan = learned
         raise StepsDifferError("what it carries changes its shape in every step")
 
-    def _step(
-        self, loop: Loop, plan: Plan, i: Any, placed: dict[Slot, Placed], copies: Mapping[int, Tensor]
-    ) -> Step:
+    def _step(self, loop: Loop, plan: Plan, i: Any, placed: dict[Slot, Placed], copies: Mapping[int, Tensor]) -> Step:
         """Run one step with these values in place; the scope is left as the step leaves it."""
         self.ranges.bound(i, loop.count)
         before = loop.scope.snapshot()
@@ -203,15 +205,15 @@ class Loops:
         for slot, kept in plan.carried.items():
             if isinstance(kept, Counter):
                 placed[slot] = Placed(before.values[slot] + kept.by * i, ())
-        loop.scope.put(before, {slot: kept.value for slot, kept in placed.items() if slot[0] != LAST_ITEM})
-        for (owner, key), kept in placed.items():
-            region.add(*(leaf for leaf in _leaves(kept.value) if isinstance(leaf, Tensor)))
+        loop.scope.put(before, {slot: begun.value for slot, begun in placed.items() if slot[0] != LAST_ITEM})
+        for (owner, key), begun in placed.items():
+            region.add(*(leaf for leaf in _leaves(begun.value) if isinstance(leaf, Tensor)))
             if owner == LAST_ITEM:
                 assert isinstance(key, int)
-                self.last_items[key] = (kept.value, len(before.containers[key]))
-        for key, begun in copies.items():
-            copy = begun.clone()
-            region.written[key] = (plan.written[key], copy)
+                self.last_items[key] = (begun.value, len(before.containers[key]))
+        for tensor, like in copies.items():
+            copy = like.clone()
+            region.written[tensor] = (plan.written[tensor], copy)
             region.add(copy)
         outer, self.list_reads = self.list_reads, {}
         around, self.outer_containers = self.outer_containers, before.containers

@@ -1,7 +1,7 @@
 """Symbolic numbers: what is known of them for every size, and as tensors.
 
-PyTorch takes it for granted that a dynamic size is at least 2, and that it is the example's where it has to choose. What
-is asked here holds for every size from 1 on, and for every step of a loop.
+PyTorch takes it for granted that a dynamic size is at least 2, and that it is the example's where it has to choose.
+What is asked here holds for every size from 1 on, and for every step of a loop.
 """
 
 from __future__ import annotations

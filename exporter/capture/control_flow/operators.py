@@ -29,12 +29,14 @@ DOMAIN = "rnn_export_flow"
 def _define(name: str, schema: str, fake: object) -> None:
     full = f"{DOMAIN}::{name}"
     torch.library.define(full, schema)
-    torch.library.register_fake(full)(fake)  # type: ignore[arg-type]
+    torch.library.register_fake(full)(fake)
     torch.library.impl(full, "CompositeExplicitAutograd")(_unrun)
 
 
 def _unrun(*_: object) -> NoReturn:
-    raise NotImplementedError("Marks of loops and decisions stand for what the lowering writes; PyTorch cannot run them.")
+    raise NotImplementedError(
+        "Marks of loops and decisions stand for what the lowering writes; PyTorch cannot run them."
+    )
 
 
 def _step(count: int, loop: int, may_be_empty: bool) -> Tensor:

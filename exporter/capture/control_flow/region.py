@@ -1,7 +1,7 @@
 """What a block of the user's code reads and writes of the tensors that were there before it.
 
-A write to such a tensor would happen whether or not the block runs, and once for all steps: within the block it goes to a
-copy, which everything after it in the block then reads. Whoever runs the block says what the tensor is afterwards.
+A write to such a tensor would happen whether or not the block runs, and once for all steps: within the block it goes to
+a copy, which everything after it in the block then reads. Whoever runs the block says what the tensor is afterwards.
 """
 
 from __future__ import annotations
@@ -66,7 +66,12 @@ class Region(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in _ABOUT:
             return func(*tree_map(self._now, args), **kwargs)
-        if name == "__setitem__" and self._is_outer(args[0]) and self.is_step(args[1]) and id(args[0]) not in self.direct:
+        if (
+            name == "__setitem__"
+            and self._is_outer(args[0])
+            and self.is_step(args[1])
+            and id(args[0]) not in self.direct
+        ):
             self._reads(args[1:])
             self.step_writes.append(StepWrite(args[0], args[1], tree_map(self._now, args[2])))
             return None
@@ -109,7 +114,9 @@ class Region(TorchFunctionMode):
 
 def _writes(name: str) -> bool:
     if name.startswith("__"):
-        return name == "__setitem__" or (name.startswith("__i") and name not in ("__index__", "__int__", "__invert__", "__iter__"))
+        return name == "__setitem__" or (
+            name.startswith("__i") and name not in ("__index__", "__int__", "__invert__", "__iter__")
+        )
     return name.endswith("_")
 
 

@@ -23,11 +23,11 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from types import CodeType, FunctionType
 from typing import Any
 
-from .exits import UnsupportedError, lower_exits
+from .exits import UnsupportedError, exit_flags, lower_exits
 
 FLOW = "_rnn_export_flow"
 
@@ -52,7 +52,7 @@ def rewritten(function: FunctionType, flow: Any) -> FunctionType | None:
     return made
 
 
-@lru_cache(maxsize=None)
+@cache
 def _factory(code: CodeType, qualname: str) -> CodeType | None:
     """The code of a function that takes `flow` and returns the rewritten function."""
     if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
@@ -180,12 +180,16 @@ class _Rewriter(ast.NodeTransformer):
             ast.Expr(_call(_flow("if_"), test, _load(then), _load(orelse), *self._accessors(number, names))),
         )
 
+    def _stop(self, node: ast.For | ast.While) -> ast.expr:
+        flags = exit_flags(node)
+        return _lambda(self.visit(_any_of(flags))) if flags else ast.Constant(None)
+
     def visit_For(self, node: ast.For) -> list[ast.stmt]:
         number = self._next()
         targets, names = self._names([_assign_to(node.target)]), self._names(node.body)
         series = self.visit(node.iter)
         target, body = f"_target_{number}", f"_body_{number}"
-        stop = _lambda(self.visit(_any_of(node.flags))) if getattr(node, "flags", None) else ast.Constant(None)
+        stop = self._stop(node)
         return self._at(
             node.iter,
             _define(target, ["_item"], [*_nonlocal(targets), ast.Assign([node.target], _load("_item"))]),
@@ -203,7 +207,7 @@ class _Rewriter(ast.NodeTransformer):
         number, names = self._next(), self._names(node.body)
         test = _lambda(self.visit(node.test))
         body = f"_body_{number}"
-        stop = _lambda(self.visit(_any_of(node.flags))) if getattr(node, "flags", None) else ast.Constant(None)
+        stop = self._stop(node)
         return self._at(
             node.test,
             _define(body, [], [*_nonlocal(names), *self._block(node.body)]),
@@ -300,15 +304,16 @@ class _Rewriter(ast.NodeTransformer):
         self.generic_visit(node)
         if len(node.ops) == 1 and isinstance(node.ops[0], (ast.In, ast.NotIn)):
             inside = _call(_flow("in_"), node.left, node.comparators[0])
-            return ast.copy_location(
-                inside if isinstance(node.ops[0], ast.In) else _call(_flow("not_"), inside), node
-            )
+            return ast.copy_location(inside if isinstance(node.ops[0], ast.In) else _call(_flow("not_"), inside), node)
         if _binds(node):
             return node
         if len(node.ops) == 1:
             return _compared(node)
         sides = [node.left, *node.comparators]
-        pairs = [_compared(ast.Compare(left, [op], [right])) for left, op, right in zip(sides, node.ops, sides[1:], strict=False)]
+        pairs = [
+            _compared(ast.Compare(left, [op], [right]))
+            for left, op, right in zip(sides, node.ops, sides[1:], strict=False)
+        ]
         return ast.copy_location(_call(_flow("and_"), *map(_lambda, pairs)), node)
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
@@ -446,7 +451,7 @@ def _nonlocal(names: Sequence[str]) -> list[ast.stmt]:
 
 def _define(name: str, arguments: Sequence[str], body: Sequence[ast.stmt]) -> ast.FunctionDef:
     args = ast.arguments([], [ast.arg(argument) for argument in arguments], None, [], [], None, [])
-    return ast.FunctionDef(name, args, list(body), [], None, type_params=[])
+    return ast.FunctionDef(name, args, list(body), [], None, type_params=[])  # type: ignore[call-arg]
 
 
 def _lambda(value: ast.expr) -> ast.expr:

@@ -207,7 +207,7 @@ def _sliced_series(value: Series, part: slice) -> Series:
     start, step = part.start or 0, part.step or 1
     if part.start is None and part.stop is None and step == -1:
         return Series(value.count, lambda i: value.item(value.count - 1 - i))
-    if step != 1 or _is_negative(start) or part.stop is not None and not (_is_negative(part.stop)):
+    if step != 1 or _is_negative(start) or (part.stop is not None and not (_is_negative(part.stop))):
         raise UnrolledError("it runs over a part of a sequence of unknown length")
     stop = value.count + (part.stop or 0)
     return Series(stop - start, lambda i: value.item(start + i))

@@ -95,7 +95,9 @@ def widened(before: Meta, after: Meta) -> Meta:
     Raises:
         DifferentFormsError: there is none.
     """
-    if before == after or (before.kind == after.kind and same_sizes(before.shape, after.shape) and before.dtype == after.dtype):
+    if before == after or (
+        before.kind == after.kind and same_sizes(before.shape, after.shape) and before.dtype == after.dtype
+    ):
         return before
     if "other" in (before.kind, after.kind) or after.dtype is None or before.dtype is None:
         raise DifferentFormsError("a step leaves another kind of value than it began with")
@@ -134,4 +136,3 @@ def map_pairs(function: Any, a: Any, b: Any) -> Any:
     if form_a != form_b:
         raise DifferentFormsError("the two ways lead to values of different forms")
     return tree_unflatten([function(x, y) for x, y in zip(leaves_a, leaves_b, strict=True)], form_a)
-

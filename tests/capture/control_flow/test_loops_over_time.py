@@ -108,7 +108,7 @@ def enumerated(self: Cells, x: Tensor) -> object:
 @loop(2)
 def pairs(self: Cells, x: Tensor) -> object:
     h, outs = zeros(x), []
-    for before, now in zip(x[:-1], x[1:], strict=True):
+    for before, now in zip(x[:-1], x[1:], strict=True):  # noqa: RUF007
         h = self.cell(now - before, h)
         outs += [h]
     return torch.stack(outs, dim=1), h

@@ -61,7 +61,10 @@ def statements(draw: st.DrawFn, depth: int = 0) -> list[str]:
             continue
         inner = ["    " + line for line in draw(statements(depth + 1))]
         if kind == "for":
-            lines += ["for k in range(2):", *(line.replace("break", "pass").replace("continue", "pass") for line in inner)]
+            lines += [
+                "for k in range(2):",
+                *(line.replace("break", "pass").replace("continue", "pass") for line in inner),
+            ]
         elif kind == "leave":
             lines += [f"if {draw(TESTS)}:", "    " + draw(st.sampled_from(["break", "continue"]))]
         else:
@@ -126,5 +129,3 @@ def test_a_random_loop_is_right(source: str) -> None:
             for got, want in zip(session.run(None, {"x": x.numpy()}), expected, strict=True):
                 assert got.shape == tuple(want.shape), (length, source)
                 assert np.allclose(got, want.numpy(), rtol=1e-4, atol=1e-4), (length, source)
-
-
