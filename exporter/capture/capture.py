@@ -80,7 +80,8 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
 def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions) -> Captured:
     try:
         program, bounds = export(model, signature, example, decisions)
-        whole = _with_loops_whole(model, signature, example, decisions, program)
+        whole = _beyond_bounds(model, signature, example, decisions, bounds)
+        whole = whole or _with_loops_whole(model, signature, example, decisions, program)
         return whole or Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
     except Exception as error:  # torch.export raises whatever the captured code raises
         plain = _Refused(error, decisions.specialized_at, decisions.collapsed or takes_for_number(error))
@@ -149,6 +150,20 @@ def _with_control_flow(
                 import traceback
 
     return refused
+
+
+def _beyond_bounds(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions, bounds: Bounds
+) -> Captured | None:
+    """The program for sizes beyond those for which the model's own code decides as for the example, if there is one."""
+    if not bounds or not decisions.narrowed_by:
+        return None
+    made = list(decisions.made)
+    whole = _with_control_flow(model, signature, example, decisions)
+    if isinstance(whole, Captured) and whole.bounds != bounds:
+        return whole
+    decisions.made[:] = made
+    return None
 
 
 # So many operations on one line of the user's source are a loop that was unrolled.

@@ -21,7 +21,6 @@ from .rewriting import FLOW, rewritten
 from .series import (
     Collected,
     Series,
-    count_of,
     enumerated,
     holds_collected,
     is_series,
@@ -125,7 +124,7 @@ class Calls:
     def _table(self) -> dict[Any, Callable[..., Any]]:
         return {
             builtins.range: lambda *bounds: range_of(*bounds, nonnegative=lambda n: self._ranges.at_least(n, 0)),
-            builtins.len: count_of,
+            builtins.len: self._flow.length,
             builtins.enumerate: lambda items, start=0: enumerated(items, start) if self._is_long(items) else enumerate(items, start),
             builtins.zip: self._zip,
             builtins.reversed: lambda items: reverse(items) if is_series(items) else reversed(items),

@@ -10,11 +10,11 @@ from torch import SymInt, Tensor
 
 from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
 from ...torch_internals.symbols import expression, is_unbacked, number_of
-from .numbers import as_number, as_tensor, dtype_of, is_symbolic
+from .numbers import as_number, as_tensor, dtype_of, is_data_dependent, is_symbolic
 from .operators import carry, close, collect, final, leave
 from .refusals import UnrolledError
 from .region import StepWrite
-from .series import Collected, flipped
+from .series import Collected, flipped, listed
 from .state import UNDEFINED, Scope, Slot, Undefined
 from .values import Front, Maybe, as_leaf, is_changed, is_number, same
 
@@ -59,7 +59,7 @@ class Ending:
             if key in self.done.copies
         ]
         for (owner, key), kept in self.plan.carried.items():
-            if owner < 0:
+            if hasattr(kept, "leaves") and owner < 0:
                 now = self.done.after.values[(key, max(k for o, k in self.done.after.values if o == key))]
                 for begun, leaf, meta in zip(self.done.placed[owner, key].tensors, tree_leaves(now), kept.leaves, strict=True):
                     self._final(begun, as_leaf(leaf, meta))
@@ -152,6 +152,8 @@ class Ending:
             if len(items) > 1:
                 raise UnrolledError("a step appends several items to a list, some of them on a condition")
             return [self._filtered(items[0])]
+        if any(isinstance(item, Collected) for item in items):
+            return [self._collect_series(listed(items))]
         parts = [self._collect_tree(item) for item in items]
         if len(parts) == 1:
             return list(parts)
@@ -159,6 +161,12 @@ class Ending:
         together = zip(*(tree_leaves(part.stacked) for part in parts), strict=True)
         joined = [torch.stack(leaves, 1).flatten(0, 1) for leaves in together]
         return [Collected(self.ran * len(parts), tree_unflatten(joined, form), parts[0].numbers)]
+
+    def _collect_series(self, items: Collected) -> Collected:
+        """What the steps of a loop within this one appended to a list of before it."""
+        if is_data_dependent(items.count):
+            raise UnrolledError("a loop in a loop appends to a list, and not as often in every step")
+        return items.map(lambda leaf: self._collect_leaf(leaf).flatten(0, 1), self.ran * items.count)
 
     def _filtered(self, item: Maybe) -> Collected:
         """What was appended in those steps in which a condition held."""
