@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from .errors import InputError
-from .torch_internals.collecting_loop import COLLECTING_LOOP, collect
+from .torch_internals.collecting_loop import COLLECTING_LOOP
 from .torch_internals.modules import tree_flatten, tree_leaves, tree_map, tree_structure, tree_unflatten
 
 Cell = Callable[[Any, Any], Any]
@@ -80,8 +80,7 @@ def recur_until(
 
     none_ended = torch.zeros_like(stop(state), dtype=torch.bool)
     begun = [torch.zeros((), dtype=torch.int64), none_ended, *states]
-    loop = COLLECTING_LOOP if torch.compiler.is_exporting() else collect
-    _, _, *ends, ys = loop(body, torch.ones((), dtype=torch.bool), begun, ())
+    _, _, *ends, ys = COLLECTING_LOOP(body, torch.ones((), dtype=torch.bool), begun, ())
     return ys, tree_unflatten(ends, form)
 
 

@@ -27,7 +27,8 @@ BundleError CaptureError Diagnosis Exported FailingCase Fault FixedDecisionError
 InterfaceError InternalError Latency LoadError Loaded Manifest OnnxOptions ParityError PlacementError ProviderOptions
 Recurrent Report RnnExportError Signature SignatureError Source Stream TensorSpec TorchScriptOptions UnavailableError
 Verification WeightsError WrittenFiles __version__ add_file copy_bundle diagnose export_onnx export_torchscript inspect
-load measure_latency read_bundle recur recur_until replay verify write_fault write_junit write_onnx_tests write_report write_triton
+load measure_latency read_bundle recur recur_until replay verify write_fault write_junit write_onnx_tests write_report
+write_triton
 """
 
 

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import SymInt, Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -274,6 +275,8 @@ class _Constants(TorchFunctionMode):
 def _made(data: Any, *, dtype: torch.dtype | None = None, **_: Any) -> Tensor:
     if isinstance(data, Tensor):
         return data.to(dtype or data.dtype)
+    if isinstance(data, np.ndarray):
+        dtype, data = dtype or getattr(torch, data.dtype.name), data.tolist()
     if isinstance(data, (list, tuple)):
         rows = [_made(row, dtype=dtype) for row in data]
         kind = functools.reduce(torch.promote_types, [row.dtype for row in rows], rows[0].dtype) if rows else dtype

@@ -179,10 +179,15 @@ def _with_loops_whole(
         return None
     made = list(decisions.made)
     whole = _with_control_flow(model, signature, example, decisions)
-    if not isinstance(whole, Captured) or 2 * len(whole.program.graph.nodes) > len(program.graph.nodes):
+    if not isinstance(whole, Captured) or 2 * _operations(whole.program) > _operations(program):
         decisions.made[:] = made
         return None
     return whole
+
+
+def _operations(program: ExportedProgram) -> int:
+    """How many tensors a program computes."""
+    return sum(isinstance(node.meta.get("val"), Tensor) for node in program.graph.nodes if node.op == "call_function")
 
 
 def _is_long(signature: Signature, example: Mapping[str, Tensor]) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
+from time import thread_time
 
 from ..errors import CaptureError
 from ..pytorch.job import ExportJob
@@ -10,8 +12,8 @@ from ..pytorch.least_sizes import growing
 from ..pytorch.related_sizes import step_of
 from .capture import Captured, CollapsedError, capture
 
-# So many captures are tried: each takes as long as the first, or longer.
-_MOST = 12
+# Seconds of this thread that further captures may take; of a loop, one takes as much longer as it has steps more.
+_PATIENCE = 15.0
 
 
 def capture_growing(job: ExportJob) -> tuple[ExportJob, Captured]:
@@ -24,19 +26,21 @@ def capture_growing(job: ExportJob) -> tuple[ExportJob, Captured]:
         CaptureError: the model cannot be captured, at whatever size.
         RandomError: it draws random numbers.
     """
+    start = began = thread_time()
     try:
         return job, capture(job.model, job.signature, job.tensors)
     except CollapsedError as collapsed:
         first = collapsed
     except CaptureError as error:
         raise _of_multiples(job, error) from error
-    tried = 0
+    size = prod(job.traced.values())
     for sizes in growing(job.traced, [name for name in first.symbols if name in job.traced]):
-        if tried == _MOST:
+        now = thread_time()
+        if now - start + (now - began) * prod(sizes.values()) / size > _PATIENCE:
             break
         if not job.trial.runs(sizes):
             continue
-        tried += 1
+        began, size = now, prod(sizes.values())
         larger = replace(job, traced=sizes, tensors=job.trial.tensors(sizes))
         try:
             return larger, capture(larger.model, larger.signature, larger.tensors)

@@ -1,8 +1,9 @@
-"""Run a `Scan` that may have no steps only where it has one: ONNX Runtime cannot run it else.
+"""Run a loop that may have no steps only where it has one.
 
     (h_n, y) = Scan(h0, x)    becomes    (h_n, y) = If(steps > 0) {Scan(h0, x)} {h0, ConstantOfShape([0, ...])}
 
-What only the Scan reads moves into the branch with it: what left the body may be an error where there is no step.
+ONNX Runtime cannot run a `Scan` of no steps, and a `Loop` of none puts out stacks of another shape. What only the loop
+reads moves into the branch with it: what left the body may be an error where there is no step.
 Works in place, on a graph whose dimensions have the signature's names: one that is named there is never 0.
 """
 
@@ -17,18 +18,65 @@ import numpy as np
 import onnx_ir as ir
 
 from ..spec.signature import Signature
-from .graph import constant_like, subgraphs
+from .graph import array_of, constant_like, subgraphs
 from .loops.scan_loop import ScanLoop
 
 
+@dataclass(frozen=True)
+class _Size:
+    """Where a size can be read: a dimension of a value."""
+
+    value: ir.Value
+    axis: int
+
+
+@dataclass(frozen=True)
+class _MayBeEmpty:
+    """A loop: the states it begins with, what each step puts out, and along which axis that is stacked.
+
+    It has a step where `steps`, a size, is not 0, or where `going` is true; the other is None.
+    """
+
+    node: ir.Node
+    states: Sequence[ir.Value | None]
+    outputs: Sequence[ir.Value]
+    axes: Sequence[int]
+    steps: _Size | None = None
+    going: ir.Value | None = None
+
+    @property
+    def graph(self) -> ir.Graph:
+        assert isinstance(self.node.graph, ir.Graph)
+        return self.node.graph
+
+
 def guard_empty_loops(model: ir.Model, signature: Signature) -> None:
-    """Put each `Scan` whose number of steps may be 0 into an `If`; one whose outputs have no known shape stays."""
+    """Put each loop that may have no steps into an `If`; one that stacks what has no known shape stays."""
     names = {*signature.symbols}
     for graph in [model.graph, *_inner_graphs(model.graph)]:
-        for node in [node for node in graph if node.op_type == "Scan" and node.domain == ""]:
-            loop = ScanLoop(node, model.graph)
-            if _may_be_empty(loop, names):
+        for node in [node for node in graph if node.domain == ""]:
+            loop = _scan(ScanLoop(node, model.graph), names) if node.op_type == "Scan" else None
+            loop = _loop(node) if node.op_type == "Loop" else loop
+            if loop is not None:
                 _guard(loop, model.graph)
+
+
+def _scan(loop: ScanLoop, names: set[str]) -> _MayBeEmpty | None:
+    if not _may_be_empty(loop, names):
+        return None
+    sequence = loop.node.inputs[loop.num_states]
+    assert sequence is not None
+    steps = _Size(sequence, loop.input_axes[0])
+    return _MayBeEmpty(loop.node, loop.node.inputs[: loop.num_states], loop.steps, loop.output_axes, steps)
+
+
+def _loop(node: ir.Node) -> _MayBeEmpty | None:
+    """A `Loop` without a limit that stacks something, unless it is known to begin."""
+    limit, going, *states = node.inputs
+    outputs = node.attributes["body"].as_graph().outputs[1 + len(states) :]
+    if limit is not None or going is None or not outputs or array_of(going) is not None:
+        return None
+    return _MayBeEmpty(node, states, outputs, [0] * len(outputs), going=going)
 
 
 def _inner_graphs(graph: ir.Graph) -> Iterator[ir.Graph]:
@@ -56,40 +104,50 @@ def _is_positive(length: int | ir.SymbolicDim, names: set[str]) -> bool:
     return (plain and known) or re.fullmatch(r"max\(\w+\)", text) is not None
 
 
-@dataclass(frozen=True)
-class _Size:
-    """Where a size can be read: a dimension of a value."""
-
-    value: ir.Value
-    axis: int
-
-
-def _guard(loop: ScanLoop, main: ir.Graph) -> None:
+def _guard(loop: _MayBeEmpty, main: ir.Graph) -> None:
     sizes = _sizes(loop, main)
-    stacks = [_dims_of_stack(loop, k) for k in range(len(loop.steps))]
+    stacks = [_dims_of_stack(loop, k) for k in range(len(loop.outputs))]
     if any(dims is None or not all(isinstance(dim, int) or dim in sizes for dim in dims) for dims in stacks):
         return
     node, graph = loop.node, loop.graph
-    outside = ir.tape.Tape()
     zero = constant_like(main, "no_steps", np.zeros(1, np.int64))
-    any_step = outside.op("Greater", [_length(loop, sizes, outside), zero])
-    other = _no_steps(loop, [[*dims] for dims in stacks if dims is not None], sizes, zero, main)
-    graph.insert_before(node, outside.nodes)
+    asking, any_step, number = _any_step(loop, sizes, zero)
+    other = _no_steps(loop, [[*dims] for dims in stacks if dims is not None], sizes, number, main)
+    graph.insert_before(node, asking)
     results = [ir.Value(name=value.name, type=value.type, shape=value.shape) for value in node.outputs]
     for old, new in zip(node.outputs, results, strict=True):
         old.name = f"{old.name}.of_steps"
         ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
-    moved = [*_only_read_by(node, {size.value for size in sizes.values()}), node]
-    branches: dict[str, ir.Graph] = {}
+    moved = [*_only_read_by(node, {any_step, *(size.value for size in sizes.values())}), node]
     choice = ir.Node("", "If", [any_step], outputs=results, name=f"{node.name}.any_step")
     graph.insert_after(node, choice)
     graph.remove(moved)
-    branches["then_branch"] = ir.Graph([], node.outputs, nodes=moved, name=f"{node.name}.steps")
-    branches["else_branch"] = other
-    choice.attributes.update({key: ir.AttrGraph(key, branch) for key, branch in branches.items()})
+    steps = ir.Graph([], node.outputs, nodes=moved, name=f"{node.name}.steps")
+    choice.attributes["then_branch"] = ir.AttrGraph("then_branch", steps)
+    choice.attributes["else_branch"] = ir.AttrGraph("else_branch", other)
 
 
-def _sizes(loop: ScanLoop, main: ir.Graph) -> Mapping[str, _Size]:
+def _any_step(
+    loop: _MayBeEmpty, sizes: Mapping[str, _Size], zero: ir.Value
+) -> tuple[list[ir.Node], ir.Value, ir.Value]:
+    """The nodes that compute whether there is a step; that; and the number of steps if there is none.
+
+    That is 0, but tract 0.23 wants a stack to be as long in both branches.
+    """
+    if loop.going is not None:
+        return [], loop.going, zero
+    assert loop.steps is not None
+    shape = loop.steps.value.shape
+    named = None if shape is None else sizes.get(str(shape[loop.steps.axis]))
+    tape = ir.tape.Tape()
+    number = _read(tape, named or loop.steps)
+    any_step = tape.op("Greater", [number, zero])
+    for each, label in zip(tape.nodes, ("number", "any"), strict=True):
+        each.name = each.outputs[0].name = f"{loop.node.name}.{label}_of_steps"
+    return [*tape.nodes], any_step, number
+
+
+def _sizes(loop: _MayBeEmpty, main: ir.Graph) -> Mapping[str, _Size]:
     """Where each symbolic size is first found, of what is computed before the loop."""
     before = itertools.takewhile(lambda each: each is not loop.node, loop.graph)
     values = [*main.inputs, *loop.graph.inputs, *(value for node in before for value in node.outputs)]
@@ -106,15 +164,9 @@ def _read(tape: ir.tape.Tape, size: _Size) -> ir.Value:
     return tape.op("Shape", [size.value], {"start": size.axis, "end": size.axis + 1})
 
 
-def _length(loop: ScanLoop, sizes: Mapping[str, _Size], tape: ir.tape.Tape) -> ir.Value:
-    sequence, axis = loop.node.inputs[loop.num_states], loop.input_axes[0]
-    assert sequence is not None
-    return _read(tape, sizes.get(str(loop.length), _Size(sequence, axis)))
-
-
-def _dims_of_stack(loop: ScanLoop, k: int) -> Sequence[int | str] | None:
+def _dims_of_stack(loop: _MayBeEmpty, k: int) -> Sequence[int | str] | None:
     """The sizes of the k-th stack where it has no steps; None where they are not known."""
-    shape, axis = loop.steps[k].shape, loop.output_axes[k]
+    shape, axis = loop.outputs[k].shape, loop.axes[k]
     if shape is None:
         return None
     dims = [dim if isinstance(dim, int) else str(dim.value) for dim in shape]
@@ -123,14 +175,18 @@ def _dims_of_stack(loop: ScanLoop, k: int) -> Sequence[int | str] | None:
 
 
 def _no_steps(
-    loop: ScanLoop, stacks: Sequence[Sequence[int | str]], sizes: Mapping[str, _Size], zero: ir.Value, main: ir.Graph
+    loop: _MayBeEmpty,
+    stacks: Sequence[Sequence[int | str]],
+    sizes: Mapping[str, _Size],
+    number: ir.Value,
+    main: ir.Graph,
 ) -> ir.Graph:
     """The branch for no steps: the initial states, and empty stacks."""
     tape = ir.tape.Tape()
-    ends = [tape.op("Identity", [value]) for value in loop.node.inputs[: loop.num_states]]
-    for step, dims in zip(loop.steps, stacks, strict=True):
+    ends = [tape.op("Identity", [value]) for value in loop.states]
+    for step, dims in zip(loop.outputs, stacks, strict=True):
         numbers = [
-            (zero if dim == 0 else constant_like(main, f"size.{dim}", np.array([dim], np.int64)))
+            (number if dim == 0 else constant_like(main, f"size.{dim}", np.array([dim], np.int64)))
             if isinstance(dim, int)
             else _read(tape, sizes[dim])
             for dim in dims

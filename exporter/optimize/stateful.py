@@ -60,7 +60,8 @@ def _is_recurrent(node: ir.Node) -> bool:
 
 def _check_inside(graph: ir.Graph, time: str) -> None:
     """No state is carried of a layer in a branch, which need not run, or in the body of a loop, which runs it often."""
-    for node in (inner for each in graph for body in subgraphs(each) for inner in ir.traversal.RecursiveGraphIterator(body)):
+    bodies = (body for node in graph for body in subgraphs(node))
+    for node in (inner for body in bodies for inner in ir.traversal.RecursiveGraphIterator(body)):
         names = [re.findall(r"\w+", str(dim)) for dim in (_sequence_dims(node) if _is_recurrent(node) else [])]
         if any(time in words for words in names):
             raise cannot_stream(

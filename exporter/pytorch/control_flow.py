@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..errors import LoadError
 from ..torch_internals.collecting_loop import COLLECTING_LOOP, collect
 from ..torch_internals.control_flow import (
     ASSOCIATIVE_SCAN,
@@ -25,6 +27,9 @@ from ..torch_internals.control_flow import (
 )
 from ..torch_internals.modules import tree_flatten, tree_unflatten
 
+# Whatever a loop computes, it has ended by then, unless it never does.
+_MOST_STEPS = 20_000
+
 
 def control_flow_in_python() -> AbstractContextManager[None]:
     """Within the block a model's control flow operators run step by step; exclusive, and restored afterwards."""
@@ -33,7 +38,7 @@ def control_flow_in_python() -> AbstractContextManager[None]:
             COND: _cond,
             SCAN: _scan,
             WHILE_LOOP: _while_loop,
-            COLLECTING_LOOP: collect,
+            COLLECTING_LOOP: _collecting_loop,
             MAP: _map,
             ASSOCIATIVE_SCAN: _associative_scan,
         }
@@ -52,9 +57,31 @@ def _while_loop(
     mutated_arg_indices: str = "",
 ) -> Any:
     values, form = [*carried], None
+    body_fn = _ending(body_fn)
     while cond_fn(*values, *additional):
         values, form = tree_flatten(body_fn(*values, *additional))
     return tuple(values) if form is None else tree_unflatten(values, form)
+
+
+def _collecting_loop(
+    body: Callable[..., Any], go: Tensor, carried: Sequence[Tensor], additional: Sequence[Any]
+) -> tuple[Tensor, ...]:
+    return collect(_ending(body), go, carried, additional)
+
+
+def _ending(body: Callable[..., Any]) -> Callable[..., Any]:
+    """A loop's body that raises where the loop does not end, as one may that waits for a number and meets NaN."""
+    steps = count(1)
+
+    def counted(*args: Any) -> Any:
+        if next(steps) > _MOST_STEPS:
+            raise LoadError(
+                f"A loop of the model has not ended after {_MOST_STEPS:,} steps. Count its steps, and end it at a "
+                "limit."
+            )
+        return body(*args)
+
+    return counted
 
 
 def _scan(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, combinations
 from math import prod
-from time import monotonic
+from time import thread_time
 
 Sizes = dict[str, int]
 Runs = Callable[[Mapping[str, int]], bool]
@@ -21,7 +21,7 @@ _LARGE_PRIMES = (101, 89, 107, 83, 113, 79, 103, 109)
 # The most elements of the dynamic dimensions together.
 _MOST = 200_000
 
-# Seconds that a search may take; what is not found by then is not known.
+# Seconds of this thread that a search may take; what is not found by then is not known.
 _PATIENCE = 10.0
 
 # Up to here every size below a bound is tried, beyond it some of them.
@@ -40,9 +40,9 @@ def growing(sizes: Mapping[str, int], symbols: Sequence[str]) -> Iterator[Sizes]
 
 def first_running(runs: Runs, sizes: Mapping[str, int]) -> Sizes | None:
     """The first of the growing sizes at which a model runs; None if none of those that there is time for does."""
-    end = monotonic() + _PATIENCE
+    end = thread_time() + _PATIENCE
     for larger in growing(sizes, [*sizes]):
-        if monotonic() > end:
+        if thread_time() > end:
             return None
         if runs(larger):
             return larger
@@ -60,7 +60,7 @@ def least_sizes(runs: Runs, sizes: Mapping[str, int]) -> Sizes:
         Only what holds for every size of the other symbols that was tried. A model that wants multiples of four has no
         least size in this sense, nor has one that wants ten elements in all.
     """
-    patient = _patient(runs, monotonic() + _PATIENCE)
+    patient = _patient(runs, thread_time() + _PATIENCE)
     try:
         small = {name: least for name, size in sizes.items() if (least := _least(patient, sizes, name, size)) > 1}
         return {name: least for name, least in small.items() if _is_bound(patient, sizes, small, name)}
@@ -70,7 +70,7 @@ def least_sizes(runs: Runs, sizes: Mapping[str, int]) -> Sizes:
 
 def _patient(runs: Runs, end: float) -> Runs:
     def in_time(sizes: Mapping[str, int]) -> bool:
-        if monotonic() > end:
+        if thread_time() > end:
             raise TimeoutError
         return runs(sizes)
 

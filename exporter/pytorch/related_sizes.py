@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from time import monotonic
+from time import thread_time
 
 from ..spec.size_expression import size_of
 from .least_sizes import Runs
@@ -19,7 +19,7 @@ _BEYOND = (16, 29, 50)
 # The largest number that a size is divided by.
 _LARGEST_STEP = 32
 
-# Seconds that the search may take.
+# Seconds of this thread that the search may take.
 _PATIENCE = 15.0
 
 
@@ -35,7 +35,7 @@ def equal_sizes(runs: Runs, sizes: Mapping[str, int]) -> tuple[str, str] | None:
 
 def following_size(runs: Runs, sizes: Mapping[str, int]) -> tuple[str, str] | None:
     """A size and what it has to be in terms of another, such as `("S", "12*T-48")`, where that is a straight line."""
-    end = monotonic() + _PATIENCE
+    end = thread_time() + _PATIENCE
     for other in sizes:
         if len(_fitting(runs, sizes, other, end)) != 1:
             continue
@@ -62,7 +62,7 @@ def step_of(runs: Runs, sizes: Mapping[str, int]) -> tuple[str, int] | None:
 def _fitting(runs: Runs, sizes: Mapping[str, int], name: str, end: float) -> list[int]:
     found: list[int] = []
     for size in range(1, _FARTHEST):
-        if len(found) > 1 or monotonic() > end:
+        if len(found) > 1 or thread_time() > end:
             return []
         if runs({**sizes, name: size}):
             found.append(size)

@@ -37,6 +37,8 @@ class CollectingLoop(HigherOrderOperator):
         super().__init__("rnn_export_collecting_loop")  # type: ignore[no-untyped-call]
 
     def __call__(self, body: Body, go: Tensor, carried: Sequence[Tensor], additional: Sequence[Any]) -> Any:
+        if torch.is_grad_enabled() and not torch.compiler.is_exporting():  # gradients go through each step
+            return collect(body, go, carried, additional)
         return super().__call__(body, go, tuple(carried), tuple(additional))  # type: ignore[no-untyped-call]
 
 

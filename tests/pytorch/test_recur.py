@@ -1,4 +1,4 @@
-"""recur: a plain loop in PyTorch, one Scan in the export."""
+"""recur and recur_until: plain loops in PyTorch, one Scan or Loop in the export (tests/lowering/test_loops.py)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
-from rnn_export import InputError, Recurrent, Signature, export_onnx, recur
+from rnn_export import InputError, Recurrent, Signature, export_onnx, recur, recur_until
 from torch import Tensor, nn
 
 
@@ -78,3 +78,39 @@ def test_a_cell_that_returns_no_state_is_refused() -> None:
         InputError, match="The cell LSTMCell returns neither a state of the form it is given nor a pair"
     ):
         recur(nn.LSTMCell(3, 3), torch.zeros(2, 1, 3), [torch.zeros(1, 3), torch.zeros(1, 3)])
+
+
+def test_recur_until_is_the_loop() -> None:
+    h = torch.tensor([[1.0, 2.0], [0.5, 0.25], [9.0, 9.0]])
+    ys, last = recur_until(lambda h: (h + 1, h * 2), h, lambda h: h.sum(-1) > 10)
+    expected, ended = [], torch.zeros(3, dtype=torch.bool)
+    while not ended.all():
+        expected.append(h + 1)
+        h = h * 2
+        ended |= h.sum(-1) > 10
+    assert torch.equal(ys, torch.stack(expected))
+    assert torch.equal(last, h)
+    assert len(ys) == 4
+
+
+def test_a_sequence_that_has_ended_stays_so() -> None:
+    """Each is at its end in one step only, and in another one."""
+    ys, _ = recur_until(lambda n: n + 1, torch.tensor([0, -2]), lambda n: n == 2)
+    assert ys.tolist() == [[1, -1], [2, 0], [3, 1], [4, 2]]
+
+
+def test_recur_until_ends_at_the_limit_and_has_gradients() -> None:
+    layer = nn.Linear(3, 3)
+    ys, last = recur_until(lambda h: torch.tanh(layer(h)), torch.ones(2, 3), lambda h: h.new_zeros(()) > 0, limit=5)
+    assert ys.shape == (5, 2, 3)
+    assert torch.equal(ys[-1], last)
+    ys.sum().backward()
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.abs().sum() > 0
+
+
+def test_recur_until_refuses_no_step_and_another_form() -> None:
+    with pytest.raises(InputError, match="recur_until was given a limit of 0 steps. Give one of at least 1."):
+        recur_until(lambda h: h, torch.zeros(2), lambda h: h > 0, limit=0)
+    with pytest.raises(InputError, match="neither a state of the form"):
+        recur_until(lambda h: [h, h], torch.zeros(2), lambda h: h > 0)

@@ -108,11 +108,15 @@ def _leave(condition: Condition, a: _Way, b: _Way, before: Snapshot, scope: Scop
 def _append(target: list[Any], condition: Condition, x: Any, y: Any, number: int) -> None:
     """What one way, or both, put at the end of a list."""
     if isinstance(x, Undefined):
-        target.append(Maybe(~condition.tensor, y))
+        target.append(_maybe(~condition.tensor, y))
     elif isinstance(y, Undefined):
-        target.append(Maybe(condition.tensor, x))
+        target.append(_maybe(condition.tensor, x))
     else:
         target.append(_choose_tree(condition, x, y, number))
+
+
+def _maybe(condition: Tensor, item: Any) -> Maybe:
+    return Maybe(condition & item.condition, item.item) if isinstance(item, Maybe) else Maybe(condition, item)
 
 
 def _written(a: Region, b: Region) -> list[tuple[Tensor, Tensor, Tensor]]:

@@ -149,18 +149,10 @@ class Ending:
 
     def _collected(self, items: list[Any]) -> list[Any]:
         if any(isinstance(item, Maybe) for item in items):
-            if len(items) > 1:
-                raise UnrolledError("a step appends several items to a list, some of them on a condition")
-            return [self._filtered(items[0])]
+            return [self._filtered(items)]
         if any(isinstance(item, Collected) for item in items):
             return [self._collect_series(listed(items))]
-        parts = [self._collect_tree(item) for item in items]
-        if len(parts) == 1:
-            return list(parts)
-        form = tree_flatten(parts[0].stacked)[1]
-        together = zip(*(tree_leaves(part.stacked) for part in parts), strict=True)
-        joined = [torch.stack(leaves, 1).flatten(0, 1) for leaves in together]
-        return [Collected(self.ran * len(parts), tree_unflatten(joined, form), parts[0].numbers)]
+        return [self._in_turn([self._collect_tree(item) for item in items])]
 
     def _collect_series(self, items: Collected) -> Collected:
         """What the steps of a loop within this one appended to a list of before it."""
@@ -168,12 +160,23 @@ class Ending:
             raise UnrolledError("a loop in a loop appends to a list, and not as often in every step")
         return items.map(lambda leaf: self._collect_leaf(leaf).flatten(0, 1), self.ran * items.count)
 
-    def _filtered(self, item: Maybe) -> Collected:
-        """What was appended in those steps in which a condition held."""
-        whole = self._collect_tree(item.item)
-        held = self._collect_leaf(item.condition.reshape(()))
+    def _filtered(self, items: list[Any]) -> Collected:
+        """What was appended in those steps in which a condition held; a step may append several."""
+        always = torch.ones((), dtype=torch.bool)
+        given = [item if isinstance(item, Maybe) else Maybe(always, item) for item in items]
+        whole = self._in_turn([self._collect_tree(item.item) for item in given])
+        held = torch.stack([self._collect_leaf(item.condition.reshape(())) for item in given], 1).flatten()
         places = held.nonzero().squeeze(1)
         return whole.map(lambda leaf: leaf.index_select(0, places), places.shape[0])
+
+    def _in_turn(self, parts: list[Collected]) -> Collected:
+        """The first items of all parts, then the second ones, and so on."""
+        if len(parts) == 1:
+            return parts[0]
+        form = tree_flatten(parts[0].stacked)[1]
+        together = zip(*(tree_leaves(part.stacked) for part in parts), strict=True)
+        joined = [torch.stack(leaves, 1).flatten(0, 1) for leaves in together]
+        return Collected(self.ran * len(parts), tree_unflatten(joined, form), parts[0].numbers)
 
     def _collect_tree(self, item: Any) -> Collected:
         leaves, form = tree_flatten(item)

@@ -26,10 +26,12 @@ from .series import (
     item_of,
     iterate,
     listed,
+    perhaps,
     series_of,
     sliced,
 )
 from .state import UNDEFINED, Scope, Undefined
+from .values import Maybe
 
 _IN_PLACE = {
     "Add": operator.iadd,
@@ -200,7 +202,12 @@ class Flow:
         if not isinstance(condition, Condition):
             then() if condition else orelse()
             return
-        decide(condition, then, orelse, Scope(names, get, set, (then, orelse, *reached)), self._loops.next_number())
+        scope = Scope(names, get, set, (then, orelse, *reached))
+        before = scope.snapshot()
+        decide(condition, then, orelse, scope, self._loops.next_number())
+        for container in before.containers.values():
+            if isinstance(container, list) and not self.is_before_step(container):
+                _settle(container)
 
     def assert_(self, test: Callable[[], Any], message: Callable[[], Any]) -> None:
         condition = self._decided(test())
@@ -394,6 +401,11 @@ class Flow:
         if not isinstance(decided, Condition):
             return a if decided else b
         return choose_value(decided, a, b, self._loops.next_number())
+
+
+def _settle(items: list[Any]) -> None:
+    """Turn items that a decision may have appended into lists of one or none; no loop is going to collect them."""
+    items[:] = [perhaps(item.condition, item.item) if isinstance(item, Maybe) else item for item in items]
 
 
 def _is_last(index: Any) -> bool:

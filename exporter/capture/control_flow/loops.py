@@ -73,12 +73,14 @@ class Counter:
 class Plan:
     """What a loop carries, as far as the rounds so far show; `written` are tensors that it writes to in place.
 
-    `direct` are tensors of which a step reads what others have written, which are carried whole.
+    `direct` are tensors of which a step reads what others have written, which are carried whole. `unread` are slots that
+    no step reads before it writes to them, as was seen with a placeholder there.
     """
 
     carried: dict[Slot, Carried | Counter] = field(default_factory=dict)
     written: dict[int, Tensor] = field(default_factory=dict)
     direct: frozenset[int] = frozenset()
+    unread: frozenset[Slot] = frozenset()
     is_stopped: bool = False
 
     def key(self) -> object:
@@ -112,6 +114,12 @@ class Step:
         """What was in a slot at the beginning."""
         return self.placed[slot].value if slot in self.placed else self.before.values.get(slot, UNDEFINED)
 
+    def later(self, slot: Slot) -> Any:
+        """What is in a slot at the end; a container that nothing reaches any more is as it was."""
+        if slot[0] and slot[0] not in self.after.containers:
+            return self.value(slot)
+        return self.after.values.get(slot, UNDEFINED)
+
 
 class Loops:
     """Runs the loops of one capture."""
@@ -137,7 +145,7 @@ class Loops:
         """
         peeled, plan = self._planned(loop)
         for i in range(peeled):
-            loop.run(i)
+            _run_first(loop, i)
         self._record(_shifted(loop, peeled), plan)
 
     def next_number(self) -> int:
@@ -159,7 +167,7 @@ class Loops:
             try:
                 with self._unrecorded():
                     for i in range(peeled):
-                        loop.run(i)
+                        _run_first(loop, i)
                     return peeled, self._plan(_shifted(loop, peeled))
             except Exception as error:  # whatever the model's code raises
                 first = first or error
@@ -260,6 +268,7 @@ class Loops:
 def _learned(plan: Plan, done: Step) -> Plan:
     """The plan with what one more step showed."""
     carried: dict[Slot, Carried | Counter] = {}
+    unread = set(plan.unread)
     # A value that stands where another stood has been read, even if no operator saw it.
     moved = {
         id(leaf)
@@ -268,17 +277,19 @@ def _learned(plan: Plan, done: Step) -> Plan:
         for leaf in _leaves(value)
     }
     for slot in [*done.before.values, *(slot for slot in done.placed if slot not in done.before.values)]:
-        was, now = done.value(slot), done.after.values.get(slot, UNDEFINED)
-        if slot in plan.carried or is_changed(was, now):
+        was, now = done.value(slot), done.later(slot)
+        if slot not in plan.unread and (slot in plan.carried or is_changed(was, now)):
             kept = _kept(slot, was, now, plan.carried.get(slot), done.region, moved)
             if kept is not None:
                 carried[slot] = kept
+            elif slot in plan.carried:
+                unread.add(slot)
     carried |= _ends_of_lists(plan, done)
     written = {**plan.written, **{key: tensor for key, (tensor, _) in done.region.written.items()}}
     targets = [id(write.target) for write in done.region.step_writes]
     read_back = {key for key in targets if key in done.region.read or key in written or targets.count(key) > 1}
     is_stopped = done.stops is not None and not isinstance(done.stops, bool)
-    return Plan(carried, written, plan.direct | read_back, is_stopped)
+    return Plan(carried, written, plan.direct | read_back, frozenset(unread), is_stopped)
 
 
 def _ends_of_lists(plan: Plan, done: Step) -> dict[Slot, Carried | Counter]:
@@ -390,6 +401,17 @@ def _placed(kept: Carried, tensors: list[Tensor]) -> Placed:
         for tensor, meta in zip(tensors, kept.leaves, strict=True)
     ]
     return Placed(tree_unflatten(values, kept.form), tuple(tensors))
+
+
+def _run_first(loop: Loop, i: int) -> None:
+    """One of the first steps, on its own.
+
+    Raises:
+        StepsDifferError: a value may end the loop with it.
+    """
+    loop.run(i)
+    if loop.stop is not None and loop.stop() is not False:
+        raise StepsDifferError("one of the first steps, which differ from the others, may be the last")
 
 
 def _truth(value: Any) -> Tensor:

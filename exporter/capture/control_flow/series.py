@@ -249,3 +249,10 @@ def iterate(value: Any) -> Iterator[Any]:
     """The items of a series whose number is plain."""
     part = series_of(value)
     return (part.item(i) for i in range(as_plain(part.count)))
+
+
+def perhaps(condition: Tensor, item: Any) -> Collected:
+    """A list item that is there if a condition holds: one or none."""
+    one = _single(item)
+    places = condition.reshape(1).nonzero().squeeze(1)
+    return one.map(lambda leaf: leaf.index_select(0, places), places.shape[0])
