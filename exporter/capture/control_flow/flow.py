@@ -117,6 +117,13 @@ class Flow:
             if isinstance(value, list):
                 self._loops.list_reads.setdefault(id(value), set()).add("other")
 
+    def length(self, items: Any) -> Any:
+        """`len` of anything; that of a list to which the steps of a loop append is a number of its own in each."""
+        if not isinstance(items, list):
+            return count_of(items)
+        self._loops.list_reads.setdefault(id(items), set()).add("length")
+        return count_of(items) + self._loops.more_items.get(id(items), 0)
+
     def is_before_step(self, container: Any) -> bool:
         """Whether a list was there before the step of a loop that is running."""
         return id(container) in self._loops.outer_containers
@@ -381,7 +388,7 @@ class Flow:
         if isinstance(value, Tensor):
             return self._decided_by_value(value)
         if holds_collected(value) or isinstance(value, Series):
-            return self._decided(count_of(value) > 0)
+            return self._decided(self.length(value) > 0)
         return bool(value)
 
     def _decided_by_size(self, value: SymBool) -> bool | Condition:
