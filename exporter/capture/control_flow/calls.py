@@ -78,6 +78,9 @@ class Calls:
 
     def _handler(self, function: Any) -> Callable[..., Any] | None:
         if isinstance(function, functools.partial):
+            # PyTorch puts such a one in the place of max and min during a capture.
+            if "real_callable" in function.keywords:
+                return self._handlers[function.keywords["real_callable"]]
             inner = self._handler(function.func)
             return None if inner is None else functools.partial(inner, *function.args, **function.keywords)
         try:
@@ -309,7 +312,7 @@ class Calls:
             return padded
         return self._stack(sequences, 0 if batch_first else 1)
 
-    def _tolist(self, tensor: Tensor) -> Any:
+    def tolist(self, tensor: Tensor) -> Any:
         constant = self.constants.value(tensor)
         if constant is not None:
             return constant.tolist()
@@ -327,7 +330,7 @@ class Calls:
         return make(data, *args, **options)
 
 
-_TENSOR_METHODS = {"unbind": "_unbind", "split": "_split", "chunk": "_chunk", "item": "_item", "tolist": "_tolist"}
+_TENSOR_METHODS = {"unbind": "_unbind", "split": "_split", "chunk": "_chunk", "item": "_item"}
 
 
 def _as_lengths(lengths: Any) -> Any:

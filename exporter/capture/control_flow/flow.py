@@ -306,6 +306,10 @@ class Flow:
         """`value.item`; what a tensor would hold may be a number here already."""
         return (lambda: value) if isinstance(value, (SymInt, SymFloat, SymBool)) else value.item
 
+    def tolist_method(self, value: Any) -> Any:
+        """`value.tolist`; of a tensor of unknown length, a list of one collected item."""
+        return (lambda: self._calls.tolist(value)) if isinstance(value, Tensor) else value.tolist
+
     def compare(self, name: str, left: Any, right: Any) -> Any:
         """`left < right`, say; a comparison of sizes is remembered with both sides."""
         result = _COMPARISONS[name](left, right)

@@ -253,8 +253,8 @@ class _Rewriter(ast.NodeTransformer):
         self.generic_visit(node)
         if self._class and node.attr.startswith("__") and not node.attr.endswith("__"):
             node.attr = f"_{self._class}{node.attr}"
-        if node.attr == "item" and isinstance(node.ctx, ast.Load):
-            return ast.copy_location(_call(_flow("item_method"), node.value), node)
+        if node.attr in ("item", "tolist") and isinstance(node.ctx, ast.Load):
+            return ast.copy_location(_call(_flow(f"{node.attr}_method"), node.value), node)
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
