@@ -80,8 +80,8 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
 def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions) -> Captured:
     try:
         program, bounds = export(model, signature, example, decisions)
-        whole = _with_loops_whole(model, signature, example, decisions, program)
-        return whole or Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
+        captured = Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
+        return _with_more(model, signature, example, decisions, captured) or captured
     except Exception as error:  # torch.export raises whatever the captured code raises
         plain = _Refused(error, decisions.specialized_at, decisions.collapsed or takes_for_number(error))
         flowing = _with_control_flow(model, signature, example, decisions)
@@ -158,23 +158,28 @@ def _with_control_flow(
 _REPEATED = 8
 
 
-def _with_loops_whole(
-    model: nn.Module,
-    signature: Signature,
-    example: Mapping[str, Tensor],
-    decisions: Decisions,
-    program: ExportedProgram,
+def _with_more(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions, captured: Captured
 ) -> Captured | None:
-    """The program with loops of a fixed number of steps whole, where that makes it much smaller."""
-    lines = Counter((node_line(node), node.target) for node in program.graph.nodes if node.op == "call_function")
-    if not lines or max(lines.values()) < _REPEATED:
+    """The same model with its loops and decisions as such, where that makes it smaller or lets it take more sizes."""
+    nodes = captured.program.graph.nodes
+    lines = Counter((node_line(node), node.target) for node in nodes if node.op == "call_function")
+    is_bounded = _is_bounded(captured)
+    if not is_bounded and max(lines.values(), default=0) < _REPEATED:
         return None
     made = list(decisions.made)
-    whole = _with_control_flow(model, signature, example, decisions)
-    if not isinstance(whole, Captured) or 2 * _operations(whole.program) > _operations(program):
-        decisions.made[:] = made
-        return None
-    return whole
+    other = _with_control_flow(model, signature, example, decisions)
+    if isinstance(other, Captured) and not _is_bounded(other):
+        is_smaller = 2 * _operations(other.program) <= _operations(captured.program)
+        if is_bounded or is_smaller:
+            return other
+    decisions.made[:] = made
+    return None
+
+
+def _is_bounded(captured: Captured) -> bool:
+    """Whether a program holds up to some size only."""
+    return any("max" in bound for bound in captured.bounds.values())
 
 
 def _operations(program: ExportedProgram) -> int:

@@ -146,7 +146,9 @@ def _export_bounded(
         except user_error() as error:
             suggested = suggested_bounds(error, dims)
             narrower = {**bounds, **suggested}
-            if narrower == bounds:
+            # The example has to be within them.
+            sizes = _sizes_of(signature, example)
+            if narrower == bounds or any(bound.get("min", 0) > sizes[name] for name, bound in narrower.items()):
                 raise
             bounds = narrower
     # A size that is divided by ten is another one only so many steps further on: as far as the example's.

@@ -13,6 +13,7 @@ How far apart two equally careful implementations may be shows when PyTorch's ro
   functions to an absolute accuracy. Over -20..20 ONNX
   Runtime's Tanh is within 2.7e-7 of the true value and its Sigmoid within 1.7e-7, whatever the result; PyTorch's are
   within half an ulp.
+* An LSTM that begins with a large cell state runs step by step, for a gate moves that state by its own error.
 * Every result of a function such as GELU, a bounded function times its argument, moves by an ulp of the argument.
 """
 
@@ -26,6 +27,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from .lstm_steps import has_large_state, lstm, lstm_cell
 
 _ABSOLUTE = {
     *(
@@ -84,6 +87,7 @@ _PRODUCTS = {
 _LAYERS = {torch.rnn_tanh, torch.rnn_relu, torch.gru, torch.lstm}
 _CELLS = {torch.rnn_tanh_cell, torch.rnn_relu_cell, torch.gru_cell, torch.lstm_cell}
 _NORMS = {functional.batch_norm, functional.layer_norm, functional.group_norm, functional.instance_norm}
+_STEP_BY_STEP: Mapping[Callable[..., Any], Callable[..., Any]] = {torch.lstm: lstm, torch.lstm_cell: lstm_cell}
 
 # A norm takes the difference from a mean, and what another library folds into the layer before it rounds once more.
 _NORM_TERMS = 4
@@ -111,6 +115,9 @@ class Jitter(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        if func in _STEP_BY_STEP and len(args) > 1 and has_large_state(args[1]) and _is_plain(func, args):
+            with self:
+                return _STEP_BY_STEP[func](*args, **(kwargs or {}))
         result = func(*self._moved_arguments(func, args), **(kwargs or {}))
         if func in _ARITHMETIC and isinstance(result, Tensor) and (result.is_floating_point() or result.is_complex()):
             # In place, for `total += x` has to change what `total` is.
@@ -152,6 +159,16 @@ class Jitter(TorchFunctionMode):
         largest = ulps * torch.finfo(tensor.dtype).eps
         noise = torch.empty(tensor.shape, dtype=torch.float32)
         return noise.uniform_(-largest, largest, generator=self._generator).to(tensor.dtype)
+
+
+def _is_plain(func: Callable[..., Any], args: Sequence[Any]) -> bool:
+    """Whether a layer's input is padded and its states have no projection."""
+    if func is torch.lstm_cell:
+        return True
+    if not isinstance(args[2], (list, tuple)):
+        return False
+    sizes = {len(args[2]) // (args[4] * (2 if args[7] else 1))}
+    return sizes <= {2, 4} and args[1][0].shape[-1] == args[1][1].shape[-1]
 
 
 def _without_short(tensor: Tensor) -> Tensor:
