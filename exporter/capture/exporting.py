@@ -141,7 +141,7 @@ def _export_bounded(
     for _ in range(_MOST_NARROWINGS):
         dims = _dims(signature, bounds)
         try:
-            decisions.made.clear()
+            decisions.narrow()
             return _export_within(model, signature, example, dims, trusting=trusting), bounds
         except user_error() as error:
             suggested = suggested_bounds(error, dims)

@@ -6,6 +6,7 @@ import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch.fx import GraphModule
 from ..errors import LoadError
 from ..torch_internals.modules import TorchDispatchMode, exclusive, patched
 from ..torch_internals.random_operators import drawing_nodes, draws
+from .coins import Coin, matters, tossing
 from .source_lines import at, current_line, is_users, node_line, stack_line
 
 
@@ -43,13 +45,15 @@ def refusing_randomness(model: nn.Module) -> Iterator[None]:
     """
     with other_generators(), ExitStack() as patches:
         drawn: list[tuple[str, str]] = []
-        for owner, name, watched in _makers(model, drawn):
+        tossed: list[tuple[Coin, str]] = []
+        for owner, name, watched in [*_makers(model, drawn), *_coins(model, tossed)]:
             patches.enter_context(patched(owner, name, watched))
         before = _states()
         try:
             with _Watch(drawn):
                 yield
         finally:
+            drawn += [("'random.random'", line) for coin, line in tossed if matters(coin)]
             drawn += [(f"'{name}'", "") for name, state in _states().items() if state != before[name]]
             if drawn:
                 what, line = drawn[0]
@@ -149,12 +153,24 @@ _MAKERS = (np.random.default_rng, np.random.RandomState, random.Random)
 
 def _makers(model: nn.Module, drawn: list[tuple[str, str]]) -> Iterator[tuple[Any, str, Any]]:
     """Where a maker of generators is named, in its own module or the model's: owner, name, and what notes its use."""
-    users = {module.__module__ for each in model.modules() for module in type(each).__mro__}
-    places = [np.random, random, *(sys.modules[name] for name in sorted(users) if _is_users_module(name))]
-    for owner in places:
+    for owner in (np.random, random, *_users_modules(model)):
         for name, value in list(vars(owner).items()):
             if any(value is maker for maker in _MAKERS):
                 yield owner, name, _noted(value, drawn)
+
+
+def _coins(model: nn.Module, tossed: list[tuple[Coin, str]]) -> Iterator[tuple[Any, str, Any]]:
+    """Where `random.random` is named, and what notes its numbers."""
+    toss, draw = tossing(tossed, current_line), random.random
+    for owner in (random, *_users_modules(model)):
+        for name, value in list(vars(owner).items()):
+            if value is draw:
+                yield owner, name, toss
+
+
+def _users_modules(model: nn.Module) -> list[ModuleType]:
+    names = {module.__module__ for each in model.modules() for module in type(each).__mro__}
+    return [sys.modules[name] for name in sorted(names) if _is_users_module(name)]
 
 
 def _is_users_module(name: str) -> bool:

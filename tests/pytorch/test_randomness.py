@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import operator
 import random
 import re
 from collections.abc import Callable
@@ -110,6 +111,24 @@ def test_the_global_generators_are_refused(draw: Callable[[], float], seed: int 
         prepare(ExportRequest(model, X), seed=0, progress=silent)
     after = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # type: ignore[index]
     assert before == after
+
+
+@pytest.mark.parametrize(
+    ("ratio", "decides"), [(0.0, False), (1.0, False), (-1, False), (1.5, False), (0.5, True), (1e-9, True)]
+)
+@pytest.mark.parametrize("compare", [operator.lt, operator.gt, operator.ge])
+def test_teacher_forcing_draws_only_if_its_ratio_leaves_a_choice(
+    ratio: float, decides: bool, compare: Callable[[float, float], bool]
+) -> None:
+    def added(y: Tensor) -> float:
+        return 1.0 if compare(random.random(), ratio) else 2.0
+
+    model = Added(added).eval()
+    if not decides:
+        prepare(ExportRequest(model, X), seed=0, progress=silent)
+        return
+    with pytest.raises(RandomError, match=r"'random.random' at tests/pytorch/test_randomness.py:\d+"):
+        prepare(ExportRequest(model, X), seed=0, progress=silent)
 
 
 def test_an_initial_state_that_fades_is_not_tried_at_a_size_where_it_has() -> None:

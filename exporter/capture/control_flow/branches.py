@@ -20,17 +20,31 @@ from .values import Maybe, is_changed, is_number, map_pairs, same
 
 @dataclass(frozen=True)
 class Relation:
-    """A comparison of numbers of which one at least is symbolic; `name` is that of Python's syntax tree."""
+    """A comparison of numbers of which one at least is symbolic, or two of these joined by "And" or "Or".
+
+    `name` is that of Python's syntax tree.
+    """
 
     name: str
     left: Any
     right: Any
 
     def negated(self) -> Relation:
+        if isinstance(self.left, Relation):
+            return Relation(_OPPOSITES[self.name], self.left.negated(), self.right.negated())
         return Relation(_OPPOSITES[self.name], self.left, self.right)
 
 
-_OPPOSITES = {"Eq": "NotEq", "NotEq": "Eq", "Lt": "GtE", "GtE": "Lt", "Gt": "LtE", "LtE": "Gt"}
+_OPPOSITES = {
+    "Eq": "NotEq",
+    "NotEq": "Eq",
+    "Lt": "GtE",
+    "GtE": "Lt",
+    "Gt": "LtE",
+    "LtE": "Gt",
+    "And": "Or",
+    "Or": "And",
+}
 
 
 @dataclass(frozen=True)
@@ -204,6 +218,9 @@ def _choose_truth(condition: Condition, a: Tensor, b: Tensor, plain_a: Any = Non
 
 def _indicator(relation: Relation) -> Any:
     """1 where a comparison of whole numbers holds, else 0."""
+    if isinstance(relation.left, Relation):
+        left, right = _indicator(relation.left), _indicator(relation.right)
+        return left * right if relation.name == "And" else left + right - left * right
     difference = relation.left - relation.right
     if relation.name in ("Eq", "NotEq"):
         apart = torch.sym_min(torch.sym_max(difference, -difference), 1)

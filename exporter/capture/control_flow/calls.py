@@ -21,7 +21,6 @@ from .rewriting import FLOW, rewritten
 from .series import (
     Collected,
     Series,
-    count_of,
     enumerated,
     holds_collected,
     is_series,
@@ -69,11 +68,14 @@ class Calls:
             self._flow.reads_lists(*args, *kwargs.values())
             return called(*args, **kwargs)
 
-        # Rewritten code notes by itself what it reads.
+        # Rewritten code notes by itself what it reads, and the length of a list is not what is in it.
+        return called if self._notes_itself(function, called) else noting
+
+    @staticmethod
+    def _notes_itself(function: Any, called: Any) -> bool:
+        code = getattr(getattr(called, "__func__", called), "__code__", None)
         return (
-            called
-            if isinstance(called, (FunctionType, MethodType, type, nn.Module)) and handler is not None
-            else noting
+            function is len or isinstance(called, (type, nn.Module)) or (code is not None and FLOW in code.co_freevars)
         )
 
     def _handler(self, function: Any) -> Callable[..., Any] | None:
@@ -131,7 +133,7 @@ class Calls:
     def _table(self) -> dict[Any, Callable[..., Any]]:
         return {
             builtins.range: lambda *bounds: range_of(*bounds, nonnegative=lambda n: self._ranges.at_least(n, 0)),
-            builtins.len: count_of,
+            builtins.len: self._flow.length,
             builtins.enumerate: self._enumerate,
             builtins.zip: self._zip,
             builtins.reversed: lambda items: reverse(items) if is_series(items) else reversed(items),

@@ -10,11 +10,11 @@ from torch import SymInt, Tensor
 
 from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
 from ...torch_internals.symbols import expression, is_unbacked, number_of
-from .numbers import as_number, as_tensor, dtype_of, is_symbolic
+from .numbers import as_number, as_tensor, dtype_of, is_data_dependent, is_symbolic
 from .operators import carry, close, collect, final, leave
 from .refusals import UnrolledError
 from .region import StepWrite
-from .series import Collected, flipped
+from .series import Collected, flipped, listed
 from .state import UNDEFINED, Scope, Slot, Undefined
 from .values import Front, Maybe, as_leaf, is_changed, is_number, same
 
@@ -158,7 +158,15 @@ class Ending:
     def _collected(self, items: list[Any]) -> list[Any]:
         if any(isinstance(item, Maybe) for item in items):
             return [self._filtered(items)]
+        if any(isinstance(item, Collected) for item in items):
+            return [self._collect_series(listed(items))]
         return [self._in_turn([self._collect_tree(item) for item in items])]
+
+    def _collect_series(self, items: Collected) -> Collected:
+        """What the steps of a loop within this one appended to a list of before it."""
+        if is_data_dependent(items.count):
+            raise UnrolledError("a loop in a loop appends to a list, and not as often in every step")
+        return items.map(lambda leaf: self._collect_leaf(leaf).flatten(0, 1), self.ran * items.count)
 
     def _filtered(self, items: list[Any]) -> Collected:
         """What was appended in those steps in which a condition held; a step may append several."""

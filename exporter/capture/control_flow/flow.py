@@ -117,6 +117,13 @@ class Flow:
             if isinstance(value, list):
                 self._loops.list_reads.setdefault(id(value), set()).add("other")
 
+    def length(self, items: Any) -> Any:
+        """`len` of anything; that of a list to which the steps of a loop append is a number of its own in each."""
+        if not isinstance(items, list):
+            return count_of(items)
+        self._loops.list_reads.setdefault(id(items), set()).add("length")
+        return count_of(items) + self._loops.more_items.get(id(items), 0)
+
     def is_before_step(self, container: Any) -> bool:
         """Whether a list was there before the step of a loop that is running."""
         return id(container) in self._loops.outer_containers
@@ -256,28 +263,35 @@ class Flow:
         return made[0]
 
     def and_(self, *values: Callable[[], Any]) -> Any:
-        return self._joined(values, torch.logical_and, until=False)
+        return self._joined(values, "And", until=False)
 
     def or_(self, *values: Callable[[], Any]) -> Any:
-        return self._joined(values, torch.logical_or, until=True)
+        return self._joined(values, "Or", until=True)
 
-    def _joined(
-        self, values: Sequence[Callable[[], Any]], join: Callable[[Tensor, Tensor], Tensor], until: bool
-    ) -> Any:
+    def _joined(self, values: Sequence[Callable[[], Any]], name: str, until: bool) -> Any:
+        """`and` and `or`: what is decided ends them, and of what is not all is computed."""
         joined: Any = None
+        last: Any = None
         for value in values:
             last = value()
             decided = self._decided(last)
-            if joined is None and not isinstance(decided, Condition):
-                if decided is until:
-                    return last
-            elif joined is None:
-                joined = decided.tensor  # type: ignore[union-attr]
-            elif isinstance(decided, Condition):
-                joined = join(joined, decided.tensor)
+            if isinstance(decided, Condition):
+                joined = last if joined is None else self._both(joined, last, name)
             elif decided is until:
-                return until
+                return last if joined is None else until
         return last if joined is None else joined
+
+    def _both(self, left: Any, right: Any, name: str) -> Any:
+        """Two values of unknown truth as one; of comparisons of sizes a comparison again."""
+        a, b = self._decided(left), self._decided(right)
+        assert isinstance(a, Condition)
+        assert isinstance(b, Condition)
+        if a.symbol is not None and b.symbol is not None:
+            both = a.symbol & b.symbol if name == "And" else a.symbol | b.symbol
+            if a.relation is not None and b.relation is not None:
+                self._relations[id(both)] = (both, Relation(name, a.relation, b.relation))
+            return both
+        return a.tensor & b.tensor if name == "And" else a.tensor | b.tensor
 
     def not_(self, value: Any) -> Any:
         decided = self._decided(value)
@@ -374,7 +388,7 @@ class Flow:
         if isinstance(value, Tensor):
             return self._decided_by_value(value)
         if holds_collected(value) or isinstance(value, Series):
-            return self._decided(count_of(value) > 0)
+            return self._decided(self.length(value) > 0)
         return bool(value)
 
     def _decided_by_size(self, value: SymBool) -> bool | Condition:
@@ -416,6 +430,8 @@ def _is_last(index: Any) -> bool:
 
 
 def _is_of_integers(relation: Relation) -> bool:
+    if isinstance(relation.left, Relation):
+        return True
     return all(isinstance(side, (int, SymInt)) for side in (relation.left, relation.right))
 
 

@@ -9,7 +9,7 @@ the loop.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,18 +20,20 @@ from torch import Tensor
 from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
 from ...torch_internals.symbols import expression, new_step, shape_env, untraced
 from .endings import Ending
-from .numbers import Ranges, as_number, as_tensor, is_symbolic
+from .numbers import Ranges, as_number, as_tensor, is_data_dependent, is_symbolic
 from .operators import carry, step, steps
 from .refusals import DifferentFormsError, StepsDifferError
 from .region import Region, names_step
+from .series import Collected
 from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined, name_of
-from .values import Front, Meta, as_leaf, is_changed, is_number, meta_of, same, widened
+from .values import Front, Maybe, Meta, as_leaf, is_changed, is_number, meta_of, same, widened
 
 # A loop without a limit of its own.
 UNLIMITED = sys.maxsize
 
-# The owner of a slot for the last item of a list, whose key is the list's identity.
+# The owners of slots for the last item of a list, and for its length, whose key is the list's identity.
 LAST_ITEM = -2
+LENGTH = -3
 
 _MOST_PEELED = 2
 _MOST_ROUNDS = 6
@@ -125,10 +127,12 @@ class Loops:
     def __init__(self, ranges: Ranges) -> None:
         self.ranges = ranges
         self._next = 0
-        # How the step that is running reads lists, by identity: their "last" item, or otherwise.
+        # How the step that is running reads lists, by identity: their "last" item, their "length", or otherwise.
         self.list_reads: dict[int, set[str]] = {}
         # The last item of a list that steps append to, and how long it was before the step.
         self.last_items: dict[int, tuple[Any, int]] = {}
+        # By how much a list is longer in the step that is running than it looks.
+        self.more_items: dict[int, Any] = {}
         # The containers that were there before the step that is running.
         self.outer_containers: Mapping[int, Any] = {}
 
@@ -202,8 +206,11 @@ class Loops:
         self.ranges.bound(i, loop.count)
         before = loop.scope.snapshot()
         region = Region(lambda index: names_step(index, i), plan.direct)
+        longer, self.more_items = self.more_items, dict(self.more_items)
         for slot, kept in plan.carried.items():
-            if isinstance(kept, Counter):
+            if slot[0] == LENGTH:
+                self.more_items[slot[1]] = longer.get(slot[1], 0) + kept.by * i  # type: ignore[index, union-attr]
+            elif isinstance(kept, Counter):
                 placed[slot] = Placed(before.values[slot] + kept.by * i, ())
         loop.scope.put(before, {slot: begun.value for slot, begun in placed.items() if slot[0] != LAST_ITEM})
         for (owner, key), begun in placed.items():
@@ -225,7 +232,7 @@ class Loops:
         finally:
             for key, kinds in self.list_reads.items():
                 outer.setdefault(key, set()).update(kinds)
-            self.list_reads, self.outer_containers = outer, around
+            self.list_reads, self.outer_containers, self.more_items = outer, around, longer
             for owner, key in placed:
                 if owner == LAST_ITEM:
                     self.last_items.pop(key, None)  # type: ignore[call-overload]
@@ -279,7 +286,7 @@ def _learned(plan: Plan, done: Step) -> Plan:
                 carried[slot] = kept
             elif slot in plan.carried:
                 unread.add(slot)
-    carried |= _last_items(plan, done)
+    carried |= _ends_of_lists(plan, done)
     written = {**plan.written, **{key: tensor for key, (tensor, _) in done.region.written.items()}}
     targets = [id(write.target) for write in done.region.step_writes]
     read_back = {key for key in targets if key in done.region.read or key in written or targets.count(key) > 1}
@@ -287,8 +294,8 @@ def _learned(plan: Plan, done: Step) -> Plan:
     return Plan(carried, written, plan.direct | read_back, frozenset(unread), is_stopped)
 
 
-def _last_items(plan: Plan, done: Step) -> dict[Slot, Carried | Counter]:
-    """The last items of lists that a step appends to and reads the end of.
+def _ends_of_lists(plan: Plan, done: Step) -> dict[Slot, Carried | Counter]:
+    """The lengths, and the last items, of lists that a step appends to and reads those of.
 
     Raises:
         StepsDifferError: a step reads such a list in another way.
@@ -300,7 +307,11 @@ def _last_items(plan: Plan, done: Step) -> dict[Slot, Carried | Counter]:
         kinds = done.reads.get(owner, set())
         if not isinstance(container, list) or len(new) <= old or not kinds:
             continue
-        if kinds != {"last"} or not old:
+        if "length" in kinds:
+            found[LENGTH, owner] = Counter(_added(done, new[old:]))
+        if kinds == {"length"}:
+            continue
+        if not kinds <= {"last", "length"} or not old:
             raise StepsDifferError("a step reads a list that it appends to")
         slot = (LAST_ITEM, owner)
         was = done.placed[slot].value if slot in done.placed else done.before.values[(owner, old - 1)]
@@ -313,6 +324,17 @@ def _last_items(plan: Plan, done: Step) -> dict[Slot, Carried | Counter]:
             raise DifferentFormsError("a step appends an item of another structure than the one before")
         found[slot] = Carried(form, tuple(_leaf(slot, x, y) for x, y in zip(before, after, strict=True)))
     return found
+
+
+def _added(done: Step, slots: Sequence[Slot]) -> Any:
+    """How many items a step appends to a list."""
+    items = [done.after.values[slot] for slot in slots]
+    added = sum(item.count if isinstance(item, Collected) else 1 for item in items)
+    if is_data_dependent(added) or any(isinstance(item, Maybe) for item in items):
+        raise StepsDifferError(
+            "a step asks for the length of a list that does not grow by the same number in every step"
+        )
+    return added
 
 
 def _kept(
