@@ -154,6 +154,10 @@ def _with_control_flow(
     return refused
 
 
+# So many operations on one line of the user's source are a loop that was unrolled.
+_REPEATED = 8
+
+
 def _with_more(
     model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions, captured: Captured
 ) -> Captured | None:

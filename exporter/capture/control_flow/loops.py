@@ -209,7 +209,8 @@ class Loops:
         longer, self.more_items = self.more_items, dict(self.more_items)
         for slot, kept in plan.carried.items():
             if slot[0] == LENGTH:
-                self.more_items[slot[1]] = longer.get(slot[1], 0) + kept.by * i  # type: ignore[index, union-attr]
+                assert isinstance(slot[1], int)
+                self.more_items[slot[1]] = longer.get(slot[1], 0) + kept.by * i  # type: ignore[union-attr]
             elif isinstance(kept, Counter):
                 placed[slot] = Placed(before.values[slot] + kept.by * i, ())
         loop.scope.put(before, {slot: begun.value for slot, begun in placed.items() if slot[0] != LAST_ITEM})
