@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -148,9 +147,6 @@ def _with_control_flow(
             return Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
         except Exception as error:  # torch.export raises whatever the captured code raises
             refused = error
-            if os.environ.get("RNN_DEBUG"):
-                import traceback
-
     return refused
 
 

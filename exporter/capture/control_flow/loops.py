@@ -170,10 +170,6 @@ class Loops:
                         _run_first(loop, i)
                     return peeled, self._plan(_shifted(loop, peeled))
             except Exception as error:  # whatever the model's code raises
-                import os
-                import traceback
-
-                if os.environ.get("RNN_DEBUG"):
                 first = first or error
             finally:
                 loop.scope.restore(before)
