@@ -144,7 +144,7 @@ class Calls:
             builtins.isinstance: _isinstance,
             builtins.int: self._int,
             builtins.float: self._float,
-            builtins.bool: lambda value=False: self._flow._truth(value),
+            builtins.bool: lambda value=False: self._flow.truth(value),
             builtins.max: functools.partial(self._extreme, torch.sym_max, torch.amax, max, operator.gt),
             builtins.min: functools.partial(self._extreme, torch.sym_min, torch.amin, min, operator.lt),
             builtins.sum: self._sum,

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
-from ...torch_internals.symbols import expression, new_step, shape_env, untraced
+from ...torch_internals.symbols import expression, hold, new_step, shape_env, untraced
 from .endings import Ending
 from .numbers import Ranges, as_number, as_tensor, is_data_dependent, is_symbolic
 from .operators import carry, step, steps
@@ -243,8 +243,8 @@ class Loops:
             may_be_empty = may_be_empty or loop.begin is not None
         mark = step(loop.count, number, may_be_empty)
         i = mark.item()
-        torch._check(i >= 0)
-        torch._check(i < loop.count)
+        hold(i >= 0)
+        hold(i < loop.count)
         before = loop.scope.snapshot()
         placed = {
             slot: _carry(_initial(slot, before), kept, number)
@@ -259,8 +259,8 @@ class Loops:
         if begin is not None:
             parts = [steps(begin, ~_truth(done.stops), loop.count, number)]
             ran = parts[0].item()
-            torch._check(ran >= 0)
-            torch._check(ran <= loop.count)
+            hold(ran >= 0)
+            hold(ran <= loop.count)
         Ending(loop.scope, plan, replace(done, step=mark), number, ran, may_be_empty, parts).leave()
 
 
