@@ -177,7 +177,8 @@ def _with_more(
     made = list(decisions.made)
     other = _with_control_flow(model, signature, example, decisions)
     if isinstance(other, Captured) and not _is_bounded(other):
-        if is_bounded or 2 * _operations(other.program) <= _operations(captured.program):
+        is_smaller = 2 * _operations(other.program) <= _operations(captured.program)
+        if is_bounded or is_smaller:
             return other
     decisions.made[:] = made
     return None

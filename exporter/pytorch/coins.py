@@ -1,4 +1,4 @@
-"""Numbers of `random.random()` that decide nothing: teacher forcing with a ratio of 0 or 1 takes the same way always."""
+"""Numbers of `random.random()` that decide nothing: teacher forcing with a ratio of 0 or 1 always goes one way."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.jit._trace import TopLevelTracedModule, TracedModule, TracerWarning
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
@@ -126,6 +126,16 @@ _MANGLED = re.compile(r"\.___torch_mangle_\d+")
 def is_pytree_node(kind: type) -> bool:
     """Whether PyTorch looks into objects of this class, rather than taking one for a leaf."""
     return kind in SUPPORTED_NODES
+
+
+def is_view(tensor: Tensor) -> bool:
+    """Whether a tensor shares the memory of another, which is written to with it."""
+    return tensor._is_view()
+
+
+def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
+    """The buffers of a module itself, as it keeps them."""
+    return module._buffers
 
 
 def with_children(module: nn.Module, children: Mapping[str, nn.Module]) -> nn.Module:

@@ -52,6 +52,11 @@ def number_of(expr: Any) -> Any:
     return shape_env().create_symintnode(expr, hint=None) if expr.free_symbols else int(expr)
 
 
+def hold(condition: Any) -> None:
+    """Take a comparison of symbolic numbers for true."""
+    torch._check(condition)
+
+
 def new_step(env: ShapeEnv) -> SymInt:
     """A symbolic integer that is nowhere recorded."""
     return env.create_unbacked_symint()

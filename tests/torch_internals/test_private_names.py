@@ -359,3 +359,16 @@ def test_a_private_name_is_what_is_relied_upon(name: str) -> None:
         relied_upon()
     except (Exception, pytest.fail.Exception) as error:
         pytest.fail(f"{name} of PyTorch {torch.__version__} has changed ({error!r}): {remedy}, in torch_internals/.")
+
+
+def test_a_view_is_known_as_one() -> None:
+    whole = torch.zeros(4)
+    assert modules.is_view(whole[1:])
+    assert not modules.is_view(whole)
+
+
+def test_buffers_are_those_that_a_module_reads() -> None:
+    module = nn.BatchNorm1d(3)
+    modules.buffers_of(module)["running_mean"] = torch.ones(3)
+    assert module.running_mean is not None
+    assert module.running_mean.sum() == 3

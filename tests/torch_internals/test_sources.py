@@ -17,6 +17,10 @@ MODELS = Path(rnn_export.models.__file__).parent
 ALLOWED = {"_getframe", "_fields", "_field_defaults", "_DEFAULT_REWRITE_RULES", "_begin", "_constant_folding", "_no_op"}
 
 
+# Where a name is our own, or that of an operator, which a captured graph is made of.
+OURS = {"self", "cls", "_aten", "aten", "torch.ops.aten"}
+
+
 def sources() -> list[Path]:
     paths = {*PACKAGE.rglob("*.py"), *MODELS.rglob("*.py")}
     return sorted(path for path in paths if "torch_internals" not in path.parts)
@@ -30,7 +34,7 @@ def private_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def names_in(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Attribute):
-        return [] if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls") else [node.attr]
+        return [] if ast.unparse(node.value) in OURS else [node.attr]
     if isinstance(node, ast.ImportFrom) and node.level == 0:
         return [*(node.module or "").split("."), *(alias.name for alias in node.names)]
     if isinstance(node, ast.Import):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import SymBool, SymInt, Tensor
 
+from ...torch_internals.symbols import hold
 from .numbers import as_number, as_plain, as_tensor, is_data_dependent
 from .operators import choose
 from .refusals import DifferentFormsError
@@ -35,7 +36,16 @@ class Relation:
         return Relation(_OPPOSITES[self.name], self.left, self.right)
 
 
-_OPPOSITES = {"Eq": "NotEq", "NotEq": "Eq", "Lt": "GtE", "GtE": "Lt", "Gt": "LtE", "LtE": "Gt", "And": "Or", "Or": "And"}
+_OPPOSITES = {
+    "Eq": "NotEq",
+    "NotEq": "Eq",
+    "Lt": "GtE",
+    "GtE": "Lt",
+    "Gt": "LtE",
+    "LtE": "Gt",
+    "And": "Or",
+    "Or": "And",
+}
 
 
 @dataclass(frozen=True)
@@ -181,7 +191,7 @@ def _choose_tensor(condition: Condition, a: Tensor, b: Tensor, number: int) -> T
 def _choose_size(condition: Condition, a: Any, b: Any, number: int) -> Any:
     size = _choose_number(condition, a, b, number)
     if is_data_dependent(size):
-        torch._check(size >= 0)
+        hold(size >= 0)
     return size
 
 

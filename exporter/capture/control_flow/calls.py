@@ -74,7 +74,9 @@ class Calls:
     @staticmethod
     def _notes_itself(function: Any, called: Any) -> bool:
         code = getattr(getattr(called, "__func__", called), "__code__", None)
-        return function is len or isinstance(called, (type, nn.Module)) or (code is not None and FLOW in code.co_freevars)
+        return (
+            function is len or isinstance(called, (type, nn.Module)) or (code is not None and FLOW in code.co_freevars)
+        )
 
     def _handler(self, function: Any) -> Callable[..., Any] | None:
         if isinstance(function, functools.partial):
@@ -145,7 +147,7 @@ class Calls:
             builtins.isinstance: _isinstance,
             builtins.int: self._int,
             builtins.float: self._float,
-            builtins.bool: lambda value=False: self._flow._truth(value),
+            builtins.bool: lambda value=False: self._flow.truth(value),
             builtins.max: functools.partial(self._extreme, torch.sym_max, torch.amax, max, operator.gt),
             builtins.min: functools.partial(self._extreme, torch.sym_min, torch.amin, min, operator.lt),
             builtins.sum: self._sum,

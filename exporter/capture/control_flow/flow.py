@@ -173,10 +173,10 @@ class Flow:
         names: Names, get: Get, set: Set,
     ) -> None:  # fmt: skip
         def goes_on() -> Any:
-            return self._truth(test()) if stop is None else self.and_(lambda: self.not_(stop()), test)
+            return self.truth(test()) if stop is None else self.and_(lambda: self.not_(stop()), test)
 
         loop = Loop(
-            UNLIMITED, lambda i: body(), lambda: self._truth(test()), lambda: self.not_(goes_on()),
+            UNLIMITED, lambda i: body(), lambda: self.truth(test()), lambda: self.not_(goes_on()),
             Scope(names, get, set, (test, body)),
         )  # fmt: skip
         while True:
@@ -412,7 +412,8 @@ class Flow:
         flat = value.reshape(())
         return Condition(flat if flat.dtype == torch.bool else flat != 0)
 
-    def _truth(self, value: Any) -> Any:
+    def truth(self, value: Any) -> Any:
+        """The truth of a value: known, or a tensor of one truth value."""
         decided = self._decided(value)
         return decided.tensor if isinstance(decided, Condition) else decided
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
-from ...torch_internals.symbols import expression, new_step, shape_env, untraced
+from ...torch_internals.symbols import expression, hold, new_step, shape_env, untraced
 from .endings import Ending
 from .numbers import Ranges, as_number, as_tensor, is_data_dependent, is_symbolic
 from .operators import carry, step, steps
@@ -170,10 +170,6 @@ class Loops:
                         _run_first(loop, i)
                     return peeled, self._plan(_shifted(loop, peeled))
             except Exception as error:  # whatever the model's code raises
-                import os
-                import traceback
-
-                if os.environ.get("RNN_DEBUG"):
                 first = first or error
             finally:
                 loop.scope.restore(before)
@@ -209,7 +205,8 @@ class Loops:
         longer, self.more_items = self.more_items, dict(self.more_items)
         for slot, kept in plan.carried.items():
             if slot[0] == LENGTH:
-                self.more_items[slot[1]] = longer.get(slot[1], 0) + kept.by * i  # type: ignore[index, union-attr]
+                assert isinstance(slot[1], int)
+                self.more_items[slot[1]] = longer.get(slot[1], 0) + kept.by * i  # type: ignore[union-attr]
             elif isinstance(kept, Counter):
                 placed[slot] = Placed(before.values[slot] + kept.by * i, ())
         loop.scope.put(before, {slot: begun.value for slot, begun in placed.items() if slot[0] != LAST_ITEM})
@@ -246,8 +243,8 @@ class Loops:
             may_be_empty = may_be_empty or loop.begin is not None
         mark = step(loop.count, number, may_be_empty)
         i = mark.item()
-        torch._check(i >= 0)
-        torch._check(i < loop.count)
+        hold(i >= 0)
+        hold(i < loop.count)
         before = loop.scope.snapshot()
         placed = {
             slot: _carry(_initial(slot, before), kept, number)
@@ -262,8 +259,8 @@ class Loops:
         if begin is not None:
             parts = [steps(begin, ~_truth(done.stops), loop.count, number)]
             ran = parts[0].item()
-            torch._check(ran >= 0)
-            torch._check(ran <= loop.count)
+            hold(ran >= 0)
+            hold(ran <= loop.count)
         Ending(loop.scope, plan, replace(done, step=mark), number, ran, may_be_empty, parts).leave()
 
 
@@ -331,7 +328,9 @@ def _added(done: Step, slots: Sequence[Slot]) -> Any:
     items = [done.after.values[slot] for slot in slots]
     added = sum(item.count if isinstance(item, Collected) else 1 for item in items)
     if is_data_dependent(added) or any(isinstance(item, Maybe) for item in items):
-        raise StepsDifferError("a step asks for the length of a list that does not grow by the same number in every step")
+        raise StepsDifferError(
+            "a step asks for the length of a list that does not grow by the same number in every step"
+        )
     return added
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from torch import SymInt, Tensor
 from torch.overrides import TorchFunctionMode
 
-from ...torch_internals.modules import tree_leaves, tree_map
+from ...torch_internals.modules import is_view, tree_leaves, tree_map
 from ...torch_internals.symbols import expression
 from .numbers import is_symbolic
 from .refusals import WriteToViewError
@@ -105,7 +105,7 @@ class Region(TorchFunctionMode):
         if also_reads:
             self.read.add(id(tensor))
         if self._is_outer(tensor):
-            if tensor._is_view():
+            if is_view(tensor):
                 raise WriteToViewError
             copy = tensor.clone()
             self.written[id(tensor)] = (tensor, copy)

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...torch_internals.modules import buffers_of
 from .rewriting import FLOW
 
 # A place that a value can be in: a variable by its name, or an element of a container by its identity and key.
@@ -142,7 +143,8 @@ def _walk(value: Any, found: dict[int, Any]) -> None:
 def _walk_module(module: nn.Module, found: dict[int, Any]) -> None:
     found[id(module)] = module
     if not type(module).__module__.startswith("torch.nn."):
-        found[id(module._buffers)] = module._buffers
+        buffers = buffers_of(module)
+        found[id(buffers)] = buffers
         for part in list(_content(module).values()):
             _walk(part, found)
     for child in module.children():

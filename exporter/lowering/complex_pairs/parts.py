@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from ...capture.control_flow.operators import carry, choose, collect, final, leave
 from .writer import REAL_DTYPES, Pair, Writer
 
 _aten = torch.ops.aten
@@ -49,6 +50,9 @@ ELEMENTS: Mapping[Any, Sequence[int]] = {
     _aten.index_add: (0, 3),
     _aten.scatter: (0, 3),
     _aten.scatter_add: (0, 3),
+    **dict.fromkeys((carry.overloadpacket, leave.overloadpacket, collect.overloadpacket), _FIRST),
+    final.overloadpacket: (0, 1),
+    choose.overloadpacket: (1, 2),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from ...capture.control_flow.operators import close
 from . import fourier
 from .arithmetic import Arithmetic
 from .parts import ELEMENTS, by_parts, pair_of
@@ -180,6 +181,13 @@ def _dropped(writer: Writer, node: Node, args: Sequence[Any], kwargs: Mapping[st
     """A check of a complex dtype, which nothing uses."""
 
 
+def _close(writer: Writer, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Node:
+    """The end of a loop ties together both parts of what it carries."""
+    step, parts, number = args
+    both = [part for each in parts for part in ((each.real, each.imag) if isinstance(each, Pair) else (each,))]
+    return writer.node(node.target, (step, both, number), {}, node.meta["val"])
+
+
 def _norm(writer: Writer, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Node:
     """Of the absolute values."""
     length = Arithmetic(writer, _real_dtype(node, args)).abs(args[0])
@@ -220,4 +228,4 @@ _RULES: Mapping[Any, Rule] = {
 }
 
 # Where the overloads of one name differ in what they do.
-_OVERLOADS: Mapping[Any, Rule] = {_aten.view.dtype: _view_dtype}
+_OVERLOADS: Mapping[Any, Rule] = {_aten.view.dtype: _view_dtype, close: _close}
