@@ -29,6 +29,7 @@ from .series import (
     reverse,
     sliced,
     split_by_one,
+    split_evenly,
     unbound,
     zipped,
 )
@@ -282,6 +283,10 @@ class Calls:
     def _split(self, tensor: Tensor, size: Any, dim: int = 0) -> Any:
         if isinstance(size, int) and size == 1 and is_symbolic(tensor.shape[dim]):
             return split_by_one(tensor, dim)
+        if isinstance(size, int) and is_symbolic(tensor.shape[dim]):
+            if not self._ranges.at_most(tensor.shape[dim] % size, 0):
+                raise UnrolledError("it splits a size into parts of which the last may be shorter, if it is not padded to a multiple")
+            return split_evenly(tensor, size, dim)
         return torch.split(tensor, size, dim)
 
     def _chunk(self, tensor: Tensor, chunks: Any, dim: int = 0) -> Any:

@@ -1,4 +1,4 @@
-"""Loops that end early, and lists that a step asks about: what a step may leave behind, and how long a list is by then."""
+"""Loops that end early, and lists that a step asks about: what a step may leave behind, how long a list is by then."""
 
 from __future__ import annotations
 
