@@ -24,6 +24,7 @@ from .series import (
     enumerated,
     holds_collected,
     is_series,
+    item_of,
     listed,
     range_of,
     reverse,
@@ -114,8 +115,17 @@ class Calls:
         if function.__name__ == "reverse":
             return lambda: owner.__setitem__(slice(None), sliced(owner, slice(None, None, -1)))
         if function.__name__ == "pop":
-            raise UnrolledError("an item is taken out of a list of unknown length")
+            return lambda place=-1: self._pop(owner, place)
         return None
+
+    def _pop(self, owner: list[Any], place: int) -> Any:
+        if place not in (0, -1) or self._flow.is_before_step(owner):
+            raise UnrolledError("an item is taken out of a list of unknown length, by a step or from its middle")
+        if not isinstance(owner[place], Collected):
+            return list.pop(owner, place)
+        item = item_of(owner, place)
+        owner[:] = sliced(owner, slice(1, None) if place == 0 else slice(None, -1))
+        return item
 
     def _insert(self, owner: list[Any], place: Any, item: Any) -> None:
         if place != 0:

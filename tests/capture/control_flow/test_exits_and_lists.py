@@ -107,7 +107,18 @@ def counts_in_twos(self: Steps, x: Tensor) -> object:
     return torch.stack(outs), h
 
 
+def takes_items_from_both_ends(self: Steps, x: Tensor) -> object:
+    h, outs = x[0], [x[0]]
+    for step in x:
+        h = self.cell(step, h)
+        outs.append(h)
+    last, first = outs.pop(), outs.pop(0)
+    outs.append(last)
+    return torch.stack(outs), first, last
+
+
 KINDS = [
+    takes_items_from_both_ends,
     ends_on_a_value_after_a_wider_input,
     reads_after_the_loop_what_it_broke_off_with,
     breaks_an_inner_loop_whose_state_goes_on,
