@@ -138,16 +138,27 @@ def _with_control_flow(
 
     Loops of a fixed number of steps are kept whole too, unless that is what fails.
     """
-    refused: Exception = CaptureError("not tried")
-    for fixed_loops in (True, False):
+    refused: Exception = CaptureError("The model was not captured.")
+    for fixed_loops, sizes in ((True, _far(signature, example)), (True, example), (False, example)):
         decisions.fixed.clear()
         try:
             with rewritten_model(model, fixed_loops=fixed_loops):
-                program, bounds = export(model, signature, example, decisions)
+                program, bounds = export(model, signature, sizes, decisions)
             return Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
         except Exception as error:  # torch.export raises whatever the captured code raises
             refused = error
     return refused
+
+
+# The most elements of an example that is made for a capture alone.
+_MOST_ELEMENTS = 10_000_000
+
+
+def _far(signature: Signature, example: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The example at sizes that computed ones do not happen to equal; loops that are kept whole take no longer there."""
+    if len(signature.symbols) > 2 or sum(map(Tensor.numel, example.values())) * 100 ** len(signature.symbols) > _MOST_ELEMENTS:
+        return example
+    return at_other_sizes(signature, example)
 
 
 # So many operations on one line of the user's source are a loop that was unrolled.

@@ -16,6 +16,8 @@ from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.symbol import SymT, symbol_is_type
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
+from .residues import bounds_by_residue
+
 untraced = disable_proxy_modes_tracing
 
 
@@ -32,6 +34,10 @@ def is_unbacked(symbol: sympy.Symbol) -> bool:
 def bounds(expr: Any, nonnegative: Iterable[sympy.Symbol]) -> tuple[Any, Any]:
     """The least and greatest value of an expression, for sizes from 1 on and these symbols from 0 on."""
     steps = set(nonnegative)
+    if not any(symbol in steps or is_unbacked(symbol) for symbol in expr.free_symbols):
+        by_residue = bounds_by_residue(expr, 1)
+        if by_residue is not None:
+            return by_residue
     ranges = {symbol: ValueRanges(0 if symbol in steps else _least(symbol), int_oo) for symbol in expr.free_symbols}
     try:
         found = bound_sympy(expr, ranges)

@@ -24,11 +24,13 @@ from .series import (
     enumerated,
     holds_collected,
     is_series,
+    item_of,
     listed,
     range_of,
     reverse,
     sliced,
     split_by_one,
+    split_evenly,
     unbound,
     zipped,
 )
@@ -80,6 +82,9 @@ class Calls:
 
     def _handler(self, function: Any) -> Callable[..., Any] | None:
         if isinstance(function, functools.partial):
+            # PyTorch puts such a one in the place of max and min during a capture.
+            if "real_callable" in function.keywords:
+                return self._handlers[function.keywords["real_callable"]]
             inner = self._handler(function.func)
             return None if inner is None else functools.partial(inner, *function.args, **function.keywords)
         try:
@@ -122,8 +127,17 @@ class Calls:
         if function.__name__ == "reverse":
             return lambda: owner.__setitem__(slice(None), sliced(owner, slice(None, None, -1)))
         if function.__name__ == "pop":
-            raise UnrolledError("an item is taken out of a list of unknown length")
+            return lambda place=-1: self._pop(owner, place)
         return None
+
+    def _pop(self, owner: list[Any], place: int) -> Any:
+        if place not in (0, -1) or self._flow.is_before_step(owner):
+            raise UnrolledError("an item is taken out of a list of unknown length, by a step or from its middle")
+        if not isinstance(owner[place], Collected):
+            return list.pop(owner, place)
+        item = item_of(owner, place)
+        owner[:] = sliced(owner, slice(1, None) if place == 0 else slice(None, -1))
+        return item
 
     def _insert(self, owner: list[Any], place: Any, item: Any) -> None:
         if place != 0:
@@ -297,6 +311,10 @@ class Calls:
     def _split(self, tensor: Tensor, size: Any, dim: int = 0) -> Any:
         if isinstance(size, int) and size == 1 and is_symbolic(tensor.shape[dim]):
             return split_by_one(tensor, dim)
+        if isinstance(size, int) and is_symbolic(tensor.shape[dim]):
+            if not self._ranges.at_most(tensor.shape[dim] % size, 0):
+                raise UnrolledError("it splits a size into parts of which the last may be shorter, if it is not padded to a multiple")
+            return split_evenly(tensor, size, dim)
         return torch.split(tensor, size, dim)
 
     def _chunk(self, tensor: Tensor, chunks: Any, dim: int = 0) -> Any:
@@ -311,7 +329,7 @@ class Calls:
             return padded
         return self._stack(sequences, 0 if batch_first else 1)
 
-    def _tolist(self, tensor: Tensor) -> Any:
+    def tolist(self, tensor: Tensor) -> Any:
         constant = self.constants.value(tensor)
         if constant is not None:
             return constant.tolist()
@@ -329,7 +347,7 @@ class Calls:
         return make(data, *args, **options)
 
 
-_TENSOR_METHODS = {"unbind": "_unbind", "split": "_split", "chunk": "_chunk", "item": "_item", "tolist": "_tolist"}
+_TENSOR_METHODS = {"unbind": "_unbind", "split": "_split", "chunk": "_chunk", "item": "_item"}
 
 
 def _as_lengths(lengths: Any) -> Any:

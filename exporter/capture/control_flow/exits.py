@@ -30,10 +30,11 @@ class UnsupportedError(Exception):
 
 @dataclass(frozen=True)
 class _Flags:
-    """The flags of the loop that a statement is in."""
+    """The flags of the loop that a statement is in, and the variables of which nobody asks after its `break`."""
 
     broken: str
     continued: str
+    unread: tuple[str, ...]
 
 
 def lower_exits(body: Sequence[ast.stmt]) -> list[ast.stmt]:
@@ -41,7 +42,7 @@ def lower_exits(body: Sequence[ast.stmt]) -> list[ast.stmt]:
 
     A loop that `break` or `return` can leave has an attribute `flags`, the names of what tells that it was left.
     """
-    lowering = _Lowering()
+    lowering = _Lowering(body)
     if not any(isinstance(node, ast.Return) for statement in body[:-1] for node in _walk(statement)) and (
         not body or isinstance(body[-1], ast.Return) or not _leaves(body[-1], ast.Return)
     ):
@@ -50,14 +51,15 @@ def lower_exits(body: Sequence[ast.stmt]) -> list[ast.stmt]:
     result = ast.copy_location(ast.Return(_call_result()), body[-1])
     return [
         _assign(RETURNED, ast.Constant(False), body[0]),
-        _assign(RESULT, ast.Attribute(ast.Name("_rnn_export_flow", ast.Load()), "UNDEFINED", ast.Load()), body[0]),
+        _forget(RESULT, body[0]),
         *lowering.block(body, None),
         result,
     ]
 
 
 class _Lowering:
-    def __init__(self) -> None:
+    def __init__(self, body: Sequence[ast.stmt]) -> None:
+        self._body = body
         self._count = 0
 
     def block(self, statements: Sequence[ast.stmt], loop: _Flags | None) -> list[ast.stmt]:
@@ -70,7 +72,9 @@ class _Lowering:
             if isinstance(statement, (ast.Break, ast.Continue)):
                 assert loop is not None
                 flag = loop.broken if isinstance(statement, ast.Break) else loop.continued
-                return [*done, _assign(flag, ast.Constant(True), statement)]
+                unread = loop.unread if isinstance(statement, ast.Break) else ()
+                # A step that ends a loop may leave another shape than the next one would begin with.
+                return [*done, _assign(flag, ast.Constant(True), statement), *(_forget(name, statement) for name in unread)]
             flags = _flags(statement, loop)
             if flags and rest and isinstance(statement, ast.If) and (moved := _move_into_branch(statement, rest)):
                 return [*done, *self.statement(moved, loop)]
@@ -97,7 +101,8 @@ class _Lowering:
 
     def _loop(self, node: ast.For | ast.While, outer: _Flags | None) -> list[ast.stmt]:
         self._count += 1
-        inner = _Flags(f"_broken_{self._count}", f"_continued_{self._count}")
+        unread = () if outer is not None else _unread_after(node, self._body)
+        inner = _Flags(f"_broken_{self._count}", f"_continued_{self._count}", unread)
         body = self.block(node.body, inner)
         used = [name for name in (inner.broken, inner.continued) if _is_assigned(name, body)]
         returned = [RETURNED] if any(_leaves(child, ast.Return) for child in node.body) else []
@@ -133,6 +138,33 @@ def _while(node: ast.While, body: list[ast.stmt], flags: list[str]) -> ast.While
 def exit_flags(node: ast.For | ast.While) -> list[str]:
     """The flags that say, after a step, that the loop was left."""
     return getattr(node, "flags", [])
+
+
+def _unread_after(loop: ast.For | ast.While, body: Sequence[ast.stmt]) -> tuple[str, ...]:
+    """The variables that a loop binds and that the function around it does not read once it has left the loop."""
+    bound = {name for statement in loop.body for name in _names(statement, ast.Store)}
+    inside = {id(node) for node in ast.walk(loop)}
+    read = {
+        name
+        for statement in body
+        for node in ast.walk(statement)
+        if id(node) not in inside and getattr(node, "lineno", 0) >= loop.lineno
+        for name in ([node.id] if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store) else [])
+    }
+    for node in (node for statement in body for node in ast.walk(statement)):
+        if isinstance(node, _SCOPES):
+            read |= {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+            read |= set(node.names)
+    return tuple(sorted(bound - read))
+
+
+def _names(node: ast.AST, kind: type[ast.expr_context]) -> set[str]:
+    return {child.id for child in _walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, kind)}
+
+
+def _forget(name: str, at: ast.AST) -> ast.stmt:
+    return _assign(name, ast.Attribute(ast.Name("_rnn_export_flow", ast.Load()), "UNDEFINED", ast.Load()), at)
 
 
 def _flags(statement: ast.stmt, loop: _Flags | None) -> list[str]:

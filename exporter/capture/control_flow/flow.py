@@ -306,6 +306,10 @@ class Flow:
         """`value.item`; what a tensor would hold may be a number here already."""
         return (lambda: value) if isinstance(value, (SymInt, SymFloat, SymBool)) else value.item
 
+    def tolist_method(self, value: Any) -> Any:
+        """`value.tolist`; of a tensor of unknown length, a list of one collected item."""
+        return (lambda: self._calls.tolist(value)) if isinstance(value, Tensor) else value.tolist
+
     def compare(self, name: str, left: Any, right: Any) -> Any:
         """`left < right`, say; a comparison of sizes is remembered with both sides."""
         result = _COMPARISONS[name](left, right)
@@ -346,7 +350,7 @@ class Flow:
                 dim = _dimension(parts, at, tensor.dim())
                 start, width = window
                 if self._ranges.at_least(start, 0) and self._ranges.at_most(start + width, tensor.shape[dim]):
-                    tensor = tensor.narrow(dim, start, width)
+                    tensor = _narrowed(tensor, dim, start, width)
                     parts[at] = slice(None)
             elif isinstance(part, list):
                 parts[at] = torch.stack([as_tensor(number) for number in part])
@@ -366,6 +370,22 @@ class Flow:
         if isinstance(left, list) and isinstance(right, tuple) and holds_collected(right):
             return [*left, *right]
         return left + right
+
+    def remainder(self, left: Any, right: Any) -> Any:
+        """`left % right`, of a negative size (`-T % 4`) by remainders of it as it is, which PyTorch can reason about."""
+        if self._is_negative_size(left, right):
+            return (right - -left % right) % right
+        return left % right
+
+    def quotient(self, left: Any, right: Any) -> Any:
+        """`left // right`; the same for `-(-T // 4)`."""
+        if self._is_negative_size(left, right):
+            return -((-left + (right - 1)) // right)
+        return left // right
+
+    def _is_negative_size(self, left: Any, right: Any) -> bool:
+        is_whole = isinstance(left, SymInt) and isinstance(right, int) and right > 0
+        return is_whole and is_symbolic(left) and self._ranges.at_least(-left, 0)
 
     def repeat(self, left: Any, right: Any) -> Any:
         items, times = (left, right) if isinstance(left, list) else (right, left)
@@ -424,6 +444,14 @@ class Flow:
 def _settle(items: list[Any]) -> None:
     """Turn items that a decision may have appended into lists of one or none; no loop is going to collect them."""
     items[:] = [perhaps(item.condition, item.item) if isinstance(item, Maybe) else item for item in items]
+
+
+def _narrowed(tensor: Tensor, dim: int, start: Any, width: int) -> Tensor:
+    """`tensor.narrow`; of a size that is computed PyTorch does not see that the window lies within it."""
+    size = tensor.shape[dim]
+    if not is_symbolic(size) or expression(size).is_Symbol:
+        return tensor.narrow(dim, start, width)
+    return tensor.index_select(dim, torch.arange(width) + start)
 
 
 def _is_last(index: Any) -> bool:

@@ -253,8 +253,8 @@ class _Rewriter(ast.NodeTransformer):
         self.generic_visit(node)
         if self._class and node.attr.startswith("__") and not node.attr.endswith("__"):
             node.attr = f"_{self._class}{node.attr}"
-        if node.attr == "item" and isinstance(node.ctx, ast.Load):
-            return ast.copy_location(_call(_flow("item_method"), node.value), node)
+        if node.attr in ("item", "tolist") and isinstance(node.ctx, ast.Load):
+            return ast.copy_location(_call(_flow(f"{node.attr}_method"), node.value), node)
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -295,8 +295,8 @@ class _Rewriter(ast.NodeTransformer):
         self.generic_visit(node)
         if isinstance(node.op, ast.Mult) and (isinstance(node.left, ast.List) or isinstance(node.right, ast.List)):
             return ast.copy_location(_call(_flow("repeat"), node.left, node.right), node)
-        if isinstance(node.op, (ast.Pow, ast.Add)):
-            name = "power" if isinstance(node.op, ast.Pow) else "add"
+        name = _OPERATORS.get(type(node.op))
+        if name is not None:
             return ast.copy_location(_call(_flow(name), node.left, node.right), node)
         return node
 
@@ -392,6 +392,15 @@ class _Rewriter(ast.NodeTransformer):
 
     def _at(self, node: ast.expr, *statements: ast.stmt) -> list[ast.stmt]:
         return [ast.copy_location(statement, node) for statement in statements]
+
+
+# Operators that numbers of which only the sign is known have rules of their own for.
+_OPERATORS: dict[type[ast.operator], str] = {
+    ast.Pow: "power",
+    ast.Add: "add",
+    ast.Mod: "remainder",
+    ast.FloorDiv: "quotient",
+}
 
 
 def _compared(node: ast.Compare) -> ast.expr:

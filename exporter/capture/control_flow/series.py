@@ -245,6 +245,12 @@ def split_by_one(tensor: Tensor, dim: int = 0) -> tuple[Collected]:
     return (Collected(moved.shape[0], moved.unsqueeze(dim % tensor.dim() + 1)),)
 
 
+def split_evenly(tensor: Tensor, size: int, dim: int = 0) -> tuple[Collected]:
+    """`tensor.split(size, dim)` of a dimension that is a multiple of the size."""
+    count = tensor.shape[dim] // size
+    return (Collected(count, tensor.unflatten(dim, (count, size)).movedim(dim % tensor.dim(), 0)),)
+
+
 def iterate(value: Any) -> Iterator[Any]:
     """The items of a series whose number is plain."""
     part = series_of(value)
