@@ -156,7 +156,10 @@ _MOST_ELEMENTS = 10_000_000
 
 def _far(signature: Signature, example: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """The example at sizes that computed ones do not happen to equal; loops that are kept whole take no longer there."""
-    if len(signature.symbols) > 2 or sum(map(Tensor.numel, example.values())) * 100 ** len(signature.symbols) > _MOST_ELEMENTS:
+    if (
+        len(signature.symbols) > 2
+        or sum(map(Tensor.numel, example.values())) * 100 ** len(signature.symbols) > _MOST_ELEMENTS
+    ):
         return example
     return at_other_sizes(signature, example)
 

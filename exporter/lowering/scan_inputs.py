@@ -147,7 +147,7 @@ def _affine(value: ir.Value, step: ir.Value, inside: set[ir.Value]) -> tuple[int
     node = value.producer()
     if node is None or value not in inside:
         return None
-    if node.op_type in _SAME and node.inputs[0] is not None:
+    if (node.op_type in _SAME or _takes_the_only(node)) and node.inputs[0] is not None:
         return _affine(node.inputs[0], step, inside)
     if node.op_type not in ("Add", "Sub", "Mul") or len(node.inputs) != 2:
         return None
@@ -155,6 +155,13 @@ def _affine(value: ir.Value, step: ir.Value, inside: set[ir.Value]) -> tuple[int
     assert left is not None
     assert right is not None
     return _combined(node, left, right, step, inside)
+
+
+def _takes_the_only(node: ir.Node) -> bool:
+    """Whether a node takes a number out of its list of one, which is how PyTorch writes `item`."""
+    listed = node.inputs[0].producer() if node.op_type == "Gather" and node.inputs[0] is not None else None
+    number = listed.inputs[0] if listed is not None and listed.op_type == "Reshape" else None
+    return number is not None and number.shape is not None and number.shape.rank() == 0
 
 
 def _combined(

@@ -75,8 +75,14 @@ def test_an_example_is_cut_and_repeated_to_size() -> None:
     ("example", "said"),
     [
         ({"x": np.ones((2, 3, 7), np.float32)}, "The example has no 'tokens'"),
-        ({"x": np.ones((2, 3, 8), np.float32)}, "The example's 'x' is float32[2, 3, 8], not float32[T, N, 7]"),
-        ({"x": np.ones((2, 3, 7))}, "The example's 'x' is float64[2, 3, 7]"),
+        (
+            {"x": np.ones((2, 3, 8), np.float32), "tokens": np.ones((2, 3), np.int32)},
+            "The example's 'x' is float32[2, 3, 8], not float32[T, N, 7]",
+        ),
+        (
+            {"x": np.ones((2, 3, 7)), "tokens": np.ones((2, 3), np.int32)},
+            "The example's 'x' is float64[2, 3, 7]",
+        ),
         (
             {"x": np.ones((2, 3, 7), np.float32), "tokens": np.ones((2, 3), np.int64)},
             "The example's 'tokens' is int64[2, 3]",

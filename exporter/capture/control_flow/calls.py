@@ -313,7 +313,9 @@ class Calls:
             return split_by_one(tensor, dim)
         if isinstance(size, int) and is_symbolic(tensor.shape[dim]):
             if not self._ranges.at_most(tensor.shape[dim] % size, 0):
-                raise UnrolledError("it splits a size into parts of which the last may be shorter, if it is not padded to a multiple")
+                raise UnrolledError(
+                    "it splits a size into parts of which the last may be shorter, if it is not padded to a multiple"
+                )
             return split_evenly(tensor, size, dim)
         return torch.split(tensor, size, dim)
 

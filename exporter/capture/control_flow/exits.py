@@ -74,7 +74,11 @@ class _Lowering:
                 flag = loop.broken if isinstance(statement, ast.Break) else loop.continued
                 unread = loop.unread if isinstance(statement, ast.Break) else ()
                 # A step that ends a loop may leave another shape than the next one would begin with.
-                return [*done, _assign(flag, ast.Constant(True), statement), *(_forget(name, statement) for name in unread)]
+                return [
+                    *done,
+                    _assign(flag, ast.Constant(True), statement),
+                    *(_forget(name, statement) for name in unread),
+                ]
             flags = _flags(statement, loop)
             if flags and rest and isinstance(statement, ast.If) and (moved := _move_into_branch(statement, rest)):
                 return [*done, *self.statement(moved, loop)]
