@@ -242,7 +242,7 @@ class Flow:
         if isinstance(old, list) and name == "Add" and isinstance(value, tuple):
             old.extend(value)
             return old
-        return self.power(old, value) if name == "Pow" else _IN_PLACE[name](old, value)
+        return _IN_PLACE[name](old, value)
 
     # Expressions
 
@@ -363,16 +363,13 @@ class Flow:
         width = expression(part.stop) - expression(part.start)
         return (part.start, int(width)) if width.is_Integer and width >= 0 else None
 
-    def power(self, base: Any, exponent: Any) -> Any:
-        return base**exponent
-
     def add(self, left: Any, right: Any) -> Any:
         if isinstance(left, list) and isinstance(right, tuple) and holds_collected(right):
             return [*left, *right]
         return left + right
 
     def remainder(self, left: Any, right: Any) -> Any:
-        """`left % right`, of a negative size (`-T % 4`) by remainders of it as it is, which PyTorch can reason about."""
+        """`left % right`; `-T % 4` by remainders of T, which PyTorch can reason about."""
         if self._is_negative_size(left, right):
             return (right - -left % right) % right
         return left % right

@@ -396,7 +396,6 @@ class _Rewriter(ast.NodeTransformer):
 
 # Operators that numbers of which only the sign is known have rules of their own for.
 _OPERATORS: dict[type[ast.operator], str] = {
-    ast.Pow: "power",
     ast.Add: "add",
     ast.Mod: "remainder",
     ast.FloorDiv: "quotient",

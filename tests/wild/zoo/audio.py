@@ -287,7 +287,6 @@ MODELS = (
         _denoiser,
         {"mix": "float32[N, 1, T]"},
         lambda: {"mix": torch.randn(3, 1, 300)},
-        gap="how much it pads is computed from T, with branches",
     ),
     Model(
         "demucs",
@@ -296,7 +295,6 @@ MODELS = (
         _demucs,
         {"mix": "float32[N, 1, T]"},
         lambda: {"mix": torch.randn(3, 1, 300)},
-        gap="how much it pads is computed from T, with branches",
     ),
     Model(
         "demucs",
@@ -370,7 +368,6 @@ MODELS = (
         "packed BiLSTM, subsampling in time, projection, mask",
         lambda: _espnet_encoder(subsample=(2, 1)),
         {"xs_pad": "float32[N, T, 6]", "ilens": "int64[N] in 1..T descending"},
-        gap="it computes the lengths after subsampling as Python integers",
     ),
     Model("espnet", "DPRNN", "rows and columns of a 4-D tensor", _espnet_dprnn, {"input": "float32[N, 6, S, T]"}),
     Model(
@@ -407,7 +404,6 @@ MODELS = (
         _encodec,
         {"hidden_states": "float32[N, 1, T]"},
         lambda: {"hidden_states": torch.randn(3, 1, 100)},
-        gap="how much to pad is computed with a tensor and then branched on",
     ),
     Model(
         "silero-vad",
@@ -415,6 +411,5 @@ MODELS = (
         "TorchScript with state as attribute",
         _silero,
         {"x": "float32[N, 512]"},
-        gap="the module is TorchScript, whose Python is not in the package",
     ),
 )

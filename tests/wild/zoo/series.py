@@ -151,7 +151,6 @@ MODELS = (
         "dilations: T padded to a multiple, strided slices, batch times dilation",
         lambda: _drnn("LSTM"),
         {"inputs": "float32[N, T, 6]"},
-        gap="it branches on whether T is a multiple of the dilation",
     ),
     Model(
         "neuralforecast",
@@ -211,7 +210,6 @@ MODELS = (
         "causal convolution, heads, exponential gates, loop over T",
         _xlstm,
         {"x": "float32[N, T, 16]"},
-        gap="every step branches on the values of its state",
     ),
     Model(
         "minGRU-pytorch",
@@ -237,7 +235,6 @@ MODELS = (
         "scripted cell in a scripted loop",
         _brc,
         {"input": "float32[T, N, 6]", "hidden.0.0": "float32[N, 7]", "hidden.1.0": "float32[N, 7]"},
-        gap="the module is TorchScript, whose Python cannot be run",
     ),
     Model(
         "neuralfields",

@@ -102,7 +102,6 @@ MODELS = (
         "packs inside, lengths unsorted",
         lambda: _kraken_rnn(transpose=False, summarize=False),
         {"inputs": "float32[N, 6, 1, T]", "seq_len": "int64[N] in 1..T"},
-        gap="it branches on the lengths that it unpacks",
     ),
     Model(
         "legere",
