@@ -82,11 +82,7 @@ class Calls:
 
     def _handler(self, function: Any) -> Callable[..., Any] | None:
         if isinstance(function, functools.partial):
-            # PyTorch puts such a one in the place of max and min during a capture.
-            if "real_callable" in function.keywords:
-                return self._handlers[function.keywords["real_callable"]]
-            inner = self._handler(function.func)
-            return None if inner is None else functools.partial(inner, *function.args, **function.keywords)
+            return self._partial(function)
         try:
             found = self._handlers.get(function)
         except TypeError:  # not hashable
@@ -100,6 +96,13 @@ class Calls:
             method = _TENSOR_METHODS.get(function.__name__)
             return None if method is None else functools.partial(getattr(self, method), bound)
         return self.rewritten(function)
+
+    def _partial(self, function: functools.partial[Any]) -> Callable[..., Any] | None:
+        # PyTorch puts such a one in the place of max and min during a capture.
+        if "real_callable" in function.keywords:
+            return self._handlers[function.keywords["real_callable"]]
+        inner = self._handler(function.func)
+        return None if inner is None else functools.partial(inner, *function.args, **function.keywords)
 
     def rewritten(self, function: Any) -> Callable[..., Any] | None:
         """The rewritten form of a function or method of the model's own code; None for any other."""

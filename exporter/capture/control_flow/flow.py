@@ -372,7 +372,7 @@ class Flow:
         return left + right
 
     def remainder(self, left: Any, right: Any) -> Any:
-        """`left % right`, of a negative size (`-T % 4`) by remainders of it as it is, which PyTorch can reason about."""
+        """`left % right`, of a negative size (`-T % 4`) by remainders of the size itself, which PyTorch knows."""
         if self._is_negative_size(left, right):
             return (right - -left % right) % right
         return left % right
