@@ -118,7 +118,10 @@ class Ending:
         if isinstance(now, Undefined):
             return UNDEFINED
         leaves, form = tree_flatten(now)
-        return tree_unflatten([self._last(was, leaf) for leaf in leaves], form)
+        before, form_before = tree_flatten(was)
+        if form_before != form:
+            before = [was] * len(leaves)
+        return tree_unflatten([self._last(x, y) for x, y in zip(before, leaves, strict=True)], form)
 
     def _last(self, was: Any, leaf: Any) -> Any:
         if isinstance(leaf, Tensor):

@@ -407,7 +407,7 @@ class Flow:
             return self._decided_by_size(value)
         if isinstance(value, Tensor):
             return self._decided_by_value(value)
-        if holds_collected(value) or isinstance(value, Series):
+        if isinstance(value, (list, Series)) or holds_collected(value):
             return self._decided(self.length(value) > 0)
         return bool(value)
 
