@@ -155,11 +155,7 @@ _MOST_ELEMENTS = 10_000_000
 
 
 def _far(signature: Signature, example: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-<<<<<<< HEAD
-    """The example at sizes that computed ones do not happen to equal; a loop that is kept whole takes no longer there."""
-=======
     """The example at sizes that computed ones do not happen to equal; a loop that is whole takes no longer there."""
->>>>>>> tidy
     if (
         len(signature.symbols) > 2
         or sum(map(Tensor.numel, example.values())) * 100 ** len(signature.symbols) > _MOST_ELEMENTS

@@ -369,11 +369,7 @@ class Flow:
         return left + right
 
     def remainder(self, left: Any, right: Any) -> Any:
-<<<<<<< HEAD
-        """`left % right`; `-T % 4` by remainders of T, which PyTorch can reason about."""
-=======
         """`left % right`, of a negative size (`-T % 4`) by remainders of the size itself, which PyTorch knows."""
->>>>>>> tidy
         if self._is_negative_size(left, right):
             return (right - -left % right) % right
         return left % right
