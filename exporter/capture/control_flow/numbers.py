@@ -116,7 +116,8 @@ def as_tensor(value: Any) -> Tensor:
 
 def as_number(tensor: Tensor) -> Any:
     """A tensor of one element as a symbolic number; a truth value stays a tensor, which PyTorch could not name."""
-    return tensor if tensor.dtype == torch.bool else tensor.item()
+    # PyTorch cannot read a number again, when it decomposes a program, at a place that is itself computed.
+    return tensor if tensor.dtype == torch.bool else tensor.clone().item()
 
 
 def is_data_dependent(value: object) -> bool:
