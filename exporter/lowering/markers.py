@@ -34,6 +34,7 @@ def _operator(name: str, tensors: Sequence[str], numbers: Sequence[str], attribu
 
 _STEP = _operator("step", [], ["count"], ["number", "may_be_empty"])
 _CARRY = _operator("carry", ["initial"], [], ["number"])
+_GROW = _operator("carry", ["initial"], [], ["number", "grows"])
 _STEPS = _operator("steps", ["begin", "again"], ["count"], ["number"])
 _FINAL = _operator("final", ["carried", "after"], [], ["number"])
 _LEAVE = _operator("leave", ["final", "end"], [], ["number"])
@@ -70,6 +71,14 @@ def _carry(initial: Any, loop: int) -> Any:
     return _CARRY(initial, number=loop)
 
 
+def _grow(initial: Any, shape: Any, loop: int) -> Any:
+    return _GROW(initial, number=loop, grows=1)
+
+
+def _grown(carried: Any, after: Any, shape: Any, loop: int) -> Any:
+    return _FINAL(carried, after, number=loop)
+
+
 def _steps(begin: Any, again: Any, count: Any, loop: int) -> Any:
     return _STEPS(begin, again, count, number=loop)
 
@@ -97,6 +106,8 @@ def _choose(condition: Any, a: Any, b: Any, shape: Any, decision: int) -> Any:
 MARKERS: dict[Callable[..., Any], Callable[..., Any]] = {
     operators.step: _step,
     operators.carry: _carry,
+    operators.grow: _grow,
+    operators.grown: _grown,
     operators.steps: _steps,
     operators.final: _final,
     operators.close: _close,

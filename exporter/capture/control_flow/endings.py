@@ -11,12 +11,12 @@ from torch import SymInt, Tensor
 from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
 from ...torch_internals.symbols import expression, is_unbacked, number_of
 from .numbers import as_number, as_tensor, dtype_of, is_data_dependent, is_symbolic
-from .operators import carry, close, collect, final, leave
+from .operators import carry, close, collect, final, grown, leave
 from .refusals import UnrolledError
 from .region import StepWrite
 from .series import Collected, flipped, listed
 from .state import UNDEFINED, Scope, Slot, Undefined
-from .values import Front, Maybe, as_leaf, is_changed, is_number, same
+from .values import Front, Maybe, Meta, as_leaf, is_changed, is_number, same
 
 if TYPE_CHECKING:
     from .loops import Plan, Step
@@ -46,11 +46,11 @@ class Ending:
     def leave(self) -> None:
         """Put everything that the loop changed where it belongs; the scope is as before the loop."""
         before = self.done.before
-        grown = self._grown()
+        longer = self._longer()
         values = {
             slot: value
             for slot in self.done.after.values
-            if (slot in before.values or slot[0] not in grown) and self._is_known(slot)
+            if (slot in before.values or slot[0] not in longer) and self._is_known(slot)
             for value in self._value(slot)
         }
         written = [
@@ -64,10 +64,10 @@ class Ending:
                 for begun, leaf, meta in zip(
                     self.done.placed[owner, key].tensors, tree_leaves(now), kept.leaves, strict=True
                 ):
-                    self._final(begun, as_leaf(leaf, meta))
+                    self._final(begun, as_leaf(leaf, meta), meta)
         self.closed.append(close(self.done.step, [*self.parts], self.number))
         self.scope.put(before, {slot: self._left(value) for slot, value in values.items()})
-        for owner, items in grown.items():
+        for owner, items in longer.items():
             self._extend(before.containers[owner], items)
         for tensor, ended in written:
             tensor.copy_(self._left(ended))
@@ -79,8 +79,11 @@ class Ending:
         places = [key for container, key in self.done.after.values if container == owner and isinstance(key, int)]
         return self.done.after.values[owner, max(places)]
 
-    def _final(self, begun: Tensor, now: Tensor) -> _Final:
-        self.parts.append(final(begun, now, self.number))
+    def _final(self, begun: Tensor, now: Tensor, meta: Meta | None = None) -> _Final:
+        if meta is None or meta.growth is None:
+            self.parts.append(final(begun, now, self.number))
+        else:
+            self.parts.append(grown(begun, now, meta.shape_at(self.ran), self.number))
         return _Final(self.parts[-1], is_number=False)
 
     def _left(self, value: Any) -> Any:
@@ -108,7 +111,7 @@ class Ending:
         assert hasattr(kept, "leaves")
         assert hasattr(kept, "form")
         ended = [
-            replace(self._final(begun, as_leaf(leaf, meta)), is_number=meta.kind == "number")
+            replace(self._final(begun, as_leaf(leaf, meta), meta), is_number=meta.kind == "number")
             for begun, leaf, meta in zip(self.done.placed[slot].tensors, tree_leaves(now), kept.leaves, strict=True)
         ]
         return [tree_unflatten(ended, kept.form)]
@@ -140,14 +143,14 @@ class Ending:
         begun = carry(torch.zeros((), dtype=dtype_of(leaf)), self.number)
         return replace(self._final(begun, as_tensor(leaf)), is_number=True)
 
-    def _grown(self) -> dict[int, list[Any]]:
+    def _longer(self) -> dict[int, list[Any]]:
         """The items that a step appended, by the identity of the list."""
-        grown: dict[int, list[Any]] = {}
+        found: dict[int, list[Any]] = {}
         for (owner, key), value in self.done.after.values.items():
             container = self.done.before.containers.get(owner)
             if isinstance(container, list) and (owner, key) not in self.done.before.values:
-                grown.setdefault(owner, []).append(value)
-        return grown
+                found.setdefault(owner, []).append(value)
+        return found
 
     def _extend(self, container: list[Any], items: list[Any]) -> None:
         front = [item.item for item in items if isinstance(item, Front)]

@@ -21,12 +21,12 @@ from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
 from ...torch_internals.symbols import expression, hold, new_step, shape_env, untraced
 from .endings import Ending
 from .numbers import Ranges, as_number, as_tensor, is_data_dependent, is_symbolic
-from .operators import carry, step, steps
+from .operators import carry, grow, step, steps
 from .refusals import DifferentFormsError, StepsDifferError
 from .region import Region, names_step
 from .series import Collected
 from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined, name_of
-from .values import Front, Maybe, Meta, as_leaf, is_changed, is_number, meta_of, same, widened
+from .values import Front, Maybe, Meta, as_leaf, growth_of, is_changed, is_number, meta_of, same, widened
 
 # A loop without a limit of its own.
 UNLIMITED = sys.maxsize
@@ -82,6 +82,12 @@ class Plan:
     direct: frozenset[int] = frozenset()
     unread: frozenset[Slot] = frozenset()
     is_stopped: bool = False
+
+    @property
+    def grows(self) -> bool:
+        """Whether a carried tensor is longer after every step."""
+        kept = (each for each in self.carried.values() if isinstance(each, Carried))
+        return any(meta.growth is not None for each in kept for meta in each.leaves)
 
     def key(self) -> object:
         carried = sorted(map(repr, self.carried.items()))
@@ -186,10 +192,12 @@ class Loops:
     def _plan(self, loop: Loop) -> Plan:
         plan, before = Plan(), loop.scope.snapshot()
         for _ in range(_MOST_ROUNDS):
-            placed = {slot: _placeholder(kept) for slot, kept in plan.carried.items() if isinstance(kept, Carried)}
+            i = new_step(shape_env())
+            self.ranges.bound(i, loop.count)
+            placed = {slot: _placeholder(kept, i) for slot, kept in plan.carried.items() if isinstance(kept, Carried)}
             copies = {key: torch.empty_like(tensor) for key, tensor in plan.written.items()}
             try:
-                learned = _learned(plan, self._step(loop, plan, new_step(shape_env()), placed, copies))
+                learned = _learned(plan, self._step(loop, plan, i, placed, copies))
             finally:
                 loop.scope.restore(before)
             if learned.key() == plan.key():
@@ -247,7 +255,7 @@ class Loops:
         hold(i < loop.count)
         before = loop.scope.snapshot()
         placed = {
-            slot: _carry(_initial(slot, before), kept, number)
+            slot: _carry(_initial(slot, before), kept, number, i)
             for slot, kept in plan.carried.items()
             if isinstance(kept, Carried)
         }
@@ -261,6 +269,10 @@ class Loops:
             ran = parts[0].item()
             hold(ran >= 0)
             hold(ran <= loop.count)
+        elif plan.grows:
+            # Only a loop that a value could end may have a carried value of another shape in every step.
+            always = torch.ones((), dtype=torch.bool)
+            parts = [steps(always, always, loop.count, number)]
         Ending(loop.scope, plan, replace(done, step=mark), number, ran, may_be_empty, parts).leave()
 
 
@@ -278,7 +290,8 @@ def _learned(plan: Plan, done: Step) -> Plan:
     for slot in [*done.before.values, *(slot for slot in done.placed if slot not in done.before.values)]:
         was, now = done.value(slot), done.later(slot)
         if slot not in plan.unread and (slot in plan.carried or is_changed(was, now)):
-            kept = _kept(slot, was, now, plan.carried.get(slot), done.region, moved)
+            original = done.before.values.get(slot, UNDEFINED)
+            kept = _kept(slot, (original, was, now), plan.carried.get(slot), done.region, moved)
             if kept is not None:
                 carried[slot] = kept
             elif slot in plan.carried:
@@ -319,7 +332,7 @@ def _ends_of_lists(plan: Plan, done: Step) -> dict[Slot, Carried | Counter]:
         after, form_after = tree_flatten(now)
         if form != form_after:
             raise DifferentFormsError("a step appends an item of another structure than the one before")
-        found[slot] = Carried(form, tuple(_leaf(slot, x, y) for x, y in zip(before, after, strict=True)))
+        found[slot] = Carried(form, tuple(_leaf(slot, x, x, y) for x, y in zip(before, after, strict=True)))
     return found
 
 
@@ -335,9 +348,14 @@ def _added(done: Step, slots: Sequence[Slot]) -> Any:
 
 
 def _kept(
-    slot: Slot, was: Any, now: Any, known: Carried | Counter | None, region: Region, moved: set[int]
+    slot: Slot, values: tuple[Any, Any, Any], known: Carried | Counter | None, region: Region, moved: set[int]
 ) -> Carried | Counter | None:
-    """How a slot that a step changes is carried on; None if no step reads what the one before left there."""
+    """How a slot that a step changes is carried on; None if no step reads what the one before left there.
+
+    Args:
+        values: before the loop, before the step and after it.
+    """
+    original, was, now = values
     if isinstance(was, Undefined):
         return None
     if isinstance(now, Undefined):
@@ -352,16 +370,21 @@ def _kept(
         return None
     if form != form_after:
         raise DifferentFormsError(f"a step leaves another structure in '{name_of(slot)}' than it begins with")
-    return Carried(form, tuple(_leaf(slot, x, y) for x, y in zip(before, after, strict=True)))
+    first = tree_leaves(original)
+    first = first if len(first) == len(before) else before
+    return Carried(form, tuple(_leaf(slot, *leaves) for leaves in zip(first, before, after, strict=True)))
 
 
-def _leaf(slot: Slot, was: Any, now: Any) -> Meta:
+def _leaf(slot: Slot, original: Any, was: Any, now: Any) -> Meta:
     if isinstance(was, bool) and isinstance(now, bool) and was != now:
         raise DifferentFormsError(f"a step changes '{name_of(slot)}' from {was} to {now}")
     try:
         return widened(meta_of(was), meta_of(now))
     except DifferentFormsError as error:
-        raise DifferentFormsError(f"{error} ('{name_of(slot)}')") from None
+        growth = growth_of(was, now)
+        if growth is None or not isinstance(original, Tensor):
+            raise DifferentFormsError(f"{error} ('{name_of(slot)}')") from None
+        return Meta("tensor", tuple(original.shape), was.dtype, growth)
 
 
 def _is_read(leaf: Any, region: Region, moved: set[int]) -> bool:
@@ -386,13 +409,19 @@ def _initial(slot: Slot, before: Snapshot) -> Any:
     return before.values[slot] if owner != LAST_ITEM else before.containers[key][-1]  # type: ignore[index]
 
 
-def _placeholder(kept: Carried) -> Placed:
-    return _placed(kept, [meta.empty() for meta in kept.leaves])
+def _placeholder(kept: Carried, i: Any) -> Placed:
+    return _placed(kept, [meta.empty(i) for meta in kept.leaves])
 
 
-def _carry(value: Any, kept: Carried, number: int) -> Placed:
-    leaves = tree_leaves(value)
-    return _placed(kept, [carry(as_leaf(leaf, meta), number) for leaf, meta in zip(leaves, kept.leaves, strict=True)])
+def _carry(value: Any, kept: Carried, number: int, i: Any) -> Placed:
+    begun = [(as_leaf(leaf, meta), meta) for leaf, meta in zip(tree_leaves(value), kept.leaves, strict=True)]
+    return _placed(
+        kept,
+        [
+            carry(leaf, number) if meta.growth is None else grow(leaf, meta.shape_at(i), number)
+            for leaf, meta in begun
+        ],
+    )
 
 
 def _placed(kept: Carried, tensors: list[Tensor]) -> Placed:

@@ -3,6 +3,8 @@
     i = step(count, loop=0)                     the number of the step, 0 to count - 1
     h = carry(h0, loop=0)                       a loop-carried value at the beginning of a step
     ...                                         the body
+    m = grow(m0, shape, loop=0)                 the same for what is longer in every step, with its shape in this one
+    m_n = grown(m, m', shape, loop=0)           that after the last step
     n = steps(begin, again, count, loop=0)      how many steps ran, for a loop that a value stops
     h_n = final(h, h', loop=0)                  the carried value after the last step; h' is h after one
     end = close(i, [h_n, ..., n], loop=0)       ties together what belongs to the loop, whether it is read or not
@@ -47,6 +49,14 @@ def _carry(initial: Tensor, loop: int) -> Tensor:
     return initial.new_empty(initial.shape)
 
 
+def _grow(initial: Tensor, shape: Sequence[int], loop: int) -> Tensor:
+    return initial.new_empty(tuple(shape))
+
+
+def _grown(carried: Tensor, after: Tensor, shape: Sequence[int], loop: int) -> Tensor:
+    return carried.new_empty(tuple(shape))
+
+
 def _steps(begin: Tensor, again: Tensor, count: int, loop: int) -> Tensor:
     return torch.empty((), dtype=torch.int64)
 
@@ -73,6 +83,8 @@ def _choose(condition: Tensor, a: Tensor, b: Tensor, shape: Sequence[int], decis
 
 _define("step", "(SymInt count, int loop, bool may_be_empty) -> Tensor", _step)
 _define("carry", "(Tensor initial, int loop) -> Tensor", _carry)
+_define("grow", "(Tensor initial, SymInt[] shape, int loop) -> Tensor", _grow)
+_define("grown", "(Tensor carried, Tensor after, SymInt[] shape, int loop) -> Tensor", _grown)
 _define("steps", "(Tensor begin, Tensor again, SymInt count, int loop) -> Tensor", _steps)
 _define("final", "(Tensor carried, Tensor after, int loop) -> Tensor", _final)
 _define("close", "(Tensor step, Tensor[] parts, int loop) -> Tensor", _close)
@@ -83,8 +95,9 @@ _define("choose", "(Tensor condition, Tensor a, Tensor b, SymInt[] shape, int de
 _operators = getattr(torch.ops, DOMAIN)
 step, carry, steps = _operators.step.default, _operators.carry.default, _operators.steps.default
 final, close, leave = _operators.final.default, _operators.close.default, _operators.leave.default
+grow, grown = _operators.grow.default, _operators.grown.default
 collect, choose = _operators.collect.default, _operators.choose.default
 
 MARKS = frozenset(
-    f"{DOMAIN}::{name}" for name in ("step", "carry", "steps", "final", "close", "leave", "collect", "choose")
+    f"{DOMAIN}::{name}" for name in ("step", "carry", "grow", "grown", "steps", "final", "close", "leave", "collect", "choose")
 )

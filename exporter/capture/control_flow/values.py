@@ -32,15 +32,23 @@ class Front:
 
 @dataclass(frozen=True)
 class Meta:
-    """What is known of a leaf before it has a value. `kind` is "tensor", "number" or "other"."""
+    """What is known of a leaf before it has a value. `kind` is "tensor", "number" or "other".
+
+    `growth` is the dimension along which it is longer after every step, and by how much; `shape` is that before the loop.
+    """
 
     kind: str
     shape: tuple[Any, ...] = ()
     dtype: torch.dtype | None = None
+    growth: tuple[int, int] | None = None
 
-    def empty(self, like: Tensor | None = None) -> Tensor:
-        device = None if like is None else like.device
-        return torch.zeros(self.shape, dtype=self.dtype, device=device)
+    def shape_at(self, i: Any) -> list[Any]:
+        """The shape before step `i`."""
+        dim, by = self.growth or (0, 0)
+        return [size + by * i if by and k == dim else size for k, size in enumerate(self.shape)]
+
+    def empty(self, i: Any) -> Tensor:
+        return torch.zeros(self.shape_at(i), dtype=self.dtype)
 
 
 def is_number(value: Any) -> bool:
@@ -114,10 +122,23 @@ def widened(before: Meta, after: Meta) -> Meta:
     return Meta(kind, after.shape, after.dtype)
 
 
+def growth_of(was: Any, now: Any) -> tuple[int, int] | None:
+    """The one dimension along which a tensor has become longer, and by how much, if that is a number."""
+    if not isinstance(was, Tensor) or not isinstance(now, Tensor) or was.dtype != now.dtype or was.dim() != now.dim():
+        return None
+    longer = [k for k, (a, b) in enumerate(zip(was.shape, now.shape, strict=True)) if not same(a, b)]
+    if len(longer) != 1:
+        return None
+    by = expression(now.shape[longer[0]]) - expression(was.shape[longer[0]])
+    return (longer[0], int(by)) if by.is_Integer and by > 0 else None
+
+
 def as_leaf(leaf: Any, meta: Meta) -> Tensor:
     """A leaf as a tensor of this shape and dtype."""
     tensor = as_tensor(leaf)
     tensor = tensor if tensor.dtype == meta.dtype else tensor.to(meta.dtype)
+    if meta.growth is not None:
+        return tensor
     return tensor if same_sizes(tensor.shape, meta.shape) else tensor.expand(meta.shape)
 
 
