@@ -15,7 +15,7 @@ from .operators import carry, close, collect, final, grown, leave
 from .refusals import UnrolledError
 from .region import StepWrite
 from .series import Collected, flipped, listed
-from .state import UNDEFINED, Scope, Slot, Undefined
+from .state import UNDEFINED, WHOLE, Scope, Slot, Undefined
 from .values import Front, Maybe, Meta, as_leaf, is_changed, is_number, same
 
 if TYPE_CHECKING:
@@ -47,10 +47,11 @@ class Ending:
         """Put everything that the loop changed where it belongs; the scope is as before the loop."""
         before = self.done.before
         longer = self._longer()
+        whole = {key: self._all_items(key) for owner, key in self.plan.carried if owner == WHOLE}
         values = {
             slot: value
             for slot in self.done.after.values
-            if (slot in before.values or slot[0] not in longer) and self._is_known(slot)
+            if (slot in before.values or slot[0] not in longer) and self._is_known(slot) and slot[0] not in whole
             for value in self._value(slot)
         }
         written = [
@@ -59,7 +60,7 @@ class Ending:
             if key in self.done.copies
         ]
         for (owner, key), kept in self.plan.carried.items():
-            if owner < 0 and hasattr(kept, "leaves"):
+            if owner < 0 and hasattr(kept, "leaves") and key not in whole:
                 now = self._last_item(key)
                 for begun, leaf, meta in zip(
                     self.done.placed[owner, key].tensors, tree_leaves(now), kept.leaves, strict=True
@@ -69,10 +70,25 @@ class Ending:
         self.scope.put(before, {slot: self._left(value) for slot, value in values.items()})
         for owner, items in longer.items():
             self._extend(before.containers[owner], items)
+        for owner, ended in whole.items():
+            before.containers[owner][:] = [replace(ended, stacked=self._left(ended.stacked))]
         for tensor, ended in written:
             tensor.copy_(self._left(ended))
         for write in self.done.region.step_writes:
             self._write(write)
+
+    def _all_items(self, owner: Any) -> Collected:
+        """All items of a list that the steps read and appended to."""
+        kept, begun = self.plan.carried[WHOLE, owner], self.done.placed[WHOLE, owner]
+        assert hasattr(kept, "leaves")
+        items = [value for (container, _), value in self.done.after.values.items() if container == owner]
+        now = tree_leaves(listed(items).stacked)
+        ended = [
+            self._final(old, as_leaf(leaf, meta), meta)
+            for old, leaf, meta in zip(begun.tensors, now, kept.leaves, strict=True)
+        ]
+        count = kept.leaves[0].shape_at(self.ran)[0]
+        return Collected(count, tree_unflatten(ended, kept.form), kept.numbers)
 
     def _last_item(self, owner: Any) -> Any:
         """The item at the end of a list when the step is over."""
@@ -148,6 +164,8 @@ class Ending:
         found: dict[int, list[Any]] = {}
         for (owner, key), value in self.done.after.values.items():
             container = self.done.before.containers.get(owner)
+            if (WHOLE, owner) in self.plan.carried:
+                continue
             if isinstance(container, list) and (owner, key) not in self.done.before.values:
                 found.setdefault(owner, []).append(value)
         return found
@@ -200,8 +218,13 @@ class Ending:
     def _collect_leaf(self, leaf: Any) -> Tensor:
         if not isinstance(leaf, Tensor) and not is_number(leaf):
             raise UnrolledError(f"a step puts a {type(leaf).__name__} in a list")
+        if isinstance(leaf, Tensor) and any(map(self._is_of_step, leaf.shape)):
+            raise UnrolledError("a step puts a tensor in a list whose size is another one in every step")
         made: Tensor = collect(as_tensor(leaf), self.closed[0], self.ran, self.number)
         return made
+
+    def _is_of_step(self, size: Any) -> bool:
+        return is_symbolic(size) and expression(self.done.number) in expression(size).free_symbols
 
     def _write(self, write: StepWrite) -> None:
         """`target[..., i, ...] = value` of all steps at once."""

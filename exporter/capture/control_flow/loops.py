@@ -24,16 +24,12 @@ from .numbers import Ranges, as_number, as_tensor, is_data_dependent, is_symboli
 from .operators import carry, grow, step, steps
 from .refusals import DifferentFormsError, StepsDifferError
 from .region import Region, names_step
-from .series import Collected
-from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined, name_of
+from .series import Collected, count_of, listed
+from .state import LAST_ITEM, LENGTH, UNDEFINED, WHOLE, Scope, Slot, Snapshot, Undefined, name_of
 from .values import Front, Maybe, Meta, as_leaf, growth_of, is_changed, is_number, meta_of, same, widened
 
 # A loop without a limit of its own.
 UNLIMITED = sys.maxsize
-
-# The owners of slots for the last item of a list, and for its length, whose key is the list's identity.
-LAST_ITEM = -2
-LENGTH = -3
 
 _MOST_PEELED = 2
 _MOST_ROUNDS = 6
@@ -56,10 +52,14 @@ class Loop:
 
 @dataclass(frozen=True)
 class Carried:
-    """A slot that a step reads and changes: the structure of its value, and the meta of each leaf."""
+    """A slot that a step reads and changes: the structure of its value, and the meta of each leaf.
+
+    Of a whole list, the structure is that of an item, and `numbers` says which of its leaves are numbers.
+    """
 
     form: Any
     leaves: tuple[Meta, ...]
+    numbers: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -217,12 +217,14 @@ class Loops:
                 self.more_items[slot[1]] = longer.get(slot[1], 0) + kept.by * i  # type: ignore[union-attr]
             elif isinstance(kept, Counter):
                 placed[slot] = Placed(before.values[slot] + kept.by * i, ())
-        loop.scope.put(before, {slot: begun.value for slot, begun in placed.items() if slot[0] != LAST_ITEM})
+        loop.scope.put(before, {slot: begun.value for slot, begun in placed.items() if slot[0] >= 0})
         for (owner, key), begun in placed.items():
             region.add(*(leaf for leaf in _leaves(begun.value) if isinstance(leaf, Tensor)))
             if owner == LAST_ITEM:
                 assert isinstance(key, int)
                 self.last_items[key] = (begun.value, len(before.containers[key]))
+            if owner == WHOLE:
+                before.containers[key][:] = [_items_before(plan.carried[owner, key], begun, i)]  # type: ignore[index]
         for tensor, like in copies.items():
             copy = like.clone()
             region.written[tensor] = (plan.written[tensor], copy)
@@ -255,7 +257,7 @@ class Loops:
         hold(i < loop.count)
         before = loop.scope.snapshot()
         placed = {
-            slot: _carry(_initial(slot, before), kept, number, i)
+            slot: _carry(_initial(slot, before, kept), kept, number, i)
             for slot, kept in plan.carried.items()
             if isinstance(kept, Carried)
         }
@@ -289,6 +291,8 @@ def _learned(plan: Plan, done: Step) -> Plan:
     }
     for slot in [*done.before.values, *(slot for slot in done.placed if slot not in done.before.values)]:
         was, now = done.value(slot), done.later(slot)
+        if (WHOLE, slot[0]) in plan.carried or slot[0] == WHOLE:
+            continue
         if slot not in plan.unread and (slot in plan.carried or is_changed(was, now)):
             original = done.before.values.get(slot, UNDEFINED)
             kept = _kept(slot, (original, was, now), plan.carried.get(slot), done.region, moved)
@@ -305,24 +309,24 @@ def _learned(plan: Plan, done: Step) -> Plan:
 
 
 def _ends_of_lists(plan: Plan, done: Step) -> dict[Slot, Carried | Counter]:
-    """The lengths, and the last items, of lists that a step appends to and reads those of.
-
-    Raises:
-        StepsDifferError: a step reads such a list in another way.
-    """
+    """The lengths, the last items, or all items of lists that a step appends to and reads those of."""
     found: dict[Slot, Carried | Counter] = {}
     for owner, container in done.before.containers.items():
         old = sum(slot[0] == owner for slot in done.before.values)
         new = [slot for slot in done.after.values if slot[0] == owner]
         kinds = done.reads.get(owner, set())
+        if (WHOLE, owner) in plan.carried:
+            found[WHOLE, owner] = _memory(done, owner, new[1:])
+            continue
         if not isinstance(container, list) or len(new) <= old or not kinds:
+            continue
+        if not kinds <= {"last", "length"} or ("last" in kinds and not old):
+            found[WHOLE, owner] = _memory(done, owner, new[old:])
             continue
         if "length" in kinds:
             found[LENGTH, owner] = Counter(_added(done, new[old:]))
         if kinds == {"length"}:
             continue
-        if not kinds <= {"last", "length"} or not old:
-            raise StepsDifferError("a step reads a list that it appends to")
         slot = (LAST_ITEM, owner)
         was = done.placed[slot].value if slot in done.placed else done.before.values[(owner, old - 1)]
         now = done.after.values[(owner, len(new) - 1)]
@@ -334,6 +338,24 @@ def _ends_of_lists(plan: Plan, done: Step) -> dict[Slot, Carried | Counter]:
             raise DifferentFormsError("a step appends an item of another structure than the one before")
         found[slot] = Carried(form, tuple(_leaf(slot, x, x, y) for x, y in zip(before, after, strict=True)))
     return found
+
+
+def _memory(done: Step, owner: int, slots: Sequence[Slot]) -> Carried:
+    """All items of a list, to which a step appends these."""
+    items = [done.after.values[slot] for slot in slots]
+    if any(isinstance(item, (Front, Maybe, Collected)) for item in items):
+        raise StepsDifferError("a step reads a list that it appends to at the front, or on a condition")
+    before = count_of([value for (container, _), value in done.before.values.items() if container == owner])
+    leaves, form = tree_flatten(items[0])
+    metas = [meta_of(leaf) for leaf in leaves]
+    stacked = [Meta("tensor", (before, *meta.shape), meta.dtype, (0, len(items))) for meta in metas]
+    return Carried(form, tuple(stacked), tuple(meta.kind == "number" for meta in metas))
+
+
+def _items_before(kept: Carried | Counter, begun: Placed, i: Any) -> Collected:
+    """All items of a list before step `i`."""
+    assert isinstance(kept, Carried)
+    return Collected(kept.leaves[0].shape_at(i)[0], begun.value, kept.numbers)
 
 
 def _added(done: Step, slots: Sequence[Slot]) -> Any:
@@ -404,9 +426,16 @@ def _leaves(value: Any) -> list[Any]:
     return [] if isinstance(value, Undefined) else list(tree_leaves(value))
 
 
-def _initial(slot: Slot, before: Snapshot) -> Any:
+def _initial(slot: Slot, before: Snapshot, kept: Carried) -> Any:
     owner, key = slot
-    return before.values[slot] if owner != LAST_ITEM else before.containers[key][-1]  # type: ignore[index]
+    if owner >= 0:
+        return before.values[slot]
+    items = before.containers[key]  # type: ignore[index]
+    if owner == LAST_ITEM:
+        return items[-1]
+    if items:
+        return listed(items).stacked
+    return tree_unflatten([torch.zeros(meta.shape, dtype=meta.dtype) for meta in kept.leaves], kept.form)
 
 
 def _placeholder(kept: Carried, i: Any) -> Placed:
@@ -417,10 +446,7 @@ def _carry(value: Any, kept: Carried, number: int, i: Any) -> Placed:
     begun = [(as_leaf(leaf, meta), meta) for leaf, meta in zip(tree_leaves(value), kept.leaves, strict=True)]
     return _placed(
         kept,
-        [
-            carry(leaf, number) if meta.growth is None else grow(leaf, meta.shape_at(i), number)
-            for leaf, meta in begun
-        ],
+        [carry(leaf, number) if meta.growth is None else grow(leaf, meta.shape_at(i), number) for leaf, meta in begun],
     )
 
 

@@ -99,5 +99,6 @@ grow, grown = _operators.grow.default, _operators.grown.default
 collect, choose = _operators.collect.default, _operators.choose.default
 
 MARKS = frozenset(
-    f"{DOMAIN}::{name}" for name in ("step", "carry", "grow", "grown", "steps", "final", "close", "leave", "collect", "choose")
+    f"{DOMAIN}::{name}"
+    for name in ("step", "carry", "grow", "grown", "steps", "final", "close", "leave", "collect", "choose")
 )

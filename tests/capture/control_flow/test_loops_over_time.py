@@ -437,6 +437,37 @@ def transposed_state(self: Cells, x: Tensor) -> object:
     return h
 
 
+@loop()
+def memory_that_grows(self: Cells, x: Tensor) -> object:
+    h, memory = zeros(x), x.new_zeros(1, x.size(1), 6)
+    for step in x:
+        h = self.cell(step, h + memory.softmax(0).mean(0))
+        memory = torch.cat([memory, h.unsqueeze(0)])
+    return h, memory
+
+
+@loop()
+def attention_over_what_was(self: Cells, x: Tensor) -> object:
+    h, memory = zeros(x), []
+    for step in x:
+        h = self.cell(step, h)
+        memory.append(h)
+        keys = torch.stack(memory, 1)
+        weights = (keys * h.unsqueeze(1)).sum(-1).softmax(-1)
+        h = (weights.unsqueeze(-1) * keys).sum(1) / len(memory)
+    return h, torch.stack(memory)
+
+
+@loop()
+def the_mean_of_what_was(self: Cells, x: Tensor) -> object:
+    h, memory, outs = zeros(x), [x[0] * 0], []
+    for step in x:
+        h = self.cell(step + sum(memory) / len(memory), h)
+        memory.append(self.mix(h))
+        outs.append(h)
+    return torch.stack(outs), memory[-1]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_is_right_at_every_length(kind: str, tmp_path: Path) -> None:
     forward, least = KINDS[kind]
