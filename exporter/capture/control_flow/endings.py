@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import SymInt, Tensor
@@ -16,10 +16,8 @@ from .refusals import UnrolledError
 from .region import StepWrite
 from .series import Collected, flipped, listed
 from .state import UNDEFINED, WHOLE, Scope, Slot, Undefined
+from .steps import Carried, Counter, Plan, Step
 from .values import Front, Maybe, Meta, as_leaf, is_changed, is_number, same
-
-if TYPE_CHECKING:
-    from .loops import Plan, Step
 
 
 @dataclass(frozen=True)
@@ -59,19 +57,19 @@ class Ending:
             for key, (tensor, copy) in self.done.region.written.items()
             if key in self.done.copies
         ]
-        for (owner, key), kept in self.plan.carried.items():
-            if owner < 0 and hasattr(kept, "leaves") and key not in whole:
+        for (container, key), kept in self.plan.carried.items():
+            if container < 0 and isinstance(kept, Carried) and key not in whole:
                 now = self._last_item(key)
                 for begun, leaf, meta in zip(
-                    self.done.placed[owner, key].tensors, tree_leaves(now), kept.leaves, strict=True
+                    self.done.placed[container, key].tensors, tree_leaves(now), kept.leaves, strict=True
                 ):
                     self._final(begun, as_leaf(leaf, meta), meta)
         self.closed.append(close(self.done.step, [*self.parts], self.number))
         self.scope.put(before, {slot: self._left(value) for slot, value in values.items()})
         for owner, items in longer.items():
             self._extend(before.containers[owner], items)
-        for owner, ended in whole.items():
-            before.containers[owner][:] = [replace(ended, stacked=self._left(ended.stacked))]
+        for remembering, items_of in whole.items():
+            before.containers[remembering][:] = [replace(items_of, stacked=self._left(items_of.stacked))]
         for tensor, ended in written:
             tensor.copy_(self._left(ended))
         for write in self.done.region.step_writes:
@@ -80,7 +78,7 @@ class Ending:
     def _all_items(self, owner: Any) -> Collected:
         """All items of a list that the steps read and appended to."""
         kept, begun = self.plan.carried[WHOLE, owner], self.done.placed[WHOLE, owner]
-        assert hasattr(kept, "leaves")
+        assert isinstance(kept, Carried)
         items = [value for (container, _), value in self.done.after.values.items() if container == owner]
         now = tree_leaves(listed(items).stacked)
         ended = [
@@ -123,9 +121,8 @@ class Ending:
         if kept is None:
             return [self._last_tree(was, now)] if is_changed(was, now) else []
         if slot not in self.done.placed or not self.done.placed[slot].tensors:
-            return [self.done.before.values[slot] + kept.by * self.ran] if hasattr(kept, "by") else [now]
-        assert hasattr(kept, "leaves")
-        assert hasattr(kept, "form")
+            return [self.done.before.values[slot] + kept.by * self.ran] if isinstance(kept, Counter) else [now]
+        assert isinstance(kept, Carried)
         ended = [
             replace(self._final(begun, as_leaf(leaf, meta), meta), is_number=meta.kind == "number")
             for begun, leaf, meta in zip(self.done.placed[slot].tensors, tree_leaves(now), kept.leaves, strict=True)

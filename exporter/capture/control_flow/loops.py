@@ -9,24 +9,26 @@ the loop.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
-from ...torch_internals.symbols import expression, hold, new_step, shape_env, untraced
+from ...torch_internals.modules import tree_leaves, tree_unflatten
+from ...torch_internals.symbols import hold, new_step, shape_env, untraced
 from .endings import Ending
-from .numbers import Ranges, as_number, as_tensor, is_data_dependent, is_symbolic
+from .learning import learned
+from .numbers import Ranges, as_number, as_tensor, is_symbolic
 from .operators import carry, grow, step, steps
-from .refusals import DifferentFormsError, StepsDifferError
+from .refusals import StepsDifferError
 from .region import Region, names_step
-from .series import Collected, count_of, listed
-from .state import LAST_ITEM, LENGTH, UNDEFINED, WHOLE, Scope, Slot, Snapshot, Undefined, name_of
-from .values import Front, Maybe, Meta, as_leaf, growth_of, is_changed, is_number, meta_of, same, widened
+from .series import Collected, listed
+from .state import LAST_ITEM, LENGTH, WHOLE, Scope, Slot, Snapshot
+from .steps import Carried, Counter, Placed, Plan, Step, leaves_of
+from .values import as_leaf
 
 # A loop without a limit of its own.
 UNLIMITED = sys.maxsize
@@ -48,83 +50,6 @@ class Loop:
     begin: Callable[[], Any] | None
     stop: Callable[[], Any] | None
     scope: Scope
-
-
-@dataclass(frozen=True)
-class Carried:
-    """A slot that a step reads and changes: the structure of its value, and the meta of each leaf.
-
-    Of a whole list, the structure is that of an item, and `numbers` says which of its leaves are numbers.
-    """
-
-    form: Any
-    leaves: tuple[Meta, ...]
-    numbers: tuple[bool, ...] = ()
-
-
-@dataclass(frozen=True)
-class Counter:
-    """A number that grows by the same amount in every step."""
-
-    by: Any
-
-
-@dataclass
-class Plan:
-    """What a loop carries, as far as the rounds so far show; `written` are tensors that it writes to in place.
-
-    `direct` are tensors of which a step reads what others have written, which are carried whole. `unread` are slots
-    that no step reads before it writes to them, as was seen with a placeholder there.
-    """
-
-    carried: dict[Slot, Carried | Counter] = field(default_factory=dict)
-    written: dict[int, Tensor] = field(default_factory=dict)
-    direct: frozenset[int] = frozenset()
-    unread: frozenset[Slot] = frozenset()
-    is_stopped: bool = False
-
-    @property
-    def grows(self) -> bool:
-        """Whether a carried tensor is longer after every step."""
-        kept = (each for each in self.carried.values() if isinstance(each, Carried))
-        return any(meta.growth is not None for each in kept for meta in each.leaves)
-
-    def key(self) -> object:
-        carried = sorted(map(repr, self.carried.items()))
-        return repr((carried, sorted(self.written), sorted(self.direct), self.is_stopped))
-
-
-@dataclass(frozen=True)
-class Placed:
-    """What stands in a slot at the beginning of a step: the value, and the tensors that it is made of."""
-
-    value: Any
-    tensors: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step that was run: what was in the slots at its beginning and end, and what happened in between."""
-
-    number: Any
-    before: Snapshot
-    placed: Mapping[Slot, Placed]
-    copies: Mapping[int, Tensor]
-    after: Snapshot
-    region: Region
-    stops: Any
-    reads: Mapping[int, set[str]]
-    step: Tensor | None = None
-
-    def value(self, slot: Slot) -> Any:
-        """What was in a slot at the beginning."""
-        return self.placed[slot].value if slot in self.placed else self.before.values.get(slot, UNDEFINED)
-
-    def later(self, slot: Slot) -> Any:
-        """What is in a slot at the end; a container that nothing reaches any more is as it was."""
-        if slot[0] and slot[0] not in self.after.containers:
-            return self.value(slot)
-        return self.after.values.get(slot, UNDEFINED)
 
 
 class Loops:
@@ -197,12 +122,12 @@ class Loops:
             placed = {slot: _placeholder(kept, i) for slot, kept in plan.carried.items() if isinstance(kept, Carried)}
             copies = {key: torch.empty_like(tensor) for key, tensor in plan.written.items()}
             try:
-                learned = _learned(plan, self._step(loop, plan, i, placed, copies))
+                more = learned(plan, self._step(loop, plan, i, placed, copies))
             finally:
                 loop.scope.restore(before)
-            if learned.key() == plan.key():
+            if more.key() == plan.key():
                 return plan
-            plan = learned
+            plan = more
         raise StepsDifferError("what it carries changes its shape in every step")
 
     def _step(self, loop: Loop, plan: Plan, i: Any, placed: dict[Slot, Placed], copies: Mapping[int, Tensor]) -> Step:
@@ -219,7 +144,7 @@ class Loops:
                 placed[slot] = Placed(before.values[slot] + kept.by * i, ())
         loop.scope.put(before, {slot: begun.value for slot, begun in placed.items() if slot[0] >= 0})
         for (owner, key), begun in placed.items():
-            region.add(*(leaf for leaf in _leaves(begun.value) if isinstance(leaf, Tensor)))
+            region.add(*(leaf for leaf in leaves_of(begun.value) if isinstance(leaf, Tensor)))
             if owner == LAST_ITEM:
                 assert isinstance(key, int)
                 self.last_items[key] = (begun.value, len(before.containers[key]))
@@ -278,152 +203,10 @@ class Loops:
         Ending(loop.scope, plan, replace(done, step=mark), number, ran, may_be_empty, parts).leave()
 
 
-def _learned(plan: Plan, done: Step) -> Plan:
-    """The plan with what one more step showed."""
-    carried: dict[Slot, Carried | Counter] = {}
-    unread = set(plan.unread)
-    # A value that stands where another stood has been read, even if no operator saw it.
-    moved = {
-        id(leaf)
-        for slot, value in done.after.values.items()
-        if value is not done.value(slot)
-        for leaf in _leaves(value)
-    }
-    for slot in [*done.before.values, *(slot for slot in done.placed if slot not in done.before.values)]:
-        was, now = done.value(slot), done.later(slot)
-        if (WHOLE, slot[0]) in plan.carried or slot[0] == WHOLE:
-            continue
-        if slot not in plan.unread and (slot in plan.carried or is_changed(was, now)):
-            original = done.before.values.get(slot, UNDEFINED)
-            kept = _kept(slot, (original, was, now), plan.carried.get(slot), done.region, moved)
-            if kept is not None:
-                carried[slot] = kept
-            elif slot in plan.carried:
-                unread.add(slot)
-    carried |= _ends_of_lists(plan, done)
-    written = {**plan.written, **{key: tensor for key, (tensor, _) in done.region.written.items()}}
-    targets = [id(write.target) for write in done.region.step_writes]
-    read_back = {key for key in targets if key in done.region.read or key in written or targets.count(key) > 1}
-    is_stopped = done.stops is not None and not isinstance(done.stops, bool)
-    return Plan(carried, written, plan.direct | read_back, frozenset(unread), is_stopped)
-
-
-def _ends_of_lists(plan: Plan, done: Step) -> dict[Slot, Carried | Counter]:
-    """The lengths, the last items, or all items of lists that a step appends to and reads those of."""
-    found: dict[Slot, Carried | Counter] = {}
-    for owner, container in done.before.containers.items():
-        old = sum(slot[0] == owner for slot in done.before.values)
-        new = [slot for slot in done.after.values if slot[0] == owner]
-        kinds = done.reads.get(owner, set())
-        if (WHOLE, owner) in plan.carried:
-            found[WHOLE, owner] = _memory(done, owner, new[1:])
-            continue
-        if not isinstance(container, list) or len(new) <= old or not kinds:
-            continue
-        if not kinds <= {"last", "length"} or ("last" in kinds and not old):
-            found[WHOLE, owner] = _memory(done, owner, new[old:])
-            continue
-        if "length" in kinds:
-            found[LENGTH, owner] = Counter(_added(done, new[old:]))
-        if kinds == {"length"}:
-            continue
-        slot = (LAST_ITEM, owner)
-        was = done.placed[slot].value if slot in done.placed else done.before.values[(owner, old - 1)]
-        now = done.after.values[(owner, len(new) - 1)]
-        if isinstance(now, Front):
-            raise StepsDifferError("a step puts an item at the front of a list that it reads")
-        before, form = tree_flatten(was)
-        after, form_after = tree_flatten(now)
-        if form != form_after:
-            raise DifferentFormsError("a step appends an item of another structure than the one before")
-        found[slot] = Carried(form, tuple(_leaf(slot, x, x, y) for x, y in zip(before, after, strict=True)))
-    return found
-
-
-def _memory(done: Step, owner: int, slots: Sequence[Slot]) -> Carried:
-    """All items of a list, to which a step appends these."""
-    items = [done.after.values[slot] for slot in slots]
-    if any(isinstance(item, (Front, Maybe, Collected)) for item in items):
-        raise StepsDifferError("a step reads a list that it appends to at the front, or on a condition")
-    before = count_of([value for (container, _), value in done.before.values.items() if container == owner])
-    leaves, form = tree_flatten(items[0])
-    metas = [meta_of(leaf) for leaf in leaves]
-    stacked = [Meta("tensor", (before, *meta.shape), meta.dtype, (0, len(items))) for meta in metas]
-    return Carried(form, tuple(stacked), tuple(meta.kind == "number" for meta in metas))
-
-
 def _items_before(kept: Carried | Counter, begun: Placed, i: Any) -> Collected:
     """All items of a list before step `i`."""
     assert isinstance(kept, Carried)
     return Collected(kept.leaves[0].shape_at(i)[0], begun.value, kept.numbers)
-
-
-def _added(done: Step, slots: Sequence[Slot]) -> Any:
-    """How many items a step appends to a list."""
-    items = [done.after.values[slot] for slot in slots]
-    added = sum(item.count if isinstance(item, Collected) else 1 for item in items)
-    if is_data_dependent(added) or any(isinstance(item, Maybe) for item in items):
-        raise StepsDifferError(
-            "a step asks for the length of a list that does not grow by the same number in every step"
-        )
-    return added
-
-
-def _kept(
-    slot: Slot, values: tuple[Any, Any, Any], known: Carried | Counter | None, region: Region, moved: set[int]
-) -> Carried | Counter | None:
-    """How a slot that a step changes is carried on; None if no step reads what the one before left there.
-
-    Args:
-        values: before the loop, before the step and after it.
-    """
-    original, was, now = values
-    if isinstance(was, Undefined):
-        return None
-    if isinstance(now, Undefined):
-        raise StepsDifferError(f"a step removes '{name_of(slot)}'")
-    if isinstance(known, Counter) and is_number(now) and same(now - was, known.by):
-        return known
-    if known is None and _is_integer(was) and _is_integer(now) and not is_symbolic(now - was):
-        return Counter(now - was)
-    before, form = tree_flatten(was)
-    after, form_after = tree_flatten(now)
-    if not any(_is_read(leaf, region, moved) for leaf in before) and not isinstance(known, Counter):
-        return None
-    if form != form_after:
-        raise DifferentFormsError(f"a step leaves another structure in '{name_of(slot)}' than it begins with")
-    first = tree_leaves(original)
-    first = first if len(first) == len(before) else before
-    return Carried(form, tuple(_leaf(slot, *leaves) for leaves in zip(first, before, after, strict=True)))
-
-
-def _leaf(slot: Slot, original: Any, was: Any, now: Any) -> Meta:
-    if isinstance(was, bool) and isinstance(now, bool) and was != now:
-        raise DifferentFormsError(f"a step changes '{name_of(slot)}' from {was} to {now}")
-    try:
-        return widened(meta_of(was), meta_of(now))
-    except DifferentFormsError as error:
-        growth = growth_of(was, now)
-        if growth is None or not isinstance(original, Tensor):
-            raise DifferentFormsError(f"{error} ('{name_of(slot)}')") from None
-        return Meta("tensor", tuple(original.shape), was.dtype, growth)
-
-
-def _is_read(leaf: Any, region: Region, moved: set[int]) -> bool:
-    if isinstance(leaf, Tensor):
-        return id(leaf) in region.read or id(leaf) in moved
-    if is_symbolic(leaf):
-        return bool(expression(leaf).free_symbols & region.symbols)
-    # Of a plain value nobody sees who reads it.
-    return True
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, (int, torch.SymInt)) and not isinstance(value, bool)
-
-
-def _leaves(value: Any) -> list[Any]:
-    return [] if isinstance(value, Undefined) else list(tree_leaves(value))
 
 
 def _initial(slot: Slot, before: Snapshot, kept: Carried) -> Any:

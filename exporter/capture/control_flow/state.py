@@ -18,8 +18,8 @@ Slot = tuple[int, Hashable]
 
 _VARIABLES = 0
 
-# The owners of slots that are a list's, whose key is its identity: its last item, its length, and all of its items, which
-# steps append to and read, as one tensor that grows.
+# The owners of slots that are a list's, whose key is its identity: its last item, its length, and all of its items,
+# which steps append to and read, as one tensor that grows.
 LAST_ITEM, LENGTH, WHOLE = -2, -3, -4
 _OF_EVERY_MODULE = frozenset(nn.Module().__dict__)
 _LEAVES = (Tensor, str, bytes, int, float, bool, type(None), type, nn.Parameter)

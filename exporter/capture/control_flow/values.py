@@ -34,7 +34,8 @@ class Front:
 class Meta:
     """What is known of a leaf before it has a value. `kind` is "tensor", "number" or "other".
 
-    `growth` is the dimension along which it is longer after every step, and by how much; `shape` is that before the loop.
+    `growth` is the dimension along which it is longer after every step, and by how much; then `shape` is that before
+    the loop.
     """
 
     kind: str

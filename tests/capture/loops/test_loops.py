@@ -466,7 +466,7 @@ class Prefixes(Cells):
     def forward(self, x: Tensor) -> Tensor:
         outs = []
         for t in range(x.size(0)):
-            outs.append(x[: t + 1].sum(1))
+            outs.append(x[: t + 1].sum(1))  # noqa: PERF401
         return torch.cat(outs)
 
 
