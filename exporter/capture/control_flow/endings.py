@@ -45,7 +45,9 @@ class Ending:
         """Put everything that the loop changed where it belongs; the scope is as before the loop."""
         before = self.done.before
         longer = self._longer()
-        whole = {key: self._all_items(key) for owner, key in self.plan.carried if owner == WHOLE}
+        whole = {
+            key: self._all_items(key) for owner, key in self.plan.carried if owner == WHOLE and isinstance(key, int)
+        }
         values = {
             slot: value
             for slot in self.done.after.values
