@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import rnn_export
 import torch
 import torch._export.utils
 from click.testing import CliRunner, Result
 from hypothesis import settings
+from rnn_export.capture import capture
 from rnn_export.cli.main import main
 from rnn_export.parity import probe
 
@@ -49,6 +51,12 @@ LOOPS = ("scratch", "layernorm_lstm", "mgu")
 def few_sizes() -> None:
     """A probe tries what takes a fifth of a second; tests of what it finds give it its time."""
     probe.BUDGET = 0.2
+
+
+@pytest.fixture
+def one_path_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Captures take the example's path at each decision, as they would where its source is not at hand."""
+    monkeypatch.setattr(capture, "_with_control_flow", lambda *_: rnn_export.CaptureError("not tried"))
 
 
 @pytest.fixture

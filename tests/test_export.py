@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import rnn_export
 import safetensors.numpy
@@ -321,7 +322,16 @@ class Longer(nn.Module):
         return x * 2 if x.size(1) >= 400 else x
 
 
-def test_the_path_beyond_a_bound_is_tried(tmp_path: Path) -> None:
+def test_a_path_beyond_every_case_is_in_the_file(tmp_path: Path) -> None:
+    assert export_onnx(Longer(), X, tmp_path / "out").report.passed
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
+    for batch in (1, 399, 400, 401):
+        x = np.ones((2, batch, 3), np.float32)
+        (y,) = session.run(None, {"x": x})
+        assert (y == (2 if batch >= 400 else 1)).all()
+
+
+def test_the_path_beyond_a_bound_is_tried(tmp_path: Path, one_path_captured: None) -> None:
     with pytest.raises(ParityError, match="in case ordinary-T2-N400"):
         export_onnx(Longer(), X, tmp_path / "out")
 

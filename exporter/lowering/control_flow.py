@@ -153,7 +153,7 @@ class _LoopWriter:
         }
         inputs = [*(node.inputs[0].producer().inputs[0] for node in finals), *(outer for outer, *_ in elements)]  # type: ignore[union-attr]
         made = ir.Node(
-            "", "Scan", inputs, attributes, num_outputs=len(finals) + len(collects), name=f"loop_{self.number}"
+            "", "Scan", inputs, attributes, num_outputs=len(finals) + len(collects), name=f"node_loop_{self.number}"
         )
         self._connect(made, [*finals, *collects])
         return made
@@ -217,7 +217,7 @@ class _LoopWriter:
         inputs = [count, begin, *(node.inputs[0].producer().inputs[0] for node in finals), zero]  # type: ignore[union-attr]
         many = len(finals) + 1 + len(collects)
         made = ir.Node(
-            "", "Loop", inputs, {"body": ir.AttrGraph("body", graph)}, num_outputs=many, name=f"loop_{self.number}"
+            "", "Loop", inputs, {"body": ir.AttrGraph("body", graph)}, num_outputs=many, name=f"node_loop_{self.number}"
         )
         self._connect(made, [*finals, mark, *collects])
         return made

@@ -110,7 +110,9 @@ def test_another_path_in_float64_is_no_excuse(late: Callable[[Tensor, int], Tens
 
 
 @pytest.mark.parametrize("model", [Product, Property, LastFew])
-def test_a_number_that_the_code_computes_is_tried(model: type[nn.Module], tmp_path: Path) -> None:
+def test_a_number_that_the_code_computes_is_tried(
+    model: type[nn.Module], tmp_path: Path, one_path_captured: None
+) -> None:
     with pytest.raises(ParityError):
         export_onnx(model(), X, tmp_path / "b")
 
