@@ -69,6 +69,9 @@ class Sequences:
         if slope == 1 and first is None and whole:
             self._found.append((data, element, axis, False))
             return element
+        if slope == -1 and whole and self._is_last(first):
+            self._found.append((data, element, axis, True))
+            return element
         numbers = self._numbers()
         if slope != 1:
             numbers = self._node("Mul", [numbers, self._constant(slope)], numbers, "scaled")
@@ -83,6 +86,15 @@ class Sequences:
         self.graph.append(gathered)
         self._found.append((value, element, axis, False))
         return element
+
+    def _is_last(self, place: ir.Value | None) -> bool:
+        """Whether a place is that of the last step, one less than the count."""
+        producer = None if place is None else place.producer()
+        if producer is None or producer.op_type != "Sub" or array_of(producer.inputs[1]) != 1:
+            return False
+        count = producer.inputs[0]
+        named = None if count is None else _named(count)
+        return count is self._count or (named is not None and str(named) == str(_named(self._count)))
 
     def _length(self) -> ir.SymbolicDim | int | None:
         constant = array_of(self._count)

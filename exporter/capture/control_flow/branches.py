@@ -94,10 +94,18 @@ def decide(
         raise first.refused
     if first.refused is not None or second.refused is not None:
         taken = orelse if first.refused is not None else then
+        _hold_bound(condition, first.refused is None)
         taken()
         return first.refused is None
     _leave(condition, first, second, before, scope, number)
     return None
+
+
+def _hold_bound(condition: Condition, holds: bool) -> None:
+    """What the model refuses beyond some size the file refuses too: such a comparison is taken for granted."""
+    relation = condition.relation
+    if relation is not None and condition.symbol is not None and relation.name in ("Lt", "LtE", "Gt", "GtE"):
+        hold(condition.symbol if holds else torch.sym_not(condition.symbol))
 
 
 def _leave(condition: Condition, a: _Way, b: _Way, before: Snapshot, scope: Scope, number: int) -> None:

@@ -6,6 +6,7 @@ import builtins
 import functools
 import math
 import operator
+from collections import deque
 from collections.abc import Callable
 from types import BuiltinMethodType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,8 @@ class Calls:
 
         def noting(*args: Any, **kwargs: Any) -> Any:
             self._flow.reads_lists(*args, *kwargs.values())
+            if handler is None and not _keeps_items(function):
+                _refuse_collected(function, (*args, *kwargs.values()))
             return called(*args, **kwargs)
 
         # Rewritten code notes by itself what it reads, and the length of a list is not what is in it.
@@ -76,9 +79,9 @@ class Calls:
     @staticmethod
     def _notes_itself(function: Any, called: Any) -> bool:
         code = getattr(getattr(called, "__func__", called), "__code__", None)
-        return (
-            function is len or isinstance(called, (type, nn.Module)) or (code is not None and FLOW in code.co_freevars)
-        )
+        own_class = isinstance(called, type) and not is_native(called.__module__)
+        rewritten_code = code is not None and FLOW in code.co_freevars
+        return function is len or own_class or rewritten_code or isinstance(called, nn.Module)
 
     def _handler(self, function: Any) -> Callable[..., Any] | None:
         if isinstance(function, functools.partial):
@@ -232,6 +235,7 @@ class Calls:
 
     def _extreme(self, of_numbers: Any, of_tensor: Any, plain: Any, compare: Any, *values: Any, **options: Any) -> Any:
         if options.get("key") is not None:
+            _refuse_collected(plain, values)
             return plain(*values, **options)
         items = values[0] if len(values) == 1 else values
         if isinstance(items, Tensor):
@@ -353,6 +357,17 @@ class Calls:
 
 
 _TENSOR_METHODS = {"unbind": "_unbind", "split": "_split", "chunk": "_chunk", "item": "_item"}
+
+
+def _keeps_items(function: Any) -> bool:
+    """Whether a function puts what it is given in a container of the model's, as it is."""
+    return isinstance(getattr(function, "__self__", None), (list, dict, deque))
+
+
+def _refuse_collected(function: Any, values: tuple[Any, ...]) -> None:
+    """A function that knows nothing of them would take the items of a list of unknown length for one."""
+    if any(isinstance(value, Collected) or holds_collected(value) for value in values):
+        raise UnrolledError(f"{getattr(function, '__name__', 'a function')} is given a list of unknown length")
 
 
 def _as_lengths(lengths: Any) -> Any:

@@ -312,6 +312,8 @@ class Flow:
 
     def compare(self, name: str, left: Any, right: Any) -> Any:
         """`left < right`, say; a comparison of sizes is remembered with both sides."""
+        if holds_collected(left) or holds_collected(right):
+            raise UnrolledError("a list of unknown length is compared")
         result = _COMPARISONS[name](left, right)
         if isinstance(result, SymBool):
             self._relations[id(result)] = (result, Relation(name, left, right))

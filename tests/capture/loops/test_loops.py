@@ -422,7 +422,7 @@ class PlainNumber(nn.Module):
         (WrittenInPlace, TIME_FIRST, 1),
         (ReadsWhatItWrote, BATCH_FIRST, 1),
         (GrowsByConcatenation, BATCH_FIRST, 1),
-        (WithParts, BATCH_FIRST, 2),
+        (WithParts, BATCH_FIRST, 1),
         (TeacherForced, PAIR, 1),
         (Attention, PAIR, 1),
         (FreeRunning, PAIR, 2),
