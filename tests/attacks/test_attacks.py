@@ -17,8 +17,15 @@ from . import models
 
 # Every length up to 40, and far and round ones beside; batches beside what code likes to name.
 SIZES = [
-    *((steps, 2) for steps in (*range(1, 41), *range(98, 106), 128, 150, 255, 256, 257, 258, 299, 300, 301, 512, 513, 700, 1000)),
-    *((steps, batch) for steps in (1, 4, 7, 16, 33) for batch in (1, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 64, 65, 128)),
+    *(
+        (steps, 2)
+        for steps in (*range(1, 41), *range(98, 106), 128, 150, 255, 256, 257, 258, 299, 300, 301, 512, 513, 700, 1000)
+    ),
+    *(
+        (steps, batch)
+        for steps in (1, 4, 7, 16, 33)
+        for batch in (1, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 64, 65, 128)
+    ),
 ]
 
 X = Signature({"x": "float32[T, N, 3]"})
@@ -41,9 +48,7 @@ def test_onnx_of_a_model_with_another_path_fails(
 
 
 @pytest.mark.parametrize("model", models.WRONG)
-def test_with_both_paths_captured_it_is_refused_or_right_at_every_size(
-    model: type[nn.Module], tmp_path: Path
-) -> None:
+def test_with_both_paths_captured_it_is_refused_or_right_at_every_size(model: type[nn.Module], tmp_path: Path) -> None:
     module = model()
     try:
         export_onnx(module, X, tmp_path / "out")

@@ -63,7 +63,7 @@ class Raises(Base):
 CASES = [
     ("Squeezes", "squeeze at user_model.py:15 removes a dimension where a dynamic size is 1"),
     ("SqueezesAll", "squeeze at user_model.py:19 removes a dimension where a dynamic size is 1"),
-    ("Branches", "turns a computed value into a Python number or truth value at user_model.py:26"),
+    ("Branches", "turns a computed value into a Python number or truth value at user_model.py:25"),
     ("Decomposes", "uses an operation that has no ONNX form at user_model.py:31 (No ONNX function found for"),
     ("Numpy", "torch.export cannot capture the model at user_model.py:35 (RuntimeError: .numpy() is not supported"),
     ("Complex", "The model returns complex numbers, which ONNX lacks. Return torch.view_as_real of them."),
