@@ -14,7 +14,7 @@ from .exporters import attempt
 from .model import Model, Result
 from .zoo import MODELS
 
-SECONDS = 300
+SECONDS = 900
 # Forked from a process that has imported these and done nothing else: importing them takes longer than many an export.
 PRELOADED = ["torch", "torch.onnx", "onnxscript", "onnxruntime", "rnn_export.export", "wild.exporters"]
 
