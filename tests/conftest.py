@@ -56,7 +56,7 @@ def few_sizes() -> None:
 @pytest.fixture
 def one_path_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Captures take the example's path at each decision, as they would where its source is not at hand."""
-    monkeypatch.setattr(capture, "_with_control_flow", lambda *_: rnn_export.CaptureError("not tried"))
+    monkeypatch.setattr(capture, "_with_control_flow", lambda *_, **__: rnn_export.CaptureError("not tried"))
 
 
 @pytest.fixture

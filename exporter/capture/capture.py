@@ -19,7 +19,7 @@ from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
 from ..torch_internals.capture import specialized_sizes, taken_for_equal, takes_for_number, violates_constraints
 from .computed_weights import fold_computed_weights
-from .control_flow.refusals import ControlFlowError
+from .control_flow.refusals import ControlFlowError, StepsDifferError
 from .control_flow.rewrite_model import rewritten_model
 from .decisions import Decisions, record_decisions
 from .exporting import Bounds, BranchError, at_other_sizes, export
@@ -85,7 +85,9 @@ def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tens
         plain = _Refused(error, decisions.specialized_at, decisions.collapsed or takes_for_number(error))
         flowing = _with_control_flow(model, signature, example, decisions)
         return (
-            flowing if isinstance(flowing, Captured) else _rerolled_or_raise(model, signature, example, plain, flowing)
+            flowing
+            if isinstance(flowing, Captured)
+            else _rerolled_or_raise(model, signature, example, decisions, plain, flowing)
         )
 
 
@@ -102,7 +104,12 @@ class _Refused:
 
 
 def _rerolled_or_raise(
-    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], plain: _Refused, flowing: Exception
+    model: nn.Module,
+    signature: Signature,
+    example: Mapping[str, Tensor],
+    decisions: Decisions,
+    plain: _Refused,
+    flowing: Exception,
 ) -> Captured:
     """The program with its loops rerolled, where that can be; else the reason that says most.
 
@@ -120,6 +127,12 @@ def _rerolled_or_raise(
     try:
         return _rerolled(model, signature, example, error, "" if isinstance(error, BranchError) else plain.line)
     except CaptureError as refused:
+        # A loop with a memory copies it in every step, which rerolling spares where nothing reads it before the end.
+        if isinstance(flowing, StepsDifferError):
+            growing = _with_control_flow(model, signature, example, decisions, growing=True)
+            if isinstance(growing, Captured):
+                return growing
+            flowing = growing
         if plain.has_collapsed and not isinstance(error, BranchError):
             symbols = specialized_sizes(error, signature.symbols) or signature.symbols
             raise CollapsedError(str(refused), symbols) from refused
@@ -132,7 +145,12 @@ def _rerolled_or_raise(
 
 
 def _with_control_flow(
-    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions
+    model: nn.Module,
+    signature: Signature,
+    example: Mapping[str, Tensor],
+    decisions: Decisions,
+    *,
+    growing: bool = False,
 ) -> Captured | Exception:
     """The program of a model whose loops and decisions are captured as such, or why they cannot be.
 
@@ -142,7 +160,7 @@ def _with_control_flow(
     for fixed_loops, sizes in ((True, _far(signature, example)), (True, example), (False, example)):
         decisions.fixed.clear()
         try:
-            with rewritten_model(model, fixed_loops=fixed_loops):
+            with rewritten_model(model, fixed_loops=fixed_loops, growing=growing):
                 program, bounds = export(model, signature, sizes, decisions)
             return Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
         except Exception as error:  # torch.export raises whatever the captured code raises

@@ -72,13 +72,14 @@ class Flow:
 
     Args:
         fixed_loops: whether loops of a plain number of steps are kept whole as well.
+        growing: whether a loop may carry what is longer after every step.
     """
 
     UNDEFINED = UNDEFINED
 
-    def __init__(self, *, fixed_loops: bool) -> None:
+    def __init__(self, *, fixed_loops: bool, growing: bool) -> None:
         self._ranges = Ranges()
-        self._loops = Loops(self._ranges)
+        self._loops = Loops(self._ranges, growing=growing)
         self._calls = Calls(self, self._ranges)
         self._fixed_loops = fixed_loops
         # Comparisons by the identity of the truth value, which is kept so that no other takes its place.

@@ -55,8 +55,9 @@ class Loop:
 class Loops:
     """Runs the loops of one capture."""
 
-    def __init__(self, ranges: Ranges) -> None:
+    def __init__(self, ranges: Ranges, *, growing: bool) -> None:
         self.ranges = ranges
+        self._may_grow = growing
         self._next = 0
         # How the step that is running reads lists, by identity: their "last" item, their "length", or otherwise.
         self.list_reads: dict[int, set[str]] = {}
@@ -126,6 +127,8 @@ class Loops:
             finally:
                 loop.scope.restore(before)
             if more.key() == plan.key():
+                if plan.grows and not self._may_grow:
+                    raise StepsDifferError("what it carries is longer after every step")
                 return plan
             plan = more
         raise StepsDifferError("what it carries changes its shape in every step")

@@ -15,13 +15,14 @@ from .flow import Flow
 
 
 @contextmanager
-def rewritten_model(model: nn.Module, *, fixed_loops: bool) -> Iterator[Flow]:
+def rewritten_model(model: nn.Module, *, fixed_loops: bool, growing: bool = False) -> Iterator[Flow]:
     """Shadow `forward` in each module of the model's own code; restored afterwards.
 
     Args:
         fixed_loops: whether loops of a plain number of steps are kept whole too.
+        growing: whether a loop may carry what is longer after every step, which costs a copy of it in each.
     """
-    flow = Flow(fixed_loops=fixed_loops)
+    flow = Flow(fixed_loops=fixed_loops, growing=growing)
     values = {name: tensor.detach() for name, tensor in _tensors(model).items()}
     with ExitStack() as restore:
         for module in model.modules():
