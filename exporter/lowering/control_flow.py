@@ -102,9 +102,8 @@ class _LoopWriter:
             if node not in kept:
                 self.graph.remove(node, safe=True)
         self._check_closed(body, inside)
-        made = self._loop(body, kept, collects) if any(node.op_type == "steps" for node in ends) else None
-        if made is None:
-            made = self._scan(body, kept, collects)
+        write = self._loop if any(node.op_type == "steps" for node in ends) else self._scan
+        made = write(body, kept, collects)
         self.graph.append(made)
         self.graph.sort()
 
@@ -144,7 +143,7 @@ class _LoopWriter:
         states = [value for value, _ in inner]
         nodes = [node for node in self.graph if node in body]
         elements = sequences.elements(nodes)
-        graph = self._body(nodes, [*states, *(element for _, element, _, _ in elements)], finals, collects, [])
+        graph = self._body(nodes, [*states, *(element for _, element, _, _ in elements)], finals, collects)
         attributes = {
             "body": ir.AttrGraph("body", graph),
             "num_scan_inputs": ir.AttrInt64("num_scan_inputs", len(elements)),
@@ -174,7 +173,6 @@ class _LoopWriter:
         inputs: Sequence[ir.Value],
         finals: Sequence[ir.Node],
         collects: Sequence[ir.Node],
-        first: Sequence[ir.Node],
     ) -> ir.Graph:
         outputs = [(node.inputs[1], f"{node.name}.next") for node in finals]
         outputs += [(node.inputs[0], f"{node.name}.step") for node in collects]
@@ -207,7 +205,7 @@ class _LoopWriter:
         more = ir.node("Add", [number, one])
         more.outputs[0].name, more.outputs[0].type, more.outputs[0].shape = f"{ran.name}.next", ran.type, ran.shape
         states = [value for value, _ in inner]
-        graph = self._body(nodes, states, finals, collects, [])
+        graph = self._body(nodes, states, finals, collects)
         graph.inputs[:] = [number, going, *states, ran]
         _replace_within(graph, step.outputs[0], number)
         condition = _copy(again, f"{going.name}.next")

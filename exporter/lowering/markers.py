@@ -32,7 +32,7 @@ def _operator(name: str, tensors: Sequence[str], numbers: Sequence[str], attribu
     return Op(Opset(DOMAIN, 1), name, schema)
 
 
-_STEP = _operator("step", [], ["count"], ["number", "may_be_empty"])
+_STEP = _operator("step", [], ["count"], ["number"])
 _CARRY = _operator("carry", ["initial"], [], ["number"])
 _GROW = _operator("carry", ["initial"], [], ["number", "grows"])
 _STEPS = _operator("steps", ["begin", "again"], ["count"], ["number"])
@@ -63,8 +63,8 @@ _CLOSE = Op(
 )
 
 
-def _step(count: Any, loop: int, may_be_empty: bool) -> Any:
-    return _STEP(count, number=loop, may_be_empty=int(may_be_empty))
+def _step(count: Any, loop: int) -> Any:
+    return _STEP(count, number=loop)
 
 
 def _carry(initial: Any, loop: int) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy
 import torch
-from torch import SymInt, Tensor
+from torch import SymInt
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
@@ -58,20 +58,9 @@ def number_of(expr: Any) -> Any:
     return shape_env().create_symintnode(expr, hint=None) if expr.free_symbols else int(expr)
 
 
-def hold(condition: Any) -> None:
-    """Take a comparison of symbolic numbers for true."""
-    torch._check(condition)
-
-
 def new_step(env: ShapeEnv) -> SymInt:
     """A symbolic integer that is nowhere recorded."""
     return env.create_unbacked_symint()
-
-
-def shape_env_of(tensor: Tensor) -> ShapeEnv | None:
-    """The shape environment in which a tensor is captured; None for a tensor with values."""
-    mode = getattr(tensor, "fake_mode", None)
-    return None if mode is None else mode.shape_env
 
 
 def shape_env() -> ShapeEnv:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import SymBool, SymInt, Tensor
 
-from ...torch_internals.symbols import hold
+from ...torch_internals.capture import check
 from .numbers import as_number, as_plain, as_tensor, is_data_dependent
 from .operators import choose
 from .refusals import DifferentFormsError
@@ -66,10 +66,8 @@ class _Way:
     refused: Exception | None
 
 
-def decide(
-    condition: Condition, then: Callable[[], Any], orelse: Callable[[], Any], scope: Scope, number: int
-) -> bool | None:
-    """Run both ways and leave what the condition chooses; the way that was taken, if the other only refuses.
+def decide(condition: Condition, then: Callable[[], Any], orelse: Callable[[], Any], scope: Scope, number: int) -> None:
+    """Run both ways and leave what the condition chooses; a way that only refuses is not taken.
 
     Raises:
         DifferentFormsError: the ways leave values that cannot be chosen between.
@@ -96,16 +94,15 @@ def decide(
         taken = orelse if first.refused is not None else then
         _hold_bound(condition, first.refused is None)
         taken()
-        return first.refused is None
+        return
     _leave(condition, first, second, before, scope, number)
-    return None
 
 
 def _hold_bound(condition: Condition, holds: bool) -> None:
     """What the model refuses beyond some size the file refuses too: such a comparison is taken for granted."""
     relation = condition.relation
     if relation is not None and condition.symbol is not None and relation.name in ("Lt", "LtE", "Gt", "GtE"):
-        hold(condition.symbol if holds else torch.sym_not(condition.symbol))
+        check(condition.symbol if holds else torch.sym_not(condition.symbol))
 
 
 def _leave(condition: Condition, a: _Way, b: _Way, before: Snapshot, scope: Scope, number: int) -> None:
@@ -122,7 +119,7 @@ def _leave(condition: Condition, a: _Way, b: _Way, before: Snapshot, scope: Scop
         if isinstance(containers.get(owner), list) and slot not in before.values:
             _append(containers[owner], condition, x, y, number)
             continue
-        chosen[slot] = _choose_tree(condition, x, y, number)
+        chosen[slot] = choose_value(condition, x, y, number)
     scope.put(before, chosen)
     for original, copy_a, copy_b in _written(a.region, b.region):
         original.copy_(_choose_leaf(condition, copy_a, copy_b, number))
@@ -135,7 +132,7 @@ def _append(target: list[Any], condition: Condition, x: Any, y: Any, number: int
     elif isinstance(y, Undefined):
         target.append(_maybe(condition.tensor, x))
     else:
-        target.append(_choose_tree(condition, x, y, number))
+        target.append(choose_value(condition, x, y, number))
 
 
 def _maybe(condition: Tensor, item: Any) -> Maybe:
@@ -152,10 +149,6 @@ def _written(a: Region, b: Region) -> list[tuple[Tensor, Tensor, Tensor]]:
 
 def choose_value(condition: Condition, a: Any, b: Any, number: int) -> Any:
     """`a` if the condition holds, else `b`."""
-    return _choose_tree(condition, a, b, number)
-
-
-def _choose_tree(condition: Condition, a: Any, b: Any, number: int) -> Any:
     return map_pairs(lambda x, y: _choose_leaf(condition, x, y, number), a, b)
 
 
@@ -164,7 +157,7 @@ def _choose_leaf(condition: Condition, a: Any, b: Any, number: int) -> Any:
         return a
     if isinstance(a, Maybe) and isinstance(b, Maybe):
         return Maybe(
-            _choose_leaf(condition, a.condition, b.condition, number), _choose_tree(condition, a.item, b.item, number)
+            _choose_leaf(condition, a.condition, b.condition, number), choose_value(condition, a.item, b.item, number)
         )
     if is_number(a) and is_number(b):
         return _choose_number(condition, a, b, number)
@@ -199,7 +192,7 @@ def _choose_tensor(condition: Condition, a: Tensor, b: Tensor, number: int) -> T
 def _choose_size(condition: Condition, a: Any, b: Any, number: int) -> Any:
     size = _choose_number(condition, a, b, number)
     if is_data_dependent(size):
-        hold(size >= 0)
+        check(size >= 0)
     return size
 
 

@@ -223,10 +223,6 @@ class Flow:
         made.raised_by_model = True
         return made
 
-    def finished(self, value: Any) -> Any:
-        """What the model returns, with lists as plain ones."""
-        return value
-
     def result(self, value: Any) -> Any:
         """What a function returns; None if it ends without saying."""
         return None if isinstance(value, Undefined) else value
@@ -240,9 +236,6 @@ class Flow:
         self.setitem(owner, index, _IN_PLACE[name](self.getitem(owner, index), value))
 
     def augment(self, old: Any, name: str, value: Any) -> Any:
-        if isinstance(old, list) and name == "Add" and isinstance(value, tuple):
-            old.extend(value)
-            return old
         return _IN_PLACE[name](old, value)
 
     # Expressions

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...torch_internals.capture import check
 from ...torch_internals.modules import tree_leaves, tree_unflatten
-from ...torch_internals.symbols import hold, new_step, shape_env, untraced
+from ...torch_internals.symbols import new_step, shape_env, untraced
 from .endings import Ending
 from .learning import learned
 from .numbers import Ranges, as_number, as_tensor, is_symbolic
@@ -179,10 +180,10 @@ class Loops:
         if plan.is_stopped:
             begin = torch.ones((), dtype=torch.bool) if loop.begin is None else _truth(loop.begin())
             may_be_empty = may_be_empty or loop.begin is not None
-        mark = step(loop.count, number, may_be_empty)
+        mark = step(loop.count, number)
         i = mark.item()
-        hold(i >= 0)
-        hold(i < loop.count)
+        check(i >= 0)
+        check(i < loop.count)
         before = loop.scope.snapshot()
         placed = {
             slot: _carry(_initial(slot, before, kept), kept, number, i)
@@ -197,8 +198,8 @@ class Loops:
         if begin is not None:
             parts = [steps(begin, ~_truth(done.stops), loop.count, number)]
             ran = parts[0].item()
-            hold(ran >= 0)
-            hold(ran <= loop.count)
+            check(ran >= 0)
+            check(ran <= loop.count)
         elif plan.grows:
             # Only a loop that a value could end may have a carried value of another shape in every step.
             always = torch.ones((), dtype=torch.bool)

@@ -41,7 +41,7 @@ def _unrun(*_: object) -> NoReturn:
     )
 
 
-def _step(count: int, loop: int, may_be_empty: bool) -> Tensor:
+def _step(count: int, loop: int) -> Tensor:
     return torch.empty((), dtype=torch.int64)
 
 
@@ -81,7 +81,7 @@ def _choose(condition: Tensor, a: Tensor, b: Tensor, shape: Sequence[int], decis
     return a.new_empty(tuple(shape))
 
 
-_define("step", "(SymInt count, int loop, bool may_be_empty) -> Tensor", _step)
+_define("step", "(SymInt count, int loop) -> Tensor", _step)
 _define("carry", "(Tensor initial, int loop) -> Tensor", _carry)
 _define("grow", "(Tensor initial, SymInt[] shape, int loop) -> Tensor", _grow)
 _define("grown", "(Tensor carried, Tensor after, SymInt[] shape, int loop) -> Tensor", _grown)

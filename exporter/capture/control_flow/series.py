@@ -68,18 +68,13 @@ class Collected:
     def item(self, i: Any) -> Any:
         leaves, form = tree_flatten(self.stacked)
         numbers = self.numbers or (False,) * len(leaves)
-        parts = [element(leaf, 0, i) for leaf in leaves]
+        parts = [leaf.select(0, i) for leaf in leaves]
         return tree_unflatten(
             [as_number(part) if number else part for part, number in zip(parts, numbers, strict=True)], form
         )
 
     def map(self, function: Callable[[Tensor], Tensor], count: Any) -> Collected:
         return Collected(count, tree_map(function, self.stacked), self.numbers)
-
-
-def element(tensor: Tensor, dim: int, i: Any) -> Tensor:
-    """`tensor` at `i` along a dimension, where `i` may be symbolic."""
-    return tensor.select(dim, i)
 
 
 def is_series(value: object) -> bool:
@@ -92,7 +87,7 @@ def holds_collected(value: object) -> bool:
 
 
 def rows(tensor: Tensor) -> Series:
-    return Series(tensor.shape[0], lambda i: element(tensor, 0, i))
+    return Series(tensor.shape[0], lambda i: tensor.select(0, i))
 
 
 def listed(items: Sequence[Any]) -> Collected:

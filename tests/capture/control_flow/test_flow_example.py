@@ -72,8 +72,8 @@ def operation(node: Node) -> str:
 def line(node: Node) -> str:
     if node.op == "output":
         return "return " + ", ".join(map(written, node.args[0]))  # type: ignore[arg-type]
-    # The last argument of a mark is the number of its loop, which a step has before another.
-    marks = {"step": 2, "carry": 1, "final": 1, "close": 1, "leave": 1, "collect": 1}
+    # The last argument of a mark is the number of its loop.
+    marks = {"step": 1, "carry": 1, "final": 1, "close": 1, "leave": 1, "collect": 1}
     args = node.args[: len(node.args) - marks.get(operation(node), 0)]
     return f"{written(node)} = {operation(node)}({', '.join(map(written, args))})"
 
