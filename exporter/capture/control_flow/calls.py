@@ -16,9 +16,10 @@ from torch import SymBool, SymFloat, SymInt, Tensor, nn
 from torch.nn.utils import rnn
 
 from .constants import Constants
+from .exits import FLOW
 from .numbers import Ranges, as_number, as_plain, as_tensor, is_symbolic
 from .refusals import UnrolledError
-from .rewriting import FLOW, rewritten
+from .rewriting import rewritten
 from .series import (
     Collected,
     Series,

@@ -13,7 +13,7 @@ from ...torch_internals.symbols import expression, is_unbacked, number_of
 from .numbers import as_number, as_tensor, dtype_of, is_data_dependent, is_symbolic
 from .operators import carry, close, collect, final, grown, leave
 from .refusals import UnrolledError
-from .region import StepWrite
+from .region import StepWrite, dimension_of
 from .series import Collected, flipped, listed
 from .state import UNDEFINED, WHOLE, Scope, Slot, Undefined
 from .steps import Carried, Counter, Plan, Step
@@ -233,7 +233,7 @@ class Ending:
             k for k, part in enumerate(index) if isinstance(part, SymInt) and symbol in expression(part).free_symbols
         )
         slope, first = _affine(expression(index[at]), symbol)
-        count = write.target.shape[_dimension(index, at, write.target.dim())]
+        count = write.target.shape[dimension_of(index, at, write.target.dim())]
         kept = sum(isinstance(part, slice) for part in index[:at])
         if Ellipsis in index[:at]:
             kept = write.target.dim() - sum(part is not Ellipsis for part in index) + kept
@@ -262,10 +262,3 @@ def _affine(expr: Any, symbol: Any) -> tuple[int, Any]:
     if not slope.is_Integer or (expr - slope * symbol - first).expand() != 0:
         raise UnrolledError("a step writes to a place that is no multiple of its number")
     return int(slope), number_of(first)
-
-
-def _dimension(index: tuple[Any, ...], at: int, dims: int) -> int:
-    """The dimension that a part of an index is about."""
-    if Ellipsis in index[:at]:
-        return dims - sum(part is not None for part in index[at:])
-    return sum(part is not None for part in index[:at])

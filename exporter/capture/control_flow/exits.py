@@ -19,6 +19,9 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+# What rewritten source calls `flow`.
+FLOW = "_rnn_export_flow"
+
 RETURNED, RESULT = "_returned", "_result"
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -168,7 +171,7 @@ def _names(node: ast.AST, kind: type[ast.expr_context]) -> set[str]:
 
 
 def _forget(name: str, at: ast.AST) -> ast.stmt:
-    return _assign(name, ast.Attribute(ast.Name("_rnn_export_flow", ast.Load()), "UNDEFINED", ast.Load()), at)
+    return _assign(name, ast.Attribute(ast.Name(FLOW, ast.Load()), "UNDEFINED", ast.Load()), at)
 
 
 def _flags(statement: ast.stmt, loop: _Flags | None) -> list[str]:
@@ -234,5 +237,5 @@ def _assign(name: str, value: ast.expr, at: ast.AST) -> ast.stmt:
 
 def _call_result() -> ast.expr:
     """The result of a function, which is None where it ends without a `return`."""
-    function = ast.Attribute(ast.Name("_rnn_export_flow", ast.Load()), "result", ast.Load())
+    function = ast.Attribute(ast.Name(FLOW, ast.Load()), "result", ast.Load())
     return ast.Call(function, [ast.Name(RESULT, ast.Load())], [])

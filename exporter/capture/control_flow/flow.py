@@ -19,6 +19,7 @@ from .calls import Calls
 from .loops import UNLIMITED, Loop, Loops
 from .numbers import Ranges, as_plain, as_tensor, is_symbolic
 from .refusals import UnrolledError
+from .region import dimension_of
 from .series import (
     Series,
     count_of,
@@ -343,7 +344,7 @@ class Flow:
             return tensor[index]
         for at, part in enumerate(parts):
             if isinstance(part, slice) and (window := self._window(part)) is not None:
-                dim = _dimension(parts, at, tensor.dim())
+                dim = dimension_of(parts, at, tensor.dim())
                 start, width = window
                 if self._ranges.at_least(start, 0) and self._ranges.at_most(start + width, tensor.shape[dim]):
                     tensor = _narrowed(tensor, dim, start, width)
@@ -461,9 +462,3 @@ def _is_computed(part: Any) -> bool:
     if isinstance(part, slice):
         return any(map(is_symbolic, (part.start, part.stop, part.step)))
     return isinstance(part, list) and any(map(is_symbolic, part))
-
-
-def _dimension(parts: Sequence[Any], at: int, dims: int) -> int:
-    if any(part is Ellipsis for part in parts[:at]):
-        return dims - sum(part is not None for part in parts[at:])
-    return sum(part is not None for part in parts[:at])

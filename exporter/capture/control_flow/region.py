@@ -127,3 +127,10 @@ def names_step(index: Any, i: Any) -> bool:
     return sum(isinstance(part, SymInt) and symbol in expression(part).free_symbols for part in parts) == 1 and all(
         part is Ellipsis or isinstance(part, (int, SymInt, slice)) for part in parts
     )
+
+
+def dimension_of(index: Sequence[Any], at: int, dims: int) -> int:
+    """The dimension of a tensor of `dims` that the part of an index at this place is about."""
+    if any(part is Ellipsis for part in index[:at]):
+        return dims - sum(part is not None for part in index[at:])
+    return sum(part is not None for part in index[:at])

@@ -27,9 +27,7 @@ from functools import cache
 from types import CodeType, FunctionType
 from typing import Any
 
-from .exits import UnsupportedError, exit_flags, lower_exits
-
-FLOW = "_rnn_export_flow"
+from .exits import FLOW, UnsupportedError, exit_flags, lower_exits
 
 # What looks at the frame that calls it.
 _FRAME_BOUND = {"super", "locals", "globals", "vars", "eval", "exec", "dir"}

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...torch_internals.modules import buffers_of
-from .rewriting import FLOW
+from .exits import FLOW
 
 # A place that a value can be in: a variable by its name, or an element of a container by its identity and key.
 Slot = tuple[int, Hashable]
