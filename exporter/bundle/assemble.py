@@ -35,18 +35,23 @@ from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote: the folder, each file's size in bytes, the parity report, and warnings and remarks."""
+    """What an export wrote: the folder, each file's size in bytes, the parity report, and warnings and remarks.
+
+    `untrained` is how many of the parameters are as a seed drew them, where the model's source is known.
+    """
 
     folder: Path
     files: Mapping[str, int]
     report: Report | None
     notes: tuple[str, ...]
+    untrained: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return {
             "folder": str(self.folder),
             "files": dict(self.files),
             "notes": list(self.notes),
+            "untrained": self.untrained,
             "report": self.report and self.report.to_json(),
         }
 
@@ -85,7 +90,8 @@ def assemble(
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     costs = artifact.precision.notes if artifact.precision else ()
     remarks = (*notes, *costs, *_range_notes(job.signature), *dropped)
-    return Exported(out, dict(sorted(sizes.items())), report, remarks)
+    untrained = job.source.untrained if job.source else UNSET
+    return Exported(out, dict(sorted(sizes.items())), report, remarks, 0 if untrained is UNSET else untrained)
 
 
 def _carry_over(check: ExportCheck, folder: Path, out: Path, newer: Manifest) -> tuple[dict[str, Artifact], list[str]]:
@@ -116,15 +122,16 @@ def _is_right(check: ExportCheck, file: Path, artifact: Artifact) -> bool:
 
 
 def _is_same_model(older: Manifest, newer: Manifest) -> bool:
-    return (older.weights_sha256, older.signature, _without_cases(older.source)) == (
+    return (older.weights_sha256, older.signature, _as_built(older.source)) == (
         newer.weights_sha256,
         newer.signature,
-        _without_cases(newer.source),
+        _as_built(newer.source),
     )
 
 
-def _without_cases(source: Source | None) -> Source | None:
-    return source and replace(source, cases=UNSET)
+def _as_built(source: Source | None) -> Source | None:
+    """The source without what it does not take to build the model."""
+    return source and replace(source, cases=UNSET, untrained=UNSET)
 
 
 def _write_weights(job: ExportJob, folder: Path) -> FileEntry:

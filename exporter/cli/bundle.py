@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from .options import output_options
-from .report_table import print_written
+from .summary import print_written
 
 
-@click.command()
+@click.command(short_help="Make a smaller bundle for shipping, or ONNX tests.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The folder of the new bundle.")
 @click.option(

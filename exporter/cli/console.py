@@ -51,14 +51,17 @@ def print_notes(notes: Sequence[str]) -> None:
 
 
 def print_line(*parts: str | tuple[str, str] | Text, whole: bool = False) -> None:
-    """Print text as it is, parts of it in a style; `whole` leaves a long line in one piece, to be copied."""
+    """Print text as it is, parts of it in a style.
+
+    A long line stays in one piece where it is not printed on a terminal, and where it is to be copied (`whole`).
+    """
     from rich.text import Text
 
     from .plain import plain
 
     styles = ((part, "") if isinstance(part, str) else part for part in parts)
     line = Text.assemble(*(part if isinstance(part, Text) else (plain(part[0]), part[1]) for part in styles))
-    open_console().print(line, highlight=False, soft_wrap=whole)
+    open_console().print(line, highlight=False, soft_wrap=whole or not sys.stdout.isatty())
 
 
 def open_console() -> Console:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..runtimes.doctor import Diagnosis
 
 
-@click.command()
+@click.command(short_help="List the runtimes: there or not, and how to get them.")
 @click.argument("runtimes", nargs=-1, metavar="[RUNTIME]...")
 @click.option(
     "--provider-library", type=click.Path(path_type=Path), help="A plug-in of ONNX Runtime that holds a provider."

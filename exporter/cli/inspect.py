@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..publish.inspect import Inspection
 
 
-@click.command()
+@click.command(short_help="Show what a model file or a bundle holds.")
 @click.argument("path", type=click.Path(path_type=Path))
 @output_options
 def inspect(path: Path, as_json: bool, quiet: bool, debug: bool) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..stream.latency import Latency
 
 
-@click.command()
+@click.command(short_help="Time single steps of a stream.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--steps", type=click.IntRange(1), default=10_000, show_default=True, help="How many to time.")
 @click.option("--sizes", metavar="NAME=SIZE,...", help="Of dynamic dimensions, such as N=2; else 1.")

@@ -31,6 +31,10 @@ _INTERRUPTED = 130
 class _Group(click.Group):
     """Turns errors into one sentence on stderr and an exit code: 1 for parity, 2 for input."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they are used, not by the alphabet."""
+        return list(self.commands)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -65,17 +69,20 @@ def _report(error: Exception, message: str, kind: str) -> None:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="rnn-export")
 def main() -> None:
-    """Export recurrent PyTorch models to ONNX and TorchScript, and verify that they compute the same.
+    """Export recurrent PyTorch models to ONNX and TorchScript, and prove it.
 
     \b
-    rnn-export onnx --model hetero
-    rnn-export onnx --model my_model.py:MyRNN --input 'x: float32[T, N, 100]' --weights my.safetensors
+    rnn-export onnx hetero
+    rnn-export onnx my.py:MyRNN --weights my.pt --input 'x: float32[N, T, 100]'
     rnn-export verify artifacts/hetero
 
-    Exit codes: 0 right, 1 the exported model does not compute what PyTorch computes, or did not run where it was asked
-    to, 2 wrong input.
+    \b
+    Exit codes: 0 right
+                1 the file computes something else than PyTorch, or did not
+                  run where it was asked to
+                2 something that was given is wrong
     """
 
 
-for command in (models, onnx, torchscript, verify, doctor, report, inspect, latency, bundle, triton):
+for command in (onnx, torchscript, verify, inspect, report, models, doctor, bundle, triton, latency):
     main.add_command(command)

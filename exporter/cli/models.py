@@ -11,7 +11,7 @@ from .console import make_table, open_console, print_json
 from .options import output_options
 
 
-@click.command()
+@click.command(short_help="List the built-in models.")
 @output_options
 def models(as_json: bool, quiet: bool, debug: bool) -> None:
     """List the built-in variants: what they are, their inputs, outputs and parameters."""

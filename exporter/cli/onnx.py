@@ -10,40 +10,44 @@ import click
 
 from ..spec.forms import LOWERINGS, TARGETS
 from ..spec.options import OnnxOptions
+from .command import SectionedCommand
 from .console import progress
 from .options import bundle_folder, choice, model_options, output_options, parse_sizes, precision_options
-from .report_table import print_exported
+from .summary import print_exported
 
 
-@click.command()
+@click.command(cls=SectionedCommand, short_help="Export a model to ONNX, and verify it.")
 @model_options
-@click.option("--opset", default=18, show_default=True, help="Version of the standard ONNX operators, 17 or newer.")
+@click.option("--opset", metavar="VERSION", default=18, type=int, help="17 to 28.  [default: 18]")
 @click.option(
     "--stateful",
     is_flag=True,
-    help="Make the hidden states of recurrent layers inputs and outputs, so that a stream can be fed in chunks.",
+    help="For streams: make hidden states inputs and outputs, so that chunks can be fed.",
 )
-@click.option("--quantize", type=click.Choice(["int8"]), help="Store weights as int8, with a scale per channel.")
+@click.option(
+    "--quantize", type=click.Choice(["int8"]), metavar="DTYPE", help="int8: weights as int8, a scale for each channel."
+)
 @precision_options
 @click.option(
     "--lowering",
     type=click.Choice(LOWERINGS),
+    metavar="FORM",
     default="auto",
-    show_default=True,
-    help="Write recurrent layers as ONNX's own operators or as Scan; auto takes what is faster on the target.",
+    help="Recurrent layers as ONNX's own operators (native) or as Scan; auto takes what is faster on the target.  "
+    "[default: auto]",
 )
 @click.option(
     "--target",
     type=click.Choice(TARGETS),
+    metavar="TARGET",
     default="cpu",
-    show_default=True,
-    help="Where the file is to run. It is verified in ONNX Runtime on the CPU, whatever the target.",
+    help=f"Where the file is to run: {', '.join(TARGETS)}. It is verified in ONNX Runtime on the CPU.  [default: cpu]",
 )
 @click.option(
     "--tune",
     multiple=True,
     metavar="SIZES",
-    help="Time the forms on this machine at sizes such as 'T=1,N=1', and take the fastest. Repeatable.",
+    help="Time the forms here at sizes such as 'T=1,N=1', and take the fastest. Repeatable.",
 )
 @output_options
 def onnx(
@@ -51,12 +55,18 @@ def onnx(
     no_verify: bool,
     cases: str | None,
     tune: tuple[str, ...],
+    table: bool,
     as_json: bool,
     quiet: bool,
     debug: bool,
     **given: Any,
 ) -> None:
-    """Export a model to ONNX, and verify it in ONNX Runtime on the CPU."""
+    """Export MODEL to ONNX, and verify it in ONNX Runtime.
+
+    \b
+    rnn-export onnx hetero
+    rnn-export onnx my.py:MyRNN --weights my.pt --input 'x: float32[N, T, 100]'
+    """
     model = choice(given)
     sizes = [parse_sizes(text) for text in tune]
     options = OnnxOptions(verify=not no_verify, tune=sizes, seed=model.seed, **given)
@@ -73,4 +83,5 @@ def onnx(
             source=loaded.source,
             progress=advance,
         )
-    print_exported(replace(exported, notes=(*loaded.notes, *exported.notes)), as_json, quiet)
+    exported = replace(exported, notes=(*loaded.notes, *exported.notes))
+    print_exported(exported, model.seed, table=table, as_json=as_json, quiet=quiet)

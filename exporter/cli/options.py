@@ -108,36 +108,32 @@ def precision_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _MODEL_OPTIONS: Sequence[Decorator] = (
+    click.argument("named", metavar="[MODEL]", required=False),
     click.option(
         "--model",
-        required=True,
         metavar="MODEL",
-        help="A built-in variant (see `rnn-export models`), file.py:Factory, package.module:Factory, or a TorchScript "
-        "archive (.pt, .jit, .ts).",
+        help="A built-in variant, file.py:Factory, package.module:Factory, or a TorchScript archive (.pt, .jit, .ts).",
     ),
     click.option(
         "--set",
         "settings",
         multiple=True,
         metavar="KEY=VALUE",
-        help="An argument of the model, such as cell=gru or hidden_sizes=64,64. Repeatable.",
+        help="An argument of the model: hidden_size=64 or widths=64,64. Repeatable.",
     ),
     click.option(
         "--weights",
         type=click.Path(path_type=Path),
-        help="A safetensors file, or a PyTorch file that holds nothing but tensors.",
+        help="A checkpoint: safetensors, a folder of them, or a PyTorch file. Nothing is unpickled.",
     ),
-    click.option("--weights-key", metavar="KEY", help="The entry of a checkpoint dictionary that holds the tensors."),
+    click.option("--weights-key", metavar="KEY", help="The entry of a checkpoint that holds the tensors."),
     click.option(
         "--input",
         "inputs",
         multiple=True,
         metavar="SPEC",
-        help="An input: 'x: float32[N, T, 100]', or 'tokens: int64[N, T] in 0..27'. A name in brackets is a dynamic "
-        "dimension, and a size may follow from others: 'wav: float32[N, 12*(T-4)]'. Lengths of sequences are "
-        "'lengths: int64[N] in 1..T', and end in 'descending' where the model "
-        "wants them sorted. Floats may end in 'in 0..1', '> 0', '>= 0, < 1' or, for "
-        "flags, 'in {0, 1}'. Repeatable, in the order of forward's arguments.",
+        help="'x: float32[N, T, 100]' or 'tokens: int64[N, T] in 0..27': a name in brackets is a dynamic size. "
+        "Repeatable, by name or in the order of forward's arguments. Where none is given, one is proposed.",
     ),
     click.option("--output", "outputs", multiple=True, metavar="NAME", help="A name for an output. Repeatable."),
     click.option(
@@ -145,13 +141,14 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
         "states",
         multiple=True,
         metavar="IN=OUT",
-        help="An input that is a state, and the output that continues it, such as h0=h_n. Repeatable.",
+        help="An input that is a state, and the output that continues it: h0=h_n. Repeatable.",
     ),
     click.option(
-        "--cases",
+        "--make-cases",
+        "cases",
         metavar="MAKE",
-        help="A function of yours, file.py:make or package.module:make, that makes the inputs of each test case, where "
-        "they depend on one another: make(sizes, seed) returns an array for each input.",
+        help="A function, file.py:make, for inputs that depend on one another: make(sizes, seed) returns an array for "
+        "each.",
     ),
     click.option("--out", type=click.Path(path_type=Path), help="The bundle's folder.  [default: artifacts/MODEL]"),
     click.option("--no-verify", is_flag=True, help="Write the bundle without comparing it with PyTorch."),
@@ -159,19 +156,22 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
         "--accept",
         multiple=True,
         type=click.Choice(["unverified", "fixed-decision"]),
+        metavar="FINDING",
         help="Export all the same where no case shows whether the file is right (unverified), or where a trace took "
         "one branch for all inputs (fixed-decision). The manifest records it. Repeatable.",
     ),
     click.option(
         "--seed",
         type=click.IntRange(0, 2**32 - 1),
+        metavar="SEED",
         default=0,
         help="For random weights and for the test cases.  [default: 0]",
     ),
+    click.option("--cases", "table", is_flag=True, help="Show a row for every case, with its error and its limit."),
 )
 
 _OUTPUT_OPTIONS: Sequence[Decorator] = (
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables."),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
     click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong."),
     click.option("--debug", is_flag=True, help="Show where an error comes from."),
 )
@@ -179,21 +179,30 @@ _OUTPUT_OPTIONS: Sequence[Decorator] = (
 
 def choice(arguments: dict[str, Any]) -> ModelChoice:
     """Take the options of `model_options` that build a model out of a command's arguments."""
-    names = ("model", "settings", "weights", "weights_key", "inputs", "outputs", "states", "seed")
-    return ModelChoice(**{name: arguments.pop(name) for name in names})
+    named, model = arguments.pop("named"), arguments.pop("model")
+    if named is not None and model is not None:
+        raise click.UsageError(f"Two models are given: '{named}' and --model {model}. Leave one out.")
+    if named is None and model is None:
+        raise click.UsageError(
+            "No model is given. Name a built-in variant, such as hetero, which `rnn-export models` lists, or your own "
+            "as file.py:Factory."
+        )
+    names = ("settings", "weights", "weights_key", "inputs", "outputs", "states", "seed")
+    return ModelChoice(named or model, **{name: arguments.pop(name) for name in names})
 
 
 _PRECISION_OPTIONS: Sequence[Decorator] = (
     click.option(
         "--precision",
         type=click.Choice(["float16", "bfloat16"]),
-        help="Export the model in float16, with float16 in and out. (bfloat16 is refused, with the reason.)",
+        metavar="DTYPE",
+        help="float16: the model in float16, with float16 in and out. bfloat16 is refused, with the reason.",
     ),
     click.option(
         "--max-error",
         type=float,
         metavar="E",
-        help="The largest error that smaller weights may cause, relative to each output's scale.  "
+        help="What smaller weights may cost, relative to each output's scale.  "
         "[default: 0.09 for int8, 0.004 for float16]",
     ),
 )

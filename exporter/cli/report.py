@@ -11,7 +11,7 @@ from .options import output_options
 from .wording import in_options
 
 
-@click.command()
+@click.command(short_help="Verify a bundle, and write an HTML page about it.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The page.  [default: BUNDLE.report.html, beside it]")
 @click.option("--model", metavar="MODEL", help="As for verify: build the model from this code, which you trust.")

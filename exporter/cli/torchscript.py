@@ -9,26 +9,38 @@ from typing import Any
 import click
 
 from ..spec.options import METHODS, TorchScriptOptions
+from .command import SectionedCommand
 from .console import progress
 from .options import bundle_folder, choice, model_options, output_options, precision_options
-from .report_table import print_exported
+from .summary import print_exported
 
 
-@click.command()
+@click.command(cls=SectionedCommand, short_help="Export a model to TorchScript, and verify it.")
 @model_options
 @click.option(
     "--method",
     type=click.Choice(METHODS),
+    metavar="METHOD",
     default="auto",
-    show_default=True,
-    help="auto scripts, and traces what TorchScript cannot compile.",
+    help="script, trace, or auto: script, and trace what TorchScript cannot compile.  [default: auto]",
 )
 @precision_options
 @output_options
 def torchscript(
-    out: Path | None, no_verify: bool, cases: str | None, as_json: bool, quiet: bool, debug: bool, **given: Any
+    out: Path | None,
+    no_verify: bool,
+    cases: str | None,
+    table: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+    **given: Any,
 ) -> None:
-    """Export a model to frozen TorchScript, and verify it.
+    """Export MODEL to frozen TorchScript, and verify it.
+
+    \b
+    rnn-export torchscript hetero
+    rnn-export torchscript my.py:MyRNN --input 'x: float32[N, T, 100]'
 
     States are those that the model itself takes and returns; hidden ones can be made inputs and outputs in ONNX alone.
     """
@@ -47,4 +59,5 @@ def torchscript(
             source=loaded.source,
             progress=advance,
         )
-    print_exported(replace(exported, notes=(*loaded.notes, *exported.notes)), as_json, quiet)
+    exported = replace(exported, notes=(*loaded.notes, *exported.notes))
+    print_exported(exported, model.seed, table=table, as_json=as_json, quiet=quiet)

@@ -8,10 +8,10 @@ from typing import Literal
 import click
 
 from .options import output_options
-from .report_table import print_written
+from .summary import print_written
 
 
-@click.command()
+@click.command(short_help="Write a bundle for Triton Inference Server.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The model repository.")
 @click.option("--name", help="The model's name there.  [default: the bundle's]")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .command import SectionedCommand
 from .console import (
     exit_unless_passed,
     make_table,
@@ -22,7 +23,8 @@ from .console import (
     styled,
 )
 from .options import output_options, parse_option
-from .report_table import print_placement, print_report
+from .placement_table import print_placement
+from .summary import print_report
 from .wording import in_options
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ _LONG = (1_000, 10_000)
 _SHOWN = 24
 
 
-@click.command()
+@click.command(cls=SectionedCommand, short_help="Verify a bundle again, here or on another runtime.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--model",
@@ -49,12 +51,17 @@ _SHOWN = 24
     "from TorchScript, model.pt.",
 )
 @click.option(
-    "--cases",
+    "--make-cases",
+    "cases",
     metavar="MAKE",
     help="Make the inputs of cases with this function, as in the export: file.py:make or package.module:make.",
 )
+@click.option("--cases", "table", is_flag=True, help="Show a row for every case, with its error and its limit.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), help="For the fresh test cases.  [default: drawn, and printed]"
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="SEED",
+    help="For the fresh test cases.  [default: drawn, and printed]",
 )
 @click.option(
     "--runtime",
@@ -93,6 +100,7 @@ def verify(
     bundle: Path,
     model: str | None,
     cases: str | None,
+    table: bool,
     seed: int | None,
     runtime: str | None,
     allow_fallback: bool,
@@ -118,15 +126,16 @@ def verify(
     """
     if strict and allow_fallback:
         raise click.UsageError("--strict forbids what --allow-fallback accepts. Leave one of them out.")
+    shown = _Shown(table, as_json, quiet, junit)
     given = _Runtime(runtime, _provider_options(options, provider_library, strict), allow_fallback)
     if case is not None:
         if model is not None or cases is not None or seed is not None or long or bisect:
             raise click.UsageError(
-                "--case runs one case as it is stored. Leave out --model, --cases, --seed, --long and --bisect."
+                "--case runs one case as it is stored. Leave out --model, --make-cases, --seed, --long and --bisect."
             )
-        _replay(bundle, case, given, junit, as_json, quiet)
+        _replay(bundle, case, given, shown)
     else:
-        _verify(bundle, model, cases, seed, given, _LONG if long else (), bisect, junit, as_json, quiet)
+        _verify(bundle, model, cases, seed, given, _LONG if long else (), bisect, shown)
 
 
 @dataclass(frozen=True)
@@ -138,6 +147,16 @@ class _Runtime:
     allow_fallback: bool
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What is printed of the results, and where JUnit's XML goes."""
+
+    table: bool
+    as_json: bool
+    quiet: bool
+    junit: Path | None
+
+
 def _provider_options(options: Sequence[str], library: Path | None, strict: bool) -> ProviderOptions | None:
     from ..runtimes.session import ProviderOptions
 
@@ -145,16 +164,16 @@ def _provider_options(options: Sequence[str], library: Path | None, strict: bool
     return None if given.plain else given
 
 
-def _replay(bundle: Path, case: Path, given: _Runtime, junit: Path | None, as_json: bool, quiet: bool) -> None:
+def _replay(bundle: Path, case: Path, given: _Runtime, shown: _Shown) -> None:
     from ..verification import replay
 
-    with _errors_in(junit):
+    with _errors_in(shown.junit):
         failing, report = replay(bundle, case, runtime=given.name, provider_options=given.provider_options)
-    _write_junit(junit, [report])
-    if as_json:
+    _write_junit(shown.junit, [report])
+    if shown.as_json:
         verdict = {"passed": report.passed, "verdict": report.verdict}
         print_json({**verdict, "error": in_options(report.failure), "reports": [report.to_json()]})
-    elif not quiet:
+    elif not shown.quiet:
         print_case(failing, report.cases[0])
     exit_unless_passed(report)
 
@@ -167,11 +186,9 @@ def _verify(
     given: _Runtime,
     long: Sequence[int],
     bisect: bool,
-    junit: Path | None,
-    as_json: bool,
-    quiet: bool,
+    shown: _Shown,
 ) -> None:
-    with progress(quiet or as_json) as advance, _errors_in(junit):
+    with progress(shown.quiet or shown.as_json) as advance, _errors_in(shown.junit):
         from ..verification import verify as verify_bundle
 
         verification = verify_bundle(
@@ -185,9 +202,9 @@ def _verify(
             allow_fallback=given.allow_fallback,
             progress=advance,
         )
-    _write_junit(junit, verification.reports)
+    _write_junit(shown.junit, verification.reports)
     written = [(fault, _write(fault, bundle, bisect)) for fault in verification.faults]
-    if as_json:
+    if shown.as_json:
         print_json(
             {
                 **verification.to_json(),
@@ -195,8 +212,8 @@ def _verify(
                 "faults": [fault.to_json(files) for fault, files in written],
             }
         )
-    elif not quiet:
-        _print(verification, given.name is not None)
+    elif not shown.quiet:
+        _print(verification, shown.table, given.name is not None)
         for fault, files in written:
             print_fault(fault, files, bundle, given.name)
     exit_unless_passed(verification)
@@ -237,9 +254,9 @@ def _write(fault: Fault, bundle: Path, bisect: bool) -> list[Path]:
         return []
 
 
-def _print(verification: Verification, placement: bool) -> None:
+def _print(verification: Verification, table: bool, placement: bool) -> None:
     for report in verification.reports:
-        print_report(report)
+        print_report(report, table=table)
         if placement:
             print_placement(report)
     print_notes(verification.notes)

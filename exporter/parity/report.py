@@ -70,10 +70,11 @@ class Probed:
     lax: Sequence[str] = ()
 
     def __str__(self) -> str:
-        left = "" if self.tried == self.planned else f" The other {self.planned - self.tried} would take too long."
+        left = "" if self.tried == self.planned else " (the others would take too long)"
         more = f" and {len(self.lax) - 1} more" if len(self.lax) > 1 else ""
         lax = f" PyTorch refuses {self.lax[0]}{more}, and the file does not." if self.lax else ""
-        return f"{self.tried} of {self.planned} further sizes were tried.{left}{lax}"
+        of = "" if self.tried == self.planned else f" of {self.planned}"
+        return f"{self.tried}{of} further sizes tried{left}.{lax}"
 
     def to_json(self) -> dict[str, Any]:
         return {"tried": self.tried, "planned": self.planned, "lax": list(self.lax)}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from msgspec import UNSET
 from torch import nn
 
 from ..errors import LoadError, SignatureError, WeightsError, did_you_mean, first_line
@@ -28,6 +29,7 @@ from .bind import bind_inputs, forward_signature
 from .checkpoint import load_weights
 from .evaluation import unwrap
 from .script.pinned import pinned
+from .untrained import DrawnTensors
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,13 @@ def load_with(
         raise WeightsError("A key names an entry of a checkpoint. Give the checkpoint too, as `weights=PATH`.")
     with _importable(Path.cwd()):
         kind, factory, lookup = _find(model)
-    with _importable(lookup):
+    with _importable(lookup), DrawnTensors() as drawn:
         module = _build(model, factory, arguments, seed)
     module = unwrap(module)
     notes = () if weights is None else load_weights(module, Path(weights), weights_key)
+    untrained = len(drawn.of(module)) if weights is None else 0
     signature = _signature(model, module, inputs, outputs)
-    return Loaded(module, signature, Source(kind, model, dict(arguments), seed), notes)
+    return Loaded(module, signature, Source(kind, model, dict(arguments), seed, untrained=untrained or UNSET), notes)
 
 
 # Recurrent layers of PyTorch, all of whose arguments are numbers and switches.

@@ -39,6 +39,9 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
         str | UnsetType,
         Meta(description="The function that made the inputs of the cases, which nothing runs without being told to."),
     ] = UNSET
+    untrained: Annotated[
+        int | UnsetType, Meta(description="How many parameters are as the seed drew them, where any are.")
+    ] = UNSET
 
     @property
     def name(self) -> str:

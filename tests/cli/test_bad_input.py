@@ -62,7 +62,9 @@ def mine(factory: str, *more: str) -> tuple[str, ...]:
 
 CASES = [
     (("onnx", "--model", "hetro"), "There is no built-in model 'hetro'. Did you mean 'hetero'?"),
-    (("onnx",), "Missing option '--model'"),
+    (("onnx",), "No model is given. Name a built-in variant, such as hetero"),
+    (("onnx", "single", "--model", "deep"), "Two models are given: 'single' and --model deep. Leave one out."),
+    (("onnx", "single", "--cases", "file.py:make"), "--cases takes nothing: it shows a row per case. A function"),
     (("onix",), "No such command 'onix'"),
     (("onnx", "--model", "absent.py:Model", *X), "There is no file"),
     (mine("Grv"), "user_model.py has no 'Grv'. Did you mean 'Gru'?"),

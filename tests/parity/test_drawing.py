@@ -237,7 +237,7 @@ def test_a_function_makes_every_case(made: tuple[Exported, str]) -> None:
     assert source is not None
     assert source.cases == f"{file}:cumulative"
     readme = (found.folder / "README.md").read_text()
-    assert f"rnn-export verify BUNDLE --model {file}:Picks --cases {file}:cumulative\n" in readme
+    assert f"rnn-export verify BUNDLE --model {file}:Picks --make-cases {file}:cumulative\n" in readme
 
 
 def test_verify_runs_the_function_only_when_it_is_given(made: tuple[Exported, str]) -> None:

@@ -114,7 +114,7 @@ def test_invalid_files_are_refused(cli: Cli, tmp_path: Path) -> None:
         ("out", "--case", "broken"): "broken is not a case that verify wrote",
         ("out", "--case", "absent"): "The case absent does not exist. Give the file that verify named",
         ("out", "--case", "out/cases.safetensors"): "is not a case that verify wrote",
-        ("out", "--case", file, "--seed", "1"): "Leave out --model, --cases, --seed, --long and --bisect",
+        ("out", "--case", file, "--seed", "1"): "Leave out --model, --make-cases, --seed, --long and --bisect",
     }
     for arguments, said in refused.items():
         result = cli("verify", *arguments)

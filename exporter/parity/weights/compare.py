@@ -74,6 +74,11 @@ class WeightComparison:
     def passed(self) -> bool:
         return not self.faults
 
+    @property
+    def identical(self) -> bool:
+        """Whether the file holds every tensor of the model bit for bit, and no other."""
+        return bool(self.compared) and self.equal == self.compared and not (self.faults or self.unknown)
+
     def without(self, known: Sequence[str]) -> WeightComparison:
         """The same with these tensors of the file counted as of unknown origin, not as faults."""
         faults = tuple(fault for fault in self.faults if fault.tensor not in known)
