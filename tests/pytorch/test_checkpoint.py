@@ -62,17 +62,18 @@ def test_a_pickle_that_would_run_code_is_refused(
 
 def test_a_whole_pickled_module_is_refused(model: nn.Module, tmp_path: Path) -> None:
     torch.save(model, tmp_path / "module.pt")
-    with pytest.raises(WeightsError, match=r"torch.save\(model.state_dict\(\), path\)"):
+    with pytest.raises(WeightsError, match="is a whole pickled module"):
         load_weights(model, tmp_path / "module.pt")
 
 
 def test_a_full_checkpoint_names_its_key(model: nn.Module, trained: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save({"step": 3, "state_dict": trained}, tmp_path / "full.pt")
-    with pytest.raises(WeightsError, match='Name the entry that does: `weights_key="state_dict"`'):
-        load_weights(model, tmp_path / "full.pt")
     with pytest.raises(WeightsError, match="has no entry 'state'. Did you mean 'state_dict'"):
         load_weights(model, tmp_path / "full.pt", "state")
-    with pytest.raises(WeightsError, match="does not hold tensors alone"):
+    with pytest.raises(
+        WeightsError,
+        match="The entry 'step' of .* does not hold tensors by name. Name one that does: `weights_key=\"state_dict\"`",
+    ):
         load_weights(model, tmp_path / "full.pt", "step")
 
 
