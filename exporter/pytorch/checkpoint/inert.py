@@ -56,11 +56,15 @@ class Inert:
 def read_inert(path: Path) -> Inert:
     """What the file holds; raises what `torch.load` raises where even stand-ins do not make it readable."""
     names = _foreign_names(path)
-    stand_ins = [(_EMPTY.get(name) or type("StandIn", (StandIn,), {"stands_for": name}), name) for name in names]
+    stand_ins: list[Any] = [(_EMPTY.get(name) or _stand_in(name), name) for name in names]
     # What PyTorch's reader has been told of is a setting of the whole process.
     with exclusive(), torch.serialization.safe_globals(stand_ins):
         content = torch.load(path, map_location="cpu", weights_only=True)
     return Inert(content, [name for name in names if name not in _EMPTY])
+
+
+def _stand_in(name: str) -> type[StandIn]:
+    return type("StandIn", (StandIn,), {"stands_for": name})
 
 
 def _foreign_names(path: Path) -> list[str]:
