@@ -43,6 +43,7 @@ _HOMES = {
     "TensorSpec": "spec.signature",
     "TorchScriptOptions": "spec.options",
     "UnavailableError": "errors",
+    "UndescribedInputsError": "errors",
     "Verification": "verification",
     "WeightsError": "errors",
     "WrittenFiles": "publish.copy_bundle",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from .errors import RnnExportError as RnnExportError
     from .errors import SignatureError as SignatureError
     from .errors import UnavailableError as UnavailableError
+    from .errors import UndescribedInputsError as UndescribedInputsError
     from .errors import WeightsError as WeightsError
     from .export import export_onnx as export_onnx
     from .export import export_torchscript as export_torchscript

@@ -38,6 +38,14 @@ class SignatureError(InputError):
     """A malformed or impossible description of inputs, outputs or states."""
 
 
+class UndescribedInputsError(SignatureError):
+    """Nobody said what goes into the model; `proposal` describes inputs that it runs with, if any were found."""
+
+    def __init__(self, message: str, proposal: Any = None) -> None:
+        super().__init__(message)
+        self.proposal = proposal
+
+
 class LoadError(InputError):
     """A model that cannot be found, built or used."""
 

@@ -12,7 +12,8 @@ from ..spec.forms import LOWERINGS, TARGETS
 from ..spec.options import OnnxOptions
 from .command import SectionedCommand
 from .console import progress
-from .options import bundle_folder, choice, model_options, output_options, parse_sizes, precision_options
+from .model_choice import bundle_folder, choose_model
+from .options import model_options, output_options, parse_sizes, precision_options
 from .summary import print_exported
 
 
@@ -67,18 +68,19 @@ def onnx(
     rnn-export onnx hetero
     rnn-export onnx my.py:MyRNN --weights my.pt --input 'x: float32[N, T, 100]'
     """
-    model = choice(given)
+    model = choose_model(given)
     sizes = [parse_sizes(text) for text in tune]
     options = OnnxOptions(verify=not no_verify, tune=sizes, seed=model.seed, **given)
+    loaded, example = model.load(quiet or as_json)
     with progress(quiet or as_json) as advance:
         from ..export import export_onnx
 
-        loaded = model.load()
         exported = export_onnx(
             loaded.model,
             loaded.signature,
             bundle_folder(out, loaded.source),
             options,
+            example=example,
             cases=cases,
             source=loaded.source,
             progress=advance,

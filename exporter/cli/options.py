@@ -3,62 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-if TYPE_CHECKING:
-    from ..pytorch.load import Loaded
-    from ..spec.artifact import Source
-
+from .settings_file import read_settings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """Which model, and how to build it, as given on the command line."""
-
-    model: str
-    settings: Sequence[str]
-    weights: Path | None
-    weights_key: str | None
-    inputs: Sequence[str]
-    outputs: Sequence[str]
-    states: Sequence[str]
-    seed: int
-
-    def load(self) -> Loaded:
-        """Build the model."""
-        from ..errors import SignatureError
-        from ..pytorch.arguments import parse_settings
-        from ..pytorch.load import load_with
-        from ..spec.signature import Signature, parse_input, parse_state
-
-        parsed = [parse_input(text) for text in self.inputs]
-        names = [name for name, _ in parsed]
-        for name in names:
-            if names.count(name) > 1:
-                raise SignatureError(f"The input '{name}' is described twice. Give every input its own name.")
-        loaded = load_with(
-            self.model,
-            parse_settings(self.settings),
-            weights=self.weights,
-            weights_key=self.weights_key,
-            inputs=dict(parsed),
-            outputs=[name.strip() for text in self.outputs for name in text.split(",")],
-            seed=self.seed,
-        )
-        states = {**loaded.signature.states, **dict(map(parse_state, self.states))}
-        signature = Signature(loaded.signature.inputs, loaded.signature.outputs, states)
-        return replace(loaded, signature=signature)
-
-
-def bundle_folder(out: Path | None, source: Source) -> Path:
-    """Where the bundle goes: `--out`, or `artifacts/` and the model's name."""
-    return out or Path("artifacts") / source.name
 
 
 def parse_sizes(text: str) -> dict[str, int]:
@@ -107,11 +60,30 @@ def precision_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _from_settings(ctx: click.Context, parameter: click.Parameter, named: str | None) -> str | None:
+    """Take a model that a settings file names from there: its options become the command's defaults."""
+    settings = read_settings()
+    if named is None or settings is None or named not in settings.models:
+        return named
+    ctx.default_map = settings.defaults(named, ctx.command)
+    return None if "model" in ctx.default_map else named
+
+
+def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from ..models import VARIANTS
+
+    names = [name for name in VARIANTS if name.startswith(incomplete)]
+    return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
+
+
 _MODEL_OPTIONS: Sequence[Decorator] = (
-    click.argument("named", metavar="[MODEL]", required=False),
+    click.argument(
+        "named", metavar="[MODEL]", required=False, is_eager=True, callback=_from_settings, shell_complete=_complete
+    ),
     click.option(
         "--model",
         metavar="MODEL",
+        shell_complete=_complete,
         help="A built-in variant, file.py:Factory, package.module:Factory, or a TorchScript archive (.pt, .jit, .ts).",
     ),
     click.option(
@@ -134,6 +106,12 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
         metavar="SPEC",
         help="'x: float32[N, T, 100]' or 'tokens: int64[N, T] in 0..27': a name in brackets is a dynamic size. "
         "Repeatable, by name or in the order of forward's arguments. Where none is given, one is proposed.",
+    ),
+    click.option(
+        "--example",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Real inputs, by name or in order: .npz, .npy, .safetensors or .pt. Cases are cut from them.",
     ),
     click.option("--output", "outputs", multiple=True, metavar="NAME", help="A name for an output. Repeatable."),
     click.option(
@@ -175,20 +153,6 @@ _OUTPUT_OPTIONS: Sequence[Decorator] = (
     click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong."),
     click.option("--debug", is_flag=True, help="Show where an error comes from."),
 )
-
-
-def choice(arguments: dict[str, Any]) -> ModelChoice:
-    """Take the options of `model_options` that build a model out of a command's arguments."""
-    named, model = arguments.pop("named"), arguments.pop("model")
-    if named is not None and model is not None:
-        raise click.UsageError(f"Two models are given: '{named}' and --model {model}. Leave one out.")
-    if named is None and model is None:
-        raise click.UsageError(
-            "No model is given. Name a built-in variant, such as hetero, which `rnn-export models` lists, or your own "
-            "as file.py:Factory."
-        )
-    names = ("settings", "weights", "weights_key", "inputs", "outputs", "states", "seed")
-    return ModelChoice(named or model, **{name: arguments.pop(name) for name in names})
 
 
 _PRECISION_OPTIONS: Sequence[Decorator] = (

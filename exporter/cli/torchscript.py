@@ -11,7 +11,8 @@ import click
 from ..spec.options import METHODS, TorchScriptOptions
 from .command import SectionedCommand
 from .console import progress
-from .options import bundle_folder, choice, model_options, output_options, precision_options
+from .model_choice import bundle_folder, choose_model
+from .options import model_options, output_options, precision_options
 from .summary import print_exported
 
 
@@ -44,17 +45,18 @@ def torchscript(
 
     States are those that the model itself takes and returns; hidden ones can be made inputs and outputs in ONNX alone.
     """
-    model = choice(given)
+    model = choose_model(given)
     options = TorchScriptOptions(verify=not no_verify, seed=model.seed, **given)
+    loaded, example = model.load(quiet or as_json)
     with progress(quiet or as_json) as advance:
         from ..export import export_torchscript
 
-        loaded = model.load()
         exported = export_torchscript(
             loaded.model,
             loaded.signature,
             bundle_folder(out, loaded.source),
             options,
+            example=example,
             cases=cases,
             source=loaded.source,
             progress=advance,

@@ -12,7 +12,8 @@ import click
 
 # `name`, `name=True`, `name="value"`, `name=["value"]`, `name=PLACEHOLDER`
 _ARGUMENT = re.compile(r"""`(\w+)(?:=(?:(True|False)|\[?"([^"`]*)"\]?|'([^'`]*)'|([\w:.]+)))?`""")
-_INPUT = re.compile(r'`inputs=\{"([\w.]+)": "([^"]+)"\}`')
+_INPUTS = re.compile(r"`inputs=\{([^`]*)\}`")
+_INPUT = re.compile(r'"([\w.]+)": "([^"]+)"')
 _SETTING = re.compile(r"Pass `(\w+=VALUE)`")
 
 
@@ -23,10 +24,14 @@ def in_options(message: str, command: click.Command | None = None) -> str:
     if command is None:
         return message
     options = {str(each.name): each.opts[-1] for each in command.params if isinstance(each, click.Option)}
-    message = _INPUT.sub(r"--input '\1: \2'", message)
+    message = _INPUTS.sub(lambda match: _inputs(match[1]), message)
     message = _SETTING.sub(r"Give it with --set \1", message)
     message = _ARGUMENT.sub(lambda match: _option(match, options), message)
     return message.replace("Fix that first.", "Fix that first; --debug shows where.")
+
+
+def _inputs(described: str) -> str:
+    return " ".join(f"--input '{name}: {spec}'" for name, spec in _INPUT.findall(described))
 
 
 def _option(match: re.Match[str], options: Mapping[str, str]) -> str:

@@ -9,10 +9,11 @@ NamedTuple or dataclass of forward's annotation.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 import types
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -24,6 +25,8 @@ from ..torch_internals.modules import is_pytree_node, scripted_arguments, tree_l
 
 # The parts of an argument by key; the leaves are names of inputs.
 Tree: TypeAlias = "str | dict[str, Tree]"
+# How like an argument's name, of 1, another name is that was meant to be it: 'lenght' for 'lengths' is 0.77.
+_NEAR = 0.75
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -84,6 +87,7 @@ def bind_inputs(model: nn.Module, names: Iterable[str]) -> InputBinding:
     named: dict[str, Tree] = _grow(matched)
     rest = [name for name in names if name not in matched]
     free = [name for name, found in takes.parameters.items() if found.kind in _POSITIONAL and name not in named]
+    _check_spelling(model, rest, free)
     positional = dict(zip(free, rest, strict=False))
     beyond = rest[len(positional) :]
     kinds = {parameter.kind for parameter in takes.parameters.values()}
@@ -95,6 +99,16 @@ def bind_inputs(model: nn.Module, names: Iterable[str]) -> InputBinding:
     for name, tree in binding.named.items():
         _check(name, tree, hints.get(name))
     return binding
+
+
+def _check_spelling(model: nn.Module, names: Iterable[str], free: Sequence[str]) -> None:
+    """Refuse a name that is nearly an argument's, which somebody misspelt, rather than chose."""
+    for name in names:
+        if near := difflib.get_close_matches(name.lower(), [each.lower() for each in free], n=1, cutoff=_NEAR):
+            argument = next(each for each in free if each.lower() == near[0])
+            raise SignatureError(
+                f"forward of {type(model).__name__} has no argument '{name}'. Did you mean '{argument}'?"
+            )
 
 
 def _is_argument(takes: inspect.Signature, name: str) -> bool:

@@ -17,7 +17,7 @@ import torch
 from msgspec import UNSET
 from torch import nn
 
-from ..errors import LoadError, SignatureError, WeightsError, did_you_mean, first_line
+from ..errors import LoadError, UndescribedInputsError, WeightsError, did_you_mean, first_line
 from ..models import VARIANTS
 from ..spec.artifact import Source
 from ..spec.option_values import check_whole
@@ -28,6 +28,7 @@ from .arguments import check_arguments
 from .bind import bind_inputs, forward_signature
 from .checkpoint import load_weights
 from .evaluation import unwrap
+from .proposal import Array, propose_inputs
 from .script.pinned import pinned
 from .untrained import DrawnTensors
 
@@ -49,6 +50,7 @@ def load(
     weights_key: str | None = None,
     inputs: Mapping[str, TensorSpec | str] | None = None,
     outputs: Sequence[str] = (),
+    example: Mapping[str, Array] | Sequence[Array] | None = None,
     seed: int = 0,
     **arguments: Any,
 ) -> Loaded:
@@ -62,6 +64,7 @@ def load(
         weights_key: the entry of a checkpoint dictionary that holds the tensors.
         inputs: what `forward` takes, by name or in order; not needed where the model has a `signature()` of its own.
         outputs: names for the outputs.
+        example: real inputs, by name or in order; inputs that nobody described are proposed to fit it.
         seed: the random seed that the model is built with.
         **arguments: passed to the factory; for an archive, arguments of its forward that are no tensors.
 
@@ -69,9 +72,17 @@ def load(
         LoadError: the model cannot be found or built, or an argument does not fit.
         WeightsError: the checkpoint cannot be read or does not fit.
         SignatureError: `inputs` is malformed or does not fit `forward`.
+        UndescribedInputsError: there are none, and the model has no `signature()` of its own.
     """
     return load_with(
-        model, arguments, weights=weights, weights_key=weights_key, inputs=inputs, outputs=outputs, seed=seed
+        model,
+        arguments,
+        weights=weights,
+        weights_key=weights_key,
+        inputs=inputs,
+        outputs=outputs,
+        example=example,
+        seed=seed,
     )
 
 
@@ -83,6 +94,7 @@ def load_with(
     weights_key: str | None = None,
     inputs: Mapping[str, TensorSpec | str] | None = None,
     outputs: Sequence[str] = (),
+    example: Mapping[str, Array] | Sequence[Array] | None = None,
     seed: int = 0,
 ) -> Loaded:
     """`load` with the factory's arguments apart, whatever they are called: a factory may have a `seed` of its own."""
@@ -96,7 +108,7 @@ def load_with(
     module = unwrap(module)
     notes = () if weights is None else load_weights(module, Path(weights), weights_key)
     untrained = len(drawn.of(module)) if weights is None else 0
-    signature = _signature(model, module, inputs, outputs)
+    signature = _signature(model, module, inputs, outputs, example)
     return Loaded(module, signature, Source(kind, model, dict(arguments), seed, untrained=untrained or UNSET), notes)
 
 
@@ -205,7 +217,11 @@ def _build(model: str, factory: Any, arguments: Mapping[str, Any], seed: int) ->
 
 
 def _signature(
-    model: str, module: nn.Module, inputs: Mapping[str, TensorSpec | str] | None, outputs: Sequence[str]
+    model: str,
+    module: nn.Module,
+    inputs: Mapping[str, TensorSpec | str] | None,
+    outputs: Sequence[str],
+    example: Mapping[str, Array] | Sequence[Array] | None,
 ) -> Signature:
     own = getattr(module, "signature", None)
     if inputs:
@@ -213,13 +229,21 @@ def _signature(
     elif callable(own) and isinstance(found := own(), Signature):
         signature = found.with_outputs(outputs) if outputs else found
     else:
-        takes = ", ".join(forward_signature(module)[0].parameters)
-        raise SignatureError(
-            f"{model} does not say what goes in: its forward takes ({takes}). "
-            'Describe each input, such as `inputs={"x": "float32[T, N, 100]"}`.'
-        )
+        raise _undescribed(model, module, example)
     bind_inputs(module, signature.inputs)
     return signature
+
+
+def _undescribed(
+    model: str, module: nn.Module, example: Mapping[str, Array] | Sequence[Array] | None
+) -> UndescribedInputsError:
+    takes = ", ".join(forward_signature(module)[0].parameters)
+    says = f"{model} does not say what goes in: its forward takes ({takes})."
+    proposal = propose_inputs(module, example)
+    if proposal is None:
+        return UndescribedInputsError(f'{says} Describe each input, such as `inputs={{"x": "float32[T, N, 100]"}}`.')
+    described = ", ".join(f'"{name}": "{spec}"' for name, spec in proposal.items())
+    return UndescribedInputsError(f"{says} It runs with `inputs={{{described}}}`; give that if it is right.", proposal)
 
 
 def _importable(folder: Path | None) -> AbstractContextManager[None]:

@@ -30,6 +30,9 @@ _RANGE = re.compile(
     r"in\s+(?P<low>-?\d+)\s*\.\.\s*(?P<high>-?\d+|[A-Za-z_]\w*)\s*(?P<descending>\bdescending)?", re.DOTALL
 )
 
+# As a Chinese or Japanese keyboard types them.
+_FULL_WIDTH = str.maketrans("：，［］｛｝（）", ":,[]{}()")  # noqa: RUF001
+
 _EXAMPLE = "write it like 'x: float32[T, N, 100]', 'x: float32[T, N, 100] > 0' or 'tokens: int64[N, T] in 0..27'"
 
 
@@ -92,7 +95,7 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             SignatureError: the text does not have that form.
         """
-        match = _SPEC.fullmatch(text)
+        match = _SPEC.fullmatch(text.translate(_FULL_WIDTH))
         if match is None:
             raise SignatureError(f"'{text}' does not describe a tensor; {_EXAMPLE}.")
         dims = [part.strip() for part in match["dims"].split(",")] if match["dims"].strip() else []
@@ -282,7 +285,7 @@ def parse_input(text: str) -> tuple[str, TensorSpec]:
     Raises:
         SignatureError: the text does not have that form.
     """
-    name, colon, spec = text.partition(":")
+    name, colon, spec = text.translate(_FULL_WIDTH).partition(":")
     if not colon or not _NAME.fullmatch(name.strip()):
         raise SignatureError(f"'{text}' does not describe an input; {_EXAMPLE}.")
     return name.strip(), TensorSpec.parse(spec)

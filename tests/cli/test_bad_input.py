@@ -87,7 +87,7 @@ CASES = [
     (mine("Gru", *X, *X), "The input 'x' is described twice."),
     (mine("Gru", *X, "--input", "y: float32[T]"), "The 2 inputs (x, y) do not fit Gru, whose forward takes (x). Name"),
     (mine("Gru", "--input", "x: float32[T, N, 4]"), "forward raised RuntimeError at user_model.py:10 for x [7, 5, 4]"),
-    (mine("Gru", "--no-verify"), "does not say what goes in: its forward takes (x). Describe each input"),
+    (mine("Gru", "--no-verify"), "its forward takes (x). It runs with --input 'x: float32[T, N, 3]'; give that if it"),
     (mine("Gru", *X, "--output", "a,b"), "2 output names (a, b) were given for 1 outputs."),
     (mine("Gru", *X, "--output", "x"), "The name 'x' is used twice."),
     (mine("Text"), "The model returns a str at ['name']. Return a tensor, or a tuple, list or dictionary of tensors."),

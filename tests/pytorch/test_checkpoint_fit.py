@@ -79,6 +79,22 @@ def test_any_one_prefix_is_left_out(prefix: str, trained: State, tmp_path: Path)
     assert not said or f"The prefix '{said}'" in notes[0]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_part_that_was_compiled(compiled: bool, trained: State, tmp_path: Path) -> None:
+    model = nn.Sequential(nn.GRU(3, 4))
+    if compiled:
+        model = nn.Sequential(torch.compile(nn.GRU(3, 4)))
+    torch.save(behind("0._orig_mod.", trained), tmp_path / "w.pt")
+    load_weights(model, tmp_path / "w.pt")
+    assert_equal(model.state_dict(), behind("0._orig_mod." if compiled else "0.", trained))
+
+
+def test_a_model_without_weights(tmp_path: Path) -> None:
+    safetensors.torch.save_file({}, tmp_path / "w.safetensors")
+    assert load_weights(nn.Tanh(), tmp_path / "w.safetensors") == ()
+
+
 def test_what_torch_swa_utils_saves(trained: State, tmp_path: Path) -> None:
     averaged = torch.optim.swa_utils.AveragedModel(nn.GRU(3, 4))
     averaged.module.load_state_dict(trained)

@@ -89,7 +89,7 @@ def test_a_factory_that_fails(write: Callable[[str], Path], source: str, said: s
 
 
 def test_a_model_without_a_signature_needs_inputs() -> None:
-    with pytest.raises(SignatureError, match=r"its forward takes \(input, hx\). Describe each input"):
+    with pytest.raises(SignatureError, match=r"its forward takes \(input, hx\). It runs with"):
         load("torch.nn:GRU", input_size=3, hidden_size=4)
 
 

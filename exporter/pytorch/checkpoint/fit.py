@@ -58,6 +58,12 @@ def find_weights(entries: Mapping[str, Any], model: State, path: Path, key: str 
         WeightsError: there are none, or there are several and `key` does not say which.
     """
     states = list(_states(entries))
+    if not model and not states:
+        return Weights({}, ())
+    if not any(_COMPILED in name for name in model):
+        states = [
+            (entry, {name.replace(_COMPILED, ""): each for name, each in state.items()}) for entry, state in states
+        ]
     if key is not None:
         states, prefix = _named(entries, states, path, key)
     else:
@@ -78,7 +84,7 @@ def _states(entries: Mapping[str, Any], name: str = "", depth: int = _DEPTH) -> 
     """Every entry that holds tensors, with the path of names that leads to it."""
     tensors = {str(each): value for each, value in entries.items() if isinstance(value, Tensor)}
     if tensors:
-        yield name, {each.replace(_COMPILED, ""): value for each, value in tensors.items()}
+        yield name, tensors
     for each, value in entries.items():
         if isinstance(value, Mapping) and depth:
             yield from _states(value, f"{name}.{each}" if name else str(each), depth - 1)
