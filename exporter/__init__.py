@@ -59,6 +59,7 @@ _HOMES = {
     "recur": "recurrence",
     "recur_until": "recurrence",
     "replay": "verification",
+    "to_onnx": "export",
     "verify": "verification",
     "write_fault": "parity.fault",
     "write_junit": "publish.junit",
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from .errors import WeightsError as WeightsError
     from .export import export_onnx as export_onnx
     from .export import export_torchscript as export_torchscript
+    from .export import to_onnx as to_onnx
     from .parity.failing_case import FailingCase as FailingCase
     from .parity.fault import Fault as Fault
     from .parity.fault import write_fault as write_fault
@@ -130,3 +132,7 @@ def __getattr__(name: str) -> Any:
     found = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     globals()[name] = found
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import onnx
 from msgspec import structs
 from torch import nn
 
@@ -30,7 +31,8 @@ from .parity.cases import with_least
 from .parity.report import Report
 from .pytorch.evaluation import as_python, check_tensors, unwrap
 from .pytorch.job import ExportJob, start_job
-from .pytorch.made_cases import CaseMaker, find_made_cases
+from .pytorch.made_cases import CaseMaker
+from .pytorch.make_request import folder_for, request_for
 from .pytorch.request import Example, ExportRequest, Progress, silent
 from .pytorch.same_form import check_form
 from .pytorch.scripted import code_to_eager
@@ -41,7 +43,7 @@ from .spec.options import OnnxOptions, TorchScriptOptions, options_of
 from .spec.signature import Signature
 from .tune import check_tuning, fastest
 
-__all__ = ["Exported", "export_onnx", "export_torchscript"]
+__all__ = ["Exported", "export_onnx", "export_torchscript", "to_onnx"]
 
 ONNX = "model.onnx"
 # The same graph with the model's own weights, where the file has int8 ones; it is verified and thrown away.
@@ -50,9 +52,9 @@ TORCHSCRIPT = "model.pt"
 
 
 def export_onnx(
-    model: nn.Module,
-    signature: Signature,
-    out: str | Path,
+    model: nn.Module | str,
+    signature: Signature | Mapping[str, str] | Sequence[str] | str,
+    out: str | Path | None = None,
     options: OnnxOptions | None = None,
     *,
     example: Example | None = None,
@@ -64,9 +66,12 @@ def export_onnx(
     """Export a model to `model.onnx` in the bundle `out`, and verify it in ONNX Runtime on the CPU.
 
     Args:
-        model: any `nn.Module`; it is exported in evaluation mode and left in the mode it had.
-        signature: its inputs, after `forward`'s arguments or in their order; outputs without a name get one.
-        out: the bundle's folder; an older bundle there is replaced in one step, or left alone on any error.
+        model: any `nn.Module`; it is exported in evaluation mode and left in the mode it had. Or what `load` takes,
+            such as `my.py:MyRNN` or a TorchScript archive.
+        signature: its inputs, after `forward`'s arguments or in their order; outputs without a name get one. Without
+            names for outputs, a dictionary of inputs or a text `x: float32[N, T, 100]` is enough.
+        out: the bundle's folder, by default `artifacts/` and the model's name; an older bundle there is replaced in one
+            step, or left alone on any error.
         options: how to export it.
         example: real inputs, by name or in order, where random ones will not do; cases at other sizes are cut from it,
             and a few random ones stand beside them.
@@ -83,9 +88,10 @@ def export_onnx(
         InputError: the model, signature, example, options or folder does not fit.
     """
     options = options_of(OnnxOptions, options, named)
-    forms = _plan(options, signature)
-    request = _request(model, signature, example, cases, source)
-    with replacing(Path(out)) as folder, _python_job(request, options, progress) as started:
+    request = request_for(model, signature, example, cases, source, options.seed)
+    forms = _plan(options, request.signature)
+    out = folder_for(out, request)
+    with replacing(out) as folder, _python_job(request, options, progress) as started:
         job, captured = _captured(started)
         build = _lowering(job, captured, options)
         graph, timings = fastest(build, forms, job, options.tune, int8=options.quantize is not None)
@@ -109,13 +115,30 @@ def export_onnx(
         graph = graph.without_weights()
         report, artifact = check.demand(folder / ONNX, artifact) if options.verify else (None, artifact)
         notes = (*job.notes, *check.notes, *_bound_notes(captured), *map(str, timings), *_form_notes(graph, options))
-        return assemble(check, folder, Path(out), ONNX, artifact, report, notes)
+        return assemble(check, folder, out, ONNX, artifact, report, notes)
+
+
+def to_onnx(
+    model: nn.Module | str,
+    signature: Signature | Mapping[str, str] | Sequence[str] | str,
+    options: OnnxOptions | None = None,
+    *,
+    example: Example | None = None,
+    cases: CaseMaker | str | None = None,
+    **named: Any,
+) -> onnx.ModelProto:
+    """Export a model to ONNX without a folder, and verify it; arguments and errors are those of `export_onnx`."""
+    with tempfile.TemporaryDirectory() as folder:
+        exported = export_onnx(
+            model, signature, Path(folder) / "bundle", options, example=example, cases=cases, **named
+        )
+        return onnx.load(exported.model)
 
 
 def export_torchscript(
-    model: nn.Module,
-    signature: Signature,
-    out: str | Path,
+    model: nn.Module | str,
+    signature: Signature | Mapping[str, str] | Sequence[str] | str,
+    out: str | Path | None = None,
     options: TorchScriptOptions | None = None,
     *,
     example: Example | None = None,
@@ -136,9 +159,10 @@ def export_torchscript(
         FixedDecisionError: a trace took one branch, or one number, for all inputs, and that is not accepted.
     """
     options = options_of(TorchScriptOptions, options, named)
-    request = _request(model, signature, example, cases, source)
+    request = request_for(model, signature, example, cases, source, options.seed)
+    out = folder_for(out, request)
     with (
-        replacing(Path(out)) as folder,
+        replacing(out) as folder,
         start_job(request, precision=options.precision, seed=options.seed, progress=progress) as job,
     ):
         progress("compile", 0, 1)
@@ -161,20 +185,7 @@ def export_torchscript(
         report, artifact = check.demand(folder / TORCHSCRIPT, artifact) if options.verify else (None, artifact)
         _check_decisions(compiled, options, report)
         notes = (*job.notes, *check.notes, *_compile_notes(compiled))
-        return assemble(check, folder, Path(out), TORCHSCRIPT, artifact, report, notes)
-
-
-def _request(
-    model: nn.Module,
-    signature: Signature,
-    example: Example | None,
-    cases: CaseMaker | str | None,
-    source: Source | None,
-) -> ExportRequest:
-    made = find_made_cases(cases)
-    if source is not None and made is not None:
-        source = structs.replace(source, cases=made.name)
-    return ExportRequest(model, signature, example, source, made)
+        return assemble(check, folder, out, TORCHSCRIPT, artifact, report, notes)
 
 
 def _plan(options: OnnxOptions, signature: Signature) -> Forms:

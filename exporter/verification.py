@@ -25,6 +25,7 @@ from .parity.drawing import Drawing, Drawn, draw_for
 from .parity.expected import Expected
 from .parity.failing_case import FailingCase, read_failing_case
 from .parity.fault import Fault, find_fault, run_again
+from .parity.notebook import report_html
 from .parity.probe import Prober
 from .parity.reference import Oracle
 from .parity.report import Overall, Report
@@ -69,6 +70,12 @@ class Verification:
     why: str = ""
     faults: Sequence[Fault] = ()
     notes: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        return f"<Verification: {self.verdict}, {self.how}, {', '.join(map(repr, self.reports))}>"
+
+    def _repr_html_(self) -> str:
+        return "".join(map(report_html, self.reports))
 
     @property
     def passed(self) -> bool:

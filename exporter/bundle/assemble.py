@@ -8,6 +8,7 @@ import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from ..errors import BundleError, InterfaceError
 from ..parity.artifact import ExportCheck
+from ..parity.notebook import report_html
 from ..parity.report import Report
 from ..pytorch.job import ExportJob
 from ..spec.artifact import Artifact, FileEntry, Source
@@ -31,20 +33,49 @@ from .cases import choose_cases, describe_outputs, in_order, write_cases
 from .complete import complete
 from .files import hash_file, read_bundle
 from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
+from .run import run_artifact
 
 
 @dataclass(frozen=True)
 class Exported:
     """What an export wrote: the folder, each file's size in bytes, the parity report, and warnings and remarks.
 
-    `untrained` is how many of the parameters are as a seed drew them, where the model's source is known.
+    `artifact` is the name of the model file. `untrained` is how many of the parameters are as a seed drew them, where
+    the model's source is known.
     """
 
     folder: Path
+    artifact: str
     files: Mapping[str, int]
     report: Report | None
     notes: tuple[str, ...]
     untrained: int = 0
+
+    @property
+    def model(self) -> Path:
+        """The model file."""
+        return self.folder / self.artifact
+
+    def run(self, inputs: Mapping[str, Any] | None = None, /, **named: Any) -> dict[str, Any]:
+        """Run the model file on arrays or tensors: `exported.run(x=x)`, or `run({"hx.0": h})` for a name with a dot.
+
+        Returns a numpy array for each output by name. Each call loads the file; states of a stream that are not given
+        begin as they are reset.
+
+        Raises:
+            BundleError: the bundle is not there any more, or was changed.
+            InputError: an input is missing, unknown, or has another shape or dtype.
+        """
+        return run_artifact(self.folder, self.artifact, {**(inputs or {}), **named})
+
+    def __repr__(self) -> str:
+        verdict = self.report.verdict if self.report else "not verified"
+        return f"<Exported: {self.model}, {verdict}>"
+
+    def _repr_html_(self) -> str:
+        report = "<p>Not verified.</p>" if self.report is None else report_html(self.report)
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
+        return f"{report}<p><code>{escape(str(self.model))}</code></p><ul>{notes}</ul>"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -91,7 +122,7 @@ def assemble(
     costs = artifact.precision.notes if artifact.precision else ()
     remarks = (*notes, *costs, *_range_notes(job.signature), *dropped)
     untrained = job.source.untrained if job.source else UNSET
-    return Exported(out, dict(sorted(sizes.items())), report, remarks, 0 if untrained is UNSET else untrained)
+    return Exported(out, name, dict(sorted(sizes.items())), report, remarks, 0 if untrained is UNSET else untrained)
 
 
 def _carry_over(check: ExportCheck, folder: Path, out: Path, newer: Manifest) -> tuple[dict[str, Artifact], list[str]]:

@@ -97,6 +97,9 @@ class Manifest(
     ]
     versions: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        return f"<Manifest: {self.name}, {', '.join(self.artifacts)}, {self.signature!r}>"
+
     @cached_property
     def signature(self) -> Signature:
         """Inputs, outputs and states.

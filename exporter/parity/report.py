@@ -13,6 +13,8 @@ from ..runtimes.placement import Placement
 from ..spec.options import Finding
 from .compare import OutputResult
 from .evidence import Doubt
+from .in_words import shown, verdict_in_words
+from .notebook import report_html
 from .weights.compare import WeightComparison
 
 # The node by which a file refuses a size beyond its bound (see `optimize/bounds.py`), in an error of ONNX Runtime.
@@ -107,6 +109,12 @@ class Report:
     path: str = ""
     doubt: Doubt | None = None
     accepted: Sequence[Finding] = ()
+
+    def __repr__(self) -> str:
+        return f"<Report: {self.artifact} {verdict_in_words(self)}, {shown(self)}>"
+
+    def _repr_html_(self) -> str:
+        return report_html(self)
 
     @property
     def passed(self) -> bool:

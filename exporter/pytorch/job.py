@@ -115,6 +115,7 @@ def prepare(
 
 
 def _arrays(signature: Signature, example: Example) -> dict[str, Array]:
+    example = [example] if isinstance(example, Tensor | np.ndarray) else example
     named = example if isinstance(example, Mapping) else dict(zip(signature.inputs, example, strict=False))
     return {name: np.asarray(value.detach() if isinstance(value, Tensor) else value) for name, value in named.items()}
 

@@ -42,6 +42,10 @@ class Loaded:
     source: Source
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        count = sum(parameter.numel() for parameter in self.model.parameters())
+        return f"<Loaded: {type(self.model).__name__}, {count:,} parameters, {self.signature!r}>"
+
 
 def load(
     model: str,

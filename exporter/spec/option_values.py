@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import InputError, did_you_mean
 
 
-def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    """Raise an `InputError` unless the value of the option `name` is one of these words."""
+def check_choice(
+    name: str, value: Any, choices: Sequence[str], meant: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Raise an `InputError` unless the value of the option `name` is a known word; `meant` has other words for some."""
     if not isinstance(value, str) or value not in choices:
-        near = did_you_mean(value, choices) if isinstance(value, str) else ""
+        near = did_you_mean(meant.get(value, value), choices) if isinstance(value, str) else ""
         raise InputError(f"There is no {name} {value!r}.{near} Choose from {', '.join(choices)}.")
 
 

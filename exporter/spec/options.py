@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from ..errors import InputError, did_you_mean
 from .forms import LOWERINGS, TARGETS, Lowering, Target
-from .option_values import check_choice, check_flag, check_number, check_seed, check_whole
+from .option_values import check_choice, check_flag, check_list, check_number, check_seed, check_whole
 
 # The error that each kind of weights may cause, relative to an output's scale (see docs/precision.md).
 BOUNDS: Mapping[str, float] = {"int8": 0.09, "float16": 0.004}
@@ -101,6 +101,9 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
 
 Method = Literal["auto", "script", "trace"]
 
+# Other words for targets.
+_MEANT: Mapping[str, Target] = {"gpu": "cuda", "nvidia": "cuda", "browser": "web"}
+
 # What an export fails for, unless the caller accepts it by this name.
 Finding = Literal["unverified", "fixed-decision"]
 FINDINGS: tuple[Finding, ...] = get_args(Finding)
@@ -149,7 +152,7 @@ class OnnxOptions:
         check_whole("opset", self.opset)
         check_flag("stateful", self.stateful)
         check_choice("lowering", self.lowering, LOWERINGS)
-        check_choice("target", self.target, TARGETS)
+        check_choice("target", self.target, TARGETS, _MEANT)
         check_seed(self.seed)
         self.weights_precision()
         check_accepted(self.accept)
@@ -193,8 +196,9 @@ def check_accepted(accept: Sequence[str]) -> None:
     Raises:
         InputError: one is unknown, or they are given as text instead of a list of texts.
     """
-    for name in [accept] if isinstance(accept, str) else accept:
-        if isinstance(accept, str) or name not in FINDINGS:
+    check_list("accept", accept)
+    for name in accept:
+        if name not in FINDINGS:
             near = did_you_mean(name, FINDINGS)
             raise InputError(f"`accept` cannot be '{name}'.{near} Give a list of {' and '.join(FINDINGS)}.")
 

@@ -25,10 +25,13 @@ Symbol = Annotated[str, Meta(pattern="^[A-Za-z0-9_(][A-Za-z0-9_()+*/-]*$")]
 Size = Annotated[int, Meta(ge=1)]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 
-_SPEC = re.compile(r"\s*(?P<dtype>\w+)\s*\[(?P<dims>[^\[\]]*)\]\s*(?P<values>.*?)\s*", re.DOTALL)
+_SPEC = re.compile(r"\s*(?:torch\.)?(?P<dtype>\w+)\s*\[(?P<dims>[^\[\]]*)\]\s*(?P<values>.*?)\s*", re.DOTALL)
 _RANGE = re.compile(
     r"in\s+(?P<low>-?\d+)\s*\.\.\s*(?P<high>-?\d+|[A-Za-z_]\w*)\s*(?P<descending>\bdescending)?", re.DOTALL
 )
+
+# What PyTorch calls some of them too.
+_OTHER_NAMES = {"float": "float32", "half": "float16", "double": "float64", "int": "int32", "long": "int64"}
 
 # As a Chinese or Japanese keyboard types them.
 _FULL_WIDTH = str.maketrans("：，［］｛｝（）", ":,[]{}()")  # noqa: RUF001
@@ -51,6 +54,9 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
     range: tuple[int, int | str] | None = None
     descending: bool = False
     floats: FloatRange | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        return f"TensorSpec.parse({str(self)!r})"
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -100,7 +106,7 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True):
             raise SignatureError(f"'{text}' does not describe a tensor; {_EXAMPLE}.")
         dims = [part.strip() for part in match["dims"].split(",")] if match["dims"].strip() else []
         shape = tuple(int(dim) if re.fullmatch(r"-?\d+", dim) else normal_size(dim) for dim in dims)
-        dtype, values = match["dtype"], match["values"]
+        dtype, values = _OTHER_NAMES.get(match["dtype"], match["dtype"]), match["values"]
         if not values:
             return cls(dtype, shape)
         floats = parse_float_range(values)
@@ -171,9 +177,11 @@ class Signature:
 
     Args:
         inputs: name to `TensorSpec` or its text. A name goes to `forward`'s argument of that name, `hx.0` and
-            `batch.tokens` to parts of one (see `pytorch.bind`); names that no argument has, in order.
-        outputs: names in flattened order; empty means "name them after what they are".
-        states: input name to output name, such as `{"h0": "h_n"}`: feed the output back as the input.
+            `batch.tokens` to parts of one (see `pytorch.bind`); names that no argument has, in order. Or texts as
+            `--input` takes them: `"x: float32[T, N, 100]"`, or a list of such.
+        outputs: names in flattened order; empty means "name them after what they are". One text is one name, or
+            several with commas between them.
+        states: input name to output name, such as `{"h0": "h_n"}`: feed the output back as the input. Or `"h0=h_n"`.
 
     Raises:
         SignatureError: a name is malformed or used twice, or a state names no input or output.
@@ -185,15 +193,23 @@ class Signature:
 
     def __init__(
         self,
-        inputs: Mapping[str, TensorSpec | str],
-        outputs: Sequence[str] = (),
-        states: Mapping[str, str] | None = None,
+        inputs: Mapping[str, TensorSpec | str] | Sequence[str] | str,
+        outputs: Sequence[str] | str = (),
+        states: Mapping[str, str] | Sequence[str] | str | None = None,
     ) -> None:
-        specs = {name: _spec(name, given) for name, given in inputs.items()}
+        described = inputs if isinstance(inputs, Mapping) else dict(map(parse_input, _texts(inputs, "inputs")))
+        specs = {name: _spec(name, given) for name, given in described.items()}
+        names = outputs.split(",") if isinstance(outputs, str) else _texts(outputs, "outputs")
+        pairs = states if isinstance(states, Mapping) else dict(map(parse_state, _texts(states or (), "states")))
         object.__setattr__(self, "inputs", specs)
-        object.__setattr__(self, "outputs", tuple(outputs))
-        object.__setattr__(self, "states", dict(states or {}))
+        object.__setattr__(self, "outputs", tuple(name.strip() for name in names))
+        object.__setattr__(self, "states", dict(pairs))
         self._check()
+
+    def __repr__(self) -> str:
+        states = f", states={dict(self.states)}" if self.states else ""
+        inputs = {name: str(spec) for name, spec in self.inputs.items()}
+        return f"Signature({inputs}, outputs={list(self.outputs)}{states})"
 
     def _check(self) -> None:
         if not self.inputs:
@@ -303,7 +319,28 @@ def parse_state(text: str) -> tuple[str, str]:
     return before, after
 
 
+def as_signature(given: Any) -> Signature:
+    """A signature, or what one is made of: a dictionary of inputs, a text, or a list of texts.
+
+    Raises:
+        SignatureError: it is none of these, or malformed.
+    """
+    return given if isinstance(given, Signature) else Signature(given)
+
+
+def _texts(given: Any, what: str) -> Sequence[str]:
+    """One text or several, as several."""
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+        raise SignatureError(
+            f"`{what}` is of type {type(given).__name__}. Give texts, such as 'x: float32[T, N, 100]'."
+        )
+    return texts
+
+
 def _spec(name: str, given: TensorSpec | str) -> TensorSpec:
+    if not isinstance(given, TensorSpec | str):
+        raise SignatureError(f"Input '{name}' is described by a {type(given).__name__}; {_EXAMPLE}.")
     try:
         return TensorSpec.parse(given) if isinstance(given, str) else given
     except SignatureError as error:
