@@ -28,7 +28,7 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
 class UnsupportedError(Exception):
-    """A function leaves from within a `try`, which flags cannot express."""
+    """A function leaves from within a `match`, say, which flags cannot express."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,26 @@ class _Lowering:
             return self._loop(node, loop)
         if isinstance(node, ast.With):
             return [ast.copy_location(ast.With(node.items, self.block(node.body, loop)), node)]
+        if isinstance(node, ast.Try):
+            return [self._try(node, loop)]
         if any(_leaves(node, kind) for kind in (ast.Return, ast.Break, ast.Continue)):
             raise UnsupportedError
         return [node]
+
+    def _try(self, node: ast.Try, loop: _Flags | None) -> ast.Try:
+        """What is left from its first block has no `else`; `finally` comes in any case."""
+        flags = sorted({flag for statement in node.body for flag in _flags(statement, loop)})
+        otherwise = self.block(node.orelse, loop)
+        if flags and otherwise:
+            stays: list[ast.expr] = [ast.UnaryOp(ast.Not(), ast.Name(flag, ast.Load())) for flag in flags]
+            test = stays[0] if len(stays) == 1 else ast.BoolOp(ast.And(), stays)
+            otherwise = [ast.copy_location(ast.If(test, otherwise, []), node.orelse[0])]
+        handlers = [
+            ast.copy_location(ast.ExceptHandler(each.type, each.name, self.block(each.body, loop)), each)
+            for each in node.handlers
+        ]
+        made = ast.Try(self.block(node.body, loop), handlers, otherwise, self.block(node.finalbody, loop))
+        return ast.copy_location(made, node)
 
     def _loop(self, node: ast.For | ast.While, outer: _Flags | None) -> list[ast.stmt]:
         self._count += 1

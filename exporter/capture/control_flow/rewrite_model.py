@@ -1,10 +1,11 @@
-"""Within a block, a model runs in its rewritten form: its own modules' `forward`, and what these call."""
+"""Within a block, a model runs in its rewritten form: its modules' `forward` and `__call__`, and what these call."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import FunctionType
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from .flow import Flow
 
 @contextmanager
 def rewritten_model(model: nn.Module, *, fixed_loops: bool, growing: bool = False) -> Iterator[Flow]:
-    """Shadow `forward` in each module of the model's own code; restored afterwards.
+    """Shadow `forward`, and a `__call__` of its own, in each module of the model's own code; restored afterwards.
 
     Args:
         fixed_loops: whether loops of a plain number of steps are kept whole too.
@@ -31,6 +32,10 @@ def rewritten_model(model: nn.Module, *, fixed_loops: bool, growing: bool = Fals
                 made = _noting_parameters(model, made or forward, values, flow)
             if made is not None:
                 restore.callback(_shadow(module, made))
+            call = type(module).__call__
+            made_call = flow.rewritten(call) if isinstance(call, FunctionType) else None
+            if made_call is not None:
+                restore.callback(_with_call(module, made_call))
         yield flow
 
 
@@ -51,6 +56,17 @@ def _shadow(module: nn.Module, forward: Any) -> Any:
             module.__dict__.pop("forward")
         else:
             module.__dict__["forward"] = before
+
+    return undo
+
+
+def _with_call(module: nn.Module, call: Any) -> Any:
+    """Python looks `__call__` up in the class alone: the module is of one of its own for as long."""
+    before = type(module)
+    module.__class__ = type(before.__name__, (before,), {"__call__": call, "__module__": before.__module__})
+
+    def undo() -> None:
+        module.__class__ = before
 
     return undo
 

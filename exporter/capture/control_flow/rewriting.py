@@ -31,6 +31,7 @@ from .exits import FLOW, UnsupportedError, exit_flags, lower_exits
 
 # What looks at the frame that calls it.
 _FRAME_BOUND = {"super", "locals", "globals", "vars", "eval", "exec", "dir"}
+_MADE = "_made_function"
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.GeneratorExp, ast.DictComp)
 
@@ -45,6 +46,7 @@ def rewritten(function: FunctionType, flow: Any) -> FunctionType | None:
     made: FunctionType = FunctionType(factory, function.__globals__, closure=closure)(flow)
     made.__defaults__, made.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
     made.__dict__.update(function.__dict__)
+    made.__name__ = function.__name__
     made.__qualname__, made.__module__ = function.__qualname__, function.__module__
     made.__annotations__ = function.__annotations__
     return made
@@ -77,7 +79,8 @@ def _class_of(qualname: str) -> str:
 
 
 def _code_of_factory(definition: ast.FunctionDef, code: CodeType) -> CodeType:
-    definition.decorator_list, definition.returns = [], None
+    # Under its own name it would stand before a global function of that name, which it may call.
+    definition.name, definition.decorator_list, definition.returns = _MADE, [], None
     arguments = definition.args
     for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
         if argument is not None:
@@ -233,6 +236,15 @@ class _Rewriter(ast.NodeTransformer):
             )
         self.generic_visit(node)
         return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        """The annotation is left out: Python evaluates none of a variable, and takes none where it is nonlocal."""
+        if not isinstance(node.target, ast.Name):
+            self.generic_visit(node)
+            return node
+        if node.value is None:
+            return ast.copy_location(ast.Pass(), node)
+        return self.visit(ast.copy_location(ast.Assign([node.target], node.value), node))
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
         value = self.visit(node.value)
