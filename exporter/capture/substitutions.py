@@ -6,6 +6,7 @@
 * `stft`, `istft` and the functions of `torch.fft` become the steps of `spectra`.
 * `torch.cdist` takes another path beyond 25 rows, `torch.linspace` its number of steps for a plain one.
 * `torch.take_along_dim` asks whether two sizes are equal.
+* `one_hot` without a number of classes makes a plain number of the largest value.
 * `torch.arange` of plain numbers forgets them; `tolist` needs them.
 
 `squeeze` of a dynamic size has no substitute, and is refused: it removes the dimension at size 1 only.
@@ -23,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import CaptureError
 from ..pytorch.source_lines import at, current_line
+from ..torch_internals.capture import check
 from .spectra import TRANSFORMS, istft, stft
 
 
@@ -81,6 +83,14 @@ def _arange(*numbers: Any, **options: Any) -> Tensor:
     return tensor
 
 
+def _one_hot(tensor: Tensor, num_classes: Any = -1) -> Tensor:
+    if not isinstance(num_classes, int) or num_classes != -1:
+        return F.one_hot(tensor, num_classes)
+    classes: Any = tensor.max().item() + 1
+    check(classes >= 1)
+    return (tensor.unsqueeze(-1) == torch.arange(classes)).to(torch.int64)
+
+
 def _cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
     """Of rows [..., P, M] and [..., R, M]: [..., P, R]."""
     lengths: Tensor = torch.linalg.vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), ord=p, dim=-1)
@@ -134,6 +144,7 @@ _SUBSTITUTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.arange: _arange,
     torch.cdist: _cdist,
     torch.linspace: _linspace,
+    F.one_hot: _one_hot,
     torch.take_along_dim: _take_along_dim,
     torch.Tensor.take_along_dim: _take_along_dim,
     torch.stft: stft,

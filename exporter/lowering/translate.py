@@ -30,6 +30,7 @@ from .loops import translate_collecting_loop, translate_while_loop
 from .markers import MARKERS
 from .ordering import ORDERING
 from .promotion import promote_types
+from .size_arithmetic import SIZE_ARITHMETIC, divide_down
 from .translations import exact_constants, exact_translations
 
 # The opset that PyTorch's own translations are written in; the finished graph is converted to another one.
@@ -50,6 +51,7 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
         with suppress_output(), torch.no_grad():
             program = complex_as_pairs(captured.program)
             promote_types(program)
+            divide_down(program)
         with (
             suppress_output(),
             parsing_lazily(),
@@ -206,4 +208,5 @@ _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     **CORRECTIONS,
     **ADAPTIVE_POOLING,
     **ORDERING,
+    **SIZE_ARITHMETIC,
 }

@@ -12,13 +12,20 @@ from torch import SymInt
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.utils._sympy.functions import FloatTrueDiv, IntTrueDiv, ToFloat
+from torch.utils._sympy.interp import sympy_interp
 from torch.utils._sympy.numbers import int_oo
+from torch.utils._sympy.reference import PythonReferenceAnalysis
 from torch.utils._sympy.symbol import SymT, symbol_is_type
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 from .residues import bounds_by_residue
 
 untraced = disable_proxy_modes_tracing
+
+# The functions that stand in expressions for `/`, and for a whole number as a floating-point one.
+QUOTIENTS = (IntTrueDiv, FloatTrueDiv)
+TO_FLOAT = ToFloat
 
 
 def expression(value: Any) -> Any:
@@ -46,6 +53,16 @@ def bounds(expr: Any, nonnegative: Iterable[sympy.Symbol]) -> tuple[Any, Any]:
     return found.lower, found.upper
 
 
+def least_of(number: SymInt) -> Any:
+    """The least value of a symbolic number, as far as its own capture knows; sizes are from 1 on."""
+    expr, computed = expression(number), number.node.shape_env.var_to_range
+    ranges = {
+        symbol: computed.get(symbol, ValueRanges.unknown_int()) if is_unbacked(symbol) else ValueRanges(1, int_oo)
+        for symbol in expr.free_symbols
+    }
+    return bound_sympy(expr, ranges).lower
+
+
 def _least(symbol: sympy.Symbol) -> Any:
     known = shape_env().var_to_range.get(symbol)
     if is_unbacked(symbol):
@@ -55,7 +72,11 @@ def _least(symbol: sympy.Symbol) -> Any:
 
 def number_of(expr: Any) -> Any:
     """A number with this expression: symbolic, or plain if the expression is a constant."""
-    return shape_env().create_symintnode(expr, hint=None) if expr.free_symbols else int(expr)
+    if not expr.free_symbols:
+        return int(expr)
+    # Computed from its symbols: PyTorch does not know how to record a number that only has an expression.
+    numbers = {symbol: shape_env().create_symintnode(symbol, hint=None) for symbol in expr.free_symbols}
+    return sympy_interp(PythonReferenceAnalysis, numbers, expr)
 
 
 def new_step(env: ShapeEnv) -> SymInt:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import functools
-import math
 import operator
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from .exits import FLOW
 from .numbers import Ranges, as_number, as_plain, as_tensor, is_symbolic
 from .refusals import UnrolledError
 from .rewriting import rewritten
+from .rounding import rounding_functions, truncated
 from .series import (
     Collected,
     Series,
@@ -115,7 +115,7 @@ class Calls:
             return None if inner is None else MethodType(inner, function.__self__)
         if isinstance(function, FunctionType):
             wrapped = getattr(function, "__wrapped__", None)
-            if wrapped is not None and function.__module__.startswith("torch"):
+            if wrapped is not None and is_native(function.__module__):
                 return self.rewritten(wrapped) or wrapped
             if is_native(function.__module__) or FLOW in function.__code__.co_freevars:
                 return None
@@ -173,8 +173,8 @@ class Calls:
             builtins.all: lambda items: self._all_or_any(items, self._flow.and_, all, torch.all),
             builtins.map: lambda function, *items: [self.callee(function)(*args) for args in zip(*items, strict=False)]
             if not any(map(is_series, items)) else self._mapped(function, *items),
-            math.ceil: lambda value: _rounded(value, math.ceil),
-            math.floor: lambda value: _rounded(value, math.floor),
+            builtins.divmod: lambda left, right: (self._flow.quotient(left, right), self._flow.remainder(left, right)),
+            **rounding_functions(self._ranges),
             torch.stack: self._stack,
             torch.cat: self._cat,
             torch.concat: self._cat,
@@ -218,9 +218,9 @@ class Calls:
 
     def _int(self, value: Any = 0, *base: Any) -> Any:
         if isinstance(value, Tensor):
-            return self._item(value if not value.is_floating_point() else value.to(torch.int64))
+            return self._item(value.to(torch.int64))
         if isinstance(value, SymFloat) and is_symbolic(value):
-            return torch.sym_int(value)
+            return truncated(value, self._ranges)
         if isinstance(value, SymInt):
             return as_plain(value)
         return int(value, *base)
@@ -388,12 +388,3 @@ def _isinstance(value: Any, kinds: Any) -> bool:
     if isinstance(value, (SymInt, SymFloat, SymBool)):
         value = {SymInt: 0, SymFloat: 0.0, SymBool: False}[type(value)]
     return isinstance(value, kinds)
-
-
-def _rounded(value: Any, plain: Callable[[Any], Any]) -> Any:
-    if isinstance(value, SymInt):
-        return value
-    if isinstance(value, SymFloat) and is_symbolic(value):
-        rounded = value.__ceil__() if plain is math.ceil else value.__floor__()  # type: ignore[attr-defined]
-        return torch.sym_int(rounded)
-    return plain(value)
