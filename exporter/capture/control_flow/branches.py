@@ -12,7 +12,7 @@ from torch import SymBool, SymInt, Tensor
 from ...torch_internals.capture import check
 from .numbers import as_number, as_plain, as_tensor, is_data_dependent
 from .operators import choose
-from .refusals import DifferentFormsError
+from .refusals import DifferentFormsError, WriteToViewError
 from .region import Region
 from .series import Collected
 from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined
@@ -85,6 +85,8 @@ def decide(condition: Condition, then: Callable[[], Any], orelse: Callable[[], A
             if not getattr(error, "raised_by_model", False):
                 raise
             refused = error
+        if region.through_views:
+            raise WriteToViewError
         ways.append(_Way(scope.snapshot(), region, refused))
         scope.restore(before)
     first, second = ways

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from torch import SymBool, SymFloat, SymInt, Tensor
 
+from ...torch_internals.capture import check
 from ...torch_internals.symbols import expression
 from .branches import Condition, Relation, choose_value, decide, negated
 from .calls import Calls
 from .loops import UNLIMITED, Loop, Loops
 from .numbers import Ranges, as_plain, as_tensor, is_symbolic
+from .places import element_at, names_place, write_at
 from .refusals import UnrolledError
 from .region import dimension_of
 from .series import (
@@ -231,7 +233,12 @@ class Flow:
     def setitem(self, owner: Any, index: Any, value: Any) -> None:
         if isinstance(owner, list) and (holds_collected(owner) or is_symbolic(index)):
             raise UnrolledError("an item is put in a list at a place that is not known")
-        owner[index] = value
+        if isinstance(owner, Tensor) and names_place(index, self._ranges):
+            write_at(owner, index, value)
+        elif isinstance(owner, Tensor):
+            owner[_with_rows(index)] = value
+        else:
+            owner[index] = value
 
     def augment_item(self, owner: Any, index: Any, name: str, value: Any) -> None:
         self.setitem(owner, index, _IN_PLACE[name](self.getitem(owner, index), value))
@@ -339,6 +346,8 @@ class Flow:
         return owner[index]
 
     def _element(self, tensor: Tensor, index: Any) -> Tensor:
+        if names_place(index, self._ranges):
+            return element_at(tensor, index)
         parts = list(index) if isinstance(index, tuple) else [index]
         if not any(map(_is_computed, parts)):
             return tensor[index]
@@ -349,9 +358,7 @@ class Flow:
                 if self._ranges.at_least(start, 0) and self._ranges.at_most(start + width, tensor.shape[dim]):
                     tensor = _narrowed(tensor, dim, start, width)
                     parts[at] = slice(None)
-            elif isinstance(part, list):
-                parts[at] = torch.stack([as_tensor(number) for number in part])
-        return tensor[tuple(parts)]
+        return tensor[_with_rows(tuple(parts))]
 
     def _window(self, part: slice) -> tuple[Any, int] | None:
         """The start and the width of a slice whose width is the same in every step."""
@@ -435,6 +442,15 @@ class Flow:
         return choose_value(decided, a, b, self._loops.next_number())
 
 
+def _with_rows(index: Any) -> Any:
+    """An index with a tensor in place of each list that has a symbolic number in it."""
+    if isinstance(index, tuple):
+        return tuple(map(_with_rows, index))
+    if isinstance(index, list) and any(map(is_symbolic, index)):
+        return torch.stack([as_tensor(number) for number in index])
+    return index
+
+
 def _settle(items: list[Any]) -> None:
     """Turn items that a decision may have appended into lists of one or none; no loop is going to collect them."""
     items[:] = [perhaps(item.condition, item.item) if isinstance(item, Maybe) else item for item in items]
@@ -442,10 +458,11 @@ def _settle(items: list[Any]) -> None:
 
 def _narrowed(tensor: Tensor, dim: int, start: Any, width: int) -> Tensor:
     """`tensor.narrow`; of a size that is computed PyTorch does not see that the window lies within it."""
-    size = tensor.shape[dim]
-    if not is_symbolic(size) or expression(size).is_Symbol:
-        return tensor.narrow(dim, start, width)
-    return tensor.index_select(dim, torch.arange(width) + start)
+    size: Any = tensor.shape[dim]
+    if is_symbolic(size) and not expression(size).is_Symbol:
+        check(start <= size - width)
+        check(start + width <= size)
+    return tensor.narrow(dim, start, width)
 
 
 def _is_last(index: Any) -> bool:

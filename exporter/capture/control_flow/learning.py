@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...torch_internals.modules import tree_flatten, tree_leaves
+from ...torch_internals.modules import is_view, tree_flatten, tree_leaves
 from ...torch_internals.symbols import expression
 from .numbers import is_data_dependent, is_symbolic
-from .refusals import DifferentFormsError, StepsDifferError
+from .refusals import DifferentFormsError, StepsDifferError, WriteToViewError
 from .region import Region
 from .series import Collected, count_of
 from .state import LAST_ITEM, LENGTH, UNDEFINED, WHOLE, Slot, Undefined, name_of
@@ -43,10 +43,18 @@ def learned(plan: Plan, done: Step) -> Plan:
                 unread.add(slot)
     carried |= _ends_of_lists(plan, done)
     written = {**plan.written, **{key: tensor for key, (tensor, _) in done.region.written.items()}}
+    written |= {id(tensor): _base_of(tensor) for tensor in done.region.through_views}
     targets = [id(write.target) for write in done.region.step_writes]
     read_back = {key for key in targets if key in done.region.read or key in written or targets.count(key) > 1}
     is_stopped = done.stops is not None and not isinstance(done.stops, bool)
     return Plan(carried, written, plan.direct | read_back, frozenset(unread), is_stopped)
+
+
+def _base_of(tensor: Tensor) -> Tensor:
+    """A tensor that a step writes to through a view that it makes of it."""
+    if is_view(tensor):
+        raise WriteToViewError
+    return tensor
 
 
 def _ends_of_lists(plan: Plan, done: Step) -> dict[Slot, Carried | Counter]:

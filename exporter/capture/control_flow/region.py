@@ -37,6 +37,8 @@ class Region(TorchFunctionMode):
 
     Args:
         is_step: whether an index names the step of a loop; a write there is kept in `step_writes` and not done.
+
+    `through_views` are tensors to which the block wrote in a way that no copy follows: it has to run again with copies.
     """
 
     is_step: Callable[[Any], bool] = lambda index: False
@@ -46,10 +48,13 @@ class Region(TorchFunctionMode):
     step_writes: list[StepWrite] = field(default_factory=list)
     made: dict[int, Tensor] = field(default_factory=dict)
     symbols: set[Any] = field(default_factory=set)
+    through_views: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
         self._kept: list[Tensor] = []
+        # What each view of a tensor from before the block is a view of, by identity.
+        self._views: dict[int, Tensor] = {}
 
     def add(self, *tensors: Tensor) -> None:
         """Tensors that the block may write to, as its own."""
@@ -83,8 +88,17 @@ class Region(TorchFunctionMode):
         if isinstance(out := kwargs.get("out"), Tensor):
             self._write(out, also_reads=False)
         result = func(*tree_map(self._now, args), **tree_map(self._now, kwargs))
-        self.made.update({id(leaf): leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)})
+        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        self.made.update({id(leaf): leaf for leaf in made})
+        base = self._base(args[0]) if args else None
+        if base is not None:
+            self._views.update({id(leaf): base for leaf in made if leaf is not args[0] and is_view(leaf)})
         return result
+
+    def _base(self, tensor: Any) -> Tensor | None:
+        """The tensor from before the block that another is, or is a view of; None if it is none."""
+        found: Tensor | None = tensor if self._is_outer(tensor) else self._views.get(id(tensor))
+        return found
 
     def _now(self, value: Any) -> Any:
         pair = self.written.get(id(value))
@@ -110,6 +124,8 @@ class Region(TorchFunctionMode):
             copy = tensor.clone()
             self.written[id(tensor)] = (tensor, copy)
             self.add(copy)
+        elif id(tensor) in self._views:
+            self.through_views.append(self._views[id(tensor)])
 
 
 def _writes(name: str) -> bool:
