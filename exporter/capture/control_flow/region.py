@@ -88,11 +88,13 @@ class Region(TorchFunctionMode):
         if isinstance(out := kwargs.get("out"), Tensor):
             self._write(out, also_reads=False)
         result = func(*tree_map(self._now, args), **tree_map(self._now, kwargs))
-        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        # What a function returns as it was given it, as `contiguous` may, the block has not made.
+        given = {id(leaf) for leaf in tree_leaves((args, kwargs))}
+        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor) and id(leaf) not in given]
         self.made.update({id(leaf): leaf for leaf in made})
         base = self._base(args[0]) if args else None
         if base is not None:
-            self._views.update({id(leaf): base for leaf in made if leaf is not args[0] and is_view(leaf)})
+            self._views.update({id(leaf): base for leaf in made if is_view(leaf)})
         return result
 
     def _base(self, tensor: Any) -> Tensor | None:
