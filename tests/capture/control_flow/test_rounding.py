@@ -35,7 +35,7 @@ def from_below_zero(n: int) -> tuple[int, ...]:
 
 def with_a_rest(n: int) -> tuple[int, ...]:
     whole, rest = divmod(n, 3)
-    return whole + rest + 1, (n - 10) % 3 + 1
+    return whole + 1, rest + 1, (n - 10) % 3 + 1
 
 
 class Windows(nn.Module):
