@@ -42,7 +42,7 @@ def test_the_source_is_rewritten_like_this(monkeypatch: pytest.MonkeyPatch) -> N
     sources = []
 
     def spying(tree: ast.AST, *args: Any, **options: Any) -> Any:
-        sources.append(ast.unparse(tree).replace(rewriting.FLOW, "flow"))
+        sources.append(ast.unparse(tree).replace(rewriting.FLOW, "flow").replace(rewriting._MADE, "forward"))
         return compile(tree, *args, **options)
 
     monkeypatch.setattr(rewriting, "compile", spying, raising=False)
