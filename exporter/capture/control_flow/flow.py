@@ -346,10 +346,9 @@ class Flow:
         return owner[index]
 
     def _element(self, tensor: Tensor, index: Any) -> Tensor:
-        if names_place(index, self._ranges):
-            return element_at(tensor, index)
         parts = list(index) if isinstance(index, tuple) else [index]
-        if not any(map(_is_computed, parts)):
+        at_place = names_place(index, self._ranges)
+        if not at_place and not any(map(_is_computed, parts)):
             return tensor[index]
         for at, part in enumerate(parts):
             if isinstance(part, slice) and (window := self._window(part)) is not None:
@@ -358,7 +357,7 @@ class Flow:
                 if self._ranges.at_least(start, 0) and self._ranges.at_most(start + width, tensor.shape[dim]):
                     tensor = _narrowed(tensor, dim, start, width)
                     parts[at] = slice(None)
-        return tensor[_with_rows(tuple(parts))]
+        return element_at(tensor, tuple(parts)) if at_place else tensor[_with_rows(tuple(parts))]
 
     def _window(self, part: slice) -> tuple[Any, int] | None:
         """The start and the width of a slice whose width is the same in every step."""
