@@ -118,6 +118,9 @@ def _rerolled_or_raise(
     """
     error = plain.error
     if isinstance(error, RnnExportError) and not isinstance(error, BranchError):
+        growing = _with_other_sizes(model, signature, example, decisions, flowing)
+        if isinstance(growing, Captured):
+            return growing
         raise error
     if alike := taken_for_equal(error, signature.symbols):
         raise CaptureError(
@@ -128,11 +131,10 @@ def _rerolled_or_raise(
         return _rerolled(model, signature, example, error, "" if isinstance(error, BranchError) else plain.line)
     except CaptureError as refused:
         # A loop with a memory copies it in every step, which rerolling spares where nothing reads it before the end.
-        if isinstance(flowing, StepsDifferError):
-            growing = _with_control_flow(model, signature, example, decisions, growing=True)
-            if isinstance(growing, Captured):
-                return growing
-            flowing = growing
+        growing = _with_other_sizes(model, signature, example, decisions, flowing)
+        if isinstance(growing, Captured):
+            return growing
+        flowing = growing
         if plain.has_collapsed and not isinstance(error, BranchError):
             symbols = specialized_sizes(error, signature.symbols) or signature.symbols
             raise CollapsedError(str(refused), symbols) from refused
@@ -142,6 +144,20 @@ def _rerolled_or_raise(
                 f"A loop or decision of the model{place} cannot be exported: {flowing}. {flowing.remedy}"
             ) from flowing
         raise
+
+
+def _with_other_sizes(
+    model: nn.Module,
+    signature: Signature,
+    example: Mapping[str, Tensor],
+    decisions: Decisions,
+    flowing: Exception,
+) -> Captured | Exception:
+    """The program with loops that carry tensors of another size in every step, or why the model is refused."""
+    if not isinstance(flowing, (ControlFlowError, GuardOnDataDependentSymNode)):
+        return flowing
+    growing = _with_control_flow(model, signature, example, decisions, growing=True)
+    return growing if isinstance(growing, (Captured, ControlFlowError)) else flowing
 
 
 def _with_control_flow(

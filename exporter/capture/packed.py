@@ -114,6 +114,9 @@ class ListedTensor:
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
 
+    def tolist(self) -> ListedTensor:
+        return self
+
     def _refuse(self, *_: object) -> NoReturn:
         raise CaptureError(
             f"The model uses a tensor as a list or array{at(current_line())}, but its length is dynamic. "

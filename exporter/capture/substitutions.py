@@ -7,6 +7,7 @@
 * `torch.cdist` takes another path beyond 25 rows, `torch.linspace` its number of steps for a plain one.
 * `torch.take_along_dim` asks whether two sizes are equal.
 * `one_hot` without a number of classes makes a plain number of the largest value.
+* The cells ask whether a batch and its state are equally long, which is known of computed lengths once it is said.
 * `torch.arange` of plain numbers forgets them; `tolist` needs them.
 
 `squeeze` of a dynamic size has no substitute, and is refused: it removes the dimension at size 1 only.
@@ -25,6 +26,7 @@ from torch.overrides import TorchFunctionMode
 from ..errors import CaptureError
 from ..pytorch.source_lines import at, current_line
 from ..torch_internals.capture import check
+from .control_flow.numbers import is_data_dependent
 from .spectra import TRANSFORMS, istft, stft
 
 
@@ -120,6 +122,16 @@ def _take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> T
     return input.expand(wide).gather(dim, indices.expand(wide_indices))
 
 
+def _cell(cell: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(input: Tensor, hx: Any, *weights: Any) -> Any:
+        for state in hx if isinstance(hx, (tuple, list)) else (hx,):
+            if is_data_dependent(input.shape[0]) or is_data_dependent(state.shape[0]):
+                check(input.shape[0] == state.shape[0])
+        return cell(input, hx, *weights)
+
+    return checked
+
+
 def _squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     chosen = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
     if input.dim() == 0:
@@ -152,6 +164,7 @@ _SUBSTITUTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.istft: istft,
     **TRANSFORMS,
     torch.Tensor.istft: istft,
+    **{cell: _cell(cell) for cell in (torch.gru_cell, torch.lstm_cell, torch.rnn_tanh_cell, torch.rnn_relu_cell)},
     torch.squeeze: _squeeze,
     torch.Tensor.squeeze: _squeeze,
 }

@@ -29,6 +29,7 @@ from .corrections import CORRECTIONS
 from .loops import translate_collecting_loop, translate_while_loop
 from .markers import MARKERS
 from .ordering import ORDERING
+from .pieces import translate_piece
 from .promotion import promote_types
 from .size_arithmetic import SIZE_ARITHMETIC, divide_down
 from .translations import exact_constants, exact_translations
@@ -199,6 +200,7 @@ _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.rnn_export.lstm.default: _lstm,
     torch.ops.rnn_export.pack.default: _pack,
     torch.ops.rnn_export.pad.default: _pad,
+    torch.ops.rnn_export.piece.default: translate_piece,
     torch.ops.aten.logcumsumexp.default: _logcumsumexp,
     WHILE_LOOP: translate_while_loop,
     COLLECTING_LOOP: translate_collecting_loop,

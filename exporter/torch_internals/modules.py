@@ -14,7 +14,15 @@ from torch import Tensor, nn
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.jit._trace import TopLevelTracedModule, TracedModule, TracerWarning
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import SUPPORTED_NODES, tree_flatten, tree_leaves, tree_map, tree_structure, tree_unflatten
+from torch.utils._pytree import (
+    SUPPORTED_NODES,
+    register_pytree_node,
+    tree_flatten,
+    tree_leaves,
+    tree_map,
+    tree_structure,
+    tree_unflatten,
+)
 
 _LOCK = threading.RLock()
 
@@ -100,6 +108,7 @@ __all__ = [
     "is_pytree_node",
     "is_scripted_here",
     "lists_weights",
+    "register_pytree_node",
     "scripted_arguments",
     "scripted_attributes",
     "scripted_class",

@@ -10,11 +10,12 @@ import torch
 from torch import SymBool, SymInt, Tensor
 
 from ...torch_internals.capture import check
+from ...torch_internals.symbols import expression
 from .numbers import as_number, as_plain, as_tensor, is_data_dependent
 from .operators import choose
 from .refusals import DifferentFormsError, WriteToViewError
 from .region import Region
-from .series import Collected
+from .collected import Collected
 from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined
 from .values import Maybe, is_changed, is_number, map_pairs, same
 
@@ -234,6 +235,24 @@ def _indicator(relation: Relation) -> Any:
     if relation.name in ("GtE", "LtE"):
         difference = difference + 1
     return torch.sym_min(torch.sym_max(difference, 0), 1)
+
+
+def nonnegative(relation: Relation, holds: bool) -> list[Any]:
+    """What is known not to be negative where a comparison of whole numbers holds, or where it does not."""
+    if not holds:
+        relation = relation.negated()
+    if isinstance(relation.left, Relation):
+        return [] if relation.name == "Or" else nonnegative(relation.left, True) + nonnegative(relation.right, True)
+    left, right = (
+        expression(as_number(side) if isinstance(side, Tensor) else side) for side in (relation.left, relation.right)
+    )
+    return {
+        "Lt": [right - left - 1],
+        "LtE": [right - left],
+        "Gt": [left - right - 1],
+        "GtE": [left - right],
+        "Eq": [left - right, right - left],
+    }.get(relation.name, [])
 
 
 def negated(condition: Any) -> Any:

@@ -14,6 +14,7 @@ import torch
 from torch import SymBool, SymFloat, SymInt, Tensor, nn
 from torch.nn.utils import rnn
 
+from .collected import Collected, Ragged, Repeated, listed
 from .constants import Constants
 from .exits import FLOW
 from .numbers import Ranges, as_number, as_plain, as_tensor, is_symbolic
@@ -21,13 +22,11 @@ from .refusals import UnrolledError
 from .rewriting import rewritten
 from .rounding import rounding_functions, truncated
 from .series import (
-    Collected,
     Series,
     enumerated,
     holds_collected,
     is_series,
     item_of,
-    listed,
     range_of,
     reverse,
     sliced,
@@ -153,11 +152,11 @@ class Calls:
 
     def _table(self) -> dict[Any, Callable[..., Any]]:
         return {
-            builtins.range: lambda *bounds: range_of(*bounds, nonnegative=lambda n: self._ranges.at_least(n, 0)),
+            builtins.range: self._range,
             builtins.len: self._flow.length,
             builtins.enumerate: self._enumerate,
             builtins.zip: self._zip,
-            builtins.reversed: lambda items: reverse(items) if is_series(items) else reversed(items),
+            builtins.reversed: self._reversed,
             builtins.list: lambda *items: items[0] if items and isinstance(items[0], Series) else self._list(*items),
             builtins.tuple: lambda *items: (
                 items[0] if items and isinstance(items[0], Series) else tuple(self._list(*items))
@@ -184,11 +183,16 @@ class Calls:
             torch.chunk: self._chunk,
             torch.tensor: functools.partial(self._as_tensor, torch.tensor),
             torch.as_tensor: functools.partial(self._as_tensor, torch.as_tensor),
+            torch.LongTensor: functools.partial(self._as_tensor, torch.LongTensor),
             rnn.pack_padded_sequence: lambda x, lengths, *args, **options: rnn.pack_padded_sequence(
                 x, _as_lengths(lengths), *args, **options
             ),
             rnn.pad_sequence: self._pad_sequence,
         }  # fmt: skip
+
+    def _range(self, *bounds: Any) -> Any:
+        numbers = [self._item(bound) if isinstance(bound, Tensor) else bound for bound in bounds]
+        return range_of(*numbers, nonnegative=lambda n: self._ranges.at_least(n, 0))
 
     def _is_long(self, items: Any) -> bool:
         return is_series(items) or (
@@ -197,6 +201,11 @@ class Calls:
 
     def _enumerate(self, items: Any, start: Any = 0) -> Any:
         return enumerated(items, start) if self._is_long(items) else enumerate(items, start)
+
+    def _reversed(self, items: Any) -> Any:
+        if holds_collected(items):
+            return sliced(items, slice(None, None, -1))
+        return reverse(items) if is_series(items) else reversed(items)
 
     def _vstack(self, tensors: Any) -> Any:
         return self._cat([self._whole_rows(tensors)]) if holds_collected(tensors) else torch.vstack(tensors)
@@ -306,7 +315,7 @@ class Calls:
         dim = options.pop("axis", dim)
         if not holds_collected(tensors):
             return torch.cat(tensors, dim, **options)
-        return torch.cat([_concatenated(part, dim) for part in tensors], dim)
+        return torch.cat([part.concatenated(dim) if isinstance(part, Collected) else part for part in tensors], dim)
 
     def _whole_rows(self, tensors: Any) -> Tensor:
         rows: Tensor = listed(list(tensors)).stacked
@@ -317,6 +326,8 @@ class Calls:
         return unbound(tensor, dim) if is_symbolic(size) or size >= 8 else tensor.unbind(dim)
 
     def _split(self, tensor: Tensor, size: Any, dim: int = 0) -> Any:
+        if holds_collected(size):
+            return self._split_by(tensor, listed(list(size)), dim)
         if isinstance(size, int) and size == 1 and is_symbolic(tensor.shape[dim]):
             return split_by_one(tensor, dim)
         if isinstance(size, int) and is_symbolic(tensor.shape[dim]):
@@ -327,16 +338,24 @@ class Calls:
             return split_evenly(tensor, size, dim)
         return torch.split(tensor, size, dim)
 
+    @staticmethod
+    def _split_by(tensor: Tensor, sizes: Collected, dim: int) -> Any:
+        if isinstance(sizes, Repeated) and sizes.number == 1:
+            return split_by_one(tensor, dim)
+        return (Ragged(tensor, sizes.stacked, dim % tensor.dim()),)
+
     def _chunk(self, tensor: Tensor, chunks: Any, dim: int = 0) -> Any:
         if is_symbolic(chunks) and str(chunks) == str(tensor.shape[dim]):
             return split_by_one(tensor, dim)
         return torch.chunk(tensor, chunks, dim)
 
     def _pad_sequence(self, sequences: Any, batch_first: bool = False, *args: Any, **options: Any) -> Tensor:
-        """Of a list of unknown length all have one length, so that there is nothing to pad."""
         if not holds_collected(sequences):
             padded: Tensor = rnn.pad_sequence(sequences, batch_first, *args, **options)
             return padded
+        whole = listed(list(sequences))
+        if isinstance(whole, Ragged):
+            return _padded(whole, batch_first, *args, **options)
         return self._stack(sequences, 0 if batch_first else 1)
 
     def tolist(self, tensor: Tensor) -> Any:
@@ -371,17 +390,17 @@ def _refuse_collected(function: Any, values: tuple[Any, ...]) -> None:
         raise UnrolledError(f"{getattr(function, '__name__', 'a function')} is given a list of unknown length")
 
 
+def _padded(
+    whole: Ragged, batch_first: bool, padding_value: float = 0.0, padding_side: str = "right"
+) -> Tensor:
+    if padding_side != "right":
+        raise UnrolledError("sequences of a list of unknown length are padded on the left")
+    padded = whole.padded(padding_value)
+    return padded if batch_first else padded.transpose(0, 1)
+
+
 def _as_lengths(lengths: Any) -> Any:
     return listed(list(lengths)).stacked if holds_collected(lengths) else lengths
-
-
-def _concatenated(part: Tensor | Collected, dim: int) -> Tensor:
-    """The items of a list one after the other along a dimension."""
-    if not isinstance(part, Collected):
-        return part
-    rows: Tensor = part.stacked
-    dim = dim % (rows.dim() - 1)
-    return rows.movedim(0, dim).flatten(dim, dim + 1)
 
 
 def _isinstance(value: Any, kinds: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,11 +11,12 @@ from torch import SymInt, Tensor
 
 from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
 from ...torch_internals.symbols import expression, is_unbacked, number_of
-from .numbers import as_number, as_tensor, dtype_of, is_data_dependent, is_symbolic
-from .operators import carry, close, collect, final, grown, leave
-from .refusals import UnrolledError
+from .numbers import as_number, as_size, as_tensor, dtype_of, is_data_dependent, is_symbolic
+from .operators import all_steps, carry, close, collect, final, grown, leave
+from .refusals import StepsDifferError, UnrolledError
 from .region import StepWrite, dimension_of
-from .series import Collected, flipped, listed
+from .collected import Collected, Ragged, flipped, listed
+from .joining import Joined, joined
 from .state import UNDEFINED, WHOLE, Scope, Slot, Undefined
 from .steps import Carried, Counter, Plan, Step
 from .values import Front, Maybe, Meta, as_leaf, is_changed, is_number, same
@@ -30,7 +32,10 @@ class _Final:
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of loop `number`, of which `ran` steps were done."""
+    """The end of loop `number`, of which `ran` steps were done.
+
+    `outer` are the symbols of before it, and `lengths` the marks of carried sizes.
+    """
 
     scope: Scope
     plan: Plan
@@ -38,13 +43,19 @@ class Ending:
     number: int
     ran: Any
     may_be_empty: bool
+    outer: frozenset[Any]
+    lengths: Mapping[int, tuple[Tensor, Any]]
+    next_number: Callable[[], int]
+    may_grow: bool
     parts: list[Tensor] = field(default_factory=list)
     closed: list[Tensor] = field(default_factory=list)
+    ended: dict[int, Any] = field(default_factory=dict)
 
     def leave(self) -> None:
         """Put everything that the loop changed where it belongs; the scope is as before the loop."""
         before = self.done.before
         longer = self._longer()
+        ragged = {owner: made for owner, items in longer.items() if (made := self._joined(items)) is not None}
         whole = {
             key: self._all_items(key) for owner, key in self.plan.carried if owner == WHOLE and isinstance(key, int)
         }
@@ -69,7 +80,10 @@ class Ending:
         self.closed.append(close(self.done.step, [*self.parts], self.number))
         self.scope.put(before, {slot: self._left(value) for slot, value in values.items()})
         for owner, items in longer.items():
-            self._extend(before.containers[owner], items)
+            if owner in ragged:
+                self._extend_ragged(before.containers[owner], items, ragged[owner])
+            else:
+                self._extend(before.containers[owner], items)
         for remembering, items_of in whole.items():
             before.containers[remembering][:] = [replace(items_of, stacked=self._left(items_of.stacked))]
         for tensor, ended in written:
@@ -87,7 +101,7 @@ class Ending:
             self._final(old, as_leaf(leaf, meta), meta)
             for old, leaf, meta in zip(begun.tensors, now, kept.leaves, strict=True)
         ]
-        count = kept.leaves[0].shape_at(self.ran)[0]
+        count = kept.leaves[0].shape_at(self.ran, {})[0]
         return Collected(count, tree_unflatten(ended, kept.form), kept.numbers)
 
     def _last_item(self, owner: Any) -> Any:
@@ -96,10 +110,14 @@ class Ending:
         return self.done.after.values[owner, max(places)]
 
     def _final(self, begun: Tensor, now: Tensor, meta: Meta | None = None) -> _Final:
-        if meta is None or meta.growth is None:
+        if meta is None or meta.is_constant:
             self.parts.append(final(begun, now, self.number))
         else:
-            self.parts.append(grown(begun, now, meta.shape_at(self.ran), self.number))
+            if meta.ragged is not None and meta.group is not None and meta.group not in self.ended:
+                length = final(self.lengths[meta.group][0], as_tensor(now.shape[meta.ragged]), self.number)
+                self.parts.append(length)
+                self.ended[meta.group] = as_size(length)
+            self.parts.append(grown(begun, now, meta.shape_at(self.ran, self.ended), self.number))
         return _Final(self.parts[-1], is_number=False)
 
     def _left(self, value: Any) -> Any:
@@ -178,6 +196,38 @@ class Ending:
         else:
             container.extend(self._collected(items))
 
+    def _joined(self, items: list[Any]) -> Joined | None:
+        """What steps put in a list, one after the other, if its size differs from step to step."""
+        first = items[0].item if isinstance(items[0], (Front, Maybe)) else items[0]
+        if not isinstance(first, Tensor):
+            return None
+        ragged = [k for k, size in enumerate(first.shape) if self._is_of_step(size)]
+        if not ragged:
+            return None
+        if not self.may_grow:
+            raise StepsDifferError("a step puts a tensor in a list whose size is another one in every step")
+        if len(items) > 1 or len(ragged) > 1:
+            raise UnrolledError(
+                "a step puts several tensors in a list, or one of which several sizes differ from step to step"
+            )
+        if not self.parts:
+            self.parts.append(all_steps(self.ran, self.number))
+        condition = items[0].condition if isinstance(items[0], Maybe) else None
+        made = joined(first, ragged[0], condition, self.number, self.next_number)
+        self.parts.extend(made.parts)
+        return made
+
+    def _extend_ragged(self, container: list[Any], items: list[Any], made: Joined) -> None:
+        sizes = self._collect_leaf(made.size)
+        if isinstance(items[0], Maybe):
+            held = self._collect_leaf(items[0].condition.reshape(()))
+            sizes = sizes.index_select(0, held.nonzero().squeeze(1))
+        whole = Ragged(leave(made.ended, self.closed[0], self.number), sizes, made.dim)
+        if isinstance(items[0], Front):
+            container[:0] = [whole.flipped()]
+        else:
+            container.append(whole)
+
     def _collected(self, items: list[Any]) -> list[Any]:
         if any(isinstance(item, Maybe) for item in items):
             return [self._filtered(items)]
@@ -218,12 +268,14 @@ class Ending:
         if not isinstance(leaf, Tensor) and not is_number(leaf):
             raise UnrolledError(f"a step puts a {type(leaf).__name__} in a list")
         if isinstance(leaf, Tensor) and any(map(self._is_of_step, leaf.shape)):
-            raise UnrolledError("a step puts a tensor in a list whose size is another one in every step")
+            raise StepsDifferError("a step puts a tensor in a list, or writes one, of another size than the step before")
         made: Tensor = collect(as_tensor(leaf), self.closed[0], self.ran, self.number)
         return made
 
     def _is_of_step(self, size: Any) -> bool:
-        return is_symbolic(size) and expression(self.done.number) in expression(size).free_symbols
+        return is_symbolic(size) and any(
+            is_unbacked(symbol) and symbol not in self.outer for symbol in expression(size).free_symbols
+        )
 
     def _write(self, write: StepWrite) -> None:
         """`target[..., i, ...] = value` of all steps at once."""

@@ -15,13 +15,16 @@ from torch import SymBool, SymFloat, SymInt, Tensor
 
 from ...torch_internals.capture import check
 from ...torch_internals.symbols import expression
-from .branches import Condition, Relation, choose_value, decide, negated
+from .branches import Condition, Relation, choose_value, decide, negated, nonnegative
+from ..packed import ListedTensor
 from .calls import Calls
+from .collected import Collected, Repeated, listed
 from .loops import UNLIMITED, Loop, Loops
 from .numbers import Ranges, as_plain, as_tensor, is_symbolic
 from .places import element_at, names_place, write_at
 from .refusals import UnrolledError
 from .region import dimension_of
+from .slices import Slices, is_computed, is_whole
 from .series import (
     Series,
     count_of,
@@ -29,7 +32,6 @@ from .series import (
     is_series,
     item_of,
     iterate,
-    listed,
     perhaps,
     series_of,
     sliced,
@@ -83,7 +85,12 @@ class Flow:
     def __init__(self, *, fixed_loops: bool, growing: bool) -> None:
         self._ranges = Ranges()
         self._loops = Loops(self._ranges, growing=growing)
+        self.growing = growing
+        # Comparisons of tensors of one whole number, by the identity of the result.
+        self._compared: dict[int, tuple[Tensor, Relation]] = {}
+        self.whole_numbers = self._loops.whole_numbers
         self._calls = Calls(self, self._ranges)
+        self._slices = Slices(self._ranges)
         self._fixed_loops = fixed_loops
         # Comparisons by the identity of the truth value, which is kept so that no other takes its place.
         self._relations: dict[int, tuple[SymBool, Relation]] = {}
@@ -210,7 +217,17 @@ class Flow:
             return
         scope = Scope(names, get, set, (then, orelse, *reached))
         before = scope.snapshot()
-        decide(condition, then, orelse, scope, self._loops.next_number())
+        compared = self._compared.get(id(test))
+        relation = condition.relation if compared is None else compared[1]
+
+        def way(run: Callable[[], Any], holds: bool) -> Callable[[], None]:
+            def known() -> None:
+                with self._ranges.where(*nonnegative(relation, holds)):
+                    run()
+
+            return known if relation is not None and self.growing else run
+
+        decide(condition, way(then, True), way(orelse, False), scope, self._loops.next_number())
         for container in before.containers.values():
             if isinstance(container, list) and not self.is_before_step(container):
                 _settle(container)
@@ -232,13 +249,24 @@ class Flow:
 
     def setitem(self, owner: Any, index: Any, value: Any) -> None:
         if isinstance(owner, list) and (holds_collected(owner) or is_symbolic(index)):
-            raise UnrolledError("an item is put in a list at a place that is not known")
+            self._put(owner, index, value)
+            return
+        if isinstance(owner, Tensor) and self.growing:
+            index, value = self._slices.written(owner, index, value)
         if isinstance(owner, Tensor) and names_place(index, self._ranges):
             write_at(owner, index, value)
         elif isinstance(owner, Tensor):
             owner[_with_rows(index)] = value
         else:
             owner[index] = value
+
+    def _put(self, owner: list[Any], index: Any, value: Any) -> None:
+        """Put an item in a list that is one tensor, which is copied: items that were taken from it stay as they were."""
+        whole = owner[0] if len(owner) == 1 else None
+        if not isinstance(whole, Collected) or isinstance(index, slice):
+            raise UnrolledError("an item is put in a list at a place that is not known")
+        place = whole.count + index if not is_symbolic(index) and index < 0 else index
+        owner[0] = whole.with_item(place, value)
 
     def augment_item(self, owner: Any, index: Any, name: str, value: Any) -> None:
         self.setitem(owner, index, _IN_PLACE[name](self.getitem(owner, index), value))
@@ -310,13 +338,16 @@ class Flow:
 
     def tolist_method(self, value: Any) -> Any:
         """`value.tolist`; of a tensor of unknown length, a list of one collected item."""
-        return (lambda: self._calls.tolist(value)) if isinstance(value, Tensor) else value.tolist
+        tensor = value.tensor if isinstance(value, ListedTensor) else value
+        return (lambda: self._calls.tolist(tensor)) if isinstance(tensor, Tensor) else value.tolist
 
     def compare(self, name: str, left: Any, right: Any) -> Any:
         """`left < right`, say; a comparison of sizes is remembered with both sides."""
         if holds_collected(left) or holds_collected(right):
             raise UnrolledError("a list of unknown length is compared")
         result = _COMPARISONS[name](left, right)
+        if self.growing and isinstance(result, Tensor) and is_whole(left) and is_whole(right):
+            self._compared[id(result)] = (result, Relation(name, left, right))
         if isinstance(result, SymBool):
             self._relations[id(result)] = (result, Relation(name, left, right))
         return result
@@ -338,17 +369,27 @@ class Flow:
             if last is not None and _is_last(index) and len(owner) == last[1]:
                 return last[0]
         if isinstance(owner, Series) or holds_collected(owner):
-            return sliced(owner, index) if isinstance(index, slice) else item_of(owner, index)
+            return self._part(owner, index) if isinstance(index, slice) else item_of(owner, index)
         if is_symbolic(index) and isinstance(owner, (list, tuple, range)):
             return series_of(owner).item(index)
         if isinstance(owner, torch.nn.ModuleList) and is_symbolic(index):
             raise UnrolledError("each step has a module of its own")
         return owner[index]
 
+    def _part(self, owner: Any, part: slice) -> Any:
+        """A slice of a list with collected items, or of a series."""
+        if not self.growing or isinstance(owner, Series) or not is_computed(part):
+            return sliced(owner, part)
+        whole = listed(list(owner))
+        count = self._slices.read(whole.first(), [part])[0].shape[0]
+        return type(owner)([whole.map(lambda leaf: self._slices.read(leaf, [part])[0], count)])
+
     def _element(self, tensor: Tensor, index: Any) -> Tensor:
         parts = list(index) if isinstance(index, tuple) else [index]
-        at_place = names_place(index, self._ranges)
-        if not at_place and not any(map(_is_computed, parts)):
+        if self.growing:
+            tensor, parts = self._slices.read(tensor, parts)
+        at_place = names_place(tuple(parts), self._ranges)
+        if not self.growing and not at_place and not any(map(_is_computed, parts)):
             return tensor[index]
         for at, part in enumerate(parts):
             if isinstance(part, slice) and (window := self._window(part)) is not None:
@@ -357,7 +398,8 @@ class Flow:
                 if self._ranges.at_least(start, 0) and self._ranges.at_most(start + width, tensor.shape[dim]):
                     tensor = _narrowed(tensor, dim, start, width)
                     parts[at] = slice(None)
-        return element_at(tensor, tuple(parts)) if at_place else tensor[_with_rows(tuple(parts))]
+        place = tuple(parts) if isinstance(index, tuple) else parts[0]
+        return element_at(tensor, place) if at_place else tensor[_with_rows(place)]
 
     def _window(self, part: slice) -> tuple[Any, int] | None:
         """The start and the width of a slice whose width is the same in every step."""
@@ -391,6 +433,8 @@ class Flow:
         items, times = (left, right) if isinstance(left, list) else (right, left)
         if not is_symbolic(times):
             return left * right
+        if len(items) == 1 and isinstance(items[0], int):
+            return [Repeated(times, items[0])]
         one = listed(items)
         return [one.map(lambda leaf: leaf.repeat(times, *[1] * (leaf.dim() - 1)), one.count * times)]
 

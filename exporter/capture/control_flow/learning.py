@@ -10,13 +10,27 @@ from torch import Tensor
 
 from ...torch_internals.modules import is_view, tree_flatten, tree_leaves
 from ...torch_internals.symbols import expression
+from .equal_sizes import grouped
 from .numbers import is_data_dependent, is_symbolic
 from .refusals import DifferentFormsError, StepsDifferError, WriteToViewError
 from .region import Region
-from .series import Collected, count_of
+from .collected import Collected
+from .series import count_of
 from .state import LAST_ITEM, LENGTH, UNDEFINED, WHOLE, Slot, Undefined, name_of
 from .steps import Carried, Counter, Plan, Step, leaves_of
-from .values import Front, Maybe, Meta, growth_of, is_changed, is_number, meta_of, same, widened
+from .values import (
+    Front,
+    Maybe,
+    Meta,
+    growth_of,
+    is_changed,
+    is_number,
+    meta_of,
+    ragged_of,
+    same,
+    same_but_for,
+    widened,
+)
 
 
 def learned(plan: Plan, done: Step) -> Plan:
@@ -47,6 +61,7 @@ def learned(plan: Plan, done: Step) -> Plan:
     targets = [id(write.target) for write in done.region.step_writes]
     read_back = {key for key in targets if key in done.region.read or key in written or targets.count(key) > 1}
     is_stopped = done.stops is not None and not isinstance(done.stops, bool)
+    carried = grouped(carried, plan, done)
     return Plan(carried, written, plan.direct | read_back, frozenset(unread), is_stopped)
 
 
@@ -137,19 +152,23 @@ def _kept(
         raise DifferentFormsError(f"a step leaves another structure in '{name_of(slot)}' than it begins with")
     first = tree_leaves(original)
     first = first if len(first) == len(before) else before
-    return Carried(form, tuple(_leaf(slot, *leaves) for leaves in zip(first, before, after, strict=True)))
+    metas = known.leaves if isinstance(known, Carried) and len(known.leaves) == len(before) else [None] * len(before)
+    leaves = zip(first, before, after, metas, strict=True)
+    return Carried(form, tuple(_leaf(slot, *each) for each in leaves))
 
 
-def _leaf(slot: Slot, original: Any, was: Any, now: Any) -> Meta:
+def _leaf(slot: Slot, original: Any, was: Any, now: Any, known: Meta | None = None) -> Meta:
+    if known is not None and known.ragged is not None and same_but_for(known.ragged, was, now):
+        return known
     if isinstance(was, bool) and isinstance(now, bool) and was != now:
         raise DifferentFormsError(f"a step changes '{name_of(slot)}' from {was} to {now}")
     try:
         return widened(meta_of(was), meta_of(now))
     except DifferentFormsError as error:
-        growth = growth_of(was, now)
-        if growth is None or not isinstance(original, Tensor):
+        growth, ragged = growth_of(was, now), ragged_of(was, now)
+        if (growth is None and ragged is None) or not isinstance(original, Tensor):
             raise DifferentFormsError(f"{error} ('{name_of(slot)}')") from None
-        return Meta("tensor", tuple(original.shape), was.dtype, growth)
+        return Meta("tensor", tuple(original.shape), was.dtype, growth, ragged if growth is None else None)
 
 
 def _is_read(leaf: Any, region: Region, moved: set[int]) -> bool:

@@ -22,14 +22,15 @@ from ...torch_internals.modules import tree_leaves, tree_unflatten
 from ...torch_internals.symbols import new_step, shape_env, untraced
 from .endings import Ending
 from .learning import learned
-from .numbers import Ranges, as_number, as_tensor, is_symbolic
-from .operators import carry, grow, step, steps
+from .numbers import Ranges, as_number, as_size, as_tensor, is_symbolic
+from .operators import all_steps, carry, grow, step, steps
 from .refusals import StepsDifferError
 from .region import Region, names_step
-from .series import Collected, listed
+from .collected import Collected, listed
 from .state import LAST_ITEM, LENGTH, WHOLE, Scope, Slot, Snapshot
 from .steps import Carried, Counter, Placed, Plan, Step, leaves_of
 from .values import as_leaf
+from .whole_numbers import WholeNumbers
 
 # A loop without a limit of its own.
 UNLIMITED = sys.maxsize
@@ -58,6 +59,7 @@ class Loops:
 
     def __init__(self, ranges: Ranges, *, growing: bool) -> None:
         self.ranges = ranges
+        self.whole_numbers = WholeNumbers()
         self._may_grow = growing
         self._next = 0
         # How the step that is running reads lists, by identity: their "last" item, their "length", or otherwise.
@@ -112,7 +114,7 @@ class Loops:
     @contextmanager
     def _unrecorded(self) -> Iterator[None]:
         number = self._next
-        with untraced(), shape_env().ignore_fresh_unbacked_symbols():
+        with untraced(), shape_env().ignore_fresh_unbacked_symbols(), self.whole_numbers.apart():
             yield
         self._next = number
 
@@ -121,7 +123,12 @@ class Loops:
         for _ in range(_MOST_ROUNDS):
             i = new_step(shape_env())
             self.ranges.bound(i, loop.count)
-            placed = {slot: _placeholder(kept, i) for slot, kept in plan.carried.items() if isinstance(kept, Carried)}
+            sizes = {group: _new_size() for group in plan.groups}
+            placed = {
+                slot: self._placeholder(kept, i, sizes)
+                for slot, kept in plan.carried.items()
+                if isinstance(kept, Carried)
+            }
             copies = {key: torch.empty_like(tensor) for key, tensor in plan.written.items()}
             try:
                 more = learned(plan, self._step(loop, plan, i, placed, copies))
@@ -129,7 +136,7 @@ class Loops:
                 loop.scope.restore(before)
             if more.key() == plan.key():
                 if plan.grows and not self._may_grow:
-                    raise StepsDifferError("what it carries is longer after every step")
+                    raise StepsDifferError("what it carries has another size after every step")
                 return plan
             plan = more
         raise StepsDifferError("what it carries changes its shape in every step")
@@ -173,8 +180,33 @@ class Loops:
                 if owner == LAST_ITEM:
                     self.last_items.pop(key, None)  # type: ignore[call-overload]
 
+    def _placeholder(self, kept: Carried, i: Any, sizes: Mapping[int, Any]) -> Placed:
+        return self._placed(kept, [meta.empty(i, sizes) for meta in kept.leaves], sizes)
+
+    def _carry(self, value: Any, kept: Carried, number: int, i: Any, sizes: Mapping[int, Any]) -> Placed:
+        begun = [(as_leaf(leaf, meta), meta) for leaf, meta in zip(tree_leaves(value), kept.leaves, strict=True)]
+        marks = [
+            carry(leaf, number) if meta.is_constant else grow(leaf, meta.shape_at(i, sizes), number)
+            for leaf, meta in begun
+        ]
+        return self._placed(kept, marks, sizes)
+
+    def _placed(self, kept: Carried, tensors: list[Tensor], sizes: Mapping[int, Any]) -> Placed:
+        values: list[Any] = []
+        for tensor, meta in zip(tensors, kept.leaves, strict=True):
+            known = sizes.get(meta.group) if meta.group is not None and meta.ragged is None else None
+            if meta.kind == "number":
+                values.append(as_number(tensor) if known is None else known)
+                continue
+            # A step may write to what it is given, and the mark must stay what it was.
+            values.append(tensor.clone())
+            if known is not None:
+                self.whole_numbers.note(values[-1], known)
+        return Placed(tree_unflatten(values, kept.form), tuple(tensors))
+
     def _record(self, loop: Loop, plan: Plan) -> None:
         number = self.next_number()
+        outer = frozenset(shape_env().var_to_range)
         may_be_empty = not self.ranges.at_least(loop.count, 1)
         begin = None
         if plan.is_stopped:
@@ -185,10 +217,14 @@ class Loops:
         check(i >= 0)
         check(i < loop.count)
         before = loop.scope.snapshot()
+        initial = {
+            slot: _initial(slot, before, kept) for slot, kept in plan.carried.items() if isinstance(kept, Carried)
+        }
+        lengths = _lengths(plan, initial, number)
+        sizes = {group: size for group, (_, size) in lengths.items()}
         placed = {
-            slot: _carry(_initial(slot, before, kept), kept, number, i)
-            for slot, kept in plan.carried.items()
-            if isinstance(kept, Carried)
+            slot: self._carry(value, plan.carried[slot], number, i, sizes)  # type: ignore[arg-type]
+            for slot, value in initial.items()
         }
         copies = {key: carry(tensor, number) for key, tensor in plan.written.items()}
         done = self._step(loop, plan, i, placed, copies)
@@ -201,16 +237,17 @@ class Loops:
             check(ran >= 0)
             check(ran <= loop.count)
         elif plan.grows:
-            # Only a loop that a value could end may have a carried value of another shape in every step.
-            always = torch.ones((), dtype=torch.bool)
-            parts = [steps(always, always, loop.count, number)]
-        Ending(loop.scope, plan, replace(done, step=mark), number, ran, may_be_empty, parts).leave()
+            parts = [all_steps(loop.count, number)]
+        done = replace(done, step=mark)
+        Ending(
+            loop.scope, plan, done, number, ran, may_be_empty, outer, lengths, self.next_number, self._may_grow, parts
+        ).leave()
 
 
 def _items_before(kept: Carried | Counter, begun: Placed, i: Any) -> Collected:
     """All items of a list before step `i`."""
     assert isinstance(kept, Carried)
-    return Collected(kept.leaves[0].shape_at(i)[0], begun.value, kept.numbers)
+    return Collected(kept.leaves[0].shape_at(i, {})[0], begun.value, kept.numbers)
 
 
 def _initial(slot: Slot, before: Snapshot, kept: Carried) -> Any:
@@ -225,25 +262,23 @@ def _initial(slot: Slot, before: Snapshot, kept: Carried) -> Any:
     return tree_unflatten([torch.zeros(meta.shape, dtype=meta.dtype) for meta in kept.leaves], kept.form)
 
 
-def _placeholder(kept: Carried, i: Any) -> Placed:
-    return _placed(kept, [meta.empty(i) for meta in kept.leaves])
+def _new_size() -> Any:
+    size = new_step(shape_env())
+    check(size >= 0)
+    return size
 
 
-def _carry(value: Any, kept: Carried, number: int, i: Any) -> Placed:
-    begun = [(as_leaf(leaf, meta), meta) for leaf, meta in zip(tree_leaves(value), kept.leaves, strict=True)]
-    return _placed(
-        kept,
-        [carry(leaf, number) if meta.growth is None else grow(leaf, meta.shape_at(i), number) for leaf, meta in begun],
-    )
-
-
-def _placed(kept: Carried, tensors: list[Tensor]) -> Placed:
-    # A step may write to what it is given, and the mark must stay what it was.
-    values = [
-        as_number(tensor) if meta.kind == "number" else tensor.clone()
-        for tensor, meta in zip(tensors, kept.leaves, strict=True)
-    ]
-    return Placed(tree_unflatten(values, kept.form), tuple(tensors))
+def _lengths(plan: Plan, initial: Mapping[Slot, Any], number: int) -> dict[int, tuple[Tensor, Any]]:
+    """Of each group of sizes the one that is carried: its mark, and its number in this step."""
+    found: dict[int, tuple[Tensor, Any]] = {}
+    for slot, value in initial.items():
+        kept = plan.carried[slot]
+        assert isinstance(kept, Carried)
+        for leaf, meta in zip(tree_leaves(value), kept.leaves, strict=True):
+            if meta.ragged is not None and meta.group is not None and meta.group not in found:
+                mark = carry(as_tensor(leaf.shape[meta.ragged]), number)
+                found[meta.group] = (mark, as_size(mark))
+    return found
 
 
 def _run_first(loop: Loop, i: int) -> None:

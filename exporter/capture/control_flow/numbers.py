@@ -6,12 +6,15 @@ What is asked here holds for every size from 1 on, and for every step of a loop.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sympy
 import torch
 from torch import SymBool, SymFloat, SymInt, Tensor
 
+from ...torch_internals.capture import check
 from ...torch_internals.symbols import bounds, expression, is_unbacked
 
 Number = int | float | bool | SymInt | SymFloat | SymBool
@@ -24,9 +27,21 @@ class Ranges:
 
     def __init__(self) -> None:
         self._counts: dict[sympy.Symbol, sympy.Expr] = {}
+        # Differences that are not negative where the code that runs is reached at all.
+        self._nonnegative: list[sympy.Expr] = []
 
     def bound(self, step: SymInt, count: int | SymInt) -> None:
         self._counts[expression(step)] = expression(count)
+
+    @contextmanager
+    def where(self, *nonnegative: sympy.Expr) -> Iterator[None]:
+        """Within the block these are known not to be negative."""
+        before = self._nonnegative
+        self._nonnegative = [*before, *nonnegative]
+        try:
+            yield
+        finally:
+            self._nonnegative = before
 
     def steps_in(self, number: Any) -> set[sympy.Symbol]:
         """The symbols of steps that a number is computed from."""
@@ -56,7 +71,12 @@ class Ranges:
             return None if None in parts else not decisive
         if not isinstance(expr, sympy.core.relational.Relational):
             return None
-        low, high = self._extremes(sympy.expand(expr.lhs - expr.rhs))
+        difference = sympy.expand(expr.lhs - expr.rhs)
+        low, high = self._extremes(difference)
+        for known in self._nonnegative:
+            above, below = sympy.expand(difference - known), sympy.expand(-difference - known)
+            low = max(low, above) if above.is_Integer else low
+            high = min(high, -below) if below.is_Integer else high
         return _compare(expr, low, high)
 
     def _extremes(self, difference: Any) -> tuple[Any, Any]:
@@ -118,6 +138,13 @@ def as_number(tensor: Tensor) -> Any:
     """A tensor of one element as a symbolic number; a truth value stays a tensor, which PyTorch could not name."""
     # PyTorch cannot read a number again, when it decomposes a program, at a place that is itself computed.
     return tensor if tensor.dtype == torch.bool else tensor.clone().item()
+
+
+def as_size(tensor: Tensor) -> Any:
+    """A tensor of one whole number as a size."""
+    size = as_number(tensor)
+    check(size >= 0)
+    return size
 
 
 def is_data_dependent(value: object) -> bool:

@@ -98,6 +98,14 @@ final, close, leave = _operators.final.default, _operators.close.default, _opera
 grow, grown = _operators.grow.default, _operators.grown.default
 collect, choose = _operators.collect.default, _operators.choose.default
 
+
+def all_steps(count: int, loop: int) -> Tensor:
+    """The mark of a loop that nothing ends: only one that could end may carry another shape in every step."""
+    always = torch.ones((), dtype=torch.bool)
+    made: Tensor = steps(always, always, count, loop)
+    return made
+
+
 MARKS = frozenset(
     f"{DOMAIN}::{name}"
     for name in ("step", "carry", "grow", "grown", "steps", "final", "close", "leave", "collect", "choose")

@@ -116,6 +116,8 @@ class Region(TorchFunctionMode):
                 self._kept.append(leaf)
             elif is_symbolic(leaf):
                 self.symbols |= expression(leaf).free_symbols
+            elif isinstance(leaf, slice):
+                self._reads((leaf.start, leaf.stop, leaf.step))
 
     def _write(self, tensor: Tensor, *, also_reads: bool) -> None:
         if also_reads:

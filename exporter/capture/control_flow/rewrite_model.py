@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import FunctionType
 from typing import Any
 
@@ -78,7 +78,7 @@ def _noting_parameters(model: nn.Module, forward: Any, values: dict[str, Tensor]
     def noting(*args: Any, **kwargs: Any) -> Any:
         for name, tensor in _tensors(model).items():
             flow.constants.add(tensor, values[name])
-        with flow.constants:
+        with flow.constants, flow.whole_numbers if flow.growing else nullcontext():
             return forward(*args, **kwargs)
 
     return noting

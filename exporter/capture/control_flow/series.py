@@ -1,7 +1,7 @@
 """What a loop of unknown length runs over: how many items, and how one of them is read.
 
-A list that a loop has filled holds one `Collected` in place of as many items as there were steps: the list stays the
-user's own, and everything that reads it here knows what stands in it.
+A list that a loop has filled holds one `Collected` in place of as many items as there were steps, and everything that
+reads it here knows what stands in it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 import torch
 from torch import SymInt, Tensor
 
-from ...torch_internals.modules import tree_flatten, tree_map, tree_unflatten
-from .numbers import as_number, as_plain, as_tensor, is_symbolic
+from ...torch_internals.modules import tree_flatten
+from .collected import Collected, flipped, listed, single
+from .numbers import as_plain, is_symbolic
 from .refusals import UnrolledError
 
 
@@ -54,29 +55,6 @@ def range_of(*bounds: Any, nonnegative: Callable[[Any], bool]) -> Range | range:
     return Range(count, lambda i: start + i * step, start, step)
 
 
-@dataclass(frozen=True)
-class Collected:
-    """`count` items of a list: a structure like one item, whose tensors have the items along dimension 0.
-
-    `numbers` says which leaves of an item are numbers, kept as a tensor of them.
-    """
-
-    count: Any
-    stacked: Any
-    numbers: tuple[bool, ...] = ()
-
-    def item(self, i: Any) -> Any:
-        leaves, form = tree_flatten(self.stacked)
-        numbers = self.numbers or (False,) * len(leaves)
-        parts = [leaf.select(0, i) for leaf in leaves]
-        return tree_unflatten(
-            [as_number(part) if number else part for part, number in zip(parts, numbers, strict=True)], form
-        )
-
-    def map(self, function: Callable[[Tensor], Tensor], count: Any) -> Collected:
-        return Collected(count, tree_map(function, self.stacked), self.numbers)
-
-
 def is_series(value: object) -> bool:
     """Whether a value has a number of items that is not known."""
     return isinstance(value, Series) or holds_collected(value)
@@ -88,34 +66,6 @@ def holds_collected(value: object) -> bool:
 
 def rows(tensor: Tensor) -> Series:
     return Series(tensor.shape[0], lambda i: tensor.select(0, i))
-
-
-def listed(items: Sequence[Any]) -> Collected:
-    """All items of a list as one `Collected`.
-
-    Raises:
-        UnrolledError: they differ in form.
-    """
-    if len(items) == 1 and isinstance(items[0], Collected):
-        return items[0]
-    parts = [part if isinstance(part, Collected) else _single(part) for part in items]
-    forms = {str(tree_flatten(part.stacked)[1]) for part in parts}
-    if len(forms) != 1:
-        raise UnrolledError("a list holds items of different structure")
-    leaves = zip(*(tree_flatten(part.stacked)[0] for part in parts), strict=True)
-    joined = [torch.cat([part.to(group[-1].dtype) for part in group]) for group in leaves]
-    form = tree_flatten(parts[0].stacked)[1]
-    count = sum((part.count for part in parts[1:]), start=parts[0].count)
-    numbers = next((part.numbers for part in parts if part.numbers), ())
-    return Collected(count, tree_unflatten(joined, form), numbers)
-
-
-def _single(item: Any) -> Collected:
-    leaves, form = tree_flatten(item)
-    if not all(isinstance(leaf, (Tensor, int, float, bool)) or is_symbolic(leaf) for leaf in leaves):
-        raise UnrolledError("a list of unknown length holds something else than tensors and numbers")
-    numbers = tuple(not isinstance(leaf, Tensor) for leaf in leaves)
-    return Collected(1, tree_unflatten([as_tensor(leaf).unsqueeze(0) for leaf in leaves], form), numbers)
 
 
 def series_of(value: Any) -> Series:
@@ -194,10 +144,6 @@ def sliced(value: Any, part: slice) -> Any:
     return type(value)([whole.map(lambda leaf: leaf[part.start : part.stop : step], first.shape[0])])
 
 
-def flipped(part: Any) -> Any:
-    return part.map(lambda leaf: leaf.flip(0), part.count) if isinstance(part, Collected) else part
-
-
 def _sliced_series(value: Series, part: slice) -> Series:
     start, step = part.start or 0, part.step or 1
     if part.start is None and part.stop is None and step == -1:
@@ -254,6 +200,6 @@ def iterate(value: Any) -> Iterator[Any]:
 
 def perhaps(condition: Tensor, item: Any) -> Collected:
     """A list item that is there if a condition holds: one or none."""
-    one = _single(item)
+    one = single(item)
     places = condition.reshape(1).nonzero().squeeze(1)
     return one.map(lambda leaf: leaf.index_select(0, places), places.shape[0])

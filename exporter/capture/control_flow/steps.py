@@ -49,9 +49,15 @@ class Plan:
 
     @property
     def grows(self) -> bool:
-        """Whether a carried tensor is longer after every step."""
+        """Whether a carried tensor has another size after every step."""
         kept = (each for each in self.carried.values() if isinstance(each, Carried))
-        return any(meta.growth is not None for each in kept for meta in each.leaves)
+        return any(not meta.is_constant for each in kept for meta in each.leaves)
+
+    @property
+    def groups(self) -> set[int]:
+        """The groups of carried sizes that are equal in every step."""
+        kept = (each for each in self.carried.values() if isinstance(each, Carried))
+        return {meta.group for each in kept for meta in each.leaves if meta.group is not None}
 
     def key(self) -> object:
         carried = sorted(map(repr, self.carried.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import SymBool, SymFloat, SymInt, Tensor
 
 from ...torch_internals.modules import tree_flatten, tree_unflatten
 from ...torch_internals.symbols import expression
-from .numbers import as_tensor, dtype_of, is_symbolic
+from .numbers import as_tensor, dtype_of, is_data_dependent, is_symbolic
 from .refusals import DifferentFormsError
 from .state import Undefined
 
@@ -34,22 +35,33 @@ class Front:
 class Meta:
     """What is known of a leaf before it has a value. `kind` is "tensor", "number" or "other".
 
-    `growth` is the dimension along which it is longer after every step, and by how much; then `shape` is that before
-    the loop.
+    `growth` is the dimension along which it is longer after every step, and by how much; `ragged` that along which it
+    has another size in every step; `shape` is then that before the loop. Sizes and whole numbers of one `group` are
+    equal in every step.
     """
 
     kind: str
     shape: tuple[Any, ...] = ()
     dtype: torch.dtype | None = None
     growth: tuple[int, int] | None = None
+    ragged: int | None = None
+    group: int | None = None
 
-    def shape_at(self, i: Any) -> list[Any]:
-        """The shape before step `i`."""
+    @property
+    def is_constant(self) -> bool:
+        """Whether the shape is the same in every step."""
+        return self.growth is None and self.ragged is None
+
+    def shape_at(self, i: Any, sizes: Mapping[int, Any]) -> list[Any]:
+        """The shape before step `i`, with the sizes of groups there."""
+        if self.ragged is not None:
+            assert self.group is not None
+            return [*self.shape[: self.ragged], sizes[self.group], *self.shape[self.ragged + 1 :]]
         dim, by = self.growth or (0, 0)
         return [size + by * i if by and k == dim else size for k, size in enumerate(self.shape)]
 
-    def empty(self, i: Any) -> Tensor:
-        return torch.zeros(self.shape_at(i), dtype=self.dtype)
+    def empty(self, i: Any, sizes: Mapping[int, Any]) -> Tensor:
+        return torch.zeros(self.shape_at(i, sizes), dtype=self.dtype)
 
 
 def is_number(value: Any) -> bool:
@@ -104,9 +116,7 @@ def widened(before: Meta, after: Meta) -> Meta:
     Raises:
         DifferentFormsError: there is none.
     """
-    if before == after or (
-        before.kind == after.kind and same_sizes(before.shape, after.shape) and before.dtype == after.dtype
-    ):
+    if before.kind == after.kind and before.dtype == after.dtype and same_sizes(before.shape, after.shape):
         return before
     if "other" in (before.kind, after.kind) or after.dtype is None or before.dtype is None:
         raise DifferentFormsError("a step leaves another kind of value than it began with")
@@ -134,11 +144,26 @@ def growth_of(was: Any, now: Any) -> tuple[int, int] | None:
     return (longer[0], int(by)) if by.is_Integer and by > 0 else None
 
 
+def same_but_for(dim: int, was: Any, now: Any) -> bool:
+    """Whether a tensor is another in the size of this dimension at most."""
+    if not isinstance(was, Tensor) or not isinstance(now, Tensor) or was.dtype != now.dtype or was.dim() != now.dim():
+        return False
+    return all(same(a, b) for k, (a, b) in enumerate(zip(was.shape, now.shape, strict=True)) if k != dim)
+
+
+def ragged_of(was: Any, now: Any) -> int | None:
+    """The one dimension along which a tensor has another size than before, if that depends on values."""
+    if not isinstance(was, Tensor) or not isinstance(now, Tensor) or was.dtype != now.dtype or was.dim() != now.dim():
+        return None
+    changed = [k for k, (a, b) in enumerate(zip(was.shape, now.shape, strict=True)) if not same(a, b)]
+    return changed[0] if len(changed) == 1 and is_data_dependent(now.shape[changed[0]]) else None
+
+
 def as_leaf(leaf: Any, meta: Meta) -> Tensor:
     """A leaf as a tensor of this shape and dtype."""
     tensor = as_tensor(leaf)
     tensor = tensor if tensor.dtype == meta.dtype else tensor.to(meta.dtype)
-    if meta.growth is not None:
+    if not meta.is_constant:
         return tensor
     return tensor if same_sizes(tensor.shape, meta.shape) else tensor.expand(meta.shape)
 

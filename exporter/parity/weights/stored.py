@@ -23,13 +23,13 @@ Array = NDArray[Any]
 
 
 def stored_weights(file: Path) -> dict[str, Array]:
-    """The floating-point tensors of a TorchScript archive, or of an ONNX file without the scales of int8 weights.
+    """The floating-point tensors, those without elements left out, of a TorchScript archive, or of an ONNX file without the scales of int8 weights.
 
     Raises:
         BundleError: the file is neither.
     """
     found = _torchscript(file) if file.suffix == ".pt" else _onnx(file)
-    return {name: array for name, array in found if is_float(array.dtype)}
+    return {name: array for name, array in found if is_float(array.dtype) and array.size}
 
 
 def _onnx(file: Path) -> Iterator[tuple[str, Array]]:
