@@ -140,11 +140,26 @@ def _any_step(
     shape = loop.steps.value.shape
     named = None if shape is None else sizes.get(str(shape[loop.steps.axis]))
     tape = ir.tape.Tape()
-    number = _read(tape, named or loop.steps)
+    size = named or loop.steps
+    count = _counted(size.value)
+    if count is not None:
+        # ONNX's checker stumbles over the shape of a Range in the body of a Loop.
+        number = tape.op("Max", [tape.op("Unsqueeze", [count, zero]), zero])
+    else:
+        number = _read(tape, size)
     any_step = tape.op("Greater", [number, zero])
-    for each, label in zip(tape.nodes, ("number", "any"), strict=True):
+    for each, label in zip(reversed(tape.nodes), ("any", "number", "count"), strict=False):
         each.name = each.outputs[0].name = f"{loop.node.name}.{label}_of_steps"
     return [*tape.nodes], any_step, number
+
+
+def _counted(sequence: ir.Value) -> ir.Value | None:
+    """How many numbers from 0 on a sequence is, if it is that."""
+    producer = sequence.producer()
+    if producer is None or producer.op_type != "Range":
+        return None
+    start, count, step = producer.inputs
+    return count if array_of(start) == 0 and array_of(step) == 1 else None
 
 
 def _sizes(loop: _MayBeEmpty, main: ir.Graph) -> Mapping[str, _Size]:
