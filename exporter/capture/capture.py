@@ -19,7 +19,7 @@ from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
 from ..torch_internals.capture import specialized_sizes, taken_for_equal, takes_for_number, violates_constraints
 from .computed_weights import fold_computed_weights
-from .control_flow.refusals import ControlFlowError, StepsDifferError
+from .control_flow.refusals import ControlFlowError
 from .control_flow.rewrite_model import rewritten_model
 from .decisions import Decisions, record_decisions
 from .exporting import Bounds, BranchError, at_other_sizes, export
@@ -154,8 +154,6 @@ def _with_other_sizes(
     flowing: Exception,
 ) -> Captured | Exception:
     """The program with loops that carry tensors of another size in every step, or why the model is refused."""
-    if not isinstance(flowing, (ControlFlowError, GuardOnDataDependentSymNode)):
-        return flowing
     growing = _with_control_flow(model, signature, example, decisions, growing=True)
     return growing if isinstance(growing, (Captured, ControlFlowError)) else flowing
 

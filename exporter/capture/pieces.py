@@ -7,6 +7,9 @@ from torch import Tensor
 
 from .operators import DOMAIN
 
+# Where a slice without an end stops.
+END = (1 << 63) - 1
+
 
 @torch.library.custom_op(f"{DOMAIN}::piece", mutates_args=())
 def piece(x: Tensor, dim: int, start: int, stop: int, size: int) -> Tensor:

@@ -6,8 +6,12 @@
 * `stft`, `istft` and the functions of `torch.fft` become the steps of `spectra`.
 * `torch.cdist` takes another path beyond 25 rows, `torch.linspace` its number of steps for a plain one.
 * `torch.take_along_dim` asks whether two sizes are equal.
+<<<<<<< HEAD
 * `one_hot` without a number of classes makes a plain number of the largest value.
 * The cells ask whether a batch and its state are equally long, which is known of computed lengths once it is said.
+=======
+* The cells ask whether a batch and its state are equally long, which of computed lengths has to be said.
+>>>>>>> 3ff3606 (Test loops over ragged steps; two third-party models are right; a slice that a size may cut off stays PyTorch's)
 * `torch.arange` of plain numbers forgets them; `tolist` needs them.
 
 `squeeze` of a dynamic size has no substitute, and is refused: it removes the dimension at size 1 only.
@@ -25,8 +29,9 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import CaptureError
 from ..pytorch.source_lines import at, current_line
-from ..torch_internals.capture import check
 from .control_flow.numbers import is_data_dependent
+from .control_flow.values import same
+from .pieces import END, piece
 from .spectra import TRANSFORMS, istft, stft
 
 
@@ -123,13 +128,20 @@ def _take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> T
 
 
 def _cell(cell: Callable[..., Any]) -> Callable[..., Any]:
-    def checked(input: Tensor, hx: Any, *weights: Any) -> Any:
-        for state in hx if isinstance(hx, (tuple, list)) else (hx,):
-            if is_data_dependent(input.shape[0]) or is_data_dependent(state.shape[0]):
-                check(input.shape[0] == state.shape[0])
-        return cell(input, hx, *weights)
+    def of_one_batch(input: Tensor, hx: Any, *weights: Any) -> Any:
+        states = [_as_long_as(input, state) for state in (hx if isinstance(hx, (tuple, list)) else (hx,))]
+        return cell(input, states if isinstance(hx, (tuple, list)) else states[0], *weights)
 
-    return checked
+    return of_one_batch
+
+
+def _as_long_as(input: Tensor, state: Tensor) -> Tensor:
+    """A state, of which the cell wants to be told that it has as many rows as its input."""
+    rows = input.shape[0]
+    if not (is_data_dependent(rows) or is_data_dependent(state.shape[0])) or same(rows, state.shape[0]):
+        return state
+    taken: Tensor = piece(state, 0, 0, END, rows)
+    return taken
 
 
 def _squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:

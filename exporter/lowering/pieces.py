@@ -1,4 +1,4 @@
-"""A piece of a tensor as a `Slice`, and a `Reshape` to the length that the graph goes on with: no other gets past it."""
+"""A piece of a tensor as a `Slice`, and a `Reshape` to the length that the graph goes on with, which takes no other."""
 
 from __future__ import annotations
 

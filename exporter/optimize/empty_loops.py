@@ -142,11 +142,8 @@ def _any_step(
     tape = ir.tape.Tape()
     size = named or loop.steps
     count = _counted(size.value)
-    if count is not None:
-        # ONNX's checker stumbles over the shape of a Range in the body of a Loop.
-        number = tape.op("Max", [tape.op("Unsqueeze", [count, zero]), zero])
-    else:
-        number = _read(tape, size)
+    # ONNX's checker stumbles over the shape of a Range in the body of a Loop.
+    number = _read(tape, size) if count is None else tape.op("Max", [tape.op("Unsqueeze", [count, zero]), zero])
     any_step = tape.op("Greater", [number, zero])
     for each, label in zip(reversed(tape.nodes), ("any", "number", "count"), strict=False):
         each.name = each.outputs[0].name = f"{loop.node.name}.{label}_of_steps"

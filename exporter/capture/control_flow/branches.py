@@ -11,11 +11,11 @@ from torch import SymBool, SymInt, Tensor
 
 from ...torch_internals.capture import check
 from ...torch_internals.symbols import expression
+from .collected import Collected
 from .numbers import as_number, as_plain, as_tensor, is_data_dependent
 from .operators import choose
 from .refusals import DifferentFormsError, WriteToViewError
 from .region import Region
-from .collected import Collected
 from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined
 from .values import Maybe, is_changed, is_number, map_pairs, same
 

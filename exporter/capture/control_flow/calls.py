@@ -390,9 +390,7 @@ def _refuse_collected(function: Any, values: tuple[Any, ...]) -> None:
         raise UnrolledError(f"{getattr(function, '__name__', 'a function')} is given a list of unknown length")
 
 
-def _padded(
-    whole: Ragged, batch_first: bool, padding_value: float = 0.0, padding_side: str = "right"
-) -> Tensor:
+def _padded(whole: Ragged, batch_first: bool, padding_value: float = 0.0, padding_side: str = "right") -> Tensor:
     if padding_side != "right":
         raise UnrolledError("sequences of a list of unknown length are padded on the left")
     padded = whole.padded(padding_value)

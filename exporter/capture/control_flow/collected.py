@@ -49,7 +49,9 @@ class Collected:
         new, form_of_item = tree_flatten(item)
         if form != form_of_item:
             raise UnrolledError("an item of another structure is put in a list of unknown length")
-        return Collected(self.count, tree_unflatten(list(map(_written, leaves, [place] * len(new), new)), form), self.numbers)
+        return Collected(
+            self.count, tree_unflatten(list(map(_written, leaves, [place] * len(new), new)), form), self.numbers
+        )
 
     def map(self, function: Callable[[Tensor], Tensor], count: Any) -> Collected:
         return Collected(count, tree_map(function, self.stacked), self.numbers)
@@ -88,7 +90,7 @@ class Ragged(Collected):
         return f"Ragged({self.count})"
 
     @property
-    def stacked(self) -> Any:  # type: ignore[override]
+    def stacked(self) -> Any:
         raise UnrolledError(
             "a list of tensors whose size is another one in every step is used other than by torch.cat along that "
             "size, by pad_sequence, or item by item"

@@ -11,12 +11,12 @@ from torch import SymInt, Tensor
 
 from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
 from ...torch_internals.symbols import expression, is_unbacked, number_of
+from .collected import Collected, Ragged, flipped, listed
+from .joining import Joined, joined, last
 from .numbers import as_number, as_size, as_tensor, dtype_of, is_data_dependent, is_symbolic
 from .operators import all_steps, carry, close, collect, final, grown, leave
 from .refusals import StepsDifferError, UnrolledError
 from .region import StepWrite, dimension_of
-from .collected import Collected, Ragged, flipped, listed
-from .joining import Joined, joined
 from .state import UNDEFINED, WHOLE, Scope, Slot, Undefined
 from .steps import Carried, Counter, Plan, Step
 from .values import Front, Maybe, Meta, as_leaf, is_changed, is_number, same
@@ -34,7 +34,8 @@ class _Final:
 class Ending:
     """The end of loop `number`, of which `ran` steps were done.
 
-    `outer` are the symbols of before it, and `lengths` the marks of carried sizes.
+    `outer` are the symbols of before it, `lengths` the marks of carried sizes, and `marked` holds what counts the steps
+    of a loop that is more than a `Scan`.
     """
 
     scope: Scope
@@ -47,6 +48,7 @@ class Ending:
     lengths: Mapping[int, tuple[Tensor, Any]]
     next_number: Callable[[], int]
     may_grow: bool
+    marked: list[Tensor]
     parts: list[Tensor] = field(default_factory=list)
     closed: list[Tensor] = field(default_factory=list)
     ended: dict[int, Any] = field(default_factory=dict)
@@ -77,7 +79,7 @@ class Ending:
                     self.done.placed[container, key].tensors, tree_leaves(now), kept.leaves, strict=True
                 ):
                     self._final(begun, as_leaf(leaf, meta), meta)
-        self.closed.append(close(self.done.step, [*self.parts], self.number))
+        self.closed.append(close(self.done.step, [*self.marked, *self.parts], self.number))
         self.scope.put(before, {slot: self._left(value) for slot, value in values.items()})
         for owner, items in longer.items():
             if owner in ragged:
@@ -161,6 +163,11 @@ class Ending:
 
     def _last(self, was: Any, leaf: Any) -> Any:
         if isinstance(leaf, Tensor):
+            ragged = [k for k, size in enumerate(leaf.shape) if self._is_of_step(size)]
+            if len(ragged) == 1 and self.may_grow:
+                return _Final(self._joining(last(leaf, ragged[0], self.number)).ended, is_number=False)
+            if ragged:
+                return UNDEFINED
             similar = isinstance(was, Tensor) and was.dtype == leaf.dtype and was.dim() == leaf.dim()
             fits = similar and all(map(same, was.shape, leaf.shape))
             if self.may_be_empty and isinstance(was, Tensor) and not fits:
@@ -210,10 +217,13 @@ class Ending:
             raise UnrolledError(
                 "a step puts several tensors in a list, or one of which several sizes differ from step to step"
             )
-        if not self.parts:
-            self.parts.append(all_steps(self.ran, self.number))
         condition = items[0].condition if isinstance(items[0], Maybe) else None
-        made = joined(first, ragged[0], condition, self.number, self.next_number)
+        return self._joining(joined(first, ragged[0], condition, self.number, self.next_number))
+
+    def _joining(self, made: Joined) -> Joined:
+        """Have the loop carry this."""
+        if not self.marked:
+            self.marked.append(all_steps(self.ran, self.number))
         self.parts.extend(made.parts)
         return made
 
@@ -268,7 +278,9 @@ class Ending:
         if not isinstance(leaf, Tensor) and not is_number(leaf):
             raise UnrolledError(f"a step puts a {type(leaf).__name__} in a list")
         if isinstance(leaf, Tensor) and any(map(self._is_of_step, leaf.shape)):
-            raise StepsDifferError("a step puts a tensor in a list, or writes one, of another size than the step before")
+            raise StepsDifferError(
+                "a step puts a tensor in a list, or writes one, of another size than the step before"
+            )
         made: Tensor = collect(as_tensor(leaf), self.closed[0], self.ran, self.number)
         return made
 

@@ -39,9 +39,7 @@ def grouped(carried: Mapping[Slot, Carried | Counter], plan: Plan, done: Step) -
     return {
         slot: replace(
             kept,
-            leaves=tuple(
-                replace(meta, group=numbers.get(places.get((slot, k)))) for k, meta in enumerate(kept.leaves)
-            ),
+            leaves=tuple(replace(meta, group=numbers.get(places.get((slot, k)))) for k, meta in enumerate(kept.leaves)),
         )
         if isinstance(kept, Carried)
         else kept

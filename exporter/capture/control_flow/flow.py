@@ -15,8 +15,8 @@ from torch import SymBool, SymFloat, SymInt, Tensor
 
 from ...torch_internals.capture import check
 from ...torch_internals.symbols import expression
-from .branches import Condition, Relation, choose_value, decide, negated, nonnegative
 from ..packed import ListedTensor
+from .branches import Condition, Relation, choose_value, decide, negated, nonnegative
 from .calls import Calls
 from .collected import Collected, Repeated, listed
 from .loops import UNLIMITED, Loop, Loops
@@ -24,7 +24,6 @@ from .numbers import Ranges, as_plain, as_tensor, is_symbolic
 from .places import element_at, names_place, write_at
 from .refusals import UnrolledError
 from .region import dimension_of
-from .slices import Slices, is_computed, is_whole
 from .series import (
     Series,
     count_of,
@@ -36,6 +35,7 @@ from .series import (
     series_of,
     sliced,
 )
+from .slices import Slices, is_computed, is_whole
 from .state import UNDEFINED, Scope, Undefined
 from .values import Maybe
 
@@ -220,12 +220,16 @@ class Flow:
         compared = self._compared.get(id(test))
         relation = condition.relation if compared is None else compared[1]
 
-        def way(run: Callable[[], Any], holds: bool) -> Callable[[], None]:
-            def known() -> None:
-                with self._ranges.where(*nonnegative(relation, holds)):
+        def way(run: Callable[[], Any], holds: bool) -> Callable[[], Any]:
+            if relation is None or not self.growing:
+                return run
+            known = nonnegative(relation, holds)
+
+            def where_known() -> None:
+                with self._ranges.where(*known):
                     run()
 
-            return known if relation is not None and self.growing else run
+            return where_known
 
         decide(condition, way(then, True), way(orelse, False), scope, self._loops.next_number())
         for container in before.containers.values():
@@ -261,7 +265,7 @@ class Flow:
             owner[index] = value
 
     def _put(self, owner: list[Any], index: Any, value: Any) -> None:
-        """Put an item in a list that is one tensor, which is copied: items that were taken from it stay as they were."""
+        """Put an item in a list that is one tensor; that is copied, so that items taken from it stay as they were."""
         whole = owner[0] if len(owner) == 1 else None
         if not isinstance(whole, Collected) or isinstance(index, slice):
             raise UnrolledError("an item is put in a list at a place that is not known")

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ...torch_internals.modules import is_view, tree_flatten, tree_leaves
 from ...torch_internals.symbols import expression
+from .collected import Collected
 from .equal_sizes import grouped
 from .numbers import is_data_dependent, is_symbolic
 from .refusals import DifferentFormsError, StepsDifferError, WriteToViewError
 from .region import Region
-from .collected import Collected
 from .series import count_of
 from .state import LAST_ITEM, LENGTH, UNDEFINED, WHOLE, Slot, Undefined, name_of
 from .steps import Carried, Counter, Plan, Step, leaves_of

@@ -20,13 +20,13 @@ from torch import Tensor
 from ...torch_internals.capture import check
 from ...torch_internals.modules import tree_leaves, tree_unflatten
 from ...torch_internals.symbols import new_step, shape_env, untraced
+from .collected import Collected, listed
 from .endings import Ending
 from .learning import learned
 from .numbers import Ranges, as_number, as_size, as_tensor, is_symbolic
 from .operators import all_steps, carry, grow, step, steps
 from .refusals import StepsDifferError
 from .region import Region, names_step
-from .collected import Collected, listed
 from .state import LAST_ITEM, LENGTH, WHOLE, Scope, Slot, Snapshot
 from .steps import Carried, Counter, Placed, Plan, Step, leaves_of
 from .values import as_leaf
@@ -230,17 +230,17 @@ class Loops:
         done = self._step(loop, plan, i, placed, copies)
         loop.scope.restore(before)
         ran: Any = loop.count
-        parts = []
+        marked = []
         if begin is not None:
-            parts = [steps(begin, ~_truth(done.stops), loop.count, number)]
-            ran = parts[0].item()
+            marked = [steps(begin, ~_truth(done.stops), loop.count, number)]
+            ran = marked[0].item()
             check(ran >= 0)
             check(ran <= loop.count)
         elif plan.grows:
-            parts = [all_steps(loop.count, number)]
+            marked = [all_steps(loop.count, number)]
         done = replace(done, step=mark)
         Ending(
-            loop.scope, plan, done, number, ran, may_be_empty, outer, lengths, self.next_number, self._may_grow, parts
+            loop.scope, plan, done, number, ran, may_be_empty, outer, lengths, self.next_number, self._may_grow, marked
         ).leave()
 
 

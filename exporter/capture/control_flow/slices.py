@@ -1,7 +1,7 @@
 """Slices of tensors between computed places, `data[offset : offset + size]`: their length is known as an expression.
 
-PyTorch takes the length of such a slice for a number of its own, since Python cuts it off at the end of the tensor. Here
-it is what the places say, and the finished file refuses any other.
+PyTorch takes the length of such a slice for a number of its own, since Python cuts it off at the end of the tensor.
+Here it is what the places say, and the finished file refuses any other.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ from typing import Any
 import torch
 from torch import SymInt, Tensor
 
-from ...torch_internals.symbols import expression
-from ..pieces import piece
+from ...torch_internals.symbols import expression, is_unbacked
+from ..pieces import END, piece
 from .numbers import Ranges, as_number, as_plain, as_tensor, is_data_dependent
 from .region import dimension_of
-
-# Where a slice without an end stops.
-_END = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,10 @@ class Slices:
             bounds = _computed(part)
             if bounds is None:
                 continue
-            tensor = self._taken(tensor, dimension_of(parts, at, tensor.dim()), *bounds)
+            dim = dimension_of(parts, at, tensor.dim())
+            if self._may_be_cut_off(tensor.shape[dim], *bounds):
+                continue
+            tensor = self._taken(tensor, dim, *bounds)
             parts[at] = slice(None)
         return tensor, parts
 
@@ -56,12 +56,20 @@ class Slices:
         shape = [*old.shape[:dim], size, *old.shape[dim + 1 :]]
         new = as_tensor(value).to(old.dtype).expand(shape)
         before = piece(old, dim, 0, start, start)
-        after = piece(old, dim, stop, _END, old.shape[dim] - stop)
+        after = piece(old, dim, stop, END, old.shape[dim] - stop)
         return whole, torch.cat([before, new, after], dim)
+
+    def _may_be_cut_off(self, length: Any, start: Any, stop: Any) -> bool:
+        """Whether a slice that depends on steps and sizes alone is not known to lie within its dimension."""
+        places = [place for place in (start, stop) if place is not None]
+        symbols = {symbol for place in places for symbol in expression(place).free_symbols if is_unbacked(symbol)}
+        if not symbols <= {step for place in places for step in self.ranges.steps_in(place)}:
+            return False
+        return not all(self.ranges.at_least(place, 0) and self.ranges.at_most(place, length) for place in places)
 
     def _taken(self, tensor: Tensor, dim: int, start: Any, stop: Any) -> Tensor:
         size = self._places(tensor.shape[dim], start, stop)[2]
-        taken: Tensor = piece(tensor, dim, 0 if start is None else start, _END if stop is None else stop, size)
+        taken: Tensor = piece(tensor, dim, 0 if start is None else start, END if stop is None else stop, size)
         return taken
 
     def _places(self, length: Any, start: Any, stop: Any) -> tuple[Any, Any, Any]:

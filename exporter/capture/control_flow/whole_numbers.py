@@ -66,10 +66,11 @@ class WholeNumbers(TorchFunctionMode):
         if name == "item" and _is_whole_number(first):
             return self._recipe(first)()
         given: tuple[Recipe, ...] = ()
-        if name in _COMPUTED and all(map(_is_number, args)):
+        if name in _COMPUTED and all(map(_is_number, args)) and (not kwargs or name == "scalar_tensor"):
             given = tuple(self._recipe(arg) for arg in args)
-        if _writes(name) and isinstance(first, Tensor):
-            self._forget(first)
+        for written in (first if _writes(name) else None, kwargs.get("out")):
+            if isinstance(written, Tensor):
+                self._forget(written)
         result = func(*args, **kwargs)
         if not _is_whole_number(result):
             return result

@@ -23,7 +23,9 @@ Array = NDArray[Any]
 
 
 def stored_weights(file: Path) -> dict[str, Array]:
-    """The floating-point tensors, those without elements left out, of a TorchScript archive, or of an ONNX file without the scales of int8 weights.
+    """The floating-point tensors of a TorchScript archive, or of an ONNX file without the scales of int8 weights.
+
+    A tensor without elements, such as a list begins with, is none.
 
     Raises:
         BundleError: the file is neither.

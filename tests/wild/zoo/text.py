@@ -117,7 +117,6 @@ MODELS = (
         "Python loop over the packed batch sizes",
         lambda: _stanza("PackedLSTM", rec_dropout=0.1),
         {"input": "float32[N, T, 6]", "lengths": "int64[N] in 1..T descending"},
-        gap="a Python loop over the batch sizes of a packed sequence",
     ),
     Model(
         "opennmt-py",
@@ -147,7 +146,6 @@ MODELS = (
         "Python loop over LSTM cells, both directions",
         _fastnlp_variational,
         {"x": "float32[N, T, 6]"},
-        gap="it packs what it loops over",
     ),
     Model(
         "sentence-transformers",
