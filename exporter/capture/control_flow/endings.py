@@ -161,19 +161,22 @@ class Ending:
             before = [was] * len(leaves)
         return tree_unflatten([self._last(x, y) for x, y in zip(before, leaves, strict=True)], form)
 
+    def _last_tensor(self, was: Any, leaf: Tensor) -> Any:
+        ragged = [k for k, size in enumerate(leaf.shape) if self._is_of_step(size)]
+        if len(ragged) == 1 and self.may_grow:
+            return _Final(self._joining(last(leaf, ragged[0], self.number)).ended, is_number=False)
+        if ragged:
+            return UNDEFINED
+        similar = isinstance(was, Tensor) and was.dtype == leaf.dtype and was.dim() == leaf.dim()
+        fits = similar and all(map(same, was.shape, leaf.shape))
+        if self.may_be_empty and isinstance(was, Tensor) and not fits:
+            return UNDEFINED
+        begun = carry(was if fits else torch.zeros(leaf.shape, dtype=leaf.dtype, device=leaf.device), self.number)
+        return self._final(begun, leaf)
+
     def _last(self, was: Any, leaf: Any) -> Any:
         if isinstance(leaf, Tensor):
-            ragged = [k for k, size in enumerate(leaf.shape) if self._is_of_step(size)]
-            if len(ragged) == 1 and self.may_grow:
-                return _Final(self._joining(last(leaf, ragged[0], self.number)).ended, is_number=False)
-            if ragged:
-                return UNDEFINED
-            similar = isinstance(was, Tensor) and was.dtype == leaf.dtype and was.dim() == leaf.dim()
-            fits = similar and all(map(same, was.shape, leaf.shape))
-            if self.may_be_empty and isinstance(was, Tensor) and not fits:
-                return UNDEFINED
-            begun = carry(was if fits else torch.zeros(leaf.shape, dtype=leaf.dtype, device=leaf.device), self.number)
-            return self._final(begun, leaf)
+            return self._last_tensor(was, leaf)
         if not is_symbolic(leaf):
             return leaf
         symbol, expr = expression(self.done.number), expression(leaf)
