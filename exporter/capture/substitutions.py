@@ -6,12 +6,8 @@
 * `stft`, `istft` and the functions of `torch.fft` become the steps of `spectra`.
 * `torch.cdist` takes another path beyond 25 rows, `torch.linspace` its number of steps for a plain one.
 * `torch.take_along_dim` asks whether two sizes are equal.
-<<<<<<< HEAD
 * `one_hot` without a number of classes makes a plain number of the largest value.
-* The cells ask whether a batch and its state are equally long, which is known of computed lengths once it is said.
-=======
 * The cells ask whether a batch and its state are equally long, which of computed lengths has to be said.
->>>>>>> 3ff3606 (Test loops over ragged steps; two third-party models are right; a slice that a size may cut off stays PyTorch's)
 * `torch.arange` of plain numbers forgets them; `tolist` needs them.
 
 `squeeze` of a dynamic size has no substitute, and is refused: it removes the dimension at size 1 only.
@@ -29,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import CaptureError
 from ..pytorch.source_lines import at, current_line
+from ..torch_internals.capture import check
 from .control_flow.numbers import is_data_dependent
 from .control_flow.values import same
 from .pieces import END, piece
