@@ -17,7 +17,7 @@ from ..pytorch.run import preserve_module_state, suppress_output
 from ..pytorch.script.functions import functions_as_python
 from ..spec.signature import Signature, TensorSpec
 from ..spec.size_expression import names_in, size_of
-from ..torch_internals.capture import suggested_bounds, user_error, violates_guard
+from ..torch_internals.capture import suggested_bounds, unwatched_buffers, user_error, violates_guard
 from ..torch_internals.control_flow import taking_constants
 from ..torch_internals.modules import mutates
 from .bodies import capturing_control_flow
@@ -183,6 +183,7 @@ def _export_within(
         suppress_output(),
         torch.no_grad(),
         preserve_module_state(model),
+        unwatched_buffers(),
         symbolic,
         functions_as_python(),
         capturing_control_flow(Substitutions(), KeepRecurrentLayers()),

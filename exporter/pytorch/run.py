@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import LoadError, SignatureError, first_line
-from ..torch_internals.modules import exclusive
+from ..torch_internals.modules import exclusive, tree_map
 from .bind import bind_inputs
 from .control_flow import control_flow_in_python
 from .source_lines import at, user_line
@@ -169,4 +169,5 @@ def run_on(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
     """The same, and what the model's forward writes to the model stays written, for the next call to find."""
     args, kwargs = bind_inputs(model, tensors).arguments({name: tensor.clone() for name, tensor in tensors.items()})
     with suppress_output(), control_flow_in_python(), torch.no_grad():
-        return model(*args, **kwargs)
+        # A buffer that the model returns is what the next call, or undoing this one, makes of it.
+        return tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, model(*args, **kwargs))

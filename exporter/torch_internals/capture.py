@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 import torch.fx.experimental.symbolic_shapes
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import Dim
 from torch.export.dynamic_shapes import refine_dynamic_shapes_from_suggested_fixes
+from torch.utils.hooks import RemovableHandle
 
 from .modules import patched
 
@@ -43,6 +45,14 @@ def patched_tolist(convert: Callable[[Tensor, Callable[[Tensor], Any]], Any]) ->
     """Within the block `tolist` of a fake tensor is `convert(tensor, original)`; exclusive, restored afterwards."""
     original: Callable[[Any], Any] = FakeTensor.tolist
     return patched(FakeTensor, "tolist", lambda tensor: convert(tensor, original))
+
+
+def unwatched_buffers() -> AbstractContextManager[None]:
+    """Within the block `torch.export` does not write what a module is given for a buffer back to the one it had.
+
+    It would copy a tensor to one of another shape, or what one step of a loop computes to outside of the loop.
+    """
+    return patched(nn.modules.module, "register_module_buffer_registration_hook", lambda hook: RemovableHandle(OrderedDict()))
 
 
 def user_error() -> type[Exception]:

@@ -142,6 +142,11 @@ def is_view(tensor: Tensor) -> bool:
     return tensor._is_view()
 
 
+def share_memory(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are in one memory, wherever in it."""
+    return a is b or a.untyped_storage()._cdata == b.untyped_storage()._cdata
+
+
 def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
     """The buffers of a module itself, as it keeps them."""
     return module._buffers

@@ -47,6 +47,16 @@ def test_everything_is_undone() -> None:
     assert not hasattr(model, "new")
 
 
+class Counts(Writes):
+    def forward(self, x: Tensor) -> Tensor:
+        super().forward(x)
+        return self.count
+
+
+def test_what_a_call_returned_is_not_undone() -> None:
+    assert run_eager(Counts(), {"x": torch.ones(2, 2, 3)}) == 1
+
+
 def test_an_export_starts_from_the_model_as_it_is_leaves_it_so_and_says_that_it_keeps_a_state(tmp_path: Path) -> None:
     model = Writes()
     exported = export_onnx(model, Signature({"x": "float32[T, N, 3]"}), tmp_path / "out")

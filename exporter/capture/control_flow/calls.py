@@ -240,8 +240,9 @@ class Calls:
         return torch.sym_float(value) if isinstance(value, (SymInt, SymFloat)) and is_symbolic(value) else float(value)
 
     def _item(self, tensor: Tensor) -> Any:
-        constant = self.constants.value(tensor)
-        return constant.item() if constant is not None else as_number(tensor.reshape(()))
+        flat = tensor.reshape(())
+        constant = self.constants.value(flat)
+        return as_number(flat) if constant is None else constant
 
     def _extreme(self, of_numbers: Any, of_tensor: Any, plain: Any, compare: Any, *values: Any, **options: Any) -> Any:
         if options.get("key") is not None:
@@ -361,7 +362,7 @@ class Calls:
     def tolist(self, tensor: Tensor) -> Any:
         constant = self.constants.value(tensor)
         if constant is not None:
-            return constant.tolist()
+            return constant
         if tensor.dim() == 1 and is_symbolic(tensor.shape[0]):
             return [Collected(tensor.shape[0], tensor, (True,))]
         return tensor.tolist()

@@ -8,8 +8,10 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ...torch_internals.modules import tree_leaves, tree_map
+from ...torch_internals.modules import operator_name, share_memory, tree_leaves, tree_map
 from ...torch_internals.symbols import without_capture
+from .operators import MARKS
+from .region import writes
 
 
 class Constants(TorchFunctionMode):
@@ -23,14 +25,13 @@ class Constants(TorchFunctionMode):
     def add(self, tensor: Tensor, value: Tensor) -> None:
         self._known[id(tensor)] = (tensor, lambda: value)
 
-    def value(self, tensor: Tensor) -> Tensor | None:
-        """The value of a tensor; None if it depends on an input."""
+    def value(self, tensor: Tensor) -> Any:
+        """What a tensor holds, as a number or nested lists of them; None if it depends on an input."""
         known = self._known.get(id(tensor))
         if known is None:
             return None
         with without_capture():
-            computed: Tensor = known[1]()
-        return computed
+            return known[1]().tolist()
 
     def __torch_function__(
         self,
@@ -41,16 +42,24 @@ class Constants(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        name = getattr(func, "__name__", "")
-        if name.endswith("_") and args and isinstance(args[0], Tensor):
-            self._known.pop(id(args[0]), None)
+        if writes(getattr(func, "__name__", "")) and args and isinstance(args[0], Tensor):
+            self._forget(args[0])
+        elif isinstance(kwargs.get("out"), Tensor):
+            self._forget(kwargs["out"])
         elif isinstance(result, Tensor):
             self._note(func, args, kwargs, result)
         return result
 
+    def _forget(self, written: Tensor) -> None:
+        """What shares the memory of a tensor that was written to is no longer what it was."""
+        for key in [key for key, (tensor, _) in self._known.items() if share_memory(tensor, written)]:
+            del self._known[key]
+
     def _note(self, func: Callable[..., Any], args: Any, kwargs: Any, result: Tensor) -> None:
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        if not tensors or any(id(tensor) not in self._known for tensor in tensors):
+        # What a loop carries is another value in every step, whatever it begins with.
+        is_mark = operator_name(func) in MARKS
+        if is_mark or not tensors or any(id(tensor) not in self._known for tensor in tensors):
             return
         thunks = {id(tensor): self._known[id(tensor)][1] for tensor in tensors}
 

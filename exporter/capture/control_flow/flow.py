@@ -468,12 +468,13 @@ class Flow:
         return Condition(as_tensor(value), value, remembered[1] if remembered is not None and is_whole else None)
 
     def _decided_by_value(self, value: Tensor) -> bool | Condition:
-        constant = self._calls.constants.value(value)
-        if constant is not None:
-            return bool(constant)
         if value.numel() != 1:
             return bool(value)
+        # Of a buffer that a step or a way has written to it is the copy that is asked.
         flat = value.reshape(())
+        constant = self._calls.constants.value(flat)
+        if constant is not None:
+            return bool(constant)
         return Condition(flat if flat.dtype == torch.bool else flat != 0)
 
     def truth(self, value: Any) -> Any:

@@ -129,7 +129,7 @@ class Loops:
                 for slot, kept in plan.carried.items()
                 if isinstance(kept, Carried)
             }
-            copies = {key: torch.empty_like(tensor) for key, tensor in plan.written.items()}
+            copies = {key: torch.zeros(tensor.shape, dtype=tensor.dtype) for key, tensor in plan.written.items()}
             try:
                 more = learned(plan, self._step(loop, plan, i, placed, copies))
             finally:

@@ -80,7 +80,7 @@ class Region(TorchFunctionMode):
             self._reads(args[1:])
             self.step_writes.append(StepWrite(args[0], args[1], tree_map(self._now, args[2])))
             return None
-        if _writes(name) and args and isinstance(args[0], Tensor):
+        if writes(name) and args and isinstance(args[0], Tensor):
             self._write(args[0], also_reads=name not in ("__setitem__", "copy_", "zero_", "fill_"))
             self._reads(args[1:])
         else:
@@ -132,7 +132,8 @@ class Region(TorchFunctionMode):
             self.through_views.append(self._views[id(tensor)])
 
 
-def _writes(name: str) -> bool:
+def writes(name: str) -> bool:
+    """Whether the function of this name writes to its first argument; `__eq__` and its like do not."""
     if name.startswith("__"):
         return name == "__setitem__" or (
             name.startswith("__i") and name not in ("__index__", "__int__", "__invert__", "__iter__")

@@ -242,7 +242,6 @@ MODELS = (
         "convolution over potentials, iterates over a tensor",
         _neuralfield,
         {"inputs": "float32[N, T, 6]"},
-        gap="every step has a number of T in it",
     ),
     Model(
         "pypots",
