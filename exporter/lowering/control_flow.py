@@ -106,6 +106,10 @@ class _LoopWriter:
         made = write(body, kept, collects)
         self.graph.append(made)
         self.graph.sort()
+        # They would keep what the loop begins with out of the branch of a decision that the loop is in.
+        for node in [node for node in self.marks if node.op_type in _BEGINNINGS and node.graph is self.graph]:
+            if not any(map(_is_used, node.outputs)):
+                self.graph.remove(node, safe=True)
 
     def _live(
         self, inside: set[ir.Node], ends: Sequence[ir.Node], finals: Sequence[ir.Node]
@@ -231,7 +235,8 @@ class _LoopWriter:
 
 def write_choice(graph: ir.Graph, marks: Sequence[ir.Node]) -> None:
     """Write a decision: `Where` between what is computed anyway, else `If` with what only one way needs inside it."""
-    marks = [mark for mark in marks if _is_used(mark.outputs[0])]
+    _drop_unused(graph)
+    marks = [mark for mark in marks if mark.graph is graph]
     if not marks:
         return
     loop = _loop_around(graph, marks)
@@ -257,6 +262,13 @@ def write_choice(graph: ir.Graph, marks: Sequence[ir.Node]) -> None:
     for mark, output in zip(marks, made.outputs, strict=True):
         _take_over(graph, mark, output)
         graph.remove(mark, safe=True)
+
+
+def _drop_unused(graph: ir.Graph) -> None:
+    """Remove what nothing reads: it would keep what one side alone needs out of its branch."""
+    for node in reversed(list(graph)):
+        if (node.domain != DOMAIN or node.op_type == "choose") and not any(map(_is_used, node.outputs)):
+            graph.remove(node, safe=True)
 
 
 def _take_over(graph: ir.Graph, mark: ir.Node, new: ir.Value) -> None:

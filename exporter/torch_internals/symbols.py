@@ -12,7 +12,7 @@ from torch import SymInt
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
-from torch.utils._sympy.functions import FloatTrueDiv, IntTrueDiv, ToFloat
+from torch.utils._sympy.functions import FloatTrueDiv, IntTrueDiv, Max, ToFloat
 from torch.utils._sympy.interp import sympy_interp
 from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.reference import PythonReferenceAnalysis
@@ -33,9 +33,21 @@ def expression(value: Any) -> Any:
     return value.node.expr if hasattr(value, "node") else sympy.sympify(value)
 
 
+def where_positive(expr: Any) -> Any:
+    """A simpler expression that is the same where it is positive: `T - 2` for `Max(0, T - 2)`."""
+    if isinstance(expr, Max) and len(rest := [part for part in expr.args if part != 0]) == 1:
+        return rest[0]
+    return expr
+
+
 def is_unbacked(symbol: sympy.Symbol) -> bool:
     """Whether a symbol stands for a computed value, and not for a size of an input."""
     return symbol_is_type(symbol, (SymT.UNBACKED_INT, SymT.UNBACKED_FLOAT))
+
+
+def is_product_of_sizes(expr: Any) -> bool:
+    """Whether an expression is a size of an input or a product of such: it is 1 only where they all are."""
+    return all(part.is_Integer or (part.is_Symbol and not is_unbacked(part)) for part in sympy.Mul.make_args(expr))
 
 
 def bounds(expr: Any, nonnegative: Iterable[sympy.Symbol]) -> tuple[Any, Any]:

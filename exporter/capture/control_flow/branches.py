@@ -124,7 +124,12 @@ def _leave(condition: Condition, a: _Way, b: _Way, before: Snapshot, scope: Scop
             continue
         chosen[slot] = choose_value(condition, x, y, number)
     scope.put(before, chosen)
-    for original, copy_a, copy_b in _written(a.region, b.region):
+    leave_written(condition, a.region, b.region, number)
+
+
+def leave_written(condition: Condition, a: Region, b: Region, number: int) -> None:
+    """Write to the tensors that either way wrote to, `a` if the condition holds."""
+    for original, copy_a, copy_b in _written(a, b):
         original.copy_(_choose_leaf(condition, copy_a, copy_b, number))
 
 
@@ -187,12 +192,13 @@ def _choose_tensor(condition: Condition, a: Tensor, b: Tensor, number: int) -> T
     if a.dtype == torch.bool and a.numel() == 1 and b.numel() == 1 and a.dim() == 0:
         made: Tensor = _choose_truth(condition, a, b)
         return made
-    shape = [x if same(x, y) else _choose_size(condition, x, y, number) for x, y in zip(a.shape, b.shape, strict=True)]
+    shape = [x if same(x, y) else chosen_size(condition, x, y, number) for x, y in zip(a.shape, b.shape, strict=True)]
     chosen: Tensor = choose(condition.tensor, a, b, shape, number)
     return chosen
 
 
-def _choose_size(condition: Condition, a: Any, b: Any, number: int) -> Any:
+def chosen_size(condition: Condition, a: Any, b: Any, number: int) -> Any:
+    """A size that is `a` if the condition holds, else `b`."""
     size = _choose_number(condition, a, b, number)
     if is_data_dependent(size):
         check(size >= 0)

@@ -356,6 +356,11 @@ class Flow:
             self._relations[id(result)] = (result, Relation(name, left, right))
         return result
 
+    def is_none(self, value: Any) -> Any:
+        """`value is None`, which may depend on whether a loop before had a step."""
+        there = self._loops.peeling.there(value)
+        return value is None if there is None else self.not_(there)
+
     def in_(self, value: Any, items: Any) -> Any:
         if is_series(items) or is_symbolic(value) or (isinstance(value, Tensor) and isinstance(items, (list, tuple))):
             if is_series(items):

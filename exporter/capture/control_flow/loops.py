@@ -25,6 +25,7 @@ from .endings import Ending
 from .learning import learned
 from .numbers import Ranges, as_number, as_size, as_tensor, is_symbolic
 from .operators import all_steps, carry, grow, step, steps
+from .peeling import Peeling
 from .refusals import StepsDifferError
 from .region import Region, names_step
 from .state import LAST_ITEM, LENGTH, WHOLE, Scope, Slot, Snapshot
@@ -62,6 +63,7 @@ class Loops:
         self.whole_numbers = WholeNumbers()
         self._may_grow = growing
         self._next = 0
+        self.peeling = Peeling()
         # How the step that is running reads lists, by identity: their "last" item, their "length", or otherwise.
         self.list_reads: dict[int, set[str]] = {}
         # The last item of a list that steps append to, and how long it was before the step.
@@ -79,9 +81,22 @@ class Loops:
             Exception: whatever the model's code raises with a symbolic number or a placeholder.
         """
         peeled, plan = self._planned(loop)
-        for i in range(peeled):
-            _run_first(loop, i)
-        self._record(_shifted(loop, peeled), plan)
+        self._from(loop, peeled, plan)
+
+    def _from(self, loop: Loop, peeled: int, plan: Plan) -> None:
+        """Run a loop whose first steps are peeled, each on its own."""
+        if not peeled:
+            self._record(loop, plan)
+            return
+
+        def steps() -> None:
+            _run_first(loop, 0)
+            self._from(_shifted(loop, 1), peeled - 1, plan)
+
+        if self.ranges.at_least(loop.count, 1):
+            steps()
+        else:
+            self.peeling.run(loop.count, steps, loop.scope, self.next_number())
 
     def next_number(self) -> int:
         """The number of a loop or decision that begins now: those within it have higher ones."""
@@ -301,4 +316,7 @@ def _shifted(loop: Loop, by: int) -> Loop:
     """A loop without its first steps."""
     if not by:
         return loop
-    return Loop(loop.count - by, lambda i: loop.run(i + by), loop.begin, loop.stop, loop.scope)
+    count = loop.count - by
+    if is_symbolic(count) and loop.count is not UNLIMITED:
+        count = torch.sym_max(count, 0)
+    return Loop(count, lambda i: loop.run(i + by), loop.begin, loop.stop, loop.scope)

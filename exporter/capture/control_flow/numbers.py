@@ -15,7 +15,7 @@ import torch
 from torch import SymBool, SymFloat, SymInt, Tensor
 
 from ...torch_internals.capture import check
-from ...torch_internals.symbols import bounds, expression, is_unbacked
+from ...torch_internals.symbols import bounds, expression, is_unbacked, where_positive
 
 Number = int | float | bool | SymInt | SymFloat | SymBool
 
@@ -31,7 +31,8 @@ class Ranges:
         self._nonnegative: list[sympy.Expr] = []
 
     def bound(self, step: SymInt, count: int | SymInt) -> None:
-        self._counts[expression(step)] = expression(count)
+        # Where there is a step the count is at least 1, and that it is no less than 0 says nothing more.
+        self._counts[expression(step)] = where_positive(expression(count))
 
     @contextmanager
     def where(self, *nonnegative: sympy.Expr) -> Iterator[None]:

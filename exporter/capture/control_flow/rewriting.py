@@ -413,8 +413,11 @@ _OPERATORS: dict[type[ast.operator], str] = {
 
 
 def _compared(node: ast.Compare) -> ast.expr:
-    """A comparison of numbers as a call, which keeps both sides."""
-    name = type(node.ops[0]).__name__
+    """A comparison as a call: of numbers with both sides, and of anything with None."""
+    name, right = type(node.ops[0]).__name__, node.comparators[0]
+    if name in ("Is", "IsNot") and isinstance(right, ast.Constant) and right.value is None:
+        is_none = _call(_flow("is_none"), node.left)
+        return ast.copy_location(is_none if name == "Is" else _call(_flow("not_"), is_none), node)
     if name not in ("Eq", "NotEq", "Lt", "LtE", "Gt", "GtE"):
         return node
     return ast.copy_location(_call(_flow("compare"), ast.Constant(name), node.left, node.comparators[0]), node)
