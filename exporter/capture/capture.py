@@ -27,6 +27,7 @@ from .loops.other_lengths import OtherLengthError
 from .loops.repeats import MismatchError
 from .loops.rerolling import export_rerolled
 from .sorting import drop_sorting
+from .squeezes import check_left
 from .zero_states import drop_zero_states
 
 # PyTorch captures a Python loop step by step: a longer example is first tried at other sizes.
@@ -69,6 +70,7 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
     with record_decisions() as decisions:
         early = _captured_early(model, signature, example, decisions) if _is_long(signature, example) else None
         captured = early or _captured(model, signature, example, decisions)
+    check_left(model, signature, example, decisions.squeezes.left)
     check_program(captured.program)
     drop_zero_states(captured.program)
     drop_sorting(captured.program)

@@ -21,6 +21,7 @@ from types import FrameType
 from ..pytorch.source_lines import current_line, is_check, is_users
 from ..torch_internals.capture import DECIDED, SHAPE_LOGGER, SPECIALIZED
 from ..torch_internals.modules import exclusive
+from .squeezes import Squeezes
 
 # The methods by which Python asks a symbolic size for a plain value.
 _CONVERSIONS = {"__bool__", "__int__", "__index__", "__len__", "__iter__"}
@@ -41,14 +42,11 @@ class Decision:
 
 @dataclass
 class Decisions(logging.Handler):
-    """The decisions of one capture; `fixed` maps each size that became a plain number to the line where it did.
-
-    `narrowed_by` is the line of the first branch that narrower bounds have decided since; empty where there is none.
-    """
+    """The decisions of one capture; `fixed` maps each size that became a plain number to the line where it did."""
 
     made: list[Decision] = field(default_factory=list)
     fixed: dict[int, str] = field(default_factory=dict)
-    narrowed_by: str = ""
+    squeezes: Squeezes = field(default_factory=Squeezes)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -71,11 +69,6 @@ class Decisions(logging.Handler):
         What a check refuses PyTorch does not compute either.
         """
         return next((made.line for made in self.made if made.is_users and not _is_check(made.line)), "")
-
-    def narrow(self) -> None:
-        """Forget what was decided: the capture begins anew, within narrower bounds."""
-        self.narrowed_by = self.narrowed_by or self.branch
-        self.made.clear()
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()

@@ -15,8 +15,7 @@ from ..pytorch.bind import bind_inputs
 from ..pytorch.outputs import returning_tensors
 from ..pytorch.run import preserve_module_state, suppress_output
 from ..pytorch.script.functions import functions_as_python
-from ..spec.signature import Signature, TensorSpec
-from ..spec.size_expression import names_in, size_of
+from ..spec.signature import Signature
 from ..torch_internals.capture import suggested_bounds, unwatched_buffers, user_error, violates_guard
 from ..torch_internals.control_flow import taking_constants
 from ..torch_internals.modules import mutates
@@ -25,6 +24,8 @@ from .decisions import Decisions
 from .following_sizes import drop_sized, dynamic_dims, least_for, sized_inputs
 from .packed import symbolic_batch
 from .recurrent_layers import KeepRecurrentLayers
+from .resizing import at_sizes, sizes_of
+from .squeezes import Squeezes
 from .substitutions import Substitutions
 
 # The half and the quarter of a size beyond this are greater than 1 too, which PyTorch always asks.
@@ -37,14 +38,14 @@ def at_other_sizes(signature: Signature, example: Mapping[str, Tensor]) -> dict[
     fixed = {dim for spec in signature.inputs.values() for dim in spec.shape}
     primes = [prime for prime in _PRIMES if prime not in fixed]
     sizes = dict(zip(signature.symbols, primes, strict=False))
-    return _at_sizes(signature, example, sizes)
+    return at_sizes(signature, example, sizes)
 
 
 def _elsewhere(signature: Signature, example: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     """The example at those sizes, and where it is half as large or larger itself, beyond: the model may need it."""
     other = at_other_sizes(signature, example)
     yield other
-    given, large = _sizes_of(signature, example), _sizes_of(signature, other)
+    given, large = sizes_of(signature, example), sizes_of(signature, other)
     taken = {dim for spec in signature.inputs.values() for dim in spec.shape}
     far: dict[str, int] = {}
     for name, size in large.items():
@@ -52,29 +53,11 @@ def _elsewhere(signature: Signature, example: Mapping[str, Tensor]) -> Iterator[
         far[name] = size if size > 2 * given[name] else next(beyond)
         taken.add(far[name])
     if far != large:
-        yield _at_sizes(signature, example, far)
+        yield at_sizes(signature, example, far)
 
 
 def _is_prime(number: int) -> bool:
     return all(number % factor for factor in range(2, isqrt(number) + 1))
-
-
-def _sizes_of(signature: Signature, tensors: Mapping[str, Tensor]) -> dict[str, int]:
-    return signature.sizes({name: tensor.shape for name, tensor in tensors.items()})
-
-
-def _at_sizes(signature: Signature, example: Mapping[str, Tensor], sizes: Mapping[str, int]) -> dict[str, Tensor]:
-    known = {**_sizes_of(signature, example), **sizes}
-    return {name: resized(example[name], spec, known) for name, spec in signature.inputs.items()}
-
-
-def resized(tensor: Tensor, spec: TensorSpec, sizes: Mapping[str, int]) -> Tensor:
-    """A tensor, repeated or cut along the dimensions that `sizes` says of how large they are."""
-    for axis, dim in enumerate(spec.shape):
-        if isinstance(dim, str) and sizes.keys() >= {*names_in(dim)}:
-            index = torch.arange(size_of(dim, sizes)) % tensor.shape[axis]
-            tensor = tensor.index_select(axis, index)
-    return tensor
 
 
 Bounds = dict[str, dict[str, int]]
@@ -141,20 +124,21 @@ def _export_bounded(
     for _ in range(_MOST_NARROWINGS):
         dims = _dims(signature, bounds)
         try:
-            decisions.narrow()
-            return _export_within(model, signature, example, dims, trusting=trusting), bounds
+            # The capture begins anew, within narrower bounds.
+            decisions.made.clear()
+            return _export_within(model, signature, example, dims, decisions.squeezes, trusting=trusting), bounds
         except user_error() as error:
             suggested = suggested_bounds(error, dims)
             narrower = {**bounds, **suggested}
             # The example has to be within them.
-            sizes = _sizes_of(signature, example)
+            sizes = sizes_of(signature, example)
             if narrower == bounds or any(bound.get("min", 0) > sizes[name] for name, bound in narrower.items()):
                 raise
             bounds = narrower
     # A size that is divided by ten is another one only so many steps further on: as far as the example's.
-    sizes = _sizes_of(signature, example)
+    sizes = sizes_of(signature, example)
     bounds = {**bounds, **{name: {**bounds[name], "min": sizes[name]} for name in suggested}}
-    return _export_within(model, signature, example, _dims(signature, bounds), trusting=trusting), bounds
+    return _export_within(model, signature, example, _dims(signature, bounds), decisions.squeezes, trusting=trusting), bounds
 
 
 def _dims(signature: Signature, bounds: Bounds) -> dict[str, Dim]:
@@ -170,6 +154,7 @@ def _export_within(
     signature: Signature,
     example: Mapping[str, Tensor],
     dims: Mapping[str, Dim],
+    squeezes: Squeezes,
     *,
     trusting: bool,
 ) -> ExportedProgram:
@@ -186,7 +171,7 @@ def _export_within(
         unwatched_buffers(),
         symbolic,
         functions_as_python(),
-        capturing_control_flow(Substitutions(), KeepRecurrentLayers()),
+        capturing_control_flow(Substitutions(squeezes), KeepRecurrentLayers()),
         returning_tensors(model),
         sized_inputs(model, signature),
     ):

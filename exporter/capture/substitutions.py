@@ -9,8 +9,7 @@
 * `one_hot` without a number of classes makes a plain number of the largest value.
 * The cells ask whether a batch and its state are equally long, which of computed lengths has to be said.
 * `torch.arange` of plain numbers forgets them; `tolist` needs them.
-
-`squeeze` of a dynamic size has no substitute, and is refused: it removes the dimension at size 1 only.
+* `squeeze` of a dynamic size removes the dimension at size 1 only (see `squeezes`).
 """
 
 from __future__ import annotations
@@ -23,17 +22,21 @@ from torch import SymInt, Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from ..errors import CaptureError
-from ..pytorch.source_lines import at, current_line
 from ..torch_internals.capture import check
 from .control_flow.numbers import is_data_dependent
 from .control_flow.values import same
 from .pieces import END, piece
 from .spectra import TRANSFORMS, istft, stft
+from .squeezes import Squeezes
 
 
 class Substitutions(TorchFunctionMode):
     """A context manager that patches nothing: PyTorch keeps the mode for the thread, until the block ends."""
+
+    def __init__(self, squeezes: Squeezes) -> None:
+        super().__init__()
+        squeeze = squeezes.squeeze
+        self._functions = {**_SUBSTITUTIONS, torch.squeeze: squeeze, torch.Tensor.squeeze: squeeze}
 
     def __torch_function__(
         self,
@@ -42,7 +45,7 @@ class Substitutions(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        return _SUBSTITUTIONS.get(func, func)(*args, **(kwargs or {}))
+        return self._functions.get(func, func)(*args, **(kwargs or {}))
 
 
 def _max_pool1d(
@@ -141,22 +144,6 @@ def _as_long_as(input: Tensor, state: Tensor) -> Tensor:
     return taken
 
 
-def _squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
-    chosen = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
-    if input.dim() == 0:
-        return input
-    if any(isinstance(input.shape[axis], SymInt) for axis in chosen):
-        raise CaptureError(
-            f"The model's squeeze{at(current_line())} removes a dimension where a dynamic size is 1, which a graph "
-            "cannot. Name the dimension that is always 1, such as squeeze(-1), or leave the squeeze out."
-        )
-    # ONNX's Squeeze fails where PyTorch leaves a dimension longer than 1 as it is.
-    ones = [axis for axis in chosen if input.shape[axis] == 1]
-    if not ones:
-        return input
-    return torch.Tensor.squeeze(input, ones[0] if len(ones) == 1 else ones)
-
-
 _SUBSTITUTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.max_pool1d: _max_pool1d,
     F.max_pool1d: _max_pool1d,
@@ -174,6 +161,4 @@ _SUBSTITUTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **TRANSFORMS,
     torch.Tensor.istft: istft,
     **{cell: _cell(cell) for cell in (torch.gru_cell, torch.lstm_cell, torch.rnn_tanh_cell, torch.rnn_relu_cell)},
-    torch.squeeze: _squeeze,
-    torch.Tensor.squeeze: _squeeze,
 }

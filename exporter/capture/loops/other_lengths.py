@@ -15,7 +15,7 @@ from ...pytorch.paths import other_path
 from ...pytorch.run import run_eager, suppress_output
 from ...pytorch.source_lines import at
 from ...spec.signature import Signature
-from ..exporting import resized
+from ..resizing import resized
 
 # How much longer than the captures; of every number up to 9, some leaves each remainder.
 _LONGER_BY = (2, 3, 4, 5, 6, 7, 8, 9, 27)

@@ -13,7 +13,8 @@ from torch.fx.graph import CodeGen
 from ...pytorch.bind import bind_inputs
 from ...spec.signature import Signature
 from ..decisions import record_decisions
-from ..exporting import Bounds, export, resized
+from ..exporting import Bounds, export
+from ..resizing import resized
 from .alignment import RerolledLoop, find_loop
 from .live_out import find_live_out
 from .other_lengths import check_lengths
