@@ -348,6 +348,9 @@ class Calls:
     def _chunk(self, tensor: Tensor, chunks: Any, dim: int = 0) -> Any:
         if is_symbolic(chunks) and str(chunks) == str(tensor.shape[dim]):
             return split_by_one(tensor, dim)
+        size = tensor.shape[dim]
+        if is_symbolic(size) and isinstance(chunks, int) and self._ranges.at_most(size % chunks, 0):
+            return tensor.unflatten(dim, (chunks, size // chunks)).unbind(dim % tensor.dim())
         return torch.chunk(tensor, chunks, dim)
 
     def _pad_sequence(self, sequences: Any, batch_first: bool = False, *args: Any, **options: Any) -> Tensor:

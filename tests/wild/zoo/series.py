@@ -158,7 +158,6 @@ MODELS = (
         "the same with a custom cell over unbind",
         lambda: _drnn("ResLSTM"),
         {"inputs": "float32[N, T, 6]"},
-        gap="it branches on whether T is a multiple of the dilation, and compares two buffers",
     ),
     Model(
         "sample-factory",
