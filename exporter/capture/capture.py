@@ -246,13 +246,18 @@ def _captured_early(
 
     A model that also branches on a size may have the loop at other sizes only.
     """
+    shorter = at_other_sizes(signature, example)
     try:
-        export(model, signature, at_other_sizes(signature, example), decisions)
+        export(model, signature, shorter, decisions)
     except Exception as error:  # torch.export raises whatever the captured code raises
         branches = any(made.is_users and not made.expression.startswith("Eq(") for made in decisions.made)
         if not branches and specialized_sizes(error, signature.symbols):
+            plain = _Refused(error, decisions.specialized_at, has_collapsed=False)
+            flowing = _with_control_flow(model, signature, shorter, decisions)
+            if isinstance(flowing, Captured):
+                return flowing
             with suppress(CaptureError):
-                return _rerolled(model, signature, example, error, decisions.specialized_at)
+                return _rerolled_or_raise(model, signature, example, decisions, plain, flowing)
     decisions.fixed.clear()
     return None
 

@@ -38,7 +38,7 @@ def test_a_loop_is_captured_at_few_steps() -> None:
     model = Loop().eval()
     program = capture(model, X, {"x": torch.randn(LONG, 5, 3)}).program
     assert 0 < max(LENGTHS) < LONG
-    assert torch.ops.higher_order.scan in [node.target for node in program.graph.nodes]
+    assert torch.ops.rnn_export_flow.step.default in [node.target for node in program.graph.nodes]
 
 
 def test_a_path_that_a_long_example_takes_is_the_one_that_is_captured() -> None:

@@ -19,7 +19,7 @@ from ..packed import ListedTensor
 from .branches import Condition, Relation, choose_value, decide, negated, nonnegative
 from .calls import Calls
 from .collected import Collected, Repeated, listed
-from .loops import UNLIMITED, Loop, Loops
+from .loops import UNLIMITED, Loop, Loops, Way
 from .numbers import Ranges, as_plain, as_tensor, is_symbolic
 from .places import element_at, names_place, write_at
 from .refusals import UnrolledError
@@ -116,10 +116,11 @@ class Flow:
             return
         series = series_of(items)
         loop = Loop(series.count, run, None, stop, Scope(names, get, set, (target, body)))
-        if not is_symbolic(series.count) and not self._is_worth_it(loop, stop):
+        way = None if is_symbolic(series.count) else self._planned(loop)
+        if not is_symbolic(series.count) and not self._is_worth_it(loop, way):
             self._unrolled(iterate(series), target, body, stop, names, get, set)
             return
-        self._loops.run(loop)
+        self._loops.run(loop, way)
         target(series.item(series.count - 1))
 
     def reads_lists(self, *values: Any) -> None:
@@ -149,13 +150,17 @@ class Flow:
     def _is_long(self, count: int, stop: Callable[[], Any] | None) -> bool:
         return stop is not None or (self._fixed_loops and count >= _FEWEST_STEPS)
 
-    def _is_worth_it(self, loop: Loop, stop: Callable[[], Any] | None) -> bool:
-        """Whether a loop of a plain number of steps can be one symbolic step."""
+    def _planned(self, loop: Loop) -> Way | None:
+        """How a loop of plain steps can be one symbolic step; None where Python has to run it."""
         try:
-            stopped = self._loops.is_stopped(loop)
+            return self._loops.planned(loop)
         except Exception:  # the model's code needs to know the number of the step
+            return None
+
+    def _is_worth_it(self, loop: Loop, way: Way | None) -> bool:
+        if way is None:
             return False
-        return stopped or (self._fixed_loops and as_plain(loop.count) >= _FEWEST_STEPS)
+        return way.plan.is_stopped or (self._fixed_loops and as_plain(loop.count) >= _FEWEST_STEPS)
 
     def _unrolled(
         self, items: Any, target: Callable[[Any], None], body: Callable[[], None], stop: Callable[[], Any] | None,
@@ -194,18 +199,13 @@ class Flow:
             going = self._decided(test())
             if going is False:
                 return
-            if isinstance(going, Condition) or self._stops(loop):
-                self._loops.run(loop)
+            way = None if isinstance(going, Condition) else self._planned(loop)
+            if isinstance(going, Condition) or (way is not None and way.plan.is_stopped):
+                self._loops.run(loop, way)
                 return
             body()
             if stop is not None and self._decided(stop()) is True:
                 return
-
-    def _stops(self, loop: Loop) -> bool:
-        try:
-            return self._loops.is_stopped(loop)
-        except Exception:  # the step is not one that can be repeated, and Python runs it
-            return False
 
     def if_(
         self, test: Any, then: Callable[[], Any], orelse: Callable[[], Any], names: Names, get: Get, set: Set,

@@ -55,6 +55,14 @@ class Loop:
     scope: Scope
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a loop is run: so many first steps on their own, and what the others carry."""
+
+    peeled: int
+    plan: Plan
+
+
 class Loops:
     """Runs the loops of one capture."""
 
@@ -73,25 +81,25 @@ class Loops:
         # The containers that were there before the step that is running.
         self.outer_containers: Mapping[int, Any] = {}
 
-    def run(self, loop: Loop) -> None:
+    def run(self, loop: Loop, way: Way | None = None) -> None:
         """Run a loop as one symbolic step.
+
+        Args:
+            way: what `planned` found, if it was asked.
 
         Raises:
             StepsDifferError: its steps are not alike.
             Exception: whatever the model's code raises with a symbolic number or a placeholder.
         """
-        peeled, plan = self._planned(loop)
-        self._from(loop, peeled, plan)
-
-    def _from(self, loop: Loop, peeled: int, plan: Plan) -> None:
-        """Run a loop whose first steps are peeled, each on its own."""
-        if not peeled:
-            self._record(loop, plan)
+        way = self.planned(loop) if way is None else way
+        if not way.peeled:
+            self._record(loop, way.plan)
             return
+        after = replace(way, peeled=way.peeled - 1)
 
         def steps() -> None:
             _run_first(loop, 0)
-            self._from(_shifted(loop, 1), peeled - 1, plan)
+            self.run(_shifted(loop, 1), after)
 
         if self.ranges.at_least(loop.count, 1):
             steps()
@@ -103,11 +111,12 @@ class Loops:
         self._next += 1
         return self._next
 
-    def is_stopped(self, loop: Loop) -> bool:
-        """Whether a value ends a loop."""
-        return self._planned(loop)[1].is_stopped
+    def planned(self, loop: Loop) -> Way:
+        """How a loop can be run, found by trying; it leaves everything as it was.
 
-    def _planned(self, loop: Loop) -> tuple[int, Plan]:
+        Raises:
+            Exception: that of `run`.
+        """
         first: Exception | None = None
         for peeled in range(_MOST_PEELED + 1):
             # Where the model begins with None a loop without steps leaves None, which no model can return.
@@ -118,7 +127,7 @@ class Loops:
                 with self._unrecorded():
                     for i in range(peeled):
                         _run_first(loop, i)
-                    return peeled, self._plan(_shifted(loop, peeled))
+                    return Way(peeled, self._plan(_shifted(loop, peeled)))
             except Exception as error:  # whatever the model's code raises
                 first = first or error
             finally:
@@ -129,7 +138,8 @@ class Loops:
     @contextmanager
     def _unrecorded(self) -> Iterator[None]:
         number = self._next
-        with untraced(), shape_env().ignore_fresh_unbacked_symbols(), self.whole_numbers.apart():
+        fresh = shape_env().ignore_fresh_unbacked_symbols()
+        with untraced(), fresh, self.whole_numbers.apart(), self.ranges.forgetting():
             yield
         self._next = number
 
@@ -317,6 +327,6 @@ def _shifted(loop: Loop, by: int) -> Loop:
     if not by:
         return loop
     count = loop.count - by
-    if is_symbolic(count) and loop.count is not UNLIMITED:
+    if is_symbolic(count):
         count = torch.sym_max(count, 0)
     return Loop(count, lambda i: loop.run(i + by), loop.begin, loop.stop, loop.scope)

@@ -44,6 +44,13 @@ class Ranges:
         finally:
             self._nonnegative = before
 
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Within the block steps are tried: nothing that is left after it depends on their numbers."""
+        before = dict(self._counts)
+        yield
+        self._counts = before
+
     def steps_in(self, number: Any) -> set[sympy.Symbol]:
         """The symbols of steps that a number is computed from."""
         return expression(number).free_symbols & self._counts.keys() if isinstance(number, _SYMBOLIC) else set()
@@ -83,9 +90,8 @@ class Ranges:
     def _extremes(self, difference: Any) -> tuple[Any, Any]:
         """The least and the greatest value of an expression, infinite where not known."""
         low = high = difference
-        for symbol, count in self._counts.items():
-            if symbol not in difference.free_symbols:
-                continue
+        for symbol in [symbol for symbol in self._counts if symbol in difference.free_symbols]:
+            count = self._counts[symbol]
             slope = sympy.diff(difference, symbol) if difference.is_polynomial(symbol) else None
             if slope is None or not slope.is_number:
                 return bounds(difference, self._counts)
