@@ -138,7 +138,9 @@ def _export_bounded(
     # A size that is divided by ten is another one only so many steps further on: as far as the example's.
     sizes = sizes_of(signature, example)
     bounds = {**bounds, **{name: {**bounds[name], "min": sizes[name]} for name in suggested}}
-    return _export_within(model, signature, example, _dims(signature, bounds), decisions.squeezes, trusting=trusting), bounds
+    return _export_within(
+        model, signature, example, _dims(signature, bounds), decisions.squeezes, trusting=trusting
+    ), bounds
 
 
 def _dims(signature: Signature, bounds: Bounds) -> dict[str, Dim]:

@@ -39,8 +39,8 @@ class Squeezes:
         """
         chosen = _axes(input, dim)
         for axis in chosen:
-            if isinstance(input.shape[axis], SymInt) and _may_be_one(input.shape[axis]):
-                if not is_product_of_sizes(expression(input.shape[axis])):
+            if isinstance(input.shape[axis], SymInt) and _may_be_one(size := expression(input.shape[axis])):
+                if not is_product_of_sizes(size):
                     raise CaptureError(_message(current_line()))
                 self.left.setdefault(current_line(), set()).add((input.dim(), axis))
         return _without(input, [axis for axis in chosen if not isinstance(input.shape[axis], SymInt)])
@@ -111,8 +111,8 @@ def _without(input: Tensor, axes: Sequence[int]) -> Tensor:
     return torch.Tensor.squeeze(input, ones[0] if len(ones) == 1 else ones)
 
 
-def _may_be_one(size: SymInt) -> bool:
-    return bool(bounds(expression(size), ())[0] <= 1)
+def _may_be_one(size: Any) -> bool:
+    return bool(bounds(size, ())[0] <= 1)
 
 
 def _message(line: str) -> str:

@@ -35,8 +35,10 @@ class Substitutions(TorchFunctionMode):
 
     def __init__(self, squeezes: Squeezes) -> None:
         super().__init__()
-        squeeze = squeezes.squeeze
-        self._functions = {**_SUBSTITUTIONS, torch.squeeze: squeeze, torch.Tensor.squeeze: squeeze}
+        self._functions: Mapping[Callable[..., Any], Callable[..., Any]] = {
+            **_SUBSTITUTIONS,
+            **dict.fromkeys((torch.squeeze, torch.Tensor.squeeze), squeezes.squeeze),
+        }
 
     def __torch_function__(
         self,

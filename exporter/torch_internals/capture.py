@@ -52,7 +52,9 @@ def unwatched_buffers() -> AbstractContextManager[None]:
 
     It would copy a tensor to one of another shape, or what one step of a loop computes to outside of the loop.
     """
-    return patched(nn.modules.module, "register_module_buffer_registration_hook", lambda hook: RemovableHandle(OrderedDict()))
+    return patched(
+        nn.modules.module, "register_module_buffer_registration_hook", lambda hook: RemovableHandle(OrderedDict())
+    )
 
 
 def user_error() -> type[Exception]:

@@ -1,4 +1,4 @@
-"""`squeeze` over T or N: right where the model computes the same without it at size 1, and else refused with its line."""
+"""`squeeze` over T or N: right where it makes no difference at size 1, and else refused with its line."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def of_the_result(self: Cells, x: Tensor) -> Tensor:
 def of_what_a_step_puts_out(self: Cells, x: Tensor) -> Tensor:
     outs = []
     for t in range(x.size(1)):
-        outs.append(self.mix(x[:, t].squeeze()))
+        outs += [self.mix(x[:, t].squeeze())]
     return torch.stack(outs)
 
 

@@ -24,7 +24,7 @@ from .operators import choose
 from .refusals import StepsDifferError
 from .region import Region
 from .series import Collected, listed
-from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined
+from .state import UNDEFINED, Scope, Snapshot, Undefined
 from .values import is_changed, same
 
 
@@ -32,7 +32,8 @@ class Peeling:
     """Runs steps that may not be there."""
 
     def __init__(self) -> None:
-        # Values that stand for None where a condition does not hold, by identity; kept so that no other takes its place.
+        # By identity, values that stand for None where a condition does not hold; kept, so that no other is taken for
+        # one.
         self._perhaps: dict[int, tuple[Any, Condition]] = {}
 
     def there(self, value: Any) -> Condition | None:
@@ -57,9 +58,8 @@ class Peeling:
             if is_changed(before.values.get(slot, UNDEFINED), now)
         }
         scope.put(before, left)
-        for owner, items in lists.items():
-            container = before.containers[owner]
-            container[:] = _joined([*container], items, lambda added: _collected(condition, added, count, number))
+        for owner, (old, new) in lists.items():
+            before.containers[owner][:] = _joined(condition, old, new, count, number)
         leave_written(condition, region, Region(), number)
 
     def _left(self, condition: Condition, was: Any, now: Any, number: int) -> Any:
@@ -77,13 +77,13 @@ def _zeros(shape: Sequence[Any], like: Tensor) -> Tensor:
     return torch.zeros(shape, dtype=like.dtype)
 
 
-def _changed_lists(before: Snapshot, after: Snapshot) -> dict[int, list[Any]]:
-    """What is in each list that the steps made longer."""
+def _changed_lists(before: Snapshot, after: Snapshot) -> dict[int, tuple[list[Any], list[Any]]]:
+    """What was and is in each list that the steps made longer."""
     found = {}
     for owner, container in before.containers.items():
-        items = _items(after, owner)
-        if isinstance(container, list) and len(items) != len(_items(before, owner)):
-            found[owner] = items
+        old, new = _items(before, owner), _items(after, owner)
+        if isinstance(container, list) and len(old) != len(new):
+            found[owner] = (old, new)
     return found
 
 
@@ -91,30 +91,30 @@ def _items(snapshot: Snapshot, owner: int) -> list[Any]:
     return [value for (key, _), value in snapshot.values.items() if key == owner]
 
 
-def _joined(old: list[Any], new: list[Any], collected: Callable[[list[Any]], Any]) -> list[Any]:
+def _are(items: Sequence[Any], others: Sequence[Any]) -> bool:
+    return len(items) == len(others) and all(a is b for a, b in zip(items, others, strict=True))
+
+
+def _joined(condition: Condition, old: list[Any], new: list[Any], count: Any, number: int) -> list[Any]:
+    """A list after the steps, which is what it was without them."""
     added = len(new) - len(old)
     if added > 0 and _are(new[: len(old)], old):
-        return [*old, collected(new[len(old) :])]
+        return [*old, _added(condition, new[len(old) :], count, number)]
     if added > 0 and _are(new[added:], old):
-        return [collected(new[:added]), *old]
+        return [_added(condition, new[:added], count, number), *old]
     raise StepsDifferError("a step that differs from the others, and may not be there, changes what is in a list")
 
 
-def _are(items: Sequence[Any], others: Sequence[Any]) -> bool:
-    return all(a is b for a, b in zip(items, others, strict=True))
-
-
-def _collected(condition: Condition, added: list[Any], count: Any, number: int) -> Collected:
-    """What the steps put in a list, as one item that is empty without steps."""
-    whole = listed(added)
-    each = sum(not isinstance(item, Collected) for item in added)
+def _added(condition: Condition, items: list[Any], count: Any, number: int) -> Collected:
+    """What `count` steps put in a list, as one item that is empty without steps."""
+    whole = listed(items)
+    each = sum(not isinstance(item, Collected) for item in items)
     fits = each and same(whole.count, each * (1 + torch.sym_max(count - 1, 0)))
     size = each * count if fits else chosen_size(condition, whole.count, 0, number)
 
-
     def perhaps(leaf: Tensor) -> Tensor:
-        shape = [size, *leaf.shape[1:]]
-        made: Tensor = choose(condition.tensor, leaf, _zeros([0, *shape[1:]], leaf), shape, number)
+        rest = leaf.shape[1:]
+        made: Tensor = choose(condition.tensor, leaf, _zeros([0, *rest], leaf), [size, *rest], number)
         return made
 
     return whole.map(perhaps, size)

@@ -1,4 +1,4 @@
-"""Loops whose first step leaves another kind of value than it found, and which may have no step: right at every length."""
+"""Loops whose first step differs from the others, and which may have none: right at every length."""
 
 from __future__ import annotations
 
