@@ -96,7 +96,10 @@ class Dilated(nn.Module):
         (nn.LSTM, (1, 2, 4, 8), shapes),
         (nn.LSTM, (3,), chunks),
         (Cells, (3,), slices),
-        (Cells, (1, 2), chunks),
+        pytest.param(
+            *(Cells, (1, 2), chunks),
+            marks=pytest.mark.xfail(strict=True, reason="two such layers are refused: a number of a buffer is unknown"),
+        ),
     ],
 )
 def test_each_is_right_at_every_length(
