@@ -331,6 +331,29 @@ def what_was_two_steps_ago(self: Cells, x: Tensor) -> object:
 
 
 @loop()
+def masked_through_data(self: Cells, x: Tensor) -> object:
+    h, total, outs = zeros(x), zeros(x), []
+    for step in x:
+        h = self.cell(step, h + total)
+        h.data.masked_fill_(h < 0, -1.0)
+        total += h
+        outs.append(h)
+    return torch.stack(outs), total
+
+
+@loop()
+def with_annotations(self: Cells, x: Tensor) -> object:
+    h: Tensor = zeros(x)
+    outs: list[Tensor] = []
+    for t in range(x.size(0)):
+        new: Tensor
+        new = self.cell(x[t], h)
+        h: Tensor = new + h if t > 2 else new  # type: ignore[no-redef]
+        outs.append(h)
+    return torch.stack(outs), h
+
+
+@loop()
 def the_last_output(self: Cells, x: Tensor) -> object:
     h, outs = zeros(x), []
     for step in x:
