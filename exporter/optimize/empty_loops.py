@@ -52,13 +52,20 @@ class _MayBeEmpty:
 
 def guard_empty_loops(model: ir.Model, signature: Signature) -> None:
     """Put each loop that may have no steps into an `If`; one that stacks what has no known shape stays."""
-    names = {*signature.symbols}
+    names, taken = {*signature.symbols}, set[str]()
     for graph in [model.graph, *_inner_graphs(model.graph)]:
         for node in [node for node in graph if node.domain == ""]:
             loop = _scan(ScanLoop(node, model.graph), names) if node.op_type == "Scan" else None
             loop = _loop(node) if node.op_type == "Loop" else loop
             if loop is not None:
+                # ONNX's shape inference mixes up equal names, even those in the two branches of an `If`.
+                node.name = next(name for name in _numbered(str(node.name)) if name not in taken)
+                taken.add(node.name)
                 _guard(loop, model.graph)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    return itertools.chain([name], (f"{name}_{i}" for i in itertools.count(1)))
 
 
 def _scan(loop: ScanLoop, names: set[str]) -> _MayBeEmpty | None:
