@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,13 +55,17 @@ def by_a_negative_quotient(x: Tensor) -> Tensor:
     return functional.pad(x, (0, 0, 0, 0, 0, -(-x.size(0) // 4) * 4 - x.size(0)))
 
 
+def by_a_ceiling(x: Tensor) -> Tensor:
+    return functional.pad(x, (0, 0, 0, 0, 0, math.ceil(x.size(0) / 4) * 4 - x.size(0)))
+
+
 def if_needed(x: Tensor) -> Tensor:
     if x.size(0) % 4 != 0:
         x = torch.cat([x, x.new_zeros(4 - x.size(0) % 4, x.size(1), 4)])
     return x
 
 
-PADDINGS = [by_a_negative_size, by_two_remainders, by_a_negative_quotient, if_needed]
+PADDINGS = [by_a_negative_size, by_two_remainders, by_a_negative_quotient, by_a_ceiling, if_needed]
 
 
 def in_fours(x: Tensor) -> object:
