@@ -173,14 +173,30 @@ def _with_control_flow(
     Loops of a fixed number of steps are kept whole too, unless that is what fails.
     """
     refused: Exception = CaptureError("The model was not captured.")
-    for fixed_loops, sizes in ((True, _far(signature, example)), (True, example), (False, example)):
+    far = _far(signature, example)
+    attempts = (
+        (True, far, False),
+        (True, example, False),
+        (False, example, False),
+        # Last, for it writes what all ways have in common once for each of them.
+        (True, far, True),
+        (False, example, True),
+    )
+    has_ways = True
+    for fixed_loops, sizes, apart in attempts:
+        if apart and not has_ways:
+            break
         decisions.fixed.clear()
         try:
-            with rewritten_model(model, fixed_loops=fixed_loops, growing=growing):
-                program, bounds = export(model, signature, sizes, decisions)
+            with rewritten_model(model, fixed_loops=fixed_loops, growing=growing, apart=apart) as flow:
+                try:
+                    program, bounds = export(model, signature, sizes, decisions)
+                finally:
+                    has_ways = flow.decisions.found
             return Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
         except Exception as error:  # torch.export raises whatever the captured code raises
-            refused = error
+            # What one way alone cannot do says less than what the model cannot do as it is.
+            refused = refused if apart and isinstance(refused, ControlFlowError) else error
     return refused
 
 

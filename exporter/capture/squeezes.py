@@ -112,7 +112,7 @@ def _without(input: Tensor, axes: Sequence[int]) -> Tensor:
 
 
 def _may_be_one(size: Any) -> bool:
-    return bool(bounds(size, ())[0] <= 1)
+    return bool(bounds(size, (), {})[0] <= 1)
 
 
 def _message(line: str) -> str:

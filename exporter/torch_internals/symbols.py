@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import sympy
 import torch
-from torch import SymInt
+from torch import SymInt, Tensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
@@ -50,19 +50,34 @@ def is_product_of_sizes(expr: Any) -> bool:
     return all(part.is_Integer or (part.is_Symbol and not is_unbacked(part)) for part in sympy.Mul.make_args(expr))
 
 
-def bounds(expr: Any, nonnegative: Iterable[sympy.Symbol]) -> tuple[Any, Any]:
-    """The least and greatest value of an expression, for sizes from 1 on and these symbols from 0 on."""
+# The least and the greatest value of some symbols.
+Limits = Mapping[sympy.Symbol, tuple[Any, Any]]
+
+
+def bounds(expr: Any, nonnegative: Iterable[sympy.Symbol], limits: Limits) -> tuple[Any, Any]:
+    """The least and greatest value of an expression, for sizes from 1 on and these symbols from 0 on.
+
+    Args:
+        limits: what is known besides.
+    """
     steps = set(nonnegative)
+    low, high = -sympy.oo, sympy.oo
     if not any(symbol in steps or is_unbacked(symbol) for symbol in expr.free_symbols):
-        by_residue = bounds_by_residue(expr, 1)
+        least = max((limits.get(symbol, (1, None))[0] for symbol in expr.free_symbols), default=1)
+        by_residue = bounds_by_residue(expr, least)
         if by_residue is not None:
-            return by_residue
-    ranges = {symbol: ValueRanges(0 if symbol in steps else _least(symbol), int_oo) for symbol in expr.free_symbols}
+            low, high = by_residue
+            if not expr.free_symbols & limits.keys():
+                return low, high
+    ranges = {
+        symbol: ValueRanges(*limits.get(symbol, (0 if symbol in steps else _least(symbol), int_oo)))
+        for symbol in expr.free_symbols
+    }
     try:
         found = bound_sympy(expr, ranges)
     except Exception:  # SymPy raises many kinds for functions that it has no rule for
-        return -sympy.oo, sympy.oo
-    return found.lower, found.upper
+        return low, high
+    return max(low, found.lower), min(high, found.upper)
 
 
 def least_of(number: SymInt) -> Any:
@@ -109,3 +124,70 @@ def without_capture() -> Iterator[None]:
     """Within the block tensors have values, and nothing is recorded."""
     with untraced(), unset_fake_temporarily(), torch._C.DisableTorchFunction():
         yield
+
+
+@contextmanager
+def assuming(facts: Sequence[Any], limits: Limits, tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Within the block the capture that is running takes these relations of sizes for true, of these tensors too.
+
+    Where it has to choose, its example is one for which they are true.
+    """
+    env = shape_env()
+    ranges = {symbol: env.var_to_range[symbol] for symbol in limits}
+    axioms, values = dict(env.axioms), dict(env.backed_var_to_val)
+    for symbol, (low, high) in limits.items():
+        # A size of 1 is never a dynamic one to PyTorch.
+        if high >= 2:
+            env.var_to_range[symbol] = ValueRanges(max(low, 2), high)
+    for fact in facts:
+        env.axioms.update(env.get_implications(fact))
+    env.backed_var_to_val.update(_example_of(facts, limits, values))
+    many = len(env.guards)
+    nodes = {id(node): node for tensor in tensors for node in _nodes(tensor)}
+    hints = {key: node._hint for key, node in nodes.items()}
+    for node in nodes.values():
+        node._hint = int(node.expr.xreplace(env.backed_var_to_val))
+    _forget_evaluated(env)
+    try:
+        yield
+    finally:
+        env.var_to_range.update(ranges)
+        env.backed_var_to_val.update(values)
+        env.axioms.clear()
+        env.axioms.update(axioms)
+        for key, node in nodes.items():
+            node._hint = hints[key]
+        # What PyTorch's own code chose here need not hold elsewhere.
+        del env.guards[many:]
+        _forget_evaluated(env)
+
+
+def _nodes(tensor: Tensor) -> Iterator[Any]:
+    for number in (*tensor.shape, *tensor.stride(), tensor.numel()):
+        if isinstance(number, SymInt) and not any(map(is_unbacked, number.node.expr.free_symbols)):
+            yield number.node
+
+
+_FAR_SIZES = (37, 41, 43, 47, 53, 59)
+_MOST_TRIED = 1_000
+
+
+def _example_of(facts: Sequence[Any], limits: Limits, values: Mapping[sympy.Symbol, Any]) -> dict[sympy.Symbol, Any]:
+    """Sizes for which the facts are true: the example's, or others for one of them; empty if none is found."""
+    for symbol in sorted({symbol for fact in facts for symbol in fact.free_symbols}, key=str):
+        low, high = limits.get(symbol, (1, int_oo))
+        offsets = (*_FAR_SIZES, *range(_MOST_TRIED))
+        for value in (values[symbol], *(low + offset for offset in offsets)):
+            if low <= value <= high and all(fact.xreplace({**values, symbol: value}) == True for fact in facts):  # noqa: E712
+                return {symbol: sympy.Integer(value)}
+    return {}
+
+
+def _forget_evaluated(env: ShapeEnv) -> None:
+    """Drop what was concluded from other facts, which PyTorch does not expect to become false again."""
+    for name in ("_inner_evaluate_expr", "size_hint", "guarding_hint_or_throw"):
+        getattr(env, name).cache_clear()
+    env._version_counter += 1
+    mode = torch._guards.detect_fake_mode()
+    if mode is not None:
+        mode.cache_clear()

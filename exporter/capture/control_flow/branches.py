@@ -234,7 +234,8 @@ def _indicator(relation: Relation) -> Any:
         return left * right if relation.name == "And" else left + right - left * right
     difference = relation.left - relation.right
     if relation.name in ("Eq", "NotEq"):
-        apart = torch.sym_min(torch.sym_max(difference, -difference), 1)
+        # With the 0, whoever looks for bounds of this finds 0 and 1.
+        apart = torch.sym_min(torch.sym_max(torch.sym_max(difference, -difference), 0), 1)
         return 1 - apart if relation.name == "Eq" else apart
     if relation.name in ("Lt", "LtE"):
         difference = -difference

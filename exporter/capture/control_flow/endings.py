@@ -15,7 +15,7 @@ from .collected import Collected, Ragged, flipped, listed
 from .joining import Joined, joined, last
 from .numbers import as_number, as_size, as_tensor, dtype_of, is_data_dependent, is_symbolic
 from .operators import all_steps, carry, close, collect, final, grown, leave
-from .refusals import StepsDifferError, UnrolledError
+from .refusals import RaggedError, StepsDifferError, UnrolledError
 from .region import StepWrite, dimension_of
 from .state import UNDEFINED, WHOLE, Scope, Slot, Undefined
 from .steps import Carried, Counter, Plan, Step
@@ -281,9 +281,7 @@ class Ending:
         if not isinstance(leaf, Tensor) and not is_number(leaf):
             raise UnrolledError(f"a step puts a {type(leaf).__name__} in a list")
         if isinstance(leaf, Tensor) and any(map(self._is_of_step, leaf.shape)):
-            raise StepsDifferError(
-                "a step puts a tensor in a list, or writes one, of another size than the step before"
-            )
+            raise RaggedError
         made: Tensor = collect(as_tensor(leaf), self.closed[0], self.ran, self.number)
         return made
 

@@ -21,6 +21,7 @@ from .calls import Calls
 from .collected import Collected, Repeated, listed
 from .loops import UNLIMITED, Loop, Loops, Way
 from .numbers import Ranges, as_plain, as_tensor, is_symbolic
+from .paths import OpenDecisions, Paths
 from .places import element_at, names_place, write_at
 from .refusals import UnrolledError
 from .region import dimension_of
@@ -84,7 +85,9 @@ class Flow:
 
     def __init__(self, *, fixed_loops: bool, growing: bool) -> None:
         self._ranges = Ranges()
-        self._loops = Loops(self._ranges, growing=growing)
+        self.decisions = OpenDecisions()
+        self._loops = Loops(self._ranges, self.decisions, growing=growing)
+        self.paths = Paths(self, self._ranges, self.decisions, self._loops.unrecorded)
         self.growing = growing
         # Comparisons of tensors of one whole number, by the identity of the result.
         self._compared: dict[int, tuple[Tensor, Relation]] = {}
@@ -280,7 +283,10 @@ class Flow:
 
     # Expressions
 
-    def if_exp(self, test: Any, then: Callable[[], Any], orelse: Callable[[], Any]) -> Any:
+    def if_exp(
+        self, test: Any, then: Callable[[], Any], orelse: Callable[[], Any],
+        reached: Sequence[Callable[..., Any]] = (),
+    ) -> Any:  # fmt: skip
         made: list[Any] = [UNDEFINED]
 
         def keep(value: Callable[[], Any]) -> Callable[[], None]:
@@ -293,7 +299,7 @@ class Flow:
         if not isinstance(condition, Condition):
             return then() if condition else orelse()
         test = condition.tensor if condition.symbol is None else condition.symbol
-        self.if_(test, keep(then), keep(orelse), (), None, None, (then, orelse))
+        self.if_(test, keep(then), keep(orelse), (), None, None, (then, orelse, *reached))
         return made[0]
 
     def and_(self, *values: Callable[[], Any]) -> Any:
@@ -310,12 +316,12 @@ class Flow:
             last = value()
             decided = self._decided(last)
             if isinstance(decided, Condition):
-                joined = last if joined is None else self._both(joined, last, name)
+                joined = last if joined is None else self.both(joined, last, name)
             elif decided is until:
                 return last if joined is None else until
         return last if joined is None else joined
 
-    def _both(self, left: Any, right: Any, name: str) -> Any:
+    def both(self, left: Any, right: Any, name: str) -> Any:
         """Two values of unknown truth as one; of comparisons of sizes a comparison again."""
         a, b = self._decided(left), self._decided(right)
         assert isinstance(a, Condition)
@@ -410,12 +416,17 @@ class Flow:
         place = tuple(parts) if isinstance(index, tuple) else parts[0]
         return element_at(tensor, place) if at_place else tensor[_with_rows(place)]
 
-    def _window(self, part: slice) -> tuple[Any, int] | None:
-        """The start and the width of a slice whose width is the same in every step."""
+    def _window(self, part: slice) -> tuple[Any, Any] | None:
+        """The start and the width of a slice whose width is the same in every step, or computed from the step's number.
+
+        Of any other PyTorch does not know the width at all.
+        """
         if part.start is None or part.stop is None or part.step not in (None, 1):
             return None
-        width = expression(part.stop) - expression(part.start)
-        return (part.start, int(width)) if width.is_Integer and width >= 0 else None
+        width = part.stop - part.start
+        if not is_symbolic(width):
+            return (part.start, as_plain(width)) if width >= 0 else None
+        return (part.start, width) if self._ranges.steps_in(width) and self._ranges.at_least(width, 0) else None
 
     def add(self, left: Any, right: Any) -> Any:
         if isinstance(left, list) and isinstance(right, tuple) and holds_collected(right):
@@ -470,6 +481,8 @@ class Flow:
             return known
         remembered = self._relations.get(id(value))
         is_whole = remembered is not None and _is_of_integers(remembered[1])
+        if remembered is not None and is_whole:
+            self.decisions.meet(remembered[1])
         return Condition(as_tensor(value), value, remembered[1] if remembered is not None and is_whole else None)
 
     def _decided_by_value(self, value: Tensor) -> bool | Condition:
@@ -509,9 +522,11 @@ def _settle(items: list[Any]) -> None:
     items[:] = [perhaps(item.condition, item.item) if isinstance(item, Maybe) else item for item in items]
 
 
-def _narrowed(tensor: Tensor, dim: int, start: Any, width: int) -> Tensor:
+def _narrowed(tensor: Tensor, dim: int, start: Any, width: Any) -> Tensor:
     """`tensor.narrow`; of a size that is computed PyTorch does not see that the window lies within it."""
     size: Any = tensor.shape[dim]
+    if is_symbolic(width):
+        return tensor.index_select(dim, torch.arange(width) + start)
     if is_symbolic(size) and not expression(size).is_Symbol:
         check(start <= size - width)
         check(start + width <= size)

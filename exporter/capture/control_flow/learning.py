@@ -13,7 +13,7 @@ from ...torch_internals.symbols import expression
 from .collected import Collected
 from .equal_sizes import grouped
 from .numbers import is_data_dependent, is_symbolic
-from .refusals import DifferentFormsError, StepsDifferError, WriteToViewError
+from .refusals import DifferentFormsError, RaggedError, StepsDifferError, WriteToViewError
 from .region import Region
 from .series import count_of
 from .state import LAST_ITEM, LENGTH, UNDEFINED, WHOLE, Slot, Undefined, name_of
@@ -70,6 +70,22 @@ def _base_of(tensor: Tensor) -> Tensor:
     if is_view(tensor):
         raise WriteToViewError
     return tensor
+
+
+def check_items(plan: Plan, done: Step) -> None:
+    """Of what a step puts in a list no size may be another one in every step.
+
+    Raises:
+        RaggedError: one is.
+    """
+    number = expression(done.number)
+    for (owner, key), value in done.after.values.items():
+        container = done.before.containers.get(owner)
+        if not isinstance(container, list) or (owner, key) in done.before.values or (WHOLE, owner) in plan.carried:
+            continue
+        sizes = [size for leaf in leaves_of(value) if isinstance(leaf, Tensor) for size in leaf.shape]
+        if any(is_symbolic(size) and number in expression(size).free_symbols for size in sizes):
+            raise RaggedError
 
 
 def _ends_of_lists(plan: Plan, done: Step) -> dict[Slot, Carried | Counter]:

@@ -20,13 +20,15 @@ from torch import Tensor
 from ...torch_internals.capture import check
 from ...torch_internals.modules import tree_leaves, tree_unflatten
 from ...torch_internals.symbols import new_step, shape_env, untraced
+from .branches import Relation
 from .collected import Collected, listed
 from .endings import Ending
-from .learning import learned
+from .learning import check_items, learned
 from .numbers import Ranges, as_number, as_size, as_tensor, is_symbolic
 from .operators import all_steps, carry, grow, step, steps
+from .paths import OpenDecisions
 from .peeling import Peeling
-from .refusals import StepsDifferError
+from .refusals import RaggedError, StepsDifferError
 from .region import Region, names_step
 from .state import LAST_ITEM, LENGTH, WHOLE, Scope, Slot, Snapshot
 from .steps import Carried, Counter, Placed, Plan, Step, leaves_of
@@ -36,7 +38,8 @@ from .whole_numbers import WholeNumbers
 # A loop without a limit of its own.
 UNLIMITED = sys.maxsize
 
-_MOST_PEELED = 2
+# How many of the first and last steps may differ from the others, in the order in which that is tried.
+_PEELED = ((0, 0), (1, 0), (0, 1), (1, 1), (2, 0))
 _MOST_ROUNDS = 6
 
 
@@ -57,18 +60,20 @@ class Loop:
 
 @dataclass(frozen=True)
 class Way:
-    """How a loop is run: so many first steps on their own, and what the others carry."""
+    """How a loop is run: so many first and last steps on their own, and what the others carry."""
 
-    peeled: int
+    first: int
+    last: int
     plan: Plan
 
 
 class Loops:
     """Runs the loops of one capture."""
 
-    def __init__(self, ranges: Ranges, *, growing: bool) -> None:
+    def __init__(self, ranges: Ranges, decisions: OpenDecisions, *, growing: bool) -> None:
         self.ranges = ranges
         self.whole_numbers = WholeNumbers()
+        self._decisions = decisions
         self._may_grow = growing
         self._next = 0
         self.peeling = Peeling()
@@ -92,14 +97,16 @@ class Loops:
             Exception: whatever the model's code raises with a symbolic number or a placeholder.
         """
         way = self.planned(loop) if way is None else way
-        if not way.peeled:
-            self._record(loop, way.plan)
+        if not way.first:
+            self._record(_without(loop, 0, way.last), way.plan)
+            for i in range(way.last, 0, -1):
+                loop.run(loop.count - i)
             return
-        after = replace(way, peeled=way.peeled - 1)
+        after = replace(way, first=way.first - 1)
 
         def steps() -> None:
             _run_first(loop, 0)
-            self.run(_shifted(loop, 1), after)
+            self.run(_without(loop, 1, 0), after)
 
         if self.ranges.at_least(loop.count, 1):
             steps()
@@ -117,26 +124,38 @@ class Loops:
         Raises:
             Exception: that of `run`.
         """
-        first: Exception | None = None
-        for peeled in range(_MOST_PEELED + 1):
-            # Where the model begins with None a loop without steps leaves None, which no model can return.
-            if peeled and not is_symbolic(loop.count) and loop.count < peeled:
-                break
+        refused: Exception | None = None
+        for first, last in _PEELED:
+            if not self._may_be_peeled(loop, first, last, refused):
+                continue
             before = loop.scope.snapshot()
             try:
-                with self._unrecorded():
-                    for i in range(peeled):
+                with self.unrecorded():
+                    for i in range(first):
                         _run_first(loop, i)
-                    return Way(peeled, self._plan(_shifted(loop, peeled)))
+                    return Way(first, last, self._plan(_without(loop, first, last)))
             except Exception as error:  # whatever the model's code raises
-                first = first or error
+                refused = refused or error
             finally:
                 loop.scope.restore(before)
-        assert first is not None
-        raise first
+        assert refused is not None
+        raise refused
+
+    def _may_be_peeled(self, loop: Loop, first: int, last: int, refused: Exception | None) -> bool:
+        """Whether so many of a loop's steps can be done on their own, after what was refused before."""
+        if not last:
+            # Where the model begins with None a loop without steps leaves None, which no model can return.
+            return not first or is_symbolic(loop.count) or loop.count >= first
+        # Windows are trimmed in another way at the end; nothing else makes the last step one of its own.
+        if not isinstance(refused, RaggedError) or loop.stop is not None:
+            return False
+        if self.ranges.at_least(loop.count, first + last):
+            return True
+        self._decisions.meet(Relation("GtE", loop.count, first + last))
+        return False
 
     @contextmanager
-    def _unrecorded(self) -> Iterator[None]:
+    def unrecorded(self) -> Iterator[None]:
         number = self._next
         fresh = shape_env().ignore_fresh_unbacked_symbols()
         with untraced(), fresh, self.whole_numbers.apart(), self.ranges.forgetting():
@@ -156,12 +175,15 @@ class Loops:
             }
             copies = {key: torch.zeros(tensor.shape, dtype=tensor.dtype) for key, tensor in plan.written.items()}
             try:
-                more = learned(plan, self._step(loop, plan, i, placed, copies))
+                done = self._step(loop, plan, i, placed, copies)
+                more = learned(plan, done)
             finally:
                 loop.scope.restore(before)
             if more.key() == plan.key():
                 if plan.grows and not self._may_grow:
                     raise StepsDifferError("what it carries has another size after every step")
+                if not self._may_grow:
+                    check_items(plan, done)
                 return plan
             plan = more
         raise StepsDifferError("what it carries changes its shape in every step")
@@ -322,11 +344,11 @@ def _truth(value: Any) -> Tensor:
     return as_tensor(value).reshape(()).to(torch.bool)
 
 
-def _shifted(loop: Loop, by: int) -> Loop:
-    """A loop without its first steps."""
-    if not by:
+def _without(loop: Loop, first: int, last: int) -> Loop:
+    """A loop without its first and last steps."""
+    if not first and not last:
         return loop
-    count = loop.count - by
+    count = loop.count - first - last
     if is_symbolic(count):
         count = torch.sym_max(count, 0)
-    return Loop(count, lambda i: loop.run(i + by), loop.begin, loop.stop, loop.scope)
+    return Loop(count, lambda i: loop.run(i + first), loop.begin, loop.stop, loop.scope)

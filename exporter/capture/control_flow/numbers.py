@@ -6,7 +6,7 @@ What is asked here holds for every size from 1 on, and for every step of a loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,8 @@ import torch
 from torch import SymBool, SymFloat, SymInt, Tensor
 
 from ...torch_internals.capture import check
-from ...torch_internals.symbols import bounds, expression, is_unbacked, where_positive
+from ...torch_internals.symbols import assuming, bounds, expression, is_unbacked, where_positive
+from .facts import holding, narrowed
 
 Number = int | float | bool | SymInt | SymFloat | SymBool
 
@@ -23,12 +24,26 @@ _SYMBOLIC = (SymInt, SymFloat, SymBool)
 
 
 class Ranges:
-    """The numbers of steps: from 0 to a count that may be symbolic, by the symbol of the step."""
+    """What is known of numbers: those of steps are from 0 to a count that may be symbolic, and sizes are as assumed."""
 
     def __init__(self) -> None:
         self._counts: dict[sympy.Symbol, sympy.Expr] = {}
         # Differences that are not negative where the code that runs is reached at all.
         self._nonnegative: list[sympy.Expr] = []
+        self._facts: tuple[Any, ...] = ()
+        self._limits: dict[sympy.Symbol, tuple[Any, Any]] = {}
+
+    @contextmanager
+    def assuming(self, relation: Any, tensors: Iterable[Tensor]) -> Iterator[None]:
+        """Within the block a relation of sizes, of these tensors, holds; PyTorch knows of it too."""
+        before = self._facts, self._limits
+        self._facts = (*self._facts, *holding(relation))
+        self._limits = narrowed(self._facts)
+        try:
+            with assuming(self._facts, self._limits, tensors):
+                yield
+        finally:
+            self._facts, self._limits = before
 
     def bound(self, step: SymInt, count: int | SymInt) -> None:
         # Where there is a step the count is at least 1, and that it is no less than 0 says nothing more.
@@ -68,6 +83,8 @@ class Ranges:
     def _known(self, expr: Any) -> bool | None:
         if expr in (sympy.true, sympy.false):
             return bool(expr)
+        if expr in self._facts or sympy.Not(expr) in self._facts:
+            return expr in self._facts
         if isinstance(expr, sympy.Not):
             inner = self._known(expr.args[0])
             return None if inner is None else not inner
@@ -77,15 +94,16 @@ class Ranges:
             if decisive in parts:
                 return decisive
             return None if None in parts else not decisive
-        if not isinstance(expr, sympy.core.relational.Relational):
-            return None
-        difference = sympy.expand(expr.lhs - expr.rhs)
+        return self._compared(expr) if isinstance(expr, sympy.core.relational.Relational) else None
+
+    def _compared(self, relation: Any) -> bool | None:
+        difference = sympy.expand(relation.lhs - relation.rhs)
         low, high = self._extremes(difference)
         for known in self._nonnegative:
             above, below = sympy.expand(difference - known), sympy.expand(-difference - known)
             low = max(low, above) if above.is_Integer else low
             high = min(high, -below) if below.is_Integer else high
-        return _compare(expr, low, high)
+        return _compare(relation, low, high)
 
     def _extremes(self, difference: Any) -> tuple[Any, Any]:
         """The least and the greatest value of an expression, infinite where not known."""
@@ -94,10 +112,10 @@ class Ranges:
             count = self._counts[symbol]
             slope = sympy.diff(difference, symbol) if difference.is_polynomial(symbol) else None
             if slope is None or not slope.is_number:
-                return bounds(difference, self._counts)
+                return bounds(difference, self._counts, self._limits)
             first, last = (0, count - 1) if slope > 0 else (count - 1, 0)
             low, high = sympy.expand(low.subs(symbol, first)), sympy.expand(high.subs(symbol, last))
-        return bounds(low, self._counts)[0], bounds(high, self._counts)[1]
+        return bounds(low, self._counts, self._limits)[0], bounds(high, self._counts, self._limits)[1]
 
 
 def _compare(relation: Any, low: Any, high: Any) -> bool | None:

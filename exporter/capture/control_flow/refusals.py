@@ -15,6 +15,13 @@ class StepsDifferError(ControlFlowError):
     remedy = "Make all steps alike, or move what differs out of the loop."
 
 
+class RaggedError(StepsDifferError):
+    """The steps of a loop put tensors of different sizes in a list, or write them."""
+
+    def __init__(self) -> None:
+        super().__init__("a step puts a tensor in a list, or writes one, of another size than the step before")
+
+
 class DifferentFormsError(ControlFlowError):
     """Two values of which one takes the other's place are not of one structure, shape and dtype."""
 

@@ -10,17 +10,21 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...torch_internals.modules import tree_leaves
 from .calls import is_native
 from .flow import Flow
 
 
 @contextmanager
-def rewritten_model(model: nn.Module, *, fixed_loops: bool, growing: bool = False) -> Iterator[Flow]:
+def rewritten_model(
+    model: nn.Module, *, fixed_loops: bool, growing: bool = False, apart: bool = False
+) -> Iterator[Flow]:
     """Shadow `forward`, and a `__call__` of its own, in each module of the model's own code; restored afterwards.
 
     Args:
         fixed_loops: whether loops of a plain number of steps are kept whole too.
         growing: whether a loop may carry what is longer after every step, which costs a copy of it in each.
+        apart: whether each way that the model goes by its sizes is run on its own, from the first input on.
     """
     flow = Flow(fixed_loops=fixed_loops, growing=growing)
     values = {name: tensor.detach() for name, tensor in _tensors(model).items()}
@@ -29,7 +33,7 @@ def rewritten_model(model: nn.Module, *, fixed_loops: bool, growing: bool = Fals
             forward = module.forward
             made = None if _is_library(module) else flow.rewritten(forward)
             if module is model:
-                made = _noting_parameters(model, made or forward, values, flow)
+                made = _first_forward(model, made or forward, values, flow, apart=apart)
             if made is not None:
                 restore.callback(_shadow(module, made))
             call = type(module).__call__
@@ -71,7 +75,7 @@ def _with_call(module: nn.Module, call: Any) -> Any:
     return undo
 
 
-def _noting_parameters(model: nn.Module, forward: Any, values: dict[str, Tensor], flow: Flow) -> Any:
+def _first_forward(model: nn.Module, forward: Any, values: dict[str, Tensor], flow: Flow, *, apart: bool) -> Any:
     """The model's forward, which first tells what its parameters are: a capture has replaced them by then."""
 
     @functools.wraps(forward)
@@ -79,6 +83,9 @@ def _noting_parameters(model: nn.Module, forward: Any, values: dict[str, Tensor]
         for name, tensor in _tensors(model).items():
             flow.constants.add(tensor, values[name])
         with flow.constants, flow.whole_numbers if flow.growing else nullcontext():
-            return forward(*args, **kwargs)
+            if not apart:
+                return forward(*args, **kwargs)
+            inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+            return flow.paths.run(model, lambda: forward(*args, **kwargs), inputs)
 
     return noting
