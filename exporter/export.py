@@ -109,7 +109,7 @@ def export_onnx(
             precision=options.weights_precision(),
             accepted=tuple(options.accept),
         )
-        check = ExportCheck.of(job, artifact, verify=options.verify)
+        check = ExportCheck.of(job, artifact, captured.limits, verify=options.verify)
         if options.verify and options.quantize is not None:
             _check_float32(check, artifact, build, {**forms, **graph.forms})
         graph = graph.without_weights()

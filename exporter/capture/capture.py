@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,9 @@ from ..pytorch.randomness import check_program
 from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
 from ..torch_internals.capture import specialized_sizes, taken_for_equal, takes_for_number, violates_constraints
+from ..torch_internals.symbols import expression
 from .computed_weights import fold_computed_weights
+from .control_flow.flow import Flow
 from .control_flow.refusals import ControlFlowError
 from .control_flow.rewrite_model import rewritten_model
 from .decisions import Decisions, record_decisions
@@ -38,12 +40,14 @@ _LONG = 300
 class Captured:
     """A captured program, the names of its inputs in its order, and the bounds within which it holds.
 
-    Beyond its bounds, such as `{"T": {"max": 300}}`, the model takes another path or cannot run.
+    Beyond its bounds, such as `{"T": {"max": 300}}`, the model takes another path or cannot run. `limits` has the sizes
+    next to which the program itself does: what is right at every other size need not be right there.
     """
 
     program: ExportedProgram
     inputs: tuple[str, ...]
     bounds: Bounds
+    limits: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 class CollapsedError(CaptureError):
@@ -193,11 +197,28 @@ def _with_control_flow(
                     program, bounds = export(model, signature, sizes, decisions)
                 finally:
                     has_ways = flow.decisions.found
-            return Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
+            inputs = tuple(bind_inputs(model, signature.inputs).order())
+            return Captured(program, inputs, bounds, _limits(program, inputs, signature, flow))
         except Exception as error:  # torch.export raises whatever the captured code raises
             # What one way alone cannot do says less than what the model cannot do as it is.
             refused = refused if apart and isinstance(refused, ControlFlowError) else error
     return refused
+
+
+def _limits(
+    program: ExportedProgram, inputs: Sequence[str], signature: Signature, flow: Flow
+) -> Mapping[str, Sequence[int]]:
+    """The limits of the decisions that were met, by the names of the sizes that they are about."""
+    found: dict[str, Sequence[int]] = {}
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    for name, placeholder in zip(inputs, program.graph_signature.user_inputs, strict=False):
+        if not isinstance(placeholder, str):
+            continue
+        for dim, size in zip(signature.inputs[name].shape, nodes[placeholder].meta["val"].shape, strict=False):
+            limits = flow.decisions.limits.get(expression(size), ())
+            if limits and dim in signature.symbols:
+                found[str(dim)] = sorted(limits)
+    return found
 
 
 # The most elements of an example that is made for a capture alone.

@@ -195,10 +195,21 @@ class ExportCheck:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, job: ExportJob, artifact: Artifact, *, verify: bool) -> ExportCheck:
-        """Run the cases through PyTorch: all of them, or only the few that a bundle stores."""
+    def of(
+        cls,
+        job: ExportJob,
+        artifact: Artifact,
+        limits: Mapping[str, Sequence[int]] = MappingProxyType({}),
+        *,
+        verify: bool,
+    ) -> ExportCheck:
+        """Run the cases through PyTorch: all of them, or only the few that a bundle stores.
+
+        Args:
+            limits: sizes next to which the model goes another way.
+        """
         drawing = draw_for(job.model, job.signature, job.traced, job.seed, job.example, job.made, job.least)
-        cases = drawing.cases([artifact.stream], job.traced, job.seed, artifact.bounds)
+        cases = drawing.cases([artifact.stream], job.traced, job.seed, artifact.bounds, limits=limits)
         chosen = cases if verify else cases[:_STORED]
         drawn = drawing.expect(job.model, chosen, lambda done: job.progress("reference", done, len(chosen)))
         return cls(job, drawing, drawn.expected, drawn.notes)

@@ -25,6 +25,8 @@ _KINDS: tuple[Values, ...] = ("zero", "saturating", "denormal", "infinite", "nan
 
 # So far from the seed of the first case is that of the first random one beside an example.
 _RANDOM = 3_000
+# And that of the first one next to a limit of the model.
+_LIMIT = 5_000
 
 
 def cases_for(
@@ -75,6 +77,16 @@ def long_cases(signature: Signature, lengths: Sequence[int], seed: int, bounds: 
         return []
     ones = counted(signature.symbols, 1, least_of(bounds or {}))
     return [Case({**ones, "T": length}, "ordinary", (seed + length) % 2**32) for length in lengths]
+
+
+def limit_cases(
+    signature: Signature, limits: Mapping[str, Sequence[int]], seed: int, bounds: Bounds | None = None
+) -> list[Case]:
+    """A case at each of these sizes, and one at twice the largest, with two of everything else."""
+    twos = counted(signature.symbols, 2, least_of(bounds or {}))
+    sizes = [(name, size) for name, known in limits.items() for size in (*known, 2 * max(known) + 1)]
+    found = [{**twos, name: size} for name, size in sizes if twos[name] < size <= _LONGEST]
+    return [Case(each, "ordinary", seed + _LIMIT + i) for i, each in enumerate(found)]
 
 
 def with_least(bounds: Bounds, least: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 from msgspec import structs
@@ -18,7 +19,7 @@ from ..pytorch.samples import Case, make_inputs
 from ..spec.float_range import FloatRange
 from ..spec.signature import Signature, TensorSpec
 from ..spec.streams import StreamSpec
-from .cases import Bounds, cases_for, long_cases, random_cases, with_least
+from .cases import Bounds, cases_for, limit_cases, long_cases, random_cases, with_least
 from .expected import Expected, expect, expect_case, expect_inputs, judged_by, measure_standards
 from .reference import Oracle
 
@@ -48,8 +49,9 @@ class Drawing:
         seed: int,
         bounds: Bounds,
         long: Sequence[int] = (),
+        limits: Mapping[str, Sequence[int]] = MappingProxyType({}),
     ) -> list[Case]:
-        """Every case to try, the arguments being those of `cases_for` and `long_cases`.
+        """Every case to try, the arguments being those of `cases_for`, `long_cases` and `limit_cases`.
 
         Raises:
             InputError: the seed is negative or beyond 32 bits.
@@ -58,6 +60,7 @@ class Drawing:
         cases = [
             *cases_for(streams, self.signature, traced, seed, bounds),
             *long_cases(self.signature, long, seed, bounds),
+            *limit_cases(self.signature, limits, seed, bounds),
         ]
         cases = [case for case in cases if self.signature.fits(case.sizes)]
         if self.made is not None:

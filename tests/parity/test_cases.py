@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from rnn_export import Signature, SignatureError
-from rnn_export.parity.cases import make_cases, random_cases
+from rnn_export.parity.cases import limit_cases, make_cases, random_cases
 from rnn_export.pytorch.samples import Case, check_ranges, make_inputs, traced_sizes
 
 SIGNATURE = Signature({"x": "float32[T, N, 7]", "tokens": "int64[N, T] in 2..5"})
@@ -239,3 +239,9 @@ def test_random_values_beside_an_example_are_not_its_own() -> None:
     assert set(inputs["tokens"]) == {4, 5, 6, 7, 8, 9}
     assert set(inputs["zeros"]) == {0, 1}
     assert inputs["lengths"].max() == 300
+
+
+def test_there_are_cases_next_to_the_limits_of_a_model() -> None:
+    signature = Signature({"x": "float32[T, N, 3]"})
+    cases = limit_cases(signature, {"T": [500, 501], "N": [1, 20_000]}, 0)
+    assert [case.sizes for case in cases] == [{"T": size, "N": 2} for size in (500, 501, 1003)]

@@ -60,6 +60,7 @@ body (`optimize/loops`), where `x_0` is the element of `MatMul(x, W)`:
         Tanh
 
 A decision (`branches`) runs both ways, unless it is so for every size, and each value that differs after them is
-`choose(condition, a, b)`: what only one side of it needs is a branch of an `If`. What cannot be done says why
+`choose(condition, a, b)`: what only one side of it needs is a branch of an `If`. Where that fails, decisions by sizes
+are made before the model runs (`paths`, `facts`), and each way through it is run apart. What cannot be done says why
 (`refusals`).
 """

@@ -35,6 +35,15 @@ def narrowed(facts: Iterable[Any]) -> Limits:
     return found
 
 
+def limits_of(relation: Any) -> dict[sympy.Symbol, set[int]]:
+    """The sizes at either side of which a relation, or a part of it, is another one: 12 and 13 of `T > 12`."""
+    found: dict[sympy.Symbol, set[int]] = {}
+    for part in relation.atoms(sympy.core.relational.Relational):
+        for symbol, (low, high) in [*narrowed([part]).items(), *narrowed([sympy.Not(part)]).items()]:
+            found.setdefault(symbol, set()).update(int(size) for size in (low, high) if 1 < size < int_oo)
+    return found
+
+
 def _limits(fact: Any) -> Iterator[tuple[sympy.Symbol, Any, Any]]:
     """What a relation `a < b` says of the one size in it, if it can be solved for it."""
     if not isinstance(fact, (sympy.Lt, sympy.Le, sympy.Gt, sympy.Ge, sympy.Eq)) or len(fact.free_symbols) != 1:

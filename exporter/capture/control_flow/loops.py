@@ -9,7 +9,7 @@ the loop.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -124,7 +124,7 @@ class Loops:
         Raises:
             Exception: that of `run`.
         """
-        refused: Exception | None = None
+        refused: list[Exception] = []
         for first, last in _PEELED:
             if not self._may_be_peeled(loop, first, last, refused):
                 continue
@@ -135,19 +135,18 @@ class Loops:
                         _run_first(loop, i)
                     return Way(first, last, self._plan(_without(loop, first, last)))
             except Exception as error:  # whatever the model's code raises
-                refused = refused or error
+                refused.append(error)
             finally:
                 loop.scope.restore(before)
-        assert refused is not None
-        raise refused
+        raise refused[0]
 
-    def _may_be_peeled(self, loop: Loop, first: int, last: int, refused: Exception | None) -> bool:
+    def _may_be_peeled(self, loop: Loop, first: int, last: int, refused: Sequence[Exception]) -> bool:
         """Whether so many of a loop's steps can be done on their own, after what was refused before."""
         if not last:
             # Where the model begins with None a loop without steps leaves None, which no model can return.
             return not first or is_symbolic(loop.count) or loop.count >= first
         # Windows are trimmed in another way at the end; nothing else makes the last step one of its own.
-        if not isinstance(refused, RaggedError) or loop.stop is not None:
+        if loop.stop is not None or not any(isinstance(error, RaggedError) for error in refused):
             return False
         if self.ranges.at_least(loop.count, first + last):
             return True

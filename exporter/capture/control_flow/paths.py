@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...torch_internals.symbols import expression, is_unbacked, number_of
 from .branches import Relation
+from .facts import limits_of
 from .numbers import Ranges, is_symbolic
 from .refusals import ControlFlowError
 from .state import Scope
@@ -40,10 +41,14 @@ class TooManyPathsError(ControlFlowError):
 
 
 class OpenDecisions:
-    """Meets the decisions by sizes that are not made yet; `found` tells whether there was one."""
+    """Meets the decisions by sizes that are not made yet; `found` tells whether there was one.
+
+    `limits` has the sizes next to which a model goes another way, by the symbol of each.
+    """
 
     def __init__(self) -> None:
         self.found = False
+        self.limits: dict[sympy.Symbol, set[int]] = {}
         self._is_looking = False
 
     def meet(self, relation: Relation) -> None:
@@ -54,6 +59,8 @@ class OpenDecisions:
         """
         if _is_of_sizes(relation):
             self.found = True
+            for symbol, sizes in limits_of(_as_fact(relation)).items():
+                self.limits.setdefault(symbol, set()).update(sizes)
             if self._is_looking:
                 raise OpenDecisionError(relation)
 
@@ -139,6 +146,25 @@ def _is_of_sizes(relation: Relation) -> bool:
     return not any(
         is_unbacked(symbol) for side in sides if is_symbolic(side) for symbol in expression(side).free_symbols
     )
+
+
+_RELATIONS = {
+    "Eq": sympy.Eq,
+    "NotEq": sympy.Ne,
+    "Lt": sympy.Lt,
+    "LtE": sympy.Le,
+    "Gt": sympy.Gt,
+    "GtE": sympy.Ge,
+    "And": sympy.And,
+    "Or": sympy.Or,
+}
+
+
+def _as_fact(relation: Relation) -> Any:
+    sides = (relation.left, relation.right)
+    if isinstance(relation.left, Relation):
+        return _RELATIONS[relation.name](*map(_as_fact, sides))
+    return _RELATIONS[relation.name](*map(expression, sides))
 
 
 def _afresh(number: Any) -> Any:

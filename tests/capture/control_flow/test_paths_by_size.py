@@ -9,6 +9,7 @@ import pytest
 import torch
 from pipeline import translated, written
 from rnn_export import CaptureError, Signature
+from rnn_export.capture.capture import capture
 from rnn_export.pytorch.samples import Case
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -220,6 +221,12 @@ def test_a_limit_beyond_the_sizes_of_the_capture(tmp_path: Path) -> None:
     torch.manual_seed(0)
     cases = [Case({"T": t, "N": n}, "ordinary", 1) for t, n in ((3, 2), (499, 1), (500, 2), (501, 1), (777, 2))]
     written(translated(FarAway().eval(), BATCH_FIRST, cases), "auto", tmp_path / "model.onnx")
+
+
+def test_the_sizes_next_to_a_limit_are_known() -> None:
+    model = FarAway().eval()
+    captured = capture(model, BATCH_FIRST, {"x": torch.randn(5, 7, 4)})
+    assert captured.limits == {"T": [500, 501]}
 
 
 class RaggedFrames(nn.Module):
