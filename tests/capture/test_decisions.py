@@ -39,6 +39,16 @@ class Branches(Base):
 class Forgets(Base):
     def forward(self, x: Tensor) -> Tensor:
         y, h = self.rnn(x)
+        if x.sum() > 0:
+            h = None
+        return y if h is None else y + h[0].unsqueeze(1)
+
+
+class ForgetsOdd(Base):
+    """What one way leaves is None, and decided by the size alone: each way is run on its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, h = self.rnn(x)
         if x.size(1) % 2:
             h = None
         return y if h is None else y + h[0].unsqueeze(1)
@@ -145,6 +155,7 @@ def test_a_decision_that_is_refused_names_its_line(monkeypatch: pytest.MonkeyPat
     [
         (Loops, [(1, 1), (5, 2), (1, 7), (2, 101), (1, 400)]),
         (ReturnsEarly, [(1, 1), (1, 2), (5, 7), (1, 100), (2, 101), (1, 400)]),
+        (ForgetsOdd, [(1, 1), (1, 2), (5, 7), (1, 100), (2, 101)]),
         (Branches, [(1, 2), (2, 3), (5, 7), (1, 100), (2, 101), (1, 400)]),
     ],
 )
