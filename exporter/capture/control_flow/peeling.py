@@ -19,11 +19,11 @@ from torch import Tensor
 
 from ...torch_internals.modules import tree_map
 from .branches import Condition, Relation, choose_value, chosen_size, leave_written
+from .collected import Collected, listed
 from .numbers import as_tensor
 from .operators import choose
 from .refusals import StepsDifferError
 from .region import Region
-from .series import Collected, listed
 from .state import UNDEFINED, Scope, Snapshot, Undefined
 from .values import is_changed, same
 
