@@ -54,7 +54,7 @@ test-cuda: RUNTIME := PYTHONPATH=tests:build/onnxruntime-gpu
 test-cuda: $(READY) $(if $(shell command -v nvidia-smi),build/onnxruntime-gpu/.ready)
 	$(TEST_ENV) $(RUNTIME) $(BIN)/python -m pytest -rs tests/providers/test_cuda.py $(PYTEST_ARGS)
 
-# What the forms of recurrent layers take on an NVIDIA GPU, and how exact they are; docs/lowering.md and docs/parity.md quote it.
+# What the forms of recurrent layers take on an NVIDIA GPU, and how exact they are; docs/internals/lowering.md and docs/internals/parity.md quote it.
 cuda-forms: RUNTIME := PYTHONPATH=build/onnxruntime-gpu
 cuda-forms: build/onnxruntime-gpu/.ready
 	$(RUNTIME) $(BIN)/python -m benchmarks.cuda_forms
@@ -146,7 +146,7 @@ build/onnxruntime-%/.ready: $(READY) tests/providers/constraints.txt
 	    echo "onnxruntime-$* cannot be installed. Make a package index available to pip, such as PyPI." >&2; exit 2; }
 	touch $@
 
-# Every runtime beside the others; writes docs/runtimes.md. On a quiet machine.
+# Every runtime beside the others; writes docs/internals/runtimes.md. On a quiet machine.
 runtimes: $(READY) clients client-node client-web browser
 	$(TEST_ENV) $(BIN)/python -m benchmarks.runtimes
 
@@ -166,9 +166,9 @@ test-clients: clients build/bundles/.ready
 	    --ignore=tests/clients/test_web.py $(PYTEST_ARGS)
 
 # The direction of imports is read off a copy that is laid out as it is installed.
-# What docs/design.md says of files and imports; a test holds the page to the sources.
+# What docs/internals/design.md says of files and imports; a test holds the page to the sources.
 map: $(READY)
-	$(BIN)/python docs/design_map.py
+	$(BIN)/python docs/internals/design_map.py
 
 # The JSON Schema of manifest.json, from the structs in the code; a test holds the file to them.
 schema: $(READY)
@@ -211,7 +211,7 @@ wheel: $(READY)
 	build/wheel/env/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt build/wheel/*.whl
 	cd build/wheel && env/bin/rnn-export onnx --model hetero && env/bin/rnn-export verify artifacts/hetero
 
-# Third-party models, beside PyTorch's exporters; writes docs/compatibility.md. Their packages lie apart from .venv.
+# Third-party models, beside PyTorch's exporters; writes docs/internals/compatibility.md. Their packages lie apart from .venv.
 wild: build/wild/.ready
 	$(TEST_ENV) PYTHONPATH=tests:build/wild $(BIN)/python -W ignore -m wild
 
@@ -224,7 +224,7 @@ build/wild/.ready: $(READY) tests/wild/requirements.txt
 	$(PIP) install --no-deps --target build/wild -r tests/wild/requirements.txt
 	touch $@
 
-# Timings beside what a user would pick instead; writes docs/benchmarks.md, .json and the plots. On a quiet machine.
+# Timings beside what a user would pick instead; writes docs/internals/benchmarks.md, .json and the plots. On a quiet machine.
 # BENCH_ARGS="--only LSTM --threads 1 --quick" measures a part; BENCH_ARGS=--help says what else there is.
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
@@ -233,12 +233,12 @@ $(VENV)/.bench: $(READY)
 	$(PIP) install -c constraints.txt -e '.[bench]'
 	touch $@
 
-# Random correct exports, none of which may fail, and how far they come to their limits; docs/parity.md quotes it.
+# Random correct exports, none of which may fail, and how far they come to their limits; docs/internals/parity.md quotes it.
 # CALIBRATE_ARGS="--minutes 60 --record build/calibrate.jsonl" goes on from what the file holds.
 calibrate: $(READY)
 	$(TEST_ENV) $(BIN)/python -m benchmarks.false_alarms $(CALIBRATE_ARGS)
 
-# Faults planted in exported models, every one of which `verify` must find; docs/parity.md quotes the table.
+# Faults planted in exported models, every one of which `verify` must find; docs/internals/parity.md quotes the table.
 mutation: $(READY)
 	$(TEST_ENV) PYTHONPATH=tests $(BIN)/python -m mutation
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks` measures everything and writes docs/benchmarks.md, .json and the plots; see --help."""
+"""`python -m benchmarks` measures everything and writes docs/internals/benchmarks.md, .json and the plots; see --help."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .rows import MODELS, SHAPES, THREADS
 from .run import Choice, measure
 
 ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
+DOCS = ROOT / "docs" / "internals"
 BUILD = ROOT / "build" / "bench"
 PARTS = ("rows", "growth", "export")
 
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m benchmarks",
         description="Times exported models beside what a user would pick instead. A run that leaves anything out "
-        "writes to build/bench/out instead of docs.",
+        "writes to build/bench/out instead of docs/internals.",
     )
     parser.add_argument("--only", action="append", choices=MODELS, help="one model; repeatable")
     parser.add_argument("--shape", action="append", choices=[str(shape) for shape in SHAPES], help="one; repeatable")
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--part", action="append", choices=PARTS, help="one part of the run; repeatable")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument("--page", action="store_true", help="measure nothing: write the page from docs/benchmarks.json")
+    parser.add_argument("--page", action="store_true", help="measure nothing: write the page from docs/internals/benchmarks.json")
     return parser
 
 

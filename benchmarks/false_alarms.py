@@ -1,7 +1,7 @@
 """Does the verifier fail what is right? Random correct exports, each judged as `rnn-export` judges one by default.
 
 Run as `make calibrate`, or `python -m benchmarks.false_alarms --minutes 10 --seed 0`: it goes on from a seed until the
-time is up. It prints every false alarm with its seed, and how far outputs came to their limits, which docs/parity.md
+time is up. It prints every false alarm with its seed, and how far outputs came to their limits, which docs/internals/parity.md
 quotes.
 """
 
@@ -137,7 +137,7 @@ def _by(key: Callable[[Measured], str], outputs: Iterable[Measured]) -> dict[str
 
 
 def summarize(tried: Sequence[Tried]) -> str:
-    """The tables of docs/parity.md."""
+    """The tables of docs/internals/parity.md."""
     everything = [output for each in tried for output in each.outputs]
     # A float64 model is its own reference: its floor of 1,024 ulps is another measure.
     outputs = [output for output in everything if output.dtype != "float64"]

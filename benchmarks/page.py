@@ -1,4 +1,4 @@
-"""docs/benchmarks.md from what was measured: nothing in it is written by hand but the words and `remarks.toml`."""
+"""docs/internals/benchmarks.md from what was measured: nothing in it is written by hand but the words and `remarks.toml`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was measured, as it is stored in docs/benchmarks.json."""
+"""What was measured, as it is stored in docs/internals/benchmarks.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs a bundle, and what it takes: writes docs/runtimes.md. Run as `make runtimes`, on a quiet machine.
+"""What runs a bundle, and what it takes: writes docs/internals/runtimes.md. Run as `make runtimes`, on a quiet machine.
 
 One LSTM layer is exported for each runtime, verified in it, and timed at one step and at a batch; by the program itself
 where it is one, so that no process or file is counted. One thread each.
@@ -32,7 +32,7 @@ from rnn_export.spec.forms import Target
 Array = NDArray[np.generic]
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "runtimes.md"
+PAGE = ROOT / "docs" / "internals" / "runtimes.md"
 I, H = 100, 256  # noqa: E741  the field's names
 SIZES = {"one step": (1, 1), "T=35 N=32": (35, 32)}
 # What OpenVINO looks for beside itself: the CPU's plug-in, and the reader of ONNX files.
@@ -49,7 +49,7 @@ REMARKS = """
 * The size is the Python package's folder, or the program with the libraries that it is linked with; for Node, which is
   not counted, the client and ONNX Runtime's library; for the browser, which is not counted either, the page's own code
   and ONNX Runtime's.
-* In the browser, Debian's headless chromium, the built page of [clients/web](../clients/web/README.md) runs the cases.
+* In the browser, Debian's headless chromium, the built page of [clients/web](../../clients/web/README.md) runs the cases.
   Its clock has steps of 0.1 ms, so that as many runs as take 10 ms are timed as one. WebAssembly has one thread:
   more of them need headers that a plain server does not send. WebGPU has no GPU here but SwiftShader, a driver in
   software that uses every core: every node of the model runs on it, and its times say nothing of a GPU.

@@ -1,4 +1,4 @@
-"""What each session setting gives for single steps; docs/streaming.md quotes it. Runs for some minutes.
+"""What each session setting gives for single steps; docs/internals/streaming.md quotes it. Runs for some minutes.
 
 Every setting is changed alone, from those of `Stream`; all are interleaved in one process, and medians are printed.
 """

@@ -15,7 +15,7 @@ PAGES = (
     "docs/**/*.md",
     "docs/**/*.svg",
     "docs/*.css",
-    "docs/*.json",
+    "docs/**/*.json",
     "artifacts/README.md",
     "benchmarks/README.md",
     "clients/README.md",

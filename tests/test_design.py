@@ -1,4 +1,4 @@
-"""docs/design.md against the sources: every file with what it does, and the picture of what imports what."""
+"""docs/internals/design.md against the sources: every file with what it does, and the picture of what imports what."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[1] / "docs" / "internals"
 sys.path.insert(0, str(DOCS))
 
 import design_map  # noqa: E402  it lies beside the pages that it writes

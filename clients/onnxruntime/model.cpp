@@ -106,7 +106,7 @@ const Ort::Env& environment() {
 
 Ort::SessionOptions session_options(const std::string& provider) {
   Ort::SessionOptions options;
-  // Handing a part of one step to another thread takes longer than computing it; docs/streaming.md has measurements.
+  // Handing a part of one step to another thread takes longer than computing it; docs/internals/streaming.md has measurements.
   options.SetIntraOpNumThreads(1);
   options.AddConfigEntry("session.intra_op.allow_spinning", "0");
   options.DisableCpuMemArena();

@@ -1,6 +1,6 @@
 """The table of forms: how each kind of recurrent layer is written to ONNX for each target, and why.
 
-`docs/lowering.md` shows it. Milliseconds are medians of a run in float32; sizes are T N I H L.
+`docs/internals/lowering.md` shows it. Milliseconds are medians of a run in float32; sizes are T N I H L.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def open_package(runtime: str, artifact: Path) -> ProcessSession:
     except ProgramError as error:
         raise UnavailableError(
             f"{runtime} {version} does not load {artifact.name}: {str(error).rstrip('.')}. "
-            "Export it in a form that it takes: see docs/providers.md."
+            "Export it in a form that it takes: see docs/how-to/gpu.md."
         ) from error
     outputs = [value.name for value in graph.output]
     return ProcessSession(program, outputs, Placement("cpu", version), *nan_kernel(graph, HIDES_NAN[runtime]))

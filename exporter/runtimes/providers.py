@@ -73,7 +73,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
         "webgpu": Provider(
             "WebGpuExecutionProvider",
             "onnxruntime-webgpu",
-            "a GPU with a Vulkan, Metal or DirectX 12 driver, or SwiftShader (see docs/providers.md)",
+            "a GPU with a Vulkan, Metal or DirectX 12 driver, or SwiftShader (see docs/how-to/gpu.md)",
             start="apt-get install -y chromium && export VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json",
         ),
         "openvino": Provider("OpenVINOExecutionProvider", "onnxruntime-openvino", "an Intel or AMD CPU"),

@@ -18,7 +18,7 @@ VERSION = f"{PREFIX}.version"
 def metadata_of(signature: Signature, stream: StreamSpec | None) -> dict[str, str]:
     """The entries of a file with that signature, and those of its states.
 
-    States are written twice: as JSON, and as lists that need no JSON library (see docs/streaming.md).
+    States are written twice: as JSON, and as lists that need no JSON library (see docs/internals/streaming.md).
     """
     states = declared_states(signature) if stream is None else stream.states
     properties = {

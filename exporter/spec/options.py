@@ -13,7 +13,7 @@ from ..errors import InputError, did_you_mean
 from .forms import LOWERINGS, TARGETS, Lowering, Target
 from .option_values import check_choice, check_flag, check_list, check_number, check_seed, check_whole
 
-# The error that each kind of weights may cause, relative to an output's scale (see docs/precision.md).
+# The error that each kind of weights may cause, relative to an output's scale (see docs/internals/precision.md).
 BOUNDS: Mapping[str, float] = {"int8": 0.09, "float16": 0.004}
 
 # What a user's own bound may be, and how much of it counts: beyond half of what there is, nothing would be compared.
@@ -55,7 +55,7 @@ class Precision(Struct, frozen=True, forbid_unknown_fields=True):
         ]
 
 
-# Values of cases that the bound does not hold for (see docs/precision.md).
+# Values of cases that the bound does not hold for (see docs/internals/precision.md).
 UNBOUNDED = ("saturating", "infinite", "nan")
 
 
@@ -122,7 +122,7 @@ class OnnxOptions:
         quantize: "int8" stores the weights of recurrent and linear layers so, with a scale per channel.
         precision: "float16" exports the model that `model.half()` makes, with float16 in and out.
         max_error: what either may cost, relative to each output's scale, at most 1, of which 0.5 counts; None takes
-            the bound of docs/precision.md.
+            the bound of docs/internals/precision.md.
         lowering: recurrent layers as ONNX's own operators, as `Scan`, or for each kind what is faster on the target.
         target: where the file is to run; it is verified on the CPU whatever the target.
         tune: sizes such as `{"T": 1, "N": 1}` to time the forms at on this machine, which then decides.

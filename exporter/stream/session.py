@@ -52,7 +52,7 @@ class StepModel:
 
 
 def step_options() -> ort.SessionOptions:
-    """Session options for steps of a few microseconds; docs/streaming.md has the measurements."""
+    """Session options for steps of a few microseconds; docs/internals/streaming.md has the measurements."""
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL
     # Handing a part of one step to another thread takes longer than computing it.

@@ -10,7 +10,7 @@ import pytest
 from rnn_export.lowering.forms import FORMS, KINDS, STEPPED, TABLE, Entry, forms_for
 from rnn_export.spec.forms import TARGETS, Form, Target
 
-PAGE = Path(__file__).parents[2] / "docs" / "lowering.md"
+PAGE = Path(__file__).parents[2] / "docs" / "internals" / "lowering.md"
 ROW = re.compile(r"^\| (\w+) \| (\w+) \| (\w+) \| (.+) \|$", re.MULTILINE)
 
 

@@ -1,6 +1,6 @@
 """`make mutation`: plants every kind of fault in several models, and fails where the verifier misses one.
 
-With `--write` the table in docs/parity.md is written anew.
+With `--write` the table in docs/internals/parity.md is written anew.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .edits import EDITS, judge_edit, write_bundles
 from .planting import KINDS, Bundle, Kind, export, judge, plant
 from .subjects import LARGE, SUBJECTS
 
-_PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
+_PAGE = Path(__file__).parents[2] / "docs" / "internals" / "parity.md"
 _BEGIN, _END = "<!-- written by python -m mutation --write -->\n", "<!-- end -->\n"
 _WAYS = ("outputs", "weights", "shape", "dtype", "error", "chunks")
 # Of the models that a kind applies to so many, other ones for each kind, so that all have their turn.

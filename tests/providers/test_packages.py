@@ -1,4 +1,4 @@
-"""Recurrent layers in the runtimes that are Python packages, in both forms: see docs/providers.md."""
+"""Recurrent layers in the runtimes that are Python packages, in both forms: see docs/internals/providers.md."""
 
 from __future__ import annotations
 

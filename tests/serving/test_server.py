@@ -215,7 +215,7 @@ def test_what_does_not_fit_is_refused_by_the_server(served: Served) -> None:
 def test_the_page_on_serving(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = Path(__file__).parents[2] / "docs" / "serving.md"
+    page = Path(__file__).parents[2] / "docs" / "internals" / "serving.md"
     monkeypatch.chdir(tmp_path)
     for command in re.findall(r"^    rnn-export (.*artifacts/gru.*)$", page.read_text(), flags=re.MULTILINE):
         main([*command.split(), "--quiet"], standalone_mode=False)

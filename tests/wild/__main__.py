@@ -17,7 +17,7 @@ from .processes import attempt_all
 from .zoo import MODELS
 
 JOBS = 2
-PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
+PAGE = Path(__file__).parents[2] / "docs" / "internals" / "compatibility.md"
 
 
 def main(words: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""docs/compatibility.md: the table, what was counted, and why what failed did."""
+"""docs/internals/compatibility.md: the table, what was counted, and why what failed did."""
 
 from __future__ import annotations
 

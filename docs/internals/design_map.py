@@ -1,4 +1,4 @@
-"""What docs/design.md says of files and imports, written from the sources: `make map`.
+"""What docs/internals/design.md says of files and imports, written from the sources: `make map`.
 
 The picture has the rows of the import contract in pyproject.toml, and an arrow for each import between rooms that no
 longer way round implies.
@@ -11,9 +11,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "design.md"
-PICTURE = ROOT / "docs" / "design" / "rooms.svg"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "internals" / "design.md"
+PICTURE = ROOT / "docs" / "internals" / "design" / "rooms.svg"
 BEGIN, END = "<!-- written by make map -->\n", "<!-- end -->\n"
 
 WIDTH, ROW, BOX_WIDTH, BOX_HEIGHT = 760, 56, 130, 32
@@ -129,7 +129,7 @@ def _first_line(path: Path) -> str:
 
 
 def page() -> str:
-    """docs/design.md with its tables written anew."""
+    """docs/internals/design.md with its tables written anew."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     return before + BEGIN + "\n" + describe_files() + "\n" + END + rest.partition(END)[2]
 
