@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-all test-rest test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm schema map lint types docs workflows wheel wild wild-check bench calibrate large mutation mutation-own clean
+.PHONY: export browser test test-all test-rest test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm schema map commands lint types docs workflows wheel wild wild-check bench calibrate large mutation mutation-own clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -169,6 +169,10 @@ test-clients: clients build/bundles/.ready
 # What docs/internals/design.md says of files and imports; a test holds the page to the sources.
 map: $(READY)
 	$(BIN)/python docs/internals/design_map.py
+
+# What docs/reference/commands.md says of the command line; a test holds the page to the commands.
+commands: $(READY)
+	$(BIN)/python docs/reference/command_tables.py
 
 # The JSON Schema of manifest.json, from the structs in the code; a test holds the file to them.
 schema: $(READY)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks` measures everything and writes docs/internals/benchmarks.md, .json and the plots; see --help."""
+"""`python -m benchmarks` measures everything and writes docs/internals/benchmarks.md and its plots; see --help."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--part", action="append", choices=PARTS, help="one part of the run; repeatable")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument("--page", action="store_true", help="measure nothing: write the page from docs/internals/benchmarks.json")
+    parser.add_argument(
+        "--page", action="store_true", help="measure nothing: write the page from docs/internals/benchmarks.json"
+    )
     return parser
 
 

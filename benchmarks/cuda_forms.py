@@ -1,4 +1,4 @@
-"""A recurrent layer on an NVIDIA GPU: eager PyTorch, ONNX's own operator, and a Scan; docs/internals/lowering.md quotes it.
+"""A recurrent layer on an NVIDIA GPU: eager PyTorch, ONNX's own operator, and a Scan; internals/lowering.md quotes it.
 
 Run as `make cuda-forms` on a machine with one. Inputs and outputs lie in the GPU's memory, float32 is without
 TensorFloat-32, all of a row take turns in one process, and medians of wall time are printed with what cuDNN gives.

@@ -1,7 +1,7 @@
 """How far arithmetic on an NVIDIA GPU is from float64: PyTorch's and ONNX Runtime's, in float32, TF32 and float16.
 
 Run as `make cuda-forms`, on random layers. Errors are in units of eps times the largest
-magnitude of an output, eps being that of the arithmetic (of TensorFloat-32 2^-10); docs/internals/parity.md quotes the quantiles.
+magnitude of an output, eps being that of the arithmetic (of TensorFloat-32 2^-10); parity.md has the quantiles.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Does the verifier fail what is right? Random correct exports, each judged as `rnn-export` judges one by default.
 
 Run as `make calibrate`, or `python -m benchmarks.false_alarms --minutes 10 --seed 0`: it goes on from a seed until the
-time is up. It prints every false alarm with its seed, and how far outputs came to their limits, which docs/internals/parity.md
-quotes.
+time is up. It prints every false alarm with its seed, and how far outputs came to their limits, which
+docs/internals/parity.md quotes.
 """
 
 from __future__ import annotations

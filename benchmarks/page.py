@@ -1,4 +1,4 @@
-"""docs/internals/benchmarks.md from what was measured: nothing in it is written by hand but the words and `remarks.toml`."""
+"""docs/internals/benchmarks.md from what was measured: only its words and `remarks.toml` are written by hand."""
 
 from __future__ import annotations
 

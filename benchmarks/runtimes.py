@@ -49,8 +49,8 @@ REMARKS = """
 * The size is the Python package's folder, or the program with the libraries that it is linked with; for Node, which is
   not counted, the client and ONNX Runtime's library; for the browser, which is not counted either, the page's own code
   and ONNX Runtime's.
-* In the browser, Debian's headless chromium, the built page of [clients/web](../../clients/web/README.md) runs the cases.
-  Its clock has steps of 0.1 ms, so that as many runs as take 10 ms are timed as one. WebAssembly has one thread:
+* In the browser, Debian's headless chromium, the built page of [clients/web](../../clients/web/README.md) runs the
+  cases. Its clock has steps of 0.1 ms, so that as many runs as take 10 ms are timed as one. WebAssembly has one thread:
   more of them need headers that a plain server does not send. WebGPU has no GPU here but SwiftShader, a driver in
   software that uses every core: every node of the model runs on it, and its times say nothing of a GPU.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def _row(option: click.Option, context: click.Context) -> str:
     record = option.get_help_record(context)
     assert record is not None, option.name
     spelled, what = (" ".join(text.split()).replace("|", "\\|") for text in record)
+    what = re.sub(r"\[(?=\S)", r"\[", what)  # no link
     return f"| `{spelled}` | {what} |"
 
 

@@ -1,14 +1,13 @@
 """The code blocks of a page, run in order in one folder: files are written, commands and Python run.
 
-A block with a title is a file. `sh` is what a reader types; `python` without a title runs in one process per page. Indented
-blocks, and those of other languages, are shown and not run.
+A block with a title is a file. `sh` is what a reader types; `python` without a title runs with the page's other blocks.
+Indented blocks, and those of other languages, are shown and not run.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager

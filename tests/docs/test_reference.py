@@ -1,4 +1,4 @@
-"""The reference: every public name with an example that runs, every option, every entry of a manifest, every verdict."""
+"""The reference: every public name with an example that runs, every option, entry of a manifest and verdict."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ def _first_cells(table: str) -> list[str]:
 
 
 def test_the_verdicts_are_those_of_a_report() -> None:
-    of_a_case, of_a_file = re.split(r"^## Of a file$", (REFERENCE / "verdicts.md").read_text("utf-8"), flags=re.MULTILINE)
+    of_a_case, of_a_file = re.split(
+        r"^## Of a file$", (REFERENCE / "verdicts.md").read_text("utf-8"), flags=re.MULTILINE
+    )
     assert {*re.findall(r"^\| ([A-Z]+) ", of_a_case, flags=re.MULTILINE)} == {*get_args(Verdict)}
     assert {*re.findall(r"^\| ([A-Z]+) ", of_a_file, flags=re.MULTILINE)} == {*get_args(Overall)}
     errors = [getattr(rnn_export, name) for name in rnn_export.__all__ if name.endswith("Error")]
