@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +38,6 @@ class Block:
     text: str
 
     @property
-    def first_line(self) -> str:
-        return self.text.partition("\n")[0]
-
-    @property
     def place(self) -> str:
         """Such as `how-to/ci.md:12`, for tracebacks."""
         return f"{self.page.relative_to(ROOT).as_posix().removeprefix('docs/')}:{self.line}"
@@ -56,6 +52,12 @@ def blocks(page: Path) -> list[Block]:
         heading = above.rpartition("\n## ")[2].partition("\n")[0] if "\n## " in above else ""
         found.append(Block(page, above.count("\n") + 1, heading, match[1], match[2] or "", match[3]))
     return found
+
+
+def words(page: Path) -> int:
+    """How many words a page has, without code blocks and the rules of tables."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return sum(bool(re.search(r"\w", word)) for word in prose.split())
 
 
 def commands(block: Block) -> Iterator[str]:
@@ -75,9 +77,9 @@ def run_block(block: Block, folder: Path, names: dict[str, Any], run: Run) -> No
         exec(compile(block.text, block.place, "exec"), names)
 
 
-def run_page(page: Path, folder: Path, run: Run, left_out: Collection[str] = ()) -> None:
-    """Run a page's blocks one after the other, but for those whose first line is in `left_out`."""
-    run_blocks([block for block in blocks(page) if block.first_line not in left_out], folder, run)
+def run_page(page: Path, folder: Path, run: Run) -> None:
+    """Run all of a page's blocks one after the other."""
+    run_blocks(blocks(page), folder, run)
 
 
 def run_blocks(found: Iterable[Block], folder: Path, run: Run) -> None:

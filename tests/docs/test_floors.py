@@ -6,17 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from doc_blocks import DOCS, ROOT, blocks
+from doc_blocks import DOCS, ROOT, blocks, words
 from rnn_export.cli.main import main
 
 USER = sorted([*DOCS.glob("*.md"), *(DOCS / "how-to").glob("*.md"), *(DOCS / "reference").glob("*.md")])
 ENGLISH = [page for page in USER if ".zh" not in page.name]
-
-
-def words(page: Path) -> int:
-    """Of the text, without code blocks and the rules of tables."""
-    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    return sum(bool(re.search(r"\w", word)) for word in prose.split())
 
 
 def test_the_user_pages_can_be_read_in_an_hour() -> None:
