@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, shell: Run) -> Path:
 
 @pytest.fixture(scope="module")
 def text_in_python(folder: Path, said: list[str]) -> str:
-    return said[len(said) - 1]
+    return said[-1]
 
 
 def under(*headings: str) -> list[Block]:
