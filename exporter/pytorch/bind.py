@@ -20,7 +20,7 @@ from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 import torch
 from torch import nn
 
-from ..errors import SignatureError, did_you_mean
+from ..errors import LoadError, SignatureError, did_you_mean
 from ..torch_internals.modules import is_pytree_node, scripted_arguments, tree_leaves
 
 # The parts of an argument by key; the leaves are names of inputs.
@@ -149,6 +149,12 @@ def forward_signature(model: nn.Module) -> tuple[inspect.Signature, Mapping[str,
 
 def _scripted(model: torch.jit.ScriptModule) -> inspect.Signature:
     """The signature that TorchScript records of forward, without self."""
+    arguments = scripted_arguments(model)
+    if arguments is None:
+        raise LoadError(
+            "The scripted module has no forward that can be called, here or in PyTorch: it was a layer of PyTorch's own "
+            "such as nn.GRU. Script a module of yours that calls it."
+        )
     kinds = {True: inspect.Parameter.KEYWORD_ONLY, False: inspect.Parameter.POSITIONAL_OR_KEYWORD}
     return inspect.Signature(
         [
@@ -157,7 +163,7 @@ def _scripted(model: torch.jit.ScriptModule) -> inspect.Signature:
                 kinds[argument.kwarg_only],
                 default=argument.default_value if argument.has_default_value() else inspect.Parameter.empty,
             )
-            for argument in scripted_arguments(model)
+            for argument in arguments
         ]
     )
 

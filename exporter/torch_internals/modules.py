@@ -210,7 +210,12 @@ def scripted_class(scripted: torch.jit.ScriptModule) -> Any:
     return getattr(sys.modules.get(module), name, None)
 
 
-def scripted_arguments(scripted: torch.jit.ScriptModule) -> Sequence[Any]:
-    """The arguments of a scripted forward, without self; each has a name, `kwarg_only` and maybe a default value."""
+def scripted_arguments(scripted: torch.jit.ScriptModule) -> Sequence[Any] | None:
+    """The arguments of a scripted forward, without self; each has a name, `kwarg_only` and maybe a default value.
+
+    None where there is no forward: of `nn.GRU` and others TorchScript keeps one for each kind of input, by other names.
+    """
+    if not scripted._c._has_method("forward"):
+        return None
     arguments: Sequence[Any] = scripted._c._get_method("forward").schema.arguments
     return arguments[1:]

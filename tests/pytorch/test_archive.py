@@ -57,6 +57,11 @@ def test_other_arguments_of_forward_can_be_set(saved: Callable[[nn.Module], Path
         load(path, inputs=X, x=3)
 
 
+def test_a_layer_of_pytorch_alone_has_no_forward(saved: Callable[[nn.Module], Path]) -> None:
+    with pytest.raises(LoadError, match="has no forward that can be called.*Script a module of yours that calls it."):
+        load(str(saved(nn.GRU(3, 4))), inputs=X)
+
+
 def test_the_command_line_takes_one(
     saved: Callable[[nn.Module], Path], cli: Callable[..., Result], tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ def pinned(scripted: torch.jit.ScriptModule, given: Mapping[str, Any]) -> nn.Mod
     Raises:
         LoadError: forward has no such argument, or it is a tensor.
     """
-    arguments = scripted_arguments(scripted)
+    arguments = scripted_arguments(scripted) or ()
     plain = [argument.name for argument in arguments if "Tensor" not in str(argument.type)]
     for name in given:
         if name not in plain:
