@@ -98,7 +98,7 @@ class Loops:
         """
         way = self.planned(loop) if way is None else way
         if not way.first:
-            self._record(_without(loop, 0, way.last), way.plan)
+            self._record(self._without(loop, 0, way.last), way.plan)
             for i in range(way.last, 0, -1):
                 loop.run(loop.count - i)
             return
@@ -106,7 +106,7 @@ class Loops:
 
         def steps() -> None:
             _run_first(loop, 0)
-            self.run(_without(loop, 1, 0), after)
+            self.run(self._without(loop, 1, 0), after)
 
         if self.ranges.at_least(loop.count, 1):
             steps()
@@ -133,7 +133,7 @@ class Loops:
                 with self.unrecorded():
                     for i in range(first):
                         _run_first(loop, i)
-                    return Way(first, last, self._plan(_without(loop, first, last)))
+                    return Way(first, last, self._plan(self._without(loop, first, last)))
             except Exception as error:  # whatever the model's code raises
                 refused.append(error)
             finally:
@@ -152,6 +152,15 @@ class Loops:
             return True
         self._decisions.meet(Relation("GtE", loop.count, first + last))
         return False
+
+    def _without(self, loop: Loop, first: int, last: int) -> Loop:
+        """A loop without its first and last steps."""
+        if not first and not last:
+            return loop
+        count = loop.count - first - last
+        if is_symbolic(count) and not self.ranges.at_least(count, 0):
+            count = torch.sym_max(count, 0)
+        return Loop(count, lambda i: loop.run(i + first), loop.begin, loop.stop, loop.scope)
 
     @contextmanager
     def unrecorded(self) -> Iterator[None]:
@@ -341,13 +350,3 @@ def _run_first(loop: Loop, i: int) -> None:
 def _truth(value: Any) -> Tensor:
     """A condition as a tensor of one truth value."""
     return as_tensor(value).reshape(()).to(torch.bool)
-
-
-def _without(loop: Loop, first: int, last: int) -> Loop:
-    """A loop without its first and last steps."""
-    if not first and not last:
-        return loop
-    count = loop.count - first - last
-    if is_symbolic(count):
-        count = torch.sym_max(count, 0)
-    return Loop(count, lambda i: loop.run(i + first), loop.begin, loop.stop, loop.scope)
