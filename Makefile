@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-all test-rest test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm schema map commands lint types docs workflows wheel wild wild-check bench calibrate large mutation mutation-own clean
+.PHONY: export browser test test-all test-rest test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm schema map commands lint types docs workflows wheel newcomer wild wild-check bench calibrate large mutation mutation-own clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -214,6 +214,10 @@ wheel: $(READY)
 	$(PYTHON) -m venv build/wheel/env
 	build/wheel/env/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt build/wheel/*.whl
 	cd build/wheel && env/bin/rnn-export onnx --model hetero && env/bin/rnn-export verify artifacts/hetero
+
+# Six kinds of newcomer, each with the wheel, an empty folder, and what the pages and messages say.
+newcomer: wheel
+	NEWCOMER=build/wheel/env PYTHONPATH=tests/docs $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/newcomer $(PYTEST_ARGS)
 
 # Third-party models, beside PyTorch's exporters; writes docs/internals/compatibility.md. Their packages lie apart from .venv.
 wild: build/wild/.ready
