@@ -62,14 +62,9 @@ cuda-forms: build/onnxruntime-gpu/.ready
 
 # Recurrent layers in the runtimes of other packages; OpenVINO, which is large, lies apart from .venv.
 test-packages: RUNTIME := PYTHONPATH=tests:build/openvino
-test-packages: build/openvino/.ready
+test-packages: $(READY) build/openvino/.ready
 	$(RUNTIME) $(BIN)/rnn-export doctor onnx.reference openvino tract
 	$(TEST_ENV) $(RUNTIME) $(BIN)/python -m pytest -n 2 tests/runtimes/test_programs.py tests/providers/test_packages.py $(PYTEST_ARGS)
-
-build/openvino/.ready: $(READY) constraints.txt
-	rm -rf $(@D)
-	$(PIP) install --no-deps --target $(@D) -c constraints.txt openvino
-	touch $@
 
 # A real Triton server; its backend for ONNX Runtime, of which there is no package, is built.
 test-triton: build/triton/backends/onnxruntime/libtriton_onnxruntime.so
@@ -153,8 +148,29 @@ runtimes: $(READY) clients client-node client-web browser
 # Programs in C++ that run a bundle. What is missing is named, with the command that installs it; the others are built.
 CLIENTS ?= onnxruntime libtorch openvino
 
-clients: $(READY) build/openvino/.ready
-	OpenVINO_DIR=$${OpenVINO_DIR:-$(CURDIR)/build/openvino/openvino/cmake} clients/build.sh $(BIN)/python $(CLIENTS)
+# LibTorch is PyTorch's, in .venv, which has ONNX Runtime too. Without LibTorch an environment with nothing but pip does.
+ifneq ($(filter libtorch,$(CLIENTS))$(wildcard $(READY)),)
+CLIENTS_PYTHON := $(BIN)/python
+CLIENTS_READY := $(READY)
+clients: $(filter build/openvino/.ready,$(CLIENTS:%=build/%/.ready))
+else
+CLIENTS_PYTHON := build/pip/bin/python
+CLIENTS_READY := build/pip/.ready
+clients: export PYTHONPATH := build/onnxruntime
+clients: $(CLIENTS:%=build/%/.ready)
+endif
+
+clients: $(CLIENTS_READY)
+	OpenVINO_DIR=$${OpenVINO_DIR:-$(CURDIR)/build/openvino/openvino/cmake} clients/build.sh $(CLIENTS_PYTHON) $(CLIENTS)
+
+build/onnxruntime/.ready build/openvino/.ready: build/%/.ready: $(CLIENTS_READY) constraints.txt
+	rm -rf $(@D)
+	$(CLIENTS_PYTHON) -m pip --disable-pip-version-check --quiet install --no-deps --target $(@D) -c constraints.txt $*
+	touch $@
+
+build/pip/.ready:
+	$(PYTHON) -m venv $(@D)
+	touch $@
 
 TOOLCHAIN := g++ cmake make libcli11-dev nlohmann-json3-dev libssl-dev
 
