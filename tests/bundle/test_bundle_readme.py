@@ -57,8 +57,7 @@ def test_it_says_how_the_model_was_proved_and_runs(
     assert "    rnn-export verify BUNDLE\n" in page
     run_the_program(folder, monkeypatch)
     printed = capsys.readouterr().out
-    assert printed.count("logits (35, 3)") == 2
-    assert "rnn.1.h_n (5, 4)" in printed
+    assert [line.split()[0] for line in printed.splitlines()] == 2 * ["logits", "rnn.0.h_n", "rnn.1.h_n"]
 
 
 def test_a_learned_state_and_integers_are_in_the_program(
@@ -69,10 +68,10 @@ def test_a_learned_state_and_integers_are_in_the_program(
     page = (folder / README).read_text()
     assert "It was not verified when it was written." in page
     assert 'np.resize(np.array([0.5, -1, 0.25, 0], "float32"), (1, 5, 4))' in page
-    assert '"index": np.full((7, 5, 1), 2, "int64")' in page
+    assert '"index": np.resize(np.array([2, 3, 4, 5], "int64"), (7, 5, 1))' in page
     assert "replays the cases in this bundle" in page
     run_the_program(folder, monkeypatch)
-    assert "y (7, 5, 4)" in capsys.readouterr().out
+    assert "y " in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.load.* is deprecated:DeprecationWarning")
@@ -85,7 +84,7 @@ def test_torchscript_has_a_program_too(
     assert "onnxruntime" not in page
     assert "C++, LibTorch" in page
     run_the_program(folder, monkeypatch)
-    assert "tensor(" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("output ")
 
 
 def test_a_model_of_ones_own_code_has_to_be_named(
@@ -101,19 +100,18 @@ def test_what_the_bundle_lacks_is_not_promised(tmp_path: Path) -> None:
     loaded = load("single", **SMALL["single"])
     folder = export_onnx(loaded.model, loaded.signature, tmp_path / "b", source=loaded.source, verify=False).folder
     manifest = read_bundle(folder)
-    assert "clients/node" in describe(manifest, {"model.onnx", CASES, WEIGHTS})
-    bare = describe(replace(manifest, cases=()), {"model.onnx"})
+    assert "onnxruntime (C++), node, web." in describe(manifest, {"model.onnx", CASES, WEIGHTS}, {"model.onnx": ()})
+    bare = describe(replace(manifest, cases=()), {"model.onnx"}, {"model.onnx": ()})
     assert "neither cases nor weights" in bare
-    assert "clients/node" not in bare
+    assert "(C++)" not in bare
     assert "safetensors" not in bare
 
 
 def test_the_clients_named_are_there() -> None:
     root = Path(__file__).parents[2]
-    for commands in CLIENTS.values():
-        for command in commands.values():
-            program = Path(command.split()[0].removeprefix("build/"))
-            assert (root / program).is_file() or (root / program.parent / "CMakeLists.txt").is_file()
+    for names in CLIENTS.values():
+        for name in names:
+            assert (root / "clients" / name.removesuffix(" (C++)") / "README.md").is_file()
 
 
 def test_a_page_may_be_written_on_or_taken_away(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The C++ programs in a bundle's README compile without a warning, and print what the one in Python prints."""
+"""The C++ programs in a bundle's README are built as it says, from the folder alone, and print the numbers in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from clients.exported import write_half, write_learned_stateful, write_tags
 from clients.programs import ROOT
-from clients.readme_programs import assert_same, expected, numbers_of, printed_by, program_in
+from clients.readme_programs import assert_same, expected, fenced, numbers_of, saved, section, told
 
 
 class Extremes(nn.Module):
@@ -41,40 +41,42 @@ class Extremes(nn.Module):
         return torch.stack(outputs), seen
 
 
+WARNINGS = "-Wall -Wextra -Werror"
+
+
 def write_extremes(folder: Path) -> None:
     torch.manual_seed(0)
     signature = Signature({"x": "float32[T, N, 3]"}, outputs=["y", "seen"])
     export_onnx(Extremes().eval(), signature, folder, stateful=True, verify=False)
 
 
-# A project as a user has one; the libraries are found where those of the clients were found.
-PROJECT = """\
-cmake_minimum_required(VERSION 3.18)
-project(snippet CXX)
-set(CMAKE_CXX_STANDARD 17)
-add_executable(snippet snippet.cpp)
-target_compile_options(snippet PRIVATE -Wall -Wextra -Werror)
-"""
-ONNXRUNTIME = """\
-target_include_directories(snippet SYSTEM PRIVATE {0}/include)
-target_link_libraries(snippet PRIVATE {0}/lib/libonnxruntime.so)
-"""
-PACKAGE = """\
-find_package({0} REQUIRED PATHS {1} NO_DEFAULT_PATH)
-target_link_libraries(snippet PRIVATE {2})
-"""
+def lines_of(folder: Path, command: str, **variables: str) -> list[str]:
+    """What a reader's command prints, in an environment with nothing of this repository but the library."""
+    environment = {"PATH": "/usr/bin:/bin", "CXXFLAGS": WARNINGS, **variables}
+    done = subprocess.run(
+        ["bash", "-ec", command], cwd=folder, capture_output=True, text=True, check=False, env=environment, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
 
 
-def built(folder: Path, title: str, libraries: str) -> Path:
-    """The program under a heading of the README in a folder, built beside that folder."""
-    out = folder.parent / "build"
-    out.mkdir()
-    (out / "snippet.cpp").write_text(program_in(folder, title))
-    (out / "CMakeLists.txt").write_text(PROJECT + libraries)
-    for command in (["cmake", "-S", out, "-B", out], ["cmake", "--build", out]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return out / "snippet"
+def by_compiler(folder: Path, title: str, **variables: str) -> list[str]:
+    """What the program prints that the shell's lines build; what they set is given."""
+    lines = fenced(section(folder, title), "sh").splitlines()
+    assert [line.partition("=")[0] for line in lines if line.startswith("export")] == [
+        f"export {name}" for name in variables
+    ]
+    command = "\n".join(line for line in lines if not line.startswith("export"))
+    return lines_of(folder, command.replace("g++ ", f"g++ {WARNINGS} "), **variables)
+
+
+def by_cmake(folder: Path, title: str, command: str, **variables: str) -> list[str]:
+    """What the program prints that the page's project builds."""
+    (folder / "CMakeLists.txt").write_text(fenced(section(folder, title), "cmake"))
+    assert command in section(folder, title)
+    *built, run = command.split(" && ")
+    lines_of(folder, " && ".join(built), **variables)
+    return lines_of(folder, run)
 
 
 def cached(client: str, name: str) -> str:
@@ -93,30 +95,41 @@ def chosen(client: str) -> pytest.MarkDecorator:
 @chosen("onnxruntime")
 @pytest.mark.parametrize("write_one", [write_learned_stateful, write_tags, write_half, write_extremes])
 def test_onnxruntime(write_one: Callable[[Path], None], tmp_path: Path) -> None:
-    folder = tmp_path / "b"
+    folder, title = tmp_path / "b", "C++, ONNX Runtime"
     write_one(folder)
-    program = built(folder, "C++, ONNX Runtime", ONNXRUNTIME.format(cached("onnxruntime", "ONNXRUNTIME_ROOT")))
-    assert_same(numbers_of(printed_by(program, folder=folder)), expected(folder))
+    saved(folder, title)
+    library = cached("onnxruntime", "ONNXRUNTIME_ROOT")
+    assert_same(numbers_of(by_compiler(folder, title, ONNXRUNTIME=library)), told(folder))
+    assert_same(expected(folder), told(folder))
+
+
+@chosen("onnxruntime")
+def test_onnxruntime_by_cmake(tmp_path: Path) -> None:
+    folder, title = tmp_path / "b", "C++, ONNX Runtime"
+    write_learned_stateful(folder)
+    saved(folder, title)
+    command = 'cmake -S . -B build -DCMAKE_PREFIX_PATH="$ONNXRUNTIME" && cmake --build build && build/run'
+    library = cached("onnxruntime", "ONNXRUNTIME_ROOT")
+    assert_same(numbers_of(by_cmake(folder, title, command, ONNXRUNTIME=library)), told(folder))
 
 
 @chosen("openvino")
 def test_openvino(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "b", "tagger", settings={"cell": "lstm"}, target="openvino", stateful=True)
-    libraries = PACKAGE.format("OpenVINO", cached("openvino", "OpenVINO_DIR"), "openvino::runtime")
-    program = built(folder, "C++, OpenVINO", libraries)
-    assert_same(numbers_of(printed_by(program, folder=folder)), expected(folder))
+    saved(folder, "C++, OpenVINO")
+    command = "cmake -S . -B build && cmake --build build && build/run_openvino"
+    found = by_cmake(folder, "C++, OpenVINO", command, OpenVINO_DIR=cached("openvino", "OpenVINO_DIR"))
+    assert_same(numbers_of(found), told(folder))
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.load.* is deprecated:DeprecationWarning")
 @chosen("libtorch")
 def test_libtorch(tmp_path: Path) -> None:
-    """It prints whole tensors, with four digits each."""
+    folder, title = tmp_path / "b", "C++, LibTorch"
     loaded = load("single", **SMALL["single"], seed=3)
-    folder = export_torchscript(loaded.model, loaded.signature, tmp_path / "b", verify=False).folder
-    program = built(folder, "C++, LibTorch", PACKAGE.format("Torch", cached("libtorch", "Torch_DIR"), "torch"))
-    done = subprocess.run([program], cwd=folder, capture_output=True, text=True, check=True)
-    model = torch.jit.load(folder / "model.pt")
-    numbers = torch.cat([tensor.flatten() for tensor in model(torch.zeros(7, 5, 3))])
-    assert [float(text) for text in re.findall(r"-?\d+\.\d{4}\b", done.stdout)] == pytest.approx(
-        numbers.tolist(), abs=6e-5
-    )
+    export_torchscript(loaded.model, loaded.signature, folder, verify=False)
+    saved(folder, title)
+    library = str(Path(cached("libtorch", "Torch_DIR")).parents[2])
+    assert_same(numbers_of(by_compiler(folder, title, TORCH=library)), told(folder))
+    command = 'cmake -S . -B build -DCMAKE_PREFIX_PATH="$TORCH" && cmake --build build && build/run_torch'
+    assert_same(numbers_of(by_cmake(folder, title, command, TORCH=library)), told(folder))

@@ -9,7 +9,7 @@ import pytest
 from planting import write_bundle
 from rnn_export import verify
 
-from clients.readme_programs import assert_same, expected, numbers_of, printed_by
+from clients.readme_programs import assert_same, numbers_of, printed_by, told
 
 WEB = Path(__file__).parents[2] / "clients" / "web"
 WASM, WEBGPU = (WEB / "chromium" / name for name in ("wasm.js", "webgpu.js"))
@@ -67,10 +67,10 @@ def test_without_a_browser(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     refused(run(WASM, bundle / "model.onnx"), "There is no chromium at /none. Install it (make browser)")
 
 
-def test_the_program_in_a_readme_runs_in_the_browser(tmp_path: Path) -> None:
+def test_the_page_and_the_program_in_a_readme_run_in_the_browser(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "b", "tagger", settings={"cell": "lstm"}, stateful=True)
     lines = printed_by("node", WEB / "test" / "program.js", folder, folder=folder)
-    assert_same(numbers_of(lines), expected(folder))
+    assert_same(numbers_of(lines), told(folder))
 
 
 def run(program: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

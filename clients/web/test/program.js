@@ -5,20 +5,23 @@ import { join } from "node:path";
 import { start } from "../chromium/browser.js";
 
 const [folder] = process.argv.slice(2);
-const ORT = join(import.meta.dirname, "../node_modules/onnxruntime-web/dist");
-const [, program] = readFileSync(join(folder, "README.md"), "utf8").match(/^### JavaScript.*?```js\n(.*?)```/ms);
-// As the comment on its first line says.
-const [, node, web] = program.match(/from ("\S+"); \/\/ in a browser: ("\S+")/);
-const PAGE = `<!doctype html>
-<script type="importmap">{ "imports": { ${web}: "./ort/ort.wasm.bundle.min.mjs" } }</script>
-<script type="module">${program.replace(node, web)}console.log("end");</script>`;
+const WEB = join(import.meta.dirname, "..");
+const [section] = readFileSync(join(folder, "README.md"), "utf8").match(/^### JavaScript.*?(?=^##)/ms);
+const [, program] = section.match(/```js\n(.*?)```/s);
+const [, saved] = section.match(/^Save it as `([^`]+)`/m);
+const [, html] = section.match(/```html\n(.*?)```/s);
+/** What the reader has written, by name. */
+const WRITTEN = {
+  "": { body: html, contentType: "text/html" },
+  [saved]: { body: `${program}console.log("end");`, contentType: "text/javascript" },
+};
 
 const site = await start({ webgpu: false });
 const page = await site.browser.newPage();
 await page.route("**/program/**", (route) => {
   const [, path] = route.request().url().split("/program/");
-  if (path === "") return route.fulfill({ body: PAGE, contentType: "text/html" });
-  const file = path.startsWith("ort/") ? join(ORT, path.slice(4)) : join(folder, path);
+  if (path in WRITTEN) return route.fulfill(WRITTEN[path]);
+  const file = join(path.startsWith("node_modules/") ? WEB : folder, path);
   return route.fulfill(existsSync(file) ? { path: file } : { status: 404 });
 });
 const ended = new Promise((resolve, reject) => {

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...spec.artifact import Artifact
 from ...spec.dims import parse
 from ..manifest import Manifest
+from .sample import least_sizes, values_for
 
 # float16 holds every whole number up to it.
 _EXACT = 2048
@@ -72,6 +73,9 @@ class Filled:
     shape: tuple[int, ...]
     values: tuple[int | float, ...]
 
+    def array(self) -> Array:
+        return np.resize(np.array(self.values, self.dtype), self.shape)
+
 
 @dataclass(frozen=True)
 class ProgramSpec:
@@ -87,18 +91,25 @@ class ProgramSpec:
     beside: str | None
 
     @property
+    def runs(self) -> int:
+        """How often the program runs the file: two chunks of a stream."""
+        return 2 if self.carried else 1
+
+    @property
     def is_finite(self) -> bool:
         """Whether no input holds infinity or NaN, for which a language may need more than literals."""
         return all(math.isfinite(value) for filled in self.inputs.values() for value in filled.values)
 
 
 def call_of(file: str, artifact: Artifact, manifest: Manifest) -> ProgramSpec:
-    """A call at sizes at which the file is known to run; inputs are zero, or the least number that they may hold."""
-    sizes = manifest.cases[0].sizes if manifest.cases else dict.fromkeys(manifest.signature.symbols, 1)
+    """A call at sizes at which the file is known to run, with values that its inputs may hold."""
+    signature = manifest.signature
+    sizes = manifest.cases[0].sizes if manifest.cases else least_sizes(signature, artifact.bounds)
     states = artifact.stream.states if artifact.stream is not None else ()
+    depends = manifest.from_example or (manifest.source is not None and bool(manifest.source.cases))
     inputs = {
-        name: Filled(spec.dtype, tuple(spec.sized(sizes)), (spec.filler,))
-        for name, spec in manifest.signature.inputs.items()
+        name: Filled(spec.dtype, tuple(spec.sized(sizes)), values_for(spec, sizes, depends))
+        for name, spec in signature.inputs.items()
     }
     resets = {state.name: _filled(state.dtype, state.initial(sizes)) for state in states}
     outputs = {name: parse(described)[0] for name, described in manifest.outputs.items()}
