@@ -66,6 +66,10 @@ def expected(folder: Path) -> Printed:
     return printed
 
 
+# As many digits as a page shows of float16, and of what int8 kernels compute.
+HALF, INT8 = 1e-2, 1e-1
+
+
 def assert_same(one: Printed, other: Printed, *, rel: float = 1e-3) -> None:
     """The names are the same, and so are the numbers as far as they were printed."""
     assert [name for name, _ in one] == [name for name, _ in other]

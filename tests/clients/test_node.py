@@ -23,7 +23,7 @@ from rnn_export.bundle.manifest import read_manifest
 from rnn_export.parity.compare import judge
 
 from clients.exported import RIGHT, STATEFUL
-from clients.readme_programs import assert_same, numbers_of, printed_by, saved, section, told
+from clients.readme_programs import HALF, INT8, assert_same, numbers_of, printed_by, saved, section, told
 
 NODE = Path(__file__).parents[2] / "clients" / "node"
 CLIENT = NODE / "client.mjs"
@@ -71,7 +71,7 @@ def test_the_program_in_a_readme_prints_what_it_says(name: str, bundles: Path, t
     file = saved(folder, "JavaScript, ONNX Runtime")
     assert f"`node {file.name}`" in section(folder, "JavaScript, ONNX Runtime")
     printed = numbers_of(printed_by("node", file.name, folder=folder))
-    assert_same(printed, told(folder), rel=0.1 if name == "int8" else 1e-3)
+    assert_same(printed, told(folder), rel={"half": HALF, "int8": INT8}.get(name, 1e-3))
 
 
 @pytest.mark.parametrize("chunk", [1, 3])
