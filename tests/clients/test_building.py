@@ -42,3 +42,20 @@ def test_missing_compiler(tmp_path: Path) -> None:
         f"{name}: there is no C++ compiler. Get it with: apt-get install -y --no-install-recommends g++"
         for name in ("libtorch", "openvino")
     ]
+
+
+@pytest.mark.parametrize(("name", "other"), [("onnxruntime", "openvino"), ("openvino", "onnxruntime")])
+def test_a_client_asks_for_nothing_of_the_others(name: str, other: str, tmp_path: Path) -> None:
+    """What `make clients` would do where nothing is installed."""
+    command = ["make", "-n", "-B", "-C", ROOT, "clients", f"CLIENTS={name}", f"VENV={tmp_path / 'none'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"--target build/{name} -c constraints.txt {name}\n" in done.stdout
+    assert f"--target build/{other} " not in done.stdout
+    assert ".[dev]" not in done.stdout
+
+
+def test_libtorch_is_that_of_the_whole_environment(tmp_path: Path) -> None:
+    command = ["make", "-n", "-C", ROOT, "clients", "CLIENTS=libtorch", f"VENV={tmp_path / 'none'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ".[dev]" in done.stdout
+    assert "--target" not in done.stdout
