@@ -152,7 +152,7 @@ def _scripted(model: torch.jit.ScriptModule) -> inspect.Signature:
     arguments = scripted_arguments(model)
     if arguments is None:
         raise LoadError(
-            "The scripted module has no forward that can be called, here or in PyTorch: it was a layer of PyTorch's own "
+            "The scripted module has no forward that can be called, here or in PyTorch: it was a layer of PyTorch "
             "such as nn.GRU. Script a module of yours that calls it."
         )
     kinds = {True: inspect.Parameter.KEYWORD_ONLY, False: inspect.Parameter.POSITIONAL_OR_KEYWORD}
