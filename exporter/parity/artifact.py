@@ -80,9 +80,15 @@ def open_artifact(
     return OpenArtifact(file, artifact, signature, session, provider_options)
 
 
-def open_whole(file: Path, artifact: Artifact, signature: Signature, expected: Sequence[Expected]) -> Session:
+def open_whole(
+    file: Path,
+    artifact: Artifact,
+    signature: Signature,
+    expected: Sequence[Expected],
+    provider_options: ProviderOptions | None = None,
+) -> Session:
     """A file in its artifact's runtime, run in one pass; the errors are those of `open_artifact`."""
-    return open_artifact(file, artifact, signature).in_one_pass(expected)
+    return open_artifact(file, artifact, signature, provider_options).in_one_pass(expected)
 
 
 def check_artifact(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from ..errors import first_line
 from ..pytorch.outputs import flatten
 from ..pytorch.randomness import check_same_answer, other_generators, watching
 from ..pytorch.run import as_tensors, run_eager
+from ..pytorch.threads import torch_threads
 from ..spec.signature import Signature
 from .float64 import computing_in_float64, float64_copy, float_dtype, in_float64, representable
 from .jitter import Jitter
@@ -85,7 +86,7 @@ class Oracle:
 
     def threads(self) -> AbstractContextManager[None]:
         """Within the block PyTorch has as many threads as suit the model's size."""
-        return _threads(self._threads)
+        return torch_threads(self._threads)
 
     def compute(self, inputs: Inputs, jitters: int = JITTERS, others: Sequence[Inputs] = ()) -> Reference:
         """The outputs for one case, and how far this many jittered runs move them.
@@ -241,13 +242,3 @@ def _changed(runs: Sequence[Array]) -> Mask:
         if run.shape == changed.shape:
             changed |= run != runs[0]
     return changed
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

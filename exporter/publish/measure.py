@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -19,18 +15,17 @@ from ..bundle.manifest import Manifest
 from ..parity.artifact import open_whole
 from ..parity.cases import counted
 from ..parity.check import check_case
-from ..parity.drawing import Drawing, draw_for
+from ..parity.drawing import draw_for
 from ..parity.expected import Expected, output_dims
 from ..parity.report import CaseResult
-from ..pytorch.bind import bind_inputs
 from ..pytorch.evaluation import evaluating
 from ..pytorch.first_run import Trial, sizes_to_try
 from ..pytorch.request import Progress
-from ..pytorch.run import as_tensors
 from ..pytorch.samples import Case
 from ..runtimes.session import Session
 from ..spec.artifact import Artifact
 from ..spec.signature import Signature
+from .speed import EagerRun, Speed, compare_speed, eager_runs
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.float64]
@@ -38,8 +33,6 @@ Example = Mapping[str, Array] | None
 TIMES = (1, 2, 3, 7, 17, 50, 150)
 BATCHES = (1, 2, 3, 7, 17)
 LONG = 500
-_SPEEDS = ((1, 1), (35, 1), (35, 32))
-_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -71,15 +64,6 @@ class Ulps:
 
 
 @dataclass(frozen=True)
-class Speed:
-    """Seconds of a run at some sizes: medians."""
-
-    sizes: Mapping[str, int]
-    runtime: float
-    eager: float
-
-
-@dataclass(frozen=True)
 class Measured:
     """What was measured of one artifact; None where the model has no float64 form or no such dimension."""
 
@@ -90,27 +74,18 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class _Timed:
-    """Inputs of some sizes, and the seconds that PyTorch takes for them."""
-
-    sizes: Mapping[str, int]
-    inputs: Mapping[str, Array]
-    eager: float
-
-
-@dataclass(frozen=True)
 class _Model:
     """What the model computes, for every artifact to be compared with.
 
     `symbols` are at most two dynamic dimensions, time first. `long` is one long sequence, and `along` the first output
-    with a time dimension of its own, and which axis that is.
+    with a time dimension of its own, and which axis that is. `runs` are PyTorch's, to be timed.
     """
 
     symbols: Sequence[str]
     expected: Sequence[Expected]
     long: Expected | None
     along: tuple[str, int] | None
-    timed: Sequence[_Timed]
+    runs: Sequence[EagerRun]
 
 
 def measure(
@@ -119,8 +94,9 @@ def measure(
     """Run every artifact of a bundle beside the model that it was made from, built again; by file."""
     with evaluating(built):
         model = _run_model(manifest, built, example, seed, progress)
-    progress("measure", 0, 1)
-    return {name: _measure(folder / name, artifact, manifest, model) for name, artifact in manifest.artifacts.items()}
+        progress("measure", 0, 1)
+        artifacts = manifest.artifacts.items()
+        return {name: _measure(folder / name, artifact, manifest, model) for name, artifact in artifacts}
 
 
 def _run_model(manifest: Manifest, built: nn.Module, example: Example, seed: int, progress: Progress) -> _Model:
@@ -137,7 +113,7 @@ def _run_model(manifest: Manifest, built: nn.Module, example: Example, seed: int
         expected,
         long if along else None,
         along,
-        [*_timed(built, drawing, symbols, seed)],
+        [*eager_runs(built, drawing, symbols, seed)],
     )
 
 
@@ -147,7 +123,7 @@ def _measure(file: Path, artifact: Artifact, manifest: Manifest, model: _Model) 
         _grid(session, artifact.bound, model),
         _course(session, model),
         _ulps(session, model.expected),
-        [Speed(timed.sizes, _seconds(partial(session.run, timed.inputs)), timed.eager) for timed in model.timed],
+        compare_speed(file, artifact, manifest.signature, model.expected, model.runs),
     )
 
 
@@ -228,31 +204,3 @@ def _errors(array: Array, exact: Array) -> Floats:
 
 def _is_time(dim: Any, symbol: str) -> bool:
     return isinstance(dim, str) and symbol in dim.split("*")
-
-
-def _timed(model: nn.Module, drawing: Drawing, symbols: Sequence[str], seed: int) -> Iterator[_Timed]:
-    """PyTorch as its users call it, with its own number of threads, as the runtime has."""
-    for pair in _SPEEDS[: 3 if len(symbols) > 1 else 1]:
-        least = counted(drawing.signature.symbols, 1, drawing.least)
-        asked = dict(zip(symbols, pair, strict=False))
-        sizes = {name: max(size, asked.get(name, 1)) for name, size in least.items()}
-        if not drawing.signature.fits(sizes):
-            continue
-        inputs = drawing.inputs(Case(sizes, "ordinary", seed))
-        tensors = as_tensors(inputs)
-        args, kwargs = bind_inputs(model, tensors).arguments(tensors)
-        with torch.inference_mode():
-            eager = _seconds(partial(model, *args, **kwargs))
-        yield _Timed(sizes, inputs, eager)
-
-
-def _seconds(run: Callable[[], Any]) -> float:
-    """The median of runs in a row, after one that is not counted."""
-    run()
-    end = time.perf_counter() + _SECONDS
-    taken: list[float] = []
-    while not taken or time.perf_counter() < end:
-        start = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - start)
-    return median(taken)

@@ -132,6 +132,7 @@ def _session_options(provider_options: ProviderOptions) -> ort.SessionOptions:
     options.log_severity_level = _FATAL
     # Threads that spin while they wait would starve PyTorch's, which take turns with them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = provider_options.threads
     if provider_options.strict:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return options

@@ -21,11 +21,13 @@ class ProviderOptions:
 
     `options` are the provider's own, such as `{"use_tf32": "1"}`. `library` is a plug-in that holds the provider. With
     `strict` ONNX Runtime refuses a model of which any node, even a loop or the size of a tensor, would run on the CPU.
+    `threads` are those on the CPU; 0 leaves it to ONNX Runtime, which takes one for each core.
     """
 
     options: Mapping[str, str] = field(default_factory=dict)
     library: Path | None = None
     strict: bool = False
+    threads: int = 0
 
     @property
     def tf32(self) -> bool:
