@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .in_words import times_in_words
 from .limits import FACTOR, FLOOR, Tolerance
 
 Array = NDArray[np.generic]
@@ -160,7 +161,9 @@ def _compare_floats(got: Array, target: _Target, tolerance: Tolerance) -> Output
     over = errors > limits
     if not over.any():
         return result
-    times = f"{error / limit:.3g} times the limit of {limit:.2g}" if limit else "and has to be the very same number"
+    times = (
+        f"{times_in_words(error / limit)} the limit of {limit:.2g}" if limit else "and has to be the very same number"
+    )
     return replace(result, reason=f"is off by {error:.2g}, {times}", first=_position(over, int(np.argmax(over))))
 
 
