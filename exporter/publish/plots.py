@@ -1,4 +1,4 @@
-"""The pictures of a report as SVG, in the page's colour of text: error plots, and the graph of an ONNX file."""
+"""The error plots of a report as SVG, in the page's colour of text."""
 
 from __future__ import annotations
 
@@ -9,19 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import UnavailableError
+from ..parity.in_words import share_in_words
 from .measure import Course, Grid, Ulps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
-import networkx as nx
-from onnx import GraphProto
-
-from ..onnx_file import read_onnx
-from ..optimize.single_step import for_any_length
 
 # Text and axes are drawn in this, which the page then calls the colour of text.
 INK = "#010203"
@@ -36,10 +28,9 @@ def draw_grid(grid: Grid) -> str:
     colours = pyplot.get_cmap("viridis").with_extremes(over=WRONG)
     axes.pcolormesh(np.ma.masked_where(np.isnan(grid.shares), grid.shares), cmap=colours, vmin=0, vmax=1)
     for row, column in np.ndindex(*grid.shares.shape):
-        share = grid.shares[row, column]
-        text = "refused" if np.isnan(share) else f"{share:.0%}" if share < 10 else "FAIL"
-        colour = INK if np.isnan(share) else "black" if 0.7 <= share <= 1 else "white"
-        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=colour)
+        share = float(grid.shares[row, column])
+        colour = INK if np.isnan(share) else _readable_on(colours(share))
+        axes.text(column + 0.5, row + 0.5, _in_a_cell(share), ha="center", va="center", color=colour)
     axes.set_xticks(np.arange(len(grid.columns)) + 0.5, [str(size) for size in grid.columns])
     axes.set_yticks(np.arange(len(grid.rows)) + 0.5, [str(size) for size in grid.rows])
     axes.set_ylim(len(grid.rows), 0)
@@ -83,6 +74,20 @@ def draw_ulps(ulps: Ulps) -> str:
     return _svg(figure)
 
 
+def _in_a_cell(share: float) -> str:
+    if np.isnan(share):
+        return "refused"
+    # No more fits than three digits.
+    return share_in_words(share) if share < 999.5 else "FAIL"
+
+
+def _readable_on(colour: tuple[float, ...]) -> str:
+    """Black or white, whichever has the higher contrast (WCAG's formula)."""
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3])
+    # At this luminance black and white have the same contrast.
+    return "black" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "white"
+
+
 def _pyplot() -> Any:
     try:
         import matplotlib as mpl
@@ -109,74 +114,3 @@ def _svg(figure: Figure) -> str:
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     # The page says how wide it is.
     return re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
-
-
-_HEAVY = ("RNN", "GRU", "LSTM", "Scan", "Loop", "If", "DynamicQuantizeLSTM")
-_PRODUCTS = ("MatMul", "Gemm", "Conv", "MatMulInteger", "Einsum")
-
-# A larger graph is no longer a small picture.
-_MOST = 120
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 120, 24, 16, 18
-
-
-@dataclass(frozen=True)
-class Box:
-    """An operator: its kind, its name, its place, and a class for the style sheet."""
-
-    kind: str
-    name: str
-    x: int
-    y: int
-    style: str
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Boxes of `width` by `height` and the lines between them, on a canvas."""
-
-    boxes: list[Box]
-    lines: list[tuple[int, int, int, int]]
-    canvas: tuple[int, int]
-    width: int = _WIDTH
-    height: int = _HEIGHT
-
-
-def draw_graph(file: Path) -> Picture | None:
-    """The picture of a file's graph; None where it has too many operators to be one."""
-    graph = for_any_length(read_onnx(file, weights=False).graph)
-    if len(graph.node) > _MOST:
-        return None
-    places = _places(graph)
-    boxes = [
-        Box(node.op_type, node.name, *_corner(places[k]), style=_style(node.op_type))
-        for k, node in enumerate(graph.node)
-    ]
-    lines = [
-        (boxes[a].x + _WIDTH // 2, boxes[a].y + _HEIGHT, boxes[b].x + _WIDTH // 2, boxes[b].y) for a, b in _edges(graph)
-    ]
-    canvas = (max(box.x for box in boxes) + _WIDTH, max(box.y for box in boxes) + _HEIGHT)
-    return Picture(boxes, lines, canvas)
-
-
-def _edges(graph: GraphProto) -> Iterator[tuple[int, int]]:
-    makers = {name: k for k, node in enumerate(graph.node) for name in node.output if name}
-    for k, node in enumerate(graph.node):
-        yield from {(makers[name], k) for name in node.input if name in makers}
-
-
-def _places(graph: GraphProto) -> dict[int, tuple[int, int]]:
-    """Row and column of each operator: below everything that it reads."""
-    flow = nx.DiGraph()
-    flow.add_nodes_from(range(len(graph.node)))
-    flow.add_edges_from(_edges(graph))
-    rows = enumerate(nx.topological_generations(flow))
-    return {k: (row, column) for row, generation in rows for column, k in enumerate(sorted(generation))}
-
-
-def _corner(place: tuple[int, int]) -> tuple[int, int]:
-    row, column = place
-    return column * (_WIDTH + _GAP_X), row * (_HEIGHT + _GAP_Y)
-
-
-def _style(kind: str) -> str:
-    return "loop" if kind in _HEAVY else "product" if kind in _PRODUCTS else "plain"

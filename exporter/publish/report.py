@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,13 +20,18 @@ from ..bundle.rebuild import rebuild
 from ..errors import InputError
 from ..onnx_file import all_nodes, read_onnx
 from ..parity.fault import Fault
+from ..parity.in_words import behind, shown, verdict_in_words
 from ..parity.report import CaseResult, Report
 from ..pytorch.request import Progress, silent
 from ..spec.artifact import Artifact
 from ..verification import Verification, verify
 from ..whole_file import check_mark, write_whole
-from .measure import Measured, Speed, measure
-from .plots import Picture, draw_course, draw_graph, draw_grid, draw_ulps
+from .graph_picture import Picture, draw_graph
+from .measure import Measured, measure
+from .plain_numbers import compared, duration, power_of_ten, share
+from .plots import draw_course, draw_grid, draw_ulps
+from .speed import Speed
+from .words import Words
 
 # By which a page is known that may be written over; in the template.
 _MARK = b'<meta name="generator" content="rnn-export">'
@@ -54,8 +60,14 @@ class Section:
         return [*costs, *dict.fromkeys(f"{result.note}." for result in self.report.cases if _is_remark(result))]
 
 
-def render(folder: Path, manifest: Manifest, verification: Verification, measured: Mapping[str, Measured]) -> str:
-    """The page's HTML."""
+def render(
+    folder: Path,
+    manifest: Manifest,
+    verification: Verification,
+    measured: Mapping[str, Measured],
+    command: str = "",
+) -> str:
+    """The page's HTML; `command` is what makes the same page again."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rnn_export.publish", "."),
         autoescape=True,
@@ -63,8 +75,17 @@ def render(folder: Path, manifest: Manifest, verification: Verification, measure
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["duration"] = _duration
-    environment.filters["bytes"] = decimal
+    words = Words()
+    environment.filters |= {
+        "bytes": decimal,
+        "duration": duration,
+        "power_of_ten": power_of_ten,
+        "share": share,
+        "verdict_in_words": verdict_in_words,
+        "shown": shown,
+        "behind": behind,
+        "worded": words.explain_in,
+    }
     faults = {fault.failing.artifact: fault for fault in verification.faults}
     sections = [
         _section(folder, manifest, report, faults.get(report.artifact), measured.get(report.artifact))
@@ -77,6 +98,10 @@ def render(folder: Path, manifest: Manifest, verification: Verification, measure
         when=datetime.now(UTC),
         machine=_machine(),
         here=package_versions(),
+        command=command,
+        compared=compared,
+        word=words.explain,
+        words=words,
     )
 
 
@@ -108,10 +133,6 @@ def _is_remark(result: CaseResult) -> bool:
 
 def _machine() -> str:
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.3g} ms"
 
 
 def write_report(
@@ -156,7 +177,15 @@ def verify_and_report(
         rebuilt = rebuild(folder, manifest, model)
         measured = measure(folder, manifest, rebuilt.model, rebuilt.example, verification.seed, progress)
     try:
-        write_whole(path, render(folder, manifest, verification, measured).encode())
+        command = _command(bundle, out, model, verification)
+        write_whole(path, render(folder, manifest, verification, measured, command).encode())
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}). Give another place for the page.") from error
     return path, verification
+
+
+def _command(bundle: str | Path, out: str | Path | None, model: str | None, verification: Verification) -> str:
+    """What makes the same page again, with the seed that was drawn."""
+    seed = ["--seed", str(verification.seed)] if verification.how == "rebuilt" else []
+    named = [*(["--out", str(out)] if out else []), *(["--model", model] if model else [])]
+    return shlex.join(["rnn-export", "report", str(bundle), *named, *seed])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,15 +12,15 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import Result
 from conftest import SMALL
 from planting import next_weight, plant, write_bundle, wrong_bias
 from rnn_export import Signature, export_onnx, export_torchscript, load, read_bundle, verify
-from rnn_export.publish.measure import Grid
-from rnn_export.publish.plots import draw_graph, draw_grid
+from rnn_export.parity.in_words import behind, shown, verdict_in_words
+from rnn_export.publish.measure import Measured
 from rnn_export.publish.report import render, write_report
+from rnn_export.publish.speed import Speed
 from torch import nn
 
 Cli = Callable[..., Result]
@@ -46,7 +47,8 @@ def test_a_page_of_a_right_bundle(cli: Cli, tmp_path: Path) -> None:
     ):
         assert text in html
     assert "FAIL" not in re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
-    assert not re.search(r'(src|href)="?https?:', html)
+    assert not re.search(r'src="?https?:|@import|<link', html)
+    assert re.findall(r'<(\w+) href="?https?:', html) == ["a"]
 
 
 def test_a_page_of_a_wrong_bundle(cli: Cli, tmp_path: Path) -> None:
@@ -56,6 +58,40 @@ def test_a_page_of_a_wrong_bundle(cli: Cli, tmp_path: Path) -> None:
     html = (tmp_path / "page.html").read_text()
     for text in ("wrong", "20 FAIL", "the fault is elsewhere", "zero values at T=1, N=1", "times the limit"):
         assert text in html
+
+
+def _text(html: str) -> str:
+    """What a reader sees of a page."""
+    html = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL).replace("</td>", " </td>")
+    return " ".join(unescape(re.sub(r"<[^>]+>", "", html)).split())
+
+
+def test_the_headline_is_that_of_the_first_screen(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "out", "tagger")
+    verification = verify(bundle, seed=1)
+    (report,) = verification.reports
+    text = _text(render(bundle, read_bundle(bundle), verification, {}))
+    assert f"model.onnx {verdict_in_words(report)}: {shown(report)}. {' '.join(behind(report))}" in text
+
+
+def test_the_command_makes_the_same_page(cli: Cli, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "out", "tagger")
+    assert cli("report", "out", "--out", "a page.html").exit_code == 0
+    command = re.search(r"<pre><code>(.*?)</code>", (tmp_path / "a page.html").read_text())
+    assert command is not None
+    program, *arguments = shlex.split(unescape(command[1]))
+    assert (program, arguments[:4]) == ("rnn-export", ["report", "out", "--out", "a page.html"])
+    (tmp_path / "a page.html").unlink()
+    assert cli(*arguments).exit_code == 0
+    assert f"fresh cases, seed {arguments[-1]}" in (tmp_path / "a page.html").read_text()
+
+
+def test_numbers_are_written_as_people_write_them(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "out", "tagger")
+    measured = {"model.onnx": Measured(None, None, None, [Speed({"T": 1, "N": 2}, 0.00142, 1.123)])}
+    text = _text(render(bundle, read_bundle(bundle), verify(bundle, seed=1), measured))
+    assert "T=1, N=2 1.1 s 1.4 ms 791 times as fast" in text
+    assert not re.search(r"\d[eE][+-]?\d\d\b", text.partition("sha256")[0])
 
 
 def test_two_artifacts_states_and_a_model_without_a_batch(tmp_path: Path) -> None:
@@ -74,20 +110,6 @@ def test_a_model_that_cannot_be_built_again(tmp_path: Path) -> None:
     html = write_report(tmp_path / "out")[0].read_text()
     assert "The cases stored in the bundle were replayed" in html
     assert _plots(html) == []
-
-
-def test_a_refused_size_and_one_beyond_its_limit() -> None:
-    svg = draw_grid(Grid("T", "N", (1, 2), (1,), np.array([[np.nan], [np.inf]])))
-    assert "refused" in svg
-    assert "FAIL" in svg
-    assert "currentColor" in svg
-
-
-def test_the_graph_flows_down(tmp_path: Path) -> None:
-    picture = draw_graph(write_bundle(tmp_path / "out", "hetero") / "model.onnx")
-    assert picture is not None
-    assert all(y1 < y2 for _, y1, _, y2 in picture.lines)
-    assert [box.kind for box in picture.boxes].count("Scan") == 3
 
 
 def test_a_page_says_why_where_only_weights_differ(cli: Cli, tmp_path: Path) -> None:
