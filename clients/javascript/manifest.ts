@@ -19,11 +19,15 @@ const floats = z.object({
   one_of: z.array(z.number()),
 });
 
-/** An input, with the smallest and the largest value of integers; the largest may be the name of a size. */
+/**
+ * An input, with the smallest and the largest value of integers; the largest may be the name of a size. The values may
+ * have to descend, as lengths of sorted sequences do.
+ */
 const input = z.object({
   ...spec,
   range: z.nullable(z.array(z.union([z.number(), z.string()]))),
   floats: z.optional(floats),
+  descending: z.optional(z.boolean()),
 });
 
 /**
@@ -69,8 +73,12 @@ const artifact = z.object({
   parity: z.nullable(parity),
 });
 
-/** A stored case, and its kind of values. */
-const storedCase = z.object({ name: z.string(), values: z.string() });
+/** A stored case, its sizes, and its kind of values. */
+const storedCase = z.object({
+  name: z.string(),
+  sizes: z.optional(z.record(z.string(), z.number())),
+  values: z.string(),
+});
 
 const anyFormat = z.object({ format: z.unknown() });
 

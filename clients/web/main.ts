@@ -2,15 +2,17 @@
 
 import { Bundle, Source } from "../javascript/bundle.js";
 import { byId } from "./dom.js";
+import { code } from "./panels/code.js";
 import { description } from "./panels/description.js";
 import { replay } from "./panels/replay.js";
+import { trying } from "./panels/trying.js";
 import { writing } from "./panels/writing.js";
 import { readSizes } from "./sizes.js";
 import { dropped, example, fromFiles } from "./sources.js";
 import { announce, clearError, showError } from "./status.js";
 
 /** From top to bottom; each makes its part of the page for a bundle, or nothing where it is not for that kind. */
-const PANELS = [description, writing, replay];
+const PANELS = [description, writing, replay, trying, code];
 
 async function open(source: Promise<Source> | Source): Promise<void> {
   clearError();

@@ -317,6 +317,130 @@ for (const [width, colorScheme] of SCREENS) {
   });
 }
 
+test("numbers are aligned to the right, and it is said which backend was faster", async (t) => {
+  const page = await open(t);
+  await choose(page, join(BUNDLES, "lstm"));
+  await page.locator("#replay").waitFor();
+  await replay(page);
+  const row = page.locator("#wasm tbody tr").first().locator("th, td");
+  const aligned = await row.evaluateAll((cells) => cells.map((cell) => getComputedStyle(cell).textAlign));
+  assert.deepEqual(aligned, ["left", "right", "right", "right", "left"]);
+  assert.match(
+    await page.locator("#faster").innerText(),
+    /^(Web\w+ was [\d.,]+ times as fast as Web\w+, in|WebAssembly and WebGPU were equally fast, in|The cases are too short)/,
+  );
+});
+
+/** The tensors of a safetensors file whose names begin so, as their shapes and numbers. */
+function stored(path, prefix) {
+  const bytes = readFileSync(path);
+  const length = Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.subarray(8, 8 + length).toString());
+  const found = Object.entries(header).filter(([name]) => name.startsWith(prefix));
+  return Object.fromEntries(
+    found.map(([name, { dtype, shape, data_offsets: [from, to] }]) => {
+      assert.equal(dtype, "F32");
+      const data = bytes.subarray(8 + length + from, 8 + length + to);
+      const values = Array.from({ length: data.length / 4 }, (_, i) => data.readFloatLE(4 * i));
+      return [name.slice(prefix.length), { shape, values }];
+    }),
+  );
+}
+
+async function openTrying(page, name) {
+  await choose(page, join(BUNDLES, name));
+  await page.locator("#trying").waitFor();
+}
+
+async function runIt(page) {
+  await page.getByRole("button", { name: "Run it" }).click();
+  await page.waitForFunction(() => !/^$|^Running/.test(document.getElementById("tried").textContent));
+  return page.locator("#tried").innerText();
+}
+
+for (const backend of ["WebAssembly", "WebGPU"]) {
+  test(`one's own input is run on ${backend}`, async (t) => {
+    const page = await open(t);
+    await openTrying(page, "lstm");
+    const [name] = cases(join(BUNDLES, "lstm"));
+    const inputs = stored(join(BUNDLES, "lstm/cases.safetensors"), `${name}/inputs/`);
+    const outputs = stored(join(BUNDLES, "lstm/cases.safetensors"), `${name}/outputs/`);
+    const { shape, values } = inputs.x;
+    await page.getByLabel("T", { exact: true }).fill(String(shape[0]));
+    await page.getByLabel("N", { exact: true }).fill(String(shape[1]));
+    await page.locator("#on").selectOption(backend);
+    assert.equal(await page.locator("label.values code").first().innerText(), `float32[${shape.join(", ")}]`);
+    for (const [input, given] of Object.entries(inputs)) {
+      await page.locator("label.values", { hasText: input }).locator("textarea").fill(`[${given.values.join(", ")}]`);
+    }
+    assert.match(await runIt(page), /^onnxruntime-web \S+ on .+: [\d.]+ ms\.$/);
+    for (const [output, { shape, values }] of Object.entries(outputs)) {
+      const title = page.locator("#outputs h3", { hasText: output });
+      assert.equal(await title.innerText(), `${output} float32[${shape.join(", ")}]`);
+      const shown = await page.getByRole("region", { name: `Values of ${output}` }).innerText();
+      const got = shown.trim().split(/\s+/).map(Number);
+      assert.equal(got.length, values.length);
+      got.forEach((value, i) => assert.ok(Math.abs(value - values[i]) <= 1e-3 * Math.abs(values[i]) + 1e-6, `${output} ${i}`));
+    }
+  });
+}
+
+test("an empty field is filled at random, within what the model takes", async (t) => {
+  const page = await open(t);
+  await openTrying(page, "scratch");
+  await page.getByLabel("T", { exact: true }).fill("40");
+  await runIt(page);
+  const text = await page.locator("label.values", { hasText: "tokens" }).locator("textarea").inputValue();
+  const tokens = text.split(/\s+/).map(Number);
+  assert.equal(tokens.length, 40);
+  const range = JSON.parse(readFileSync(join(BUNDLES, "scratch/manifest.json"), "utf8")).inputs.tokens.range;
+  for (const token of tokens) assert.ok(Number.isInteger(token) && token >= range[0] && token <= range[1], String(token));
+  assert.ok((await page.locator("#outputs article").count()) > 0);
+  // What the page has filled in gives way to another size.
+  await page.getByLabel("T", { exact: true }).fill("3");
+  assert.match(await runIt(page), / ms\.$/);
+});
+
+for (const [typed, sentence] of [
+  ["1 2", "tokens is int64[1, 3]: it takes 3 numbers, and 2 were given."],
+  ["1 two 3", "tokens: 'two' is not a number."],
+  ["1 0.5 3", "tokens takes whole numbers, and '0.5' was given."],
+  ["1 2 4711", /^tokens takes 0 to \d+, and 4711 was given\.$/],
+]) {
+  test(`${typed} for three tokens is one sentence`, async (t) => {
+    const page = await open(t);
+    await openTrying(page, "scratch");
+    await page.getByLabel("T", { exact: true }).fill("3");
+    await page.locator("label.values", { hasText: "tokens" }).locator("textarea").fill(typed);
+    const said = await runIt(page);
+    if (typeof sentence === "string") assert.equal(said, sentence);
+    else assert.match(said, sentence);
+    assert.equal(await page.locator("#outputs article").count(), 0);
+  });
+}
+
+test("the program of the README is copied", async (t) => {
+  const page = await open(t, { permissions: ["clipboard-read", "clipboard-write"] });
+  await choose(page, join(BUNDLES, "lstm"));
+  const panel = page.getByRole("region", { name: "Code", exact: true });
+  await panel.locator("summary", { hasText: "JavaScript" }).click();
+  await page.getByRole("button", { name: "Copy the program for JavaScript" }).click();
+  await panel.getByText("Copied").waitFor();
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  const readme = readFileSync(join(BUNDLES, "lstm/README.md"), "utf8");
+  assert.ok(copied.includes("InferenceSession.create"));
+  assert.ok(readme.includes(`\`\`\`js\n${copied}\`\`\``));
+});
+
+test("a bundle without a README has no code to copy", async (t) => {
+  const path = copy("lstm", "no-readme");
+  rmSync(join(path, "README.md"));
+  const page = await open(t);
+  await choose(page, path);
+  await page.locator("#replay").waitFor();
+  await page.waitForFunction(() => !document.getElementById("code"));
+});
+
 test("a bundle that is opened during a replay is replayed after it", async (t) => {
   const page = await open(t);
   await choose(page, join(BUNDLES, "hetero"));
