@@ -72,4 +72,5 @@ def _range(sizes: Sequence[int]) -> str:
 
 
 def _worst(report: Report) -> list[str]:
-    return [f"worst {share_in_words(report.ratio)} of its limit"] if report.ratio < 1e6 else []
+    of = " of" if report.ratio < 10 else ""
+    return [f"worst {share_in_words(report.ratio)}{of} its limit"] if report.ratio < 1e6 else []

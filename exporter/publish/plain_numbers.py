@@ -27,11 +27,13 @@ def compared(file: float, eager: float) -> str:
 
 
 def power_of_ten(number: float) -> str:
-    """Two digits and a power of ten."""
+    """Two digits, and a power of ten where the number is very small or large."""
     if not math.isfinite(number):
         return "not finite"
     if number == 0:
         return "0"
+    if 1e-3 <= abs(number) < 99.5:
+        return f"{number:.2g}"
     digits, _, exponent = f"{number:.1e}".partition("e")
     return f"{digits} {_TIMES} 10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
 

@@ -37,11 +37,20 @@ def test_comparisons(file: float, eager: float, text: str) -> None:
     assert compared(file, eager) == text
 
 
-def test_errors_and_shares() -> None:
-    assert [power_of_ten(each) for each in (1.41e-7, 0.0, 2e12, math.inf)] == [
-        "1.4 \N{MULTIPLICATION SIGN} 10⁻⁷",
-        "0",
-        "2.0 \N{MULTIPLICATION SIGN} 10¹²",
-        "not finite",
-    ]
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1.41e-7, "1.4 \N{MULTIPLICATION SIGN} 10⁻⁷"),
+        (2e12, "2.0 \N{MULTIPLICATION SIGN} 10¹²"),
+        (0.0, "0"),
+        (0.1, "0.1"),
+        (12.3, "12"),
+        (math.inf, "not finite"),
+    ],
+)
+def test_errors(number: float, text: str) -> None:
+    assert power_of_ten(number) == text
+
+
+def test_shares() -> None:
     assert [share(each) for each in (0.154, 1234.0, math.inf)] == ["15%", "1,234 times", "beyond any number"]

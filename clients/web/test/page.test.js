@@ -419,6 +419,23 @@ for (const [typed, sentence] of [
   });
 }
 
+test("sizes that follow from others are computed, and one that would be empty is one sentence", async (t) => {
+  const path = copy("lstm", "following");
+  const manifest = JSON.parse(readFileSync(join(path, "manifest.json"), "utf8"));
+  manifest.inputs.x.shape = ["12*(T-4)//3-T*2", "N", 3];
+  writeFileSync(join(path, "manifest.json"), JSON.stringify(manifest));
+  const page = await open(t);
+  await choose(page, path);
+  await page.locator("#trying").waitFor();
+  await page.getByLabel("T", { exact: true }).fill("9");
+  assert.match(await runIt(page), / ms\.$/);
+  assert.equal(await page.locator("label.values code").innerText(), "float32[2, 1, 3]");
+  assert.equal(await page.locator("#outputs h3").first().innerText(), "output float32[2, 1, 4]");
+  await page.getByLabel("T", { exact: true }).fill("8");
+  await page.getByRole("button", { name: "Run it" }).click();
+  await page.locator("#tried", { hasText: "x would be float32[0, 1, 3]. Give larger sizes." }).waitFor();
+});
+
 test("the program of the README is copied", async (t) => {
   const page = await open(t, { permissions: ["clipboard-read", "clipboard-write"] });
   await choose(page, join(BUNDLES, "lstm"));
