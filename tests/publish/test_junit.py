@@ -52,7 +52,7 @@ def test_weights_that_no_output_shows(cli: Cli, tmp_path: Path) -> None:
     plant(write_bundle(tmp_path / "out", "tagger"), next_weight)
     result = cli("verify", "out", "--junit", "junit.xml")
     assert result.exit_code == 1
-    assert "FAIL  20 PASS of 20 cases" in result.stdout
+    assert "model.onnx does not match PyTorch: 20 cases" in result.stdout
     failed = {name for name, outcome in outcomes(tmp_path / "junit.xml").items() if outcome == "failure"}
     assert failed == {"weights"}
     assert "in 1 of 16 elements" in (tmp_path / "junit.xml").read_text()
