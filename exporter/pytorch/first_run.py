@@ -18,8 +18,9 @@ from .least_sizes import first_running, least_sizes
 from .made_cases import MadeCases
 from .randomness import RandomError
 from .related_sizes import equal_sizes, following_size
-from .run import run_eager
+from .run import check_runs, run_eager
 from .samples import Case, make_inputs, traced_sizes
+from .state_sizes import has_wrong_batch
 
 Array = NDArray[np.generic]
 
@@ -99,16 +100,37 @@ def first_run(trial: Trial, small: Mapping[str, int]) -> FirstRun:
     except RandomError:
         raise  # noise that fades over many steps would pass for a rounding at a larger size
     except LoadError as refused:
-        larger = None if trial.example is not None else _larger(trial, small)
+        # Larger sizes, or two that are alike, would hide the fault.
+        mistaken = has_wrong_batch(str(refused.__cause__), trial.tensors(sizes))
+        larger = None if mistaken or trial.example is not None else _larger(trial, small)
         if larger is None:
             raise
         sizes, checked = larger, _checked(trial, larger, refused)
+    _check_apart(trial, sizes)
     output, carries_state = checked
     least = {} if carries_state else trial.least(sizes)
     beyond = trial.beyond(least, sizes)
     if beyond != sizes:
         output, carries_state = check_deterministic(trial.model, trial.tensors(beyond))
     return FirstRun(beyond, least, trial.tensors(beyond), output, carries_state)
+
+
+def _check_apart(trial: Trial, sizes: Mapping[str, int]) -> None:
+    """Where sizes of an example are alike by chance, run the model at others, at which a wrong batch shows.
+
+    Raises:
+        LoadError: the model makes a state with a size that is not the batch.
+    """
+    if trial.example is None or trial.made is not None or len({*sizes.values()}) == len(sizes):
+        return
+    apart = trial.tensors(traced_sizes(trial.signature, None))
+    try:
+        check_runs(trial.model, apart)
+    except LoadError as refused:
+        if has_wrong_batch(str(refused.__cause__), apart):
+            raise
+    except Exception:  # what the model does not take at these sizes is no fault of it
+        return
 
 
 def _larger(trial: Trial, small: Mapping[str, int]) -> dict[str, int] | None:

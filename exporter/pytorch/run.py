@@ -20,6 +20,7 @@ from ..errors import LoadError, SignatureError, first_line
 from ..torch_internals.modules import exclusive, tree_map
 from .bind import bind_inputs
 from .control_flow import control_flow_in_python
+from .remedies import remedy
 from .source_lines import at, user_line
 
 _CHATTY = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
@@ -124,34 +125,8 @@ def check_runs(model: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
         given = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
         raise LoadError(
             f"The model's forward raised {type(error).__name__}{at(user_line(error))} for {given}: "
-            f"{first_line(error).rstrip('.')}. {_remedy(str(error))}"
+            f"{first_line(error).rstrip('.')}. {remedy(error, model, tensors)}"
         ) from error
-
-
-def _remedy(message: str) -> str:
-    """What to do about an error of a model's forward, by what PyTorch says of lengths and states."""
-    return next(
-        (remedy for said, remedy in _REMEDIES.items() if said in message),
-        "Describe its inputs as they are: order, dtypes, dimensions, and for integers their range.",
-    )
-
-
-_REMEDIES = {
-    "must be sorted in decreasing order": "Describe the lengths as 'int64[N] in 1..T descending', or let "
-    "pack_padded_sequence sort them with enforce_sorted=False.",
-    "greater than 0, but found an element in 'lengths'": "Describe the lengths as whole numbers of at least 1, such as "
-    "'int64[N] in 1..T'.",
-    "argument should be a 1D CPU int64 tensor": "Give pack_padded_sequence lengths.cpu(), of dimensions [N].",
-    **dict.fromkeys(
-        ("Expected hidden size", "Expected hidden[", "incorrect number of RNN parameters"),
-        "Describe each state as the layer takes it: layers times directions, N, hidden size.",
-    ),
-    **dict.fromkeys(
-        ("must have the same dtype", "not the same dtype", "expected scalar type", "expected m1 and m2"),
-        "Where forward makes a tensor, make it like an input, such as x.new_zeros(...), or describe the inputs in the "
-        "dtype of the weights.",
-    ),
-}
 
 
 def as_tensors(inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, Tensor]:
