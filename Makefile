@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-all test-rest test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm schema map commands lint types docs workflows wheel newcomer wild wild-check bench calibrate large mutation mutation-own clean
+.PHONY: export browser test test-all test-rest test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm schema map commands lint types docs workflows wheel versions newcomer wild wild-check bench calibrate large mutation mutation-own clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -223,13 +223,18 @@ docs: $(READY)
 	ln -sfn $(CURDIR)/exporter build/docs/rnn_export
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# Installs the wheel in an environment of its own and exports from there, outside the checkout.
+# Installs the wheel in an environment of its own and exports from there, outside the checkout; then with another
+# package of ONNX Runtime in place of the default, and back.
 wheel: $(READY)
 	rm -rf build/wheel build/lib
 	$(PIP) wheel --no-deps --wheel-dir build/wheel .
 	$(PYTHON) -m venv build/wheel/env
 	build/wheel/env/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt build/wheel/*.whl
 	cd build/wheel && env/bin/rnn-export onnx --model hetero && env/bin/rnn-export verify artifacts/hetero
+	build/wheel/env/bin/rnn-export install onnxruntime:webgpu --quiet
+	build/wheel/env/bin/python -m pip --disable-pip-version-check check
+	cd build/wheel && env/bin/rnn-export verify artifacts/hetero --runtime onnxruntime:cpu
+	build/wheel/env/bin/rnn-export install onnxruntime:cpu --quiet
 
 # Six kinds of newcomer, each with the wheel, an empty folder, and what the pages and messages say.
 newcomer: wheel
@@ -247,6 +252,12 @@ build/wild/.ready: $(READY) tests/wild/requirements.txt
 	rm -rf build/wild
 	$(PIP) install --no-deps --target build/wild -r tests/wild/requirements.txt
 	touch $@
+
+# A short set of tests with other versions, each PYTHON:TORCH; writes docs/reference/versions.md. A PyTorch is gigabytes to
+# download.
+VERSIONS ?= $(PYTHON):$(shell sed -n 's/^torch==//p' constraints.txt)
+versions: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m versions $(VERSIONS)
 
 # Timings beside what a user would pick instead; writes docs/internals/benchmarks.md, .json and the plots. On a quiet machine.
 # BENCH_ARGS="--only LSTM --threads 1 --quick" measures a part; BENCH_ARGS=--help says what else there is.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from os.path import normpath
+from os.path import normpath, relpath
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -37,7 +37,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point links to a folder at its README.md, and links to files that are no pages at the repository."""
+    """Point links to a folder at its README.md, and links to files that are no pages at the repository.
+
+    Where a page names the repository's address itself, as the README does for package indexes, pages stay in the site.
+    """
     root, folder = _root(config), Path(page.file.src_uri).parent
 
     def target(match: re.Match[str]) -> str:
@@ -46,7 +49,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return match[1]
         return f"{match[1]}/README.md" if f"{path}/README.md" in files.src_uris else f"{REPOSITORY}/{path}"
 
-    return _LINK.sub(target, markdown)
+    return _LINK.sub(target, markdown.replace(f"]({REPOSITORY}/", f"]({relpath('.', folder)}/"))
 
 
 def _root(config: MkDocsConfig) -> Path:

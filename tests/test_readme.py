@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from rnn_export.cli.main import main
+from rnn_export.version import REPOSITORY
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("docs/**/*.md", "[a-z]*/README.md", "clients/*/README.md", "examples/*/README.md")
@@ -43,6 +44,12 @@ def test_it_is_short() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https:)([^)#]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
+    for target in re.findall(rf"\]\({REPOSITORY}/([^)#]+)\)", page.read_text()):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_links_of_the_readme_lead_somewhere_from_a_package_index() -> None:
+    assert re.findall(r"\]\((?!https:)[^)]*\)", (ROOT / "README.md").read_text()) == []
 
 
 def test_every_command_and_option_named_is_real() -> None:

@@ -15,6 +15,7 @@ from .bundle import bundle
 from .console import print_error
 from .doctor import doctor
 from .inspect import inspect
+from .install import install
 from .latency import latency
 from .models import models
 from .onnx import onnx
@@ -84,5 +85,5 @@ def main() -> None:
     """
 
 
-for command in (onnx, torchscript, verify, inspect, report, models, doctor, bundle, triton, latency):
+for command in (onnx, torchscript, verify, inspect, report, models, doctor, install, bundle, triton, latency):
     main.add_command(command)

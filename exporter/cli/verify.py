@@ -67,7 +67,7 @@ _SHOWN = 24
     "--runtime",
     metavar="RUNTIME",
     help="Where to run it: onnxruntime:cpu, onnxruntime:cuda or another execution provider, torchscript, "
-    "openvino, tract or onnx.reference, which `rnn-export doctor` lists, or program:PATH (see clients/README.md).  "
+    "openvino, tract or onnx.reference, which `rnn-export doctor` lists, or program:PATH, a program of your own.  "
     "[default: where the export verified it]",
 )
 @click.option("--allow-fallback", is_flag=True, help="Accept nodes on another execution provider than the runtime's.")

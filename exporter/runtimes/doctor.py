@@ -25,7 +25,8 @@ from ..errors import RnnExportError, first_line
 from .open import RUNTIMES, open_session
 from .placement import Placement
 from .programs.packages import PACKAGES
-from .providers import PROVIDERS, device_of, nvidia_device, short_name
+from .provider_table import PROVIDERS, short_name
+from .providers import device_of, nvidia_device
 from .session import ProviderOptions
 
 _SECONDS = 60

@@ -15,7 +15,8 @@ from ..errors import BundleError, InputError, PlacementError, UnavailableError, 
 from .nan import nan_kernel_on
 from .onnx_check import read_checked
 from .placement import Placement, Profile
-from .providers import Provider, built_in, find_provider, plugin_device
+from .provider_table import Provider
+from .providers import built_in, find_provider, plugin_device
 from .session import Array, ProviderOptions
 
 _FATAL = 4

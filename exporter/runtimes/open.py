@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import InputError, UnavailableError, did_you_mean
 from .programs.packages import PACKAGES
-from .providers import PROVIDERS, short_name
+from .provider_table import PROVIDERS, short_name
 from .session import ProviderOptions, Session
 
 _ONNX_RUNTIME = "onnxruntime:"

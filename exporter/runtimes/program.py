@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import UnavailableError
+from ..version import REPOSITORY
 from .nan import HIDES_NAN, nan_kernel
 from .onnx_check import read_checked
 from .placement import Placement
@@ -34,12 +35,13 @@ def open_package(runtime: str, artifact: Path) -> ProcessSession:
     except ProgramError as error:
         raise UnavailableError(
             f"{runtime} {version} does not load {artifact.name}: {str(error).rstrip('.')}. "
-            "Export it in a form that it takes: see docs/how-to/gpu.md."
+            f"Export it in a form that it takes: see {REPOSITORY}/docs/how-to/gpu.md"
         ) from error
     outputs = [value.name for value in graph.output]
     return ProcessSession(program, outputs, Placement("cpu", version), *nan_kernel(graph, HIDES_NAN[runtime]))
 
 
+_CLIENTS = f"{REPOSITORY}/clients/README.md"
 _ONNX = ".onnx"
 _SECONDS = 60
 
@@ -64,7 +66,7 @@ def about(path: str) -> About:
     """
     command = shutil.which(path)
     if command is None:
-        raise UnavailableError(f"There is no program {path}. Build it (clients/README.md says how), or give its path.")
+        raise UnavailableError(f"There is no program {path}. Give its path, or build it as this says: {_CLIENTS}")
     try:
         ended = subprocess.run(
             [command, "--version"], capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False
@@ -79,7 +81,7 @@ def about(path: str) -> About:
     if ended.returncode or len(parts) != 2 or not parts[1].startswith("takes ."):
         raise UnavailableError(
             f"{path} --version does not say what it is and takes. "
-            "Give a program that is called as clients/README.md says."
+            f"Give a program that is called as this says: {_CLIENTS}"
         )
     return About(parts[0], parts[1].removeprefix("takes "))
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime's execution providers: what each needs, how to get it, which are installed, and plug-ins."""
+"""ONNX Runtime's execution providers: which are installed, on which device they run, and plug-ins."""
 
 from __future__ import annotations
 
@@ -7,92 +7,16 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import onnxruntime as ort
 
 from ..errors import UnavailableError, did_you_mean, first_line
+from .provider_table import PROVIDERS, Provider, short_name
 from .session import ProviderOptions
-
-_SUFFIX = "ExecutionProvider"
-
-
-@dataclass(frozen=True)
-class Provider:
-    """An execution provider.
-
-    `package` is pip's name for it, and `beside` whether that goes with any ONNX Runtime instead of being one. `start`
-    is a command that gets what it needs to start. `device` is ONNX Runtime's name for the memory that inputs and
-    outputs are bound in; empty for the CPU's. `options` are its defaults.
-    """
-
-    full_name: str
-    package: str = ""
-    needs: str = ""
-    device: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
-    start: str = ""
-    beside: bool = False
-
-    @property
-    def get(self) -> str:
-        """The command that installs it; empty where none is known.
-
-        The packages of ONNX Runtime hold the same module, so one replaces another.
-        """
-        if not self.package:
-            return ""
-        others = [] if self.beside else [name for name in _installed() if name != self.package]
-        uninstall = f"pip uninstall -y {' '.join(others)} && " if others else ""
-        return f"{uninstall}pip install {self.package}"
-
-
-def _installed() -> list[str]:
-    """The installed packages that hold ONNX Runtime, whatever their names."""
-    found = importlib.metadata.distributions()
-    return sorted({each.name for each in found if "onnxruntime" in (each.read_text("top_level.txt") or "").split()})
-
-
-_GPU = "'onnxruntime-gpu[cuda,cudnn]'"
-_NVIDIA = "an NVIDIA GPU with CUDA and cuDNN"
-
-PROVIDERS: Mapping[str, Provider] = MappingProxyType(
-    {
-        "cpu": Provider("CPUExecutionProvider", "onnxruntime"),
-        # float32 as the reference has it: TensorFloat-32, which cuDNN may use, has the precision of float16.
-        "cuda": Provider("CUDAExecutionProvider", _GPU, _NVIDIA, "cuda", {"use_tf32": "0"}),
-        "tensorrt": Provider("TensorrtExecutionProvider", f"{_GPU} tensorrt", f"{_NVIDIA}, and TensorRT", "cuda"),
-        "nvtensorrtrtx": Provider(
-            "NvTensorRTRTXExecutionProvider", "onnxruntime-ep-nv-tensorrt-rtx", "an NVIDIA RTX GPU", beside=True
-        ),
-        "webgpu": Provider(
-            "WebGpuExecutionProvider",
-            "onnxruntime-webgpu",
-            "a GPU with a Vulkan, Metal or DirectX 12 driver, or SwiftShader (see docs/how-to/gpu.md)",
-            start="apt-get install -y chromium && export VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json",
-        ),
-        "openvino": Provider("OpenVINOExecutionProvider", "onnxruntime-openvino", "an Intel or AMD CPU"),
-        "coreml": Provider("CoreMLExecutionProvider", "onnxruntime", "macOS"),
-        "dml": Provider("DmlExecutionProvider", "onnxruntime-directml", "Windows with DirectX 12"),
-        "qnn": Provider("QNNExecutionProvider", "onnxruntime-qnn", "a Qualcomm NPU", beside=True),
-        "migraphx": Provider("MIGraphXExecutionProvider", "onnxruntime-migraphx", "an AMD GPU with ROCm"),
-        "cann": Provider("CANNExecutionProvider", "onnxruntime-cann", "a Huawei Ascend NPU"),
-    }
-)
-
-
-def short_name(full_name: str) -> str:
-    """A provider's name after `onnxruntime:`."""
-    return next(
-        (name for name, provider in PROVIDERS.items() if provider.full_name == full_name),
-        full_name.removesuffix(_SUFFIX).lower(),
-    )
-
 
 _NVIDIA_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider")
 _CPU_PROVIDERS = ("CPUExecutionProvider", "cpu")

@@ -86,7 +86,10 @@ def test_what_ran_elsewhere_is_in_the_json(cli: Cli, bundle: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--runtime", "onnxruntime:dml"], "has no DmlExecutionProvider here. Get it with: pip uninstall"),
+        (
+            ["--runtime", "onnxruntime:dml"],
+            "has no DmlExecutionProvider here. Get it with: rnn-export install onnxruntime:dml",
+        ),
         (["--runtime", "onnxruntime:cup"], "Did you mean 'onnxruntime:cpu'?"),
         (["--runtime", "torchscript"], "holds no file that torchscript takes. Export the model in that format too."),
         (["--strict"], "Options of an execution provider need one. Give a runtime, such as onnxruntime:cuda."),

@@ -12,7 +12,7 @@ from rnn_export.runtimes import doctor
 from rnn_export.runtimes.doctor import diagnose
 from rnn_export.runtimes.open import RUNTIMES
 from rnn_export.runtimes.programs.packages import PACKAGES, Package
-from rnn_export.runtimes.providers import PROVIDERS
+from rnn_export.runtimes.provider_table import PROVIDERS
 
 
 def test_what_is_there_has_run() -> None:
@@ -28,35 +28,12 @@ def test_all_that_are_known_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(found) == set(RUNTIMES)
     dml = found["onnxruntime:dml"]
     assert dml.why == f"Not in ONNX Runtime {onnxruntime.__version__} here; needs Windows with DirectX 12."
-    assert dml.get == "pip uninstall -y onnxruntime && pip install onnxruntime-directml"
+    assert dml.get == "rnn-export install onnxruntime:dml"
     assert found["onnxruntime:cpu"].why == "untried"
 
 
-@pytest.mark.parametrize(
-    ("packages", "command"),
-    [
-        (["onnxruntime-gpu"], "pip uninstall -y onnxruntime-gpu && pip install onnxruntime-directml"),
-        (
-            ["onnxruntime", "ort-nightly"],
-            "pip uninstall -y onnxruntime ort-nightly && pip install onnxruntime-directml",
-        ),
-        (["onnxruntime-directml"], "pip install onnxruntime-directml"),
-        ([], "pip install onnxruntime-directml"),
-    ],
-)
-def test_the_packages_that_are_installed_give_way(
-    packages: list[str], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, module in {
-        **dict.fromkeys(packages, "onnxruntime"),
-        "onnxruntime-ep-webgpu": "onnxruntime_ep_webgpu",
-    }.items():
-        folder = tmp_path / f"{name}-1.0.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (folder / "top_level.txt").write_text(f"{module}\n")
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    assert PROVIDERS["dml"].get == command
+def test_what_takes_the_place_of_another_package_is_not_for_pip_alone() -> None:
+    assert PROVIDERS["webgpu"].get == "rnn-export install onnxruntime:webgpu"
     assert PROVIDERS["qnn"].get == "pip install onnxruntime-qnn"
 
 
@@ -70,7 +47,11 @@ def test_packages_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setitem(sys.modules, "torch", None)
     cpu, cuda, torchscript = diagnose(["onnxruntime:cpu", "onnxruntime:cuda", "torchscript"])
-    assert (cpu.there, cpu.why, cpu.get) == (False, "ONNX Runtime is not installed.", "pip install onnxruntime")
+    assert (cpu.there, cpu.why, cpu.get) == (
+        False,
+        "ONNX Runtime is not installed.",
+        "rnn-export install onnxruntime:cpu",
+    )
     assert cuda.why == "ONNX Runtime is not installed."
     assert (torchscript.why, torchscript.get) == ("PyTorch is not installed.", "pip install torch")
 

@@ -12,7 +12,7 @@ from rnn_export import BundleError, InputError, Signature, UnavailableError, exp
 from rnn_export.runtimes import onnxruntime as runtime
 from rnn_export.runtimes.onnxruntime import OnnxRuntimeSession
 from rnn_export.runtimes.open import open_session, runs
-from rnn_export.runtimes.providers import PROVIDERS, Provider, short_name
+from rnn_export.runtimes.provider_table import PROVIDERS, Provider, short_name
 from rnn_export.runtimes.session import ProviderOptions
 from torch import Tensor, nn
 
@@ -102,7 +102,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_provider_that_is_not_there(file: Path) -> None:
-    message = "has no DmlExecutionProvider here. Get it with: pip uninstall -y onnxruntime && pip install onnxruntime-d"
+    message = "has no DmlExecutionProvider here. Get it with: rnn-export install onnxruntime:dml"
     with pytest.raises(UnavailableError, match=message):
         open_session("onnxruntime:dml", file, ())
 
@@ -162,7 +162,7 @@ def test_inputs_and_outputs_bound_in_a_devices_memory(file: Path) -> None:
 def test_every_provider_has_a_name_a_need_and_a_command() -> None:
     for name, provider in PROVIDERS.items():
         assert short_name(provider.full_name) == name
-        assert provider.get.startswith("pip ")
+        assert provider.get.startswith(("pip install ", "rnn-export install onnxruntime:"))
         assert bool(provider.needs) == (name != "cpu")
     assert short_name("VitisAIExecutionProvider") == "vitisai"
 
