@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> None:
         InputError: the text cannot be read or is too short, or the folder cannot be written.
         ParityError: what was exported computes something else than PyTorch.
     """
+    torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     text = read_text(options.text)
     vocabulary = Vocabulary.of(text)
@@ -144,11 +145,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--text", type=Path, help="a text file in UTF-8; without one, this Python's documentation")
     parser.add_argument("--cell", choices=["scratch", "gru", "lstm"], default="scratch", help="which model")
     parser.add_argument("--hidden", type=_count, default=256, metavar="H", help="hidden units")
-    parser.add_argument("--epochs", type=_count, default=6, metavar="K", help="passes over the text")
+    parser.add_argument("--epochs", type=_count, default=5, metavar="K", help="passes over the text")
     parser.add_argument("--batch-size", type=_count, default=16, metavar="N", help="sequences at once")
     parser.add_argument("--steps", type=_count, default=35, metavar="T", help="steps that gradients go back")
     parser.add_argument("--rate", type=_positive, default=2e-3, help="Adam's learning rate at first")
     parser.add_argument("--clip", type=_positive, default=0.2, help="the most that the norm of the gradients may be")
+    # The products of a step are so small that further threads cost more than they spare.
+    parser.add_argument("--threads", type=_count, default=1, help="threads that PyTorch trains with")
     parser.add_argument("--seed", type=_seed, default=0, help="of the weights and of the sample")
     parser.add_argument("--prompt", default="The ", help="what the sample begins with")
     parser.add_argument("--temperature", type=_temperature, default=0.5, help="of the sample; 0 is greedy")
