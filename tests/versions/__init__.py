@@ -1,0 +1,1 @@
+"""A short set of tests with other versions of Python and PyTorch."""
