@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from ...torch_internals.modules import operator_name, share_memory, tree_leaves, tree_map
 from ...torch_internals.symbols import without_capture
+from .numbers import is_symbolic
 from .operators import MARKS
 from .region import writes
 
@@ -56,7 +57,10 @@ class Constants(TorchFunctionMode):
             del self._known[key]
 
     def _note(self, func: Callable[..., Any], args: Any, kwargs: Any, result: Tensor) -> None:
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        leaves = tree_leaves((args, kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        if any(map(is_symbolic, leaves)):  # a size is an input's
+            return
         # What a loop carries is another value in every step, whatever it begins with.
         is_mark = operator_name(func) in MARKS
         if is_mark or not tensors or any(id(tensor) not in self._known for tensor in tensors):
