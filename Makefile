@@ -238,6 +238,7 @@ wheel: $(READY)
 
 # Six kinds of newcomer, each with the wheel, an empty folder, and what the pages and messages say.
 newcomer: wheel
+	-clients/onnxruntime/setup.sh build/newcomer/onnxruntime $(BIN)/python
 	NEWCOMER=build/wheel/env PYTHONPATH=tests/docs $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/newcomer $(PYTEST_ARGS)
 
 # Third-party models, beside PyTorch's exporters; writes docs/internals/compatibility.md. Their packages lie apart from .venv.

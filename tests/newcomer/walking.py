@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from doc_blocks import blocks, commands
 
 # What a package registry, a proxy or a certificate needs; nothing of the checkout.
@@ -64,3 +65,11 @@ def fenced(text: str, language: str) -> list[str]:
 def proposed(said: str) -> str:
     """The options that a message offers to copy."""
     return " ".join(re.findall(r"--input '[^']+'", said))
+
+
+def assert_prints(printed: list[str], readme: str) -> None:
+    """A program has printed the numbers that a bundle's README says it must."""
+    for line, expected in zip(printed, fenced(readme, "text")[0].splitlines(), strict=True):
+        (name, *numbers), (output, *known) = line.split(), expected.split()
+        assert name == output
+        assert [float(number) for number in numbers] == pytest.approx([float(number) for number in known], rel=1e-3)
