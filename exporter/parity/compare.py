@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .in_words import times_in_words
 from .limits import FACTOR, FLOOR, Tolerance
+from .multiples import times_in_words
 
 Array = NDArray[np.generic]
 

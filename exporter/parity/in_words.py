@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .multiples import share_in_words
+
 if TYPE_CHECKING:
     from .report import Report
 
@@ -40,18 +42,6 @@ def behind(report: Report) -> list[str]:
     limits = "" if report.reference == "float64" else ", its limits stated tolerances for lack of a float64 reference"
     lines.append(f"Ran in {report.runtime}, seed {report.seed}{limits}.")
     return lines
-
-
-def share_in_words(share: float) -> str:
-    """An error in terms of its limit: a percentage, and how many times where it is far beyond."""
-    return f"{share:.0%}" if share < 10 else times_in_words(share)
-
-
-def times_in_words(ratio: float) -> str:
-    """How many times, as people say it."""
-    if ratio >= 1e9:
-        return "over a billion times"
-    return f"{ratio:.3g} times" if ratio < 10 else f"{ratio:,.0f} times"
 
 
 def _counted(report: Report) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from .in_words import behind, share_in_words, shown, verdict_in_words
+from .in_words import behind, shown, verdict_in_words
+from .multiples import share_in_words
 
 if TYPE_CHECKING:
     from .report import CaseResult, Report

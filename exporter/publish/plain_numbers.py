@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..parity.in_words import share_in_words
+from ..parity.multiples import share_in_words
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

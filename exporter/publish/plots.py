@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import UnavailableError
-from ..parity.in_words import share_in_words
+from ..parity.multiples import share_in_words
 from .measure import Course, Grid, Ulps
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
-"""Numbers of a report in words."""
+"""How large an error is beside its limit, in words."""
 
 from __future__ import annotations
 
 import pytest
-from rnn_export.parity.in_words import share_in_words, times_in_words
+from rnn_export.parity.multiples import share_in_words, times_in_words
 
 
 @pytest.mark.parametrize(
