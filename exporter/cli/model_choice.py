@@ -49,7 +49,7 @@ class ModelChoice:
                 raise
             described = "\n".join(f"    {name}: {spec}" for name, spec in error.proposal.items())
             click.echo(f"Nobody said what goes in. The model runs with\n{described}", err=True)
-            if not click.confirm("Is that right?", default=True, err=True):
+            if not _confirmed():
                 raise
             proposed = error.proposal
         with progress(silent):
@@ -85,6 +85,14 @@ class ModelChoice:
         states = {**loaded.signature.states, **dict(map(parse_state, self.states))}
         signature = Signature(loaded.signature.inputs, loaded.signature.outputs, states)
         return replace(loaded, signature=signature), example
+
+
+def _confirmed() -> bool:
+    """The answer; an end of input is a no."""
+    try:
+        return click.confirm("Is that right?", default=True, err=True)
+    except click.Abort:
+        return False
 
 
 def choose_model(arguments: dict[str, Any]) -> ModelChoice:

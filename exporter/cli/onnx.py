@@ -13,7 +13,7 @@ from ..spec.options import OnnxOptions
 from .command import SectionedCommand
 from .console import progress
 from .model_choice import bundle_folder, choose_model
-from .options import model_options, output_options, parse_sizes, precision_options
+from .options import Word, model_options, output_options, parse_sizes, precision_options
 from .summary import print_exported
 
 
@@ -26,12 +26,12 @@ from .summary import print_exported
     help="For streams: make hidden states inputs and outputs, so that chunks can be fed.",
 )
 @click.option(
-    "--quantize", type=click.Choice(["int8"]), metavar="DTYPE", help="int8: weights as int8, a scale for each channel."
+    "--quantize", type=Word(["int8"]), metavar="DTYPE", help="int8: weights as int8, a scale for each channel."
 )
 @precision_options
 @click.option(
     "--lowering",
-    type=click.Choice(LOWERINGS),
+    type=Word(LOWERINGS),
     metavar="FORM",
     default="auto",
     help="Recurrent layers as ONNX's own operators (native) or as Scan; auto takes what is faster on the target.  "
@@ -39,7 +39,7 @@ from .summary import print_exported
 )
 @click.option(
     "--target",
-    type=click.Choice(TARGETS),
+    type=Word(TARGETS),
     metavar="TARGET",
     default="cpu",
     help=f"Where the file is to run: {', '.join(TARGETS)}. It is verified in ONNX Runtime on the CPU.  [default: cpu]",

@@ -39,6 +39,13 @@ def parse_option(text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
+class Word(click.Choice[str]):
+    """One of some words, which the shell completes; the library says of any other what was meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What to export and where to."""
     for option in reversed(_MODEL_OPTIONS):
@@ -158,7 +165,7 @@ _OUTPUT_OPTIONS: Sequence[Decorator] = (
 _PRECISION_OPTIONS: Sequence[Decorator] = (
     click.option(
         "--precision",
-        type=click.Choice(["float16", "bfloat16"]),
+        type=Word(["float16", "bfloat16"]),
         metavar="DTYPE",
         help="float16: the model in float16, with float16 in and out. bfloat16 is refused, with the reason.",
     ),

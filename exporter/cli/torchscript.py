@@ -12,7 +12,7 @@ from ..spec.options import METHODS, TorchScriptOptions
 from .command import SectionedCommand
 from .console import progress
 from .model_choice import bundle_folder, choose_model
-from .options import model_options, output_options, precision_options
+from .options import Word, model_options, output_options, precision_options
 from .summary import print_exported
 
 
@@ -20,7 +20,7 @@ from .summary import print_exported
 @model_options
 @click.option(
     "--method",
-    type=click.Choice(METHODS),
+    type=Word(METHODS),
     metavar="METHOD",
     default="auto",
     help="script, trace, or auto: script, and trace what TorchScript cannot compile.  [default: auto]",

@@ -32,7 +32,9 @@ def load_archive(path: Path) -> torch.jit.ScriptModule:
         check_operators(path, module)
     except BundleError as error:
         what = str(error).removesuffix(" Export it again.").removesuffix(" Export a model without it.")
-        raise LoadError(f"{what} Give the Python module, as path/to/file.py:Factory.") from error
+        raise LoadError(
+            f"{what} Give the Python module, as path/to/file.py:Factory, and weights as `weights=PATH`."
+        ) from error
     return module
 
 

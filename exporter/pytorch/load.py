@@ -148,6 +148,8 @@ def _find(model: str) -> tuple[Literal["builtin", "module", "file", "archive"], 
     if is_archive(model):
         return "archive", load_archive(Path(model)), None
     if not colon:
+        if Path(model).is_file():
+            raise LoadError(_file_alone(model))
         if model not in VARIANTS:
             raise LoadError(
                 f"There is no built-in model '{model}'.{did_you_mean(model, VARIANTS)} "
@@ -160,6 +162,13 @@ def _find(model: str) -> tuple[Literal["builtin", "module", "file", "archive"], 
         path = Path(place).resolve()
         return "file", _attribute(_import_file(path), attribute, place), path.parent
     return "module", _attribute(_import_module(place), attribute, place), None
+
+
+def _file_alone(model: str) -> str:
+    """What to say of a file that is given as a model without what is in it."""
+    if model.endswith(".py"):
+        return f"'{model}' is a file. Name the class or function in it that makes the model too, as {model}:NAME."
+    return f"'{model}' is no model, if it is its weights. Give its code, as file.py:Factory, and `weights={model}`."
 
 
 def _is_file(place: str) -> bool:

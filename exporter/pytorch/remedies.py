@@ -29,7 +29,8 @@ def remedy(error: BaseException, model: nn.Module, tensors: Mapping[str, Tensor]
 
 def _of_missing(module: nn.Module, name: str, called: str) -> str:
     """What is read of a module and is not there: another spelling of what is, or what a layer in it has."""
-    known = [*vars(module), *module._modules, *module._parameters, *module._buffers]
+    registered = (module.named_children(), module.named_parameters(recurse=False), module.named_buffers(recurse=False))
+    known = [*vars(module), *(each for named in registered for each, _ in named)]
     if near := did_you_mean(name, [each for each in known if not each.startswith("_")]):
         return f"Nothing sets {called}.{name}.{near}"
     place = f"Set {called}.{name} in __init__ of {type(module).__name__}"

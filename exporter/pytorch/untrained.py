@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from ..torch_internals.modules import TorchDispatchMode, tree_leaves
 
 # What these write does not depend on their first argument's numbers.
 _OVERWRITING = ("copy_", "fill_", "zero_", "set_")

@@ -76,6 +76,8 @@ def choose_precision(quantize: str | None, precision: str | None, max_error: flo
             "ONNX Runtime has no RNN, GRU or LSTM with bfloat16, and its Python interface takes no such inputs. "
             "Choose float16."
         )
+    if precision == "int8":
+        raise InputError('int8 is for weights alone: `quantize="int8"`.')
     if precision not in (None, "float16"):
         near = did_you_mean(str(precision), ["float16"])
         raise InputError(f"There is no precision '{precision}'.{near} Choose from float16.")

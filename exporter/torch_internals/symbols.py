@@ -12,7 +12,7 @@ from torch import SymInt, Tensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
-from torch.utils._sympy.functions import FloatTrueDiv, IntTrueDiv, Max, ToFloat
+from torch.utils._sympy.functions import CleanDiv, FloatTrueDiv, FloorDiv, IntTrueDiv, Max, ToFloat
 from torch.utils._sympy.interp import sympy_interp
 from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.reference import PythonReferenceAnalysis
@@ -26,6 +26,10 @@ untraced = disable_proxy_modes_tracing
 # The functions that stand in expressions for `/`, and for a whole number as a floating-point one.
 QUOTIENTS = (IntTrueDiv, FloatTrueDiv)
 TO_FLOAT = ToFloat
+
+# Those that round down, or need not round, and what stands for no bound of a whole number.
+WHOLE_QUOTIENTS = (FloorDiv, CleanDiv)
+INFINITY = int_oo
 
 
 def expression(value: Any) -> Any:

@@ -62,6 +62,10 @@ def mine(factory: str, *more: str) -> tuple[str, ...]:
 
 CASES = [
     (("onnx", "--model", "hetro"), "There is no built-in model 'hetro'. Did you mean 'hetero'?"),
+    ((*EXPORT, "--target", "gpu"), "There is no target 'gpu'. Did you mean 'cuda'?"),
+    ((*EXPORT, "--precision", "int8"), "int8 is for weights alone: --quantize int8."),
+    (("onnx", "user_model.py"), "Name the class or function in it that makes the model too, as user_model.py:NAME."),
+    ((*EXPORT, "--weights", "user_model.py"), "user_model.py is not a PyTorch checkpoint."),
     (("onnx",), "No model is given. Name a built-in variant, such as hetero"),
     (("onnx", "single", "--model", "deep"), "Two models are given: 'single' and --model deep. Leave one out."),
     (("onnx", "single", "--cases", "file.py:make"), "--cases takes nothing: it shows a row per case. A function"),
@@ -110,7 +114,7 @@ CASES = [
     ((*EXPORT, "--out", "notes"), "holds something other than a bundle, which is left alone."),
     ((*EXPORT, "--seed", "-1"), "-1 is not in the range 0<=x<=4294967295"),
     (("verify", "artifacts/single", "--seed", "99999999999"), "99999999999 is not in the range"),
-    (("torchscript", "--model", "single", "--method", "guess"), "'guess' is not one of 'auto', 'script', 'trace'"),
+    (("torchscript", "--model", "single", "--method", "guess"), "There is no method 'guess'. Choose from auto, script, trace."),
     (("verify", "absent"), "absent is not a bundle: it has no manifest.json."),
     (("verify", "text.pt"), "text.pt is not a bundle"),
     (("verify", "artifacts/single", "--case", "notes"), "The case notes is a folder. Give the file that verify named"),

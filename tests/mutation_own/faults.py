@@ -188,8 +188,8 @@ FAULTS = (
     Fault(
         "a missing weight accepted",
         "pytorch",
-        '("missing", missing), ',
-        "",
+        "name in named and state[named[name]].shape == tensor.shape",
+        "name not in named or state[named[name]].shape == tensor.shape",
         ("pytorch/test_checkpoint.py",),
     ),
     Fault(

@@ -233,7 +233,7 @@ def test_command_line(tmp_path):
     arguments = ["onnx", "--model", "single", "--set", "cell=gru", "--quantize", "int8", "--out", str(tmp_path / "b")]
     passed = CliRunner().invoke(main, [*arguments, "--max-error", "0.05"])
     assert passed.exit_code == 0, passed.output
-    assert "Limits: 0.05 of each output's scale." in passed.output
+    assert "model.onnx matches PyTorch within 0.05 of each output's scale: " in passed.output
     assert "int8 weights: output is off by at most" in passed.output
     failed = CliRunner().invoke(main, [*arguments, "--max-error", "1e-5"])
     assert failed.exit_code == 1

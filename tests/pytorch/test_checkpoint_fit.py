@@ -115,6 +115,16 @@ def test_of_two_that_fit_the_key_says_which(beside: str, trained: State, tmp_pat
     assert_equal(loaded(content, tmp_path, "model")[0], trained)
 
 
+@pytest.mark.parametrize("key", [None, "model"])
+def test_a_misfit_is_told_behind_the_prefix(key: str | None, trained: State, tmp_path: Path) -> None:
+    larger = nn.GRU(3, 5).state_dict()
+    content = {**behind("model.", larger), **behind("ema.", larger)}
+    with pytest.raises(WeightsError) as error:
+        loaded(content, tmp_path, key)
+    assert "misshaped weight_ih_l0 [15, 3] instead of [12, 3]" in str(error.value)
+    assert "missing" not in str(error.value)
+
+
 def test_an_average_without_names_is_mentioned(trained: State, tmp_path: Path) -> None:
     content = {"model": trained, "ema": {"decay": 0.99, "shadow_params": list(halved(trained).values())}}
     found, notes = loaded(content, tmp_path)

@@ -11,9 +11,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "versions.md"
 
 BEFORE = """# Versions
 
-Declared are Python 3.11 to 3.14 and PyTorch 2.11 to 2.15. Run with the short set of tests (loops, packed sequences,
-streams, TorchScript as input, what errors say) were these, and no others. All tests run with the versions in
-`constraints.txt`.
+You want to know with which versions it works. Declared are Python 3.11 to 3.14 and PyTorch 2.11 to 2.15. Run with the
+short set of tests (loops, packed sequences, streams, TorchScript as input, what errors say) were these, and no others.
+All tests run with the versions in `constraints.txt`. In a checkout,
 
     make versions VERSIONS="3.12:2.13.0 python3:2.15.0"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sympy
-from torch.utils._sympy.functions import CleanDiv, FloorDiv
-from torch.utils._sympy.numbers import int_oo
+
+from ...torch_internals.symbols import INFINITY, WHOLE_QUOTIENTS
 
 # The least and the greatest value of some symbols.
 Limits = dict[sympy.Symbol, tuple[Any, Any]]
@@ -30,8 +30,8 @@ def narrowed(facts: Iterable[Any]) -> Limits:
     found: Limits = {}
     for fact in facts:
         for symbol, low, high in _limits(fact):
-            known = found.get(symbol, (sympy.Integer(1), int_oo))
-            found[symbol] = (max(known[0], low), min(known[1], int_oo if high == sympy.oo else high))
+            known = found.get(symbol, (sympy.Integer(1), INFINITY))
+            found[symbol] = (max(known[0], low), min(known[1], INFINITY if high == sympy.oo else high))
     return found
 
 
@@ -40,7 +40,7 @@ def limits_of(relation: Any) -> dict[sympy.Symbol, set[int]]:
     found: dict[sympy.Symbol, set[int]] = {}
     for part in relation.atoms(sympy.core.relational.Relational):
         for symbol, (low, high) in [*narrowed([part]).items(), *narrowed([sympy.Not(part)]).items()]:
-            found.setdefault(symbol, set()).update(int(size) for size in (low, high) if 1 < size < int_oo)
+            found.setdefault(symbol, set()).update(int(size) for size in (low, high) if 1 < size < INFINITY)
     return found
 
 
@@ -59,7 +59,7 @@ def _solved(expr: Any, low: Any, high: Any) -> Iterator[tuple[sympy.Symbol, Any,
     """The limits of the size from which a whole number between these limits is computed."""
     if expr.is_Symbol:
         yield expr, low, high
-    elif isinstance(expr, (FloorDiv, CleanDiv)) and expr.args[1].is_Integer and expr.args[1] > 0:
+    elif isinstance(expr, WHOLE_QUOTIENTS) and expr.args[1].is_Integer and expr.args[1] > 0:
         divided, by = expr.args
         yield from _solved(divided, low * by, high * by + by - 1)
     elif isinstance(expr, (sympy.Add, sympy.Mul)):

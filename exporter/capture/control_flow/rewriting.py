@@ -47,6 +47,8 @@ def rewritten(function: FunctionType, flow: Any) -> FunctionType | None:
     made.__defaults__, made.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
     made.__dict__.update(function.__dict__)
     made.__name__ = function.__name__
+    # PyTorch keeps the user's lines from the frame called forward on.
+    made.__code__ = made.__code__.replace(co_name=function.__name__, co_qualname=function.__qualname__)
     made.__qualname__, made.__module__ = function.__qualname__, function.__module__
     made.__annotations__ = function.__annotations__
     return made

@@ -20,6 +20,9 @@ from .inert import StandIn, read_inert
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 
+# What every pickle begins with.
+_PICKLE = b"\x80"
+
 # In the order in which they are looked for in a folder, as Hugging Face's hub names them.
 _IN_FOLDERS = (
     "model.safetensors",
@@ -107,6 +110,8 @@ def _read_pytorch(path: Path) -> Checkpoint:
     try:
         read = read_inert(path)
     except pickle.UnpicklingError as error:
+        if not zipfile.is_zipfile(path) and path.read_bytes()[:1] != _PICKLE:
+            raise WeightsError(f"{path} is not a PyTorch checkpoint. Give a file of weights.") from error
         raise WeightsError(
             f"{path} holds pickled Python objects, which could run code and are not read. "
             "Save the tensors alone: torch.save(model.state_dict(), path)."

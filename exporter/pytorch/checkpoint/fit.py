@@ -76,7 +76,7 @@ def find_weights(entries: Mapping[str, Any], model: State, path: Path, key: str 
             f"Say which: {keys}."
         )
     if not places or (not places[0].prefix and places[0].others):
-        raise WeightsError(_misfit(states, model, path, key))
+        raise WeightsError(_misfit(states, model, path, key, prefix))
     return Weights(dict(places[0].tensors), tuple(_notes(places[0], entries, path, key)))
 
 
@@ -142,12 +142,12 @@ def _notes(place: _Place, entries: Mapping[str, Any], path: Path, key: str | Non
         yield f"{path} holds averaged weights too, in '{averaged[0]}', which were not taken."
 
 
-def _misfit(states: Sequence[tuple[str, State]], model: State, path: Path, key: str | None) -> str:
-    """Why nothing fits, shown by the entry that has the most of the model's names."""
+def _misfit(states: Sequence[tuple[str, State]], model: State, path: Path, key: str | None, prefix: str | None) -> str:
+    """Why nothing fits, shown by the entry, and the prefix, that has the most of the model's names."""
     if not states:
         return f"{path} holds no tensors by name. Save them: torch.save(model.state_dict(), path)."
-    name, state = max(states, key=lambda each: len(model.keys() & _stripped(each[1], model).keys()))
-    own = _stripped(state, model)
+    stripped = {name: _behind(prefix or _likeliest(state, model), state) for name, state in states}
+    name, own = max(stripped.items(), key=lambda each: len(model.keys() & each[1].keys()))
     misshaped = [
         f"{each} {list(own[each].shape)} instead of {list(tensor.shape)}"
         for each, tensor in model.items()
@@ -162,21 +162,19 @@ def _misfit(states: Sequence[tuple[str, State]], model: State, path: Path, key: 
     which = f"The entry '{name}' of {path}" if name and key is None else str(path)
     return (
         f"{which} does not fit the model: {faults}. "
-        "Build the model with the sizes it was trained with, or give its own checkpoint."
+        "Build the model with the sizes it was trained with, by its arguments, or give its own checkpoint."
     )
 
 
-def _stripped(state: State, model: State) -> State:
-    """The names without the prefix, of those that all have, that leaves the most of the model's names."""
-    parts = next(iter(state), "").split(".")
-    shared = [""]
-    for count in range(1, len(parts)):
-        prefix = ".".join(parts[:count]) + "."
-        if not all(name.startswith(prefix) for name in state):
-            break
-        shared.append(prefix)
-    best = max(shared, key=lambda prefix: sum(name.removeprefix(prefix) in model for name in state))
-    return {name.removeprefix(best): tensor for name, tensor in state.items()}
+def _likeliest(state: State, model: State) -> str:
+    """The prefix behind which the most of the model's names are."""
+    parts = [name.split(".") for name in state]
+    prefixes = {".".join(each[:count]) + "." for each in parts for count in range(1, len(each))}
+    return max(["", *sorted(prefixes)], key=lambda prefix: len(model.keys() & _behind(prefix, state).keys()))
+
+
+def _behind(prefix: str, state: State) -> State:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def _offer(states: Sequence[tuple[str, State]]) -> str:

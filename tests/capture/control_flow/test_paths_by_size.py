@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from pipeline import translated, written
-from rnn_export import CaptureError, Signature
+from rnn_export import Signature
 from rnn_export.capture.capture import capture
 from rnn_export.pytorch.samples import Case
 from torch import Tensor, nn
@@ -243,6 +243,7 @@ class RaggedFrames(nn.Module):
         return torch.cat([self.rnn(x[:, : k + 1])[0] for k in range(x.size(1))], 1)[:, : x.size(1)]
 
 
-def test_frames_that_differ_in_every_step_are_refused() -> None:
-    with pytest.raises(CaptureError, match="size is another one in every step"):
-        translated(RaggedFrames().eval(), BATCH_FIRST, [])
+def test_frames_that_differ_in_every_step_are_right(tmp_path: Path) -> None:
+    cases = [Case({"N": n, "T": t}, "ordinary", 1) for t, n in ((1, 1), (2, 3), (3, 1), (5, 2), (9, 1))]
+    given = translated(RaggedFrames().eval(), BATCH_FIRST, cases)
+    written(given, "auto", tmp_path / "model.onnx")

@@ -460,16 +460,6 @@ def test_a_loop_is_a_scan(model: type[nn.Module], inputs: dict[str, str], scans:
     assert (kinds["Scan"], kinds["Loop"]) == (scans, 0)
 
 
-class Prefixes(Cells):
-    """What it collects is longer in every step."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        outs = []
-        for t in range(x.size(0)):
-            outs.append(x[: t + 1].sum(1))  # noqa: PERF401
-        return torch.cat(outs)
-
-
 class Forgets(Cells):
     def forward(self, x: Tensor) -> Tensor:
         h: Tensor | None = torch.zeros(x.size(1), 6)
@@ -481,7 +471,6 @@ class Forgets(Cells):
 @pytest.mark.parametrize(
     ("model", "line", "how"),
     [
-        (Prefixes, "for t in range", "a step puts a tensor in a list whose size is another one in every step"),
         (Forgets, "h = self.cell", "one way leaves a tensor float32, the other None"),
     ],
 )
