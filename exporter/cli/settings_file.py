@@ -35,8 +35,6 @@ class SettingsFile:
         own = {
             option.opts[-1].removeprefix("--"): option for option in command.params if isinstance(option, click.Option)
         }
-        if "model" not in self.models[name]:
-            raise InputError(f"{self.path} has no 'model' for {name}. Say there which one it is.")
         given = {"out": f"artifacts/{name}", **self.models[name]}
         found: dict[str, Any] = {}
         for key, value in given.items():
@@ -46,6 +44,8 @@ class SettingsFile:
                 raise InputError(
                     f"{self.path} gives '{key}' for {name}.{did_you_mean(key, own)} It takes {', '.join(own)}."
                 )
+        if "model" not in self.models[name]:
+            raise InputError(f"{self.path} has no 'model' for {name}. Say there which one it is.")
         return found
 
 

@@ -54,6 +54,7 @@ def test_built_in_models_stay_what_they_are(cli: Cli, write: Callable[[str], Pat
     ("content", "said"),
     [
         ('[mine]\nmodle = "x"', "rnn-export.toml gives 'modle' for mine. Did you mean 'model'?"),
+        ("[mine]\nopset = 20", "rnn-export.toml has no 'model' for mine. Say there which one it is."),
         ('model = "x"', "gives 'model' for no model. Put it in a table of the model's name, such as [mine]."),
         ("[mine", "rnn-export.toml is not TOML"),
     ],
