@@ -25,7 +25,10 @@ from .state_sizes import has_wrong_batch
 Array = NDArray[np.generic]
 
 
-_ALIKE = "{} and {} have to be equal: PyTorch runs the model only where they are. Name them alike in the inputs."
+_ALIKE = (
+    "{} and {} have to be equal: PyTorch runs the model only where they are. Name them alike in the inputs, or change "
+    "their places in an input that has time and batch the other way round."
+)
 
 
 @dataclass(frozen=True)
