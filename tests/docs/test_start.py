@@ -85,25 +85,24 @@ def _without_numbers(screen: str) -> list[str]:
     return re.sub(r"(\d+ of )?\d+ further sizes tried( \(.*?\))?|[\d.,]+", "#", screen, flags=re.DOTALL).split()
 
 
-def test_cpp_writes_the_same_text(folder: Path, text_in_python: str, shell: Run, said: list[str]) -> None:
-    if shutil.which("g++") is None or shutil.which("apt-get") is None:
-        pytest.skip("there is no g++, or no apt-get to fetch a header with")
-    get, *others = under("Run it in C++")
+def text_of(heading: str, folder: Path, shell: Run, said: list[str]) -> str:
+    """What the program under a heading writes; its first block gets what it needs, or there is a reason to skip."""
+    get, *others = under(heading)
     try:
         run_blocks([get], folder, shell)
     except AssertionError as error:
-        pytest.skip(f"the header cannot be had: {error}")
+        pytest.skip(f"what the page says to get cannot be had: {error}")
     run_blocks(others, folder, shell)
-    assert said[-1] == text_in_python
+    return said[-1]
+
+
+def test_cpp_writes_the_same_text(folder: Path, text_in_python: str, shell: Run, said: list[str]) -> None:
+    if shutil.which("g++") is None or shutil.which("apt-get") is None:
+        pytest.skip("there is no g++, or no apt-get to fetch a header with")
+    assert text_of("Run it in C++", folder, shell, said) == text_in_python
 
 
 def test_javascript_writes_the_same_text(folder: Path, text_in_python: str, shell: Run, said: list[str]) -> None:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("there is no Node")
-    get, *others = under("Run it in JavaScript")
-    try:
-        run_blocks([get], folder, shell)
-    except AssertionError as error:
-        pytest.skip(f"onnxruntime-node cannot be had: {error}")
-    run_blocks(others, folder, shell)
-    assert said[-1] == text_in_python
+    assert text_of("Run it in JavaScript", folder, shell, said) == text_in_python

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from ...torch_internals.modules import is_view
 from ...torch_internals.symbols import expression
 from .numbers import as_number
+from .region import writes
 
 _COMPUTED: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("add", "__add__", "__radd__", "__iadd__", "add_"), operator.add),
@@ -68,7 +69,7 @@ class WholeNumbers(TorchFunctionMode):
         given: tuple[Recipe, ...] = ()
         if name in _COMPUTED and all(map(_is_number, args)) and (not kwargs or name == "scalar_tensor"):
             given = tuple(self._recipe(arg) for arg in args)
-        for written in (first if _writes(name) else None, kwargs.get("out")):
+        for written in (first if writes(name) else None, kwargs.get("out")):
             if isinstance(written, Tensor):
                 self._forget(written)
         result = func(*args, **kwargs)
@@ -115,12 +116,6 @@ def _once(compute: Recipe) -> Recipe:
         return made[0]
 
     return recall
-
-
-def _writes(name: str) -> bool:
-    if name.startswith("__"):
-        return name == "__setitem__" or (name.startswith("__i") and name in _COMPUTED)
-    return name.endswith("_")
 
 
 def _is_whole_number(value: Any) -> bool:
