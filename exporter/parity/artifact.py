@@ -29,6 +29,7 @@ from .interface import check_interface
 from .precision_cost import check_cost, with_measured_error
 from .probe import Probe, Prober
 from .report import Report
+from .value_decisions import decides_by_value
 from .weights.compare import WeightComparison, compare_weights
 from .weights.model import ModelWeights, weights_of
 from .weights.stored import stored_int8, stored_weights
@@ -156,7 +157,7 @@ def probe_artifact(
     if not report.right:
         return _with_path(report, expected, prober), []
     probe = Probe(opened.in_one_pass(expected), prober, opened.bound, file_numbers(opened.file))
-    probed = probe.run(advance)
+    probed = probe.run(report.traced if decides_by_value(opened.file) else None, advance)
     items, results = [item for item, _ in probe.failed], [result for _, result in probe.failed]
     time = "T" if "T" in report.traced else next(iter(report.traced), "")
     step = first_wrong_step(output_dims(expected), results, time)

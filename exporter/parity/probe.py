@@ -34,6 +34,7 @@ from .reference import RefusedError
 from .report import CaseResult, Probed
 from .sizes import sizes_for
 from .standards import NOTHING, Standard, usual_scale
+from .ways import Drawn, draw_ways
 
 Array = NDArray[np.generic]
 
@@ -88,6 +89,10 @@ class Prober:
         except RefusedError:
             return None
 
+    def ways(self, sizes: Mapping[str, int]) -> list[Drawn]:
+        """Inputs of these sizes that lead the model different ways."""
+        return draw_ways(self.model, self.generator.drawing, sizes, self.seed)
+
     def other_path(self, usual: Mapping[str, Array], other: Mapping[str, Array]) -> str:
         """The line at which the model does something else with other inputs; empty where it does not."""
         return other_path(self.model, as_tensors(usual), as_tensors(other))
@@ -104,8 +109,13 @@ class Probe:
     failed: list[tuple[Expected, CaseResult]] = field(default_factory=list)
     lax: list[Case] = field(default_factory=list)
 
-    def run(self, advance: Callable[[int, int], None] = lambda done, of: None) -> Probed:
+    def run(
+        self, decides_at: Mapping[str, int] | None = None, advance: Callable[[int, int], None] = lambda done, of: None
+    ) -> Probed:
         """Try every size, within the budget; `failed` then holds what is wrong, `lax` what PyTorch alone refuses.
+
+        Args:
+            decides_at: sizes at which a file that decides by values is tried with inputs that lead it different ways.
 
         Raises:
             UnavailableError: the runtime cannot run the file.
@@ -114,7 +124,19 @@ class Probe:
         trials = [*self._trials()]
         with self.prober.generator.oracle.threads():
             tried = self._try_all(trials, advance)
-        return Probed(tried, len(trials), tuple(sorted({case.name for case in self.lax})))
+            ways = None if decides_at is None else self._try_ways(self.prober.ways(decides_at))
+        return Probed(tried, len(trials), tuple(sorted({case.name for case in self.lax})), ways)
+
+    def _try_ways(self, ways: Sequence[Drawn]) -> int:
+        """Run the inputs of each way; returns how many ways there are."""
+        for drawn in ways:
+            eager = self.prober.eager(drawn.inputs)
+            got = self._run(self.session, drawn.inputs)
+            if eager is not None and (got is None or not self._alike(got, eager)):
+                item = self.prober.generator.feed(drawn.case, drawn.inputs)
+                result = check_case(self.session, item, self.bound)
+                self.failed += [(item, result)] if result.verdict == "FAIL" else []
+        return len({drawn.way for drawn in ways})
 
     def _try_all(self, trials: Sequence[Trial], advance: Callable[[int, int], None]) -> int:
         """Try what there is time for, until enough has failed; returns how many were tried."""
@@ -155,17 +177,20 @@ class Probe:
         # Watching takes several times as long; at the sizes left out noise shows as a difference.
         with watching() if trial.elements <= _WATCHED else nullcontext():
             eager = self.prober.eager(inputs)
-        try:
-            got = self._fed(trial).run(inputs)
-        except UnavailableError:
-            raise
-        except Exception:  # each runtime raises classes of its own
-            got = None
+        got = self._run(self._fed(trial), inputs)
         if eager is None:
             # What PyTorch refuses in one pass may be right in chunks.
             self.lax += [] if got is None or trial.chunks else [trial.case]
         elif got is None or not self._alike(got, eager):
             self._judge(trial)
+
+    def _run(self, session: Session, inputs: Mapping[str, Array]) -> dict[str, Array] | None:
+        try:
+            return session.run(inputs)
+        except UnavailableError:
+            raise
+        except Exception:  # each runtime raises classes of its own
+            return None
 
     def _fed(self, trial: Trial) -> Session:
         if not trial.chunks:

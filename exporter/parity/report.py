@@ -64,22 +64,33 @@ class CaseResult:
 class Probed:
     """How many of how many further sizes were tried quickly, and where the file computes what PyTorch refuses (`lax`).
 
-    What is wrong at one of these sizes is a case of the report.
+    `ways` counts the ways that values led the model, None where it decides nothing by values. What is wrong is a case
+    of the report.
     """
 
     tried: int
     planned: int
     lax: Sequence[str] = ()
+    ways: int | None = None
 
     def __str__(self) -> str:
         left = "" if self.tried == self.planned else " (the others would take too long)"
         more = f" and {len(self.lax) - 1} more" if len(self.lax) > 1 else ""
         lax = f" PyTorch refuses {self.lax[0]}{more}, and the file does not." if self.lax else ""
         of = "" if self.tried == self.planned else f" of {self.planned}"
-        return f"{self.tried}{of} further sizes tried{left}.{lax}"
+        return f"{self.tried}{of} further sizes tried{left}.{lax}{self._ways}"
+
+    @property
+    def _ways(self) -> str:
+        if self.ways is None:
+            return ""
+        if self.ways > 1:
+            return f" It decides by values: {self.ways} ways were tried, by inputs that stop it earlier or later."
+        return " It decides by values, and all inputs drawn led it the same way: give an example that leads it another."
 
     def to_json(self) -> dict[str, Any]:
-        return {"tried": self.tried, "planned": self.planned, "lax": list(self.lax)}
+        ways = {} if self.ways is None else {"ways": self.ways}
+        return {"tried": self.tried, "planned": self.planned, "lax": list(self.lax), **ways}
 
 
 @dataclass(frozen=True)
