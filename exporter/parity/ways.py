@@ -44,7 +44,7 @@ class Drawn:
 
 
 def draw_ways(model: nn.Module, drawing: Drawing, sizes: Mapping[str, int], seed: int) -> list[Drawn]:
-    """Inputs of one size for several ways, the shortest first, and batches that join rows of two; one if all are alike."""
+    """Inputs of one size for several ways, the shortest first, then batches that join rows of two; or just one."""
     found: dict[Way, Drawn] = {}
     start = thread_time()
     for case, inputs in _draws(drawing, sizes, seed):
@@ -76,7 +76,7 @@ def _draws(drawing: Drawing, sizes: Mapping[str, int], seed: int) -> Iterator[tu
 
 def _scaled(signature: Signature, name: str, array: Array, scale: float) -> Array:
     spec = signature.inputs[name]
-    return np.asarray(array * scale, array.dtype) if spec.is_float and not spec.floats else array
+    return (array.astype(np.float64) * scale).astype(array.dtype) if spec.is_float and not spec.floats else array
 
 
 def _joined(signature: Signature, one: Drawn, other: Drawn) -> Iterator[Drawn]:

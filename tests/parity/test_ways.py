@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
-
 from rnn_export import Signature, export_onnx
 from rnn_export.errors import ParityError
 from rnn_export.parity import artifact
 from rnn_export.parity.drawing import Drawing
 from rnn_export.parity.value_decisions import decides_by_value
 from rnn_export.parity.ways import draw_ways
+from torch import Tensor, nn
 
 ROWS = {"x": "float32[N, 4]"}
 
@@ -75,7 +74,7 @@ def test_sizes_and_layers_decide_nothing_by_values(model: nn.Module, tmp_path: P
 def test_a_file_that_is_wrong_after_some_number_of_steps_alone_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ordinary cases stop after none to two steps, zero and small ones at the limit: only other ways stop after five."""
+    """Ordinary cases stop after none to two steps, zero and small ones at the limit: only other ways after five."""
     right = artifact.open_artifact
     wrong = export_onnx(Doubling(wrong=5), ROWS, tmp_path / "wrong", verify=False)
 
