@@ -86,10 +86,25 @@ class Match:
         return int(np.count_nonzero(self.differs))
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A candidate as one of its matrices: its numbers, the marks of what was found, and the bits to look for."""
+
+    candidate: Candidate
+    matrix: Array
+    found: NDArray[np.bool_]
+    bits: Bits
+
+
 def match_blocks(array: Array, candidates: Sequence[Candidate], criterion: Criterion) -> Iterator[list[Match]]:
     """For each way to cut a tensor of the file that matches each of its blocks: the matches."""
-    # A single number occurs in any large tensor, but may be a bias of a layer with one unit.
-    fitting = [each for each in candidates if array.size > 1 or each.array.size <= max(_CUTS)]
+    fitting = [
+        _Place(each, matrix, found, criterion.of_model(matrix))
+        for each in candidates
+        # A single number occurs in any large tensor, but may be a bias of a layer with one unit.
+        if each.array.dtype == array.dtype and (array.size > 1 or each.array.size <= max(_CUTS))
+        for matrix, found in zip(matrices(each.array), matrices(each.found), strict=True)
+    ]
     for matrix in _orientations(array):
         for count in _CUTS:
             if matrix.shape[0] % count == 0:
@@ -110,11 +125,11 @@ def _orientations(array: Array) -> Iterator[Array]:
         yield array.reshape(-1, 1)  # the biases of one or two directions
 
 
-def _match_each(blocks: Sequence[Array], candidates: Sequence[Candidate], criterion: Criterion) -> list[Match]:
+def _match_each(blocks: Sequence[Array], places: Sequence[_Place], criterion: Criterion) -> list[Match]:
     """A match for every block, or none at all."""
     matches = []
     for block in blocks:
-        found = _matches(block, candidates, criterion)
+        found = _matches(block, places, criterion)
         match = (
             next(found, None) if criterion.all_elements else min(found, key=lambda each: each.differing, default=None)
         )
@@ -124,20 +139,21 @@ def _match_each(blocks: Sequence[Array], candidates: Sequence[Candidate], criter
     return matches
 
 
-def _matches(block: Array, candidates: Sequence[Candidate], criterion: Criterion) -> Iterator[Match]:
+def _matches(block: Array, places: Sequence[_Place], criterion: Criterion) -> Iterator[Match]:
+    if not block.size:
+        return
     bits = criterion.of_file(block)
+    probes = _probes(bits)
+    find = find_equal if criterion.all_elements else find_nearest
     rows, columns = block.shape
-    for each in candidates:
-        if each.array.dtype != block.dtype or each.array.size < block.size:
+    for each in places:
+        corner = find(bits, probes, each.bits)
+        if corner is None:
             continue
-        for matrix, found in zip(matrices(each.array), matrices(each.found), strict=True):
-            place = find_block(bits, criterion.of_model(matrix))
-            if place is None:
-                continue
-            box = (slice(place.row, place.row + rows), slice(place.column, place.column + columns))
-            match = Match(block, each, matrix[box], found[box])
-            if place.differing == 0 if criterion.all_elements else _is_significant(match):
-                yield match
+        box = (slice(corner[0], corner[0] + rows), slice(corner[1], corner[1] + columns))
+        match = Match(block, each.candidate, each.matrix[box], each.found[box])
+        if criterion.all_elements or _is_significant(match):
+            yield match
 
 
 def _is_significant(match: Match) -> bool:
@@ -159,38 +175,48 @@ def matrices(array: Any) -> Iterator[Any]:
         yield array.reshape(-1, array.shape[-1])
 
 
-@dataclass(frozen=True)
-class BlockPosition:
-    """The first row and column of a box in a matrix, and how many elements of the block differ from it."""
-
-    row: int
-    column: int
-    differing: int
+Corner = tuple[int, int]
+Probes = Sequence[Corner]
 
 
-def find_block(block: Bits, matrix: Bits) -> BlockPosition | None:
-    """The box of a matrix [rows, columns] that differs from a block in the fewest elements; None if in half or more."""
-    rows, columns = (have - size + 1 for have, size in zip(matrix.shape, block.shape, strict=True))
-    if rows < 1 or columns < 1 or not block.size:
-        return None
-    probes = _probes(block)
+def find_equal(block: Bits, probes: Probes, matrix: Bits) -> Corner | None:
+    """The first row and column of a box of a matrix [rows, columns] that equals a block."""
+    agreeing = np.ones(_corners(block, matrix), np.bool_)
+    for i, j in probes:
+        if not agreeing.any():
+            return None
+        agreeing &= matrix[i : i + agreeing.shape[0], j : j + agreeing.shape[1]] == block[i, j]
+    corners = np.argwhere(agreeing)[:_TRIED].tolist()
+    return next(((row, column) for row, column in corners if not _differing(block, matrix, row, column)), None)
+
+
+def find_nearest(block: Bits, probes: Probes, matrix: Bits) -> Corner | None:
+    """The first row and column of the box that differs from a block in the fewest elements; None if in half or more."""
+    rows, columns = _corners(block, matrix)
     agreeing = np.zeros((rows, columns), np.int8)
     for i, j in probes:
         agreeing += matrix[i : i + rows, j : j + columns] == block[i, j]
     corners = np.argwhere(agreeing > len(probes) // 2)
-    likely = np.argsort(-agreeing[corners[:, 0], corners[:, 1]], kind="stable")[:_TRIED]
-    best: BlockPosition | None = None
-    for row, column in corners[likely]:
-        box = matrix[row : row + block.shape[0], column : column + block.shape[1]]
-        place = BlockPosition(int(row), int(column), int(np.count_nonzero(box != block)))
-        if best is None or place.differing < best.differing:
-            best = place
-        if best.differing == 0:
-            break
-    return best if best is not None and 2 * best.differing < block.size else None
+    likely = corners[np.argsort(-agreeing[corners[:, 0], corners[:, 1]], kind="stable")[:_TRIED]].tolist()
+    differing = [_differing(block, matrix, row, column) for row, column in likely]
+    if not likely or 2 * min(differing) >= block.size:
+        return None
+    row, column = likely[differing.index(min(differing))]
+    return row, column
 
 
-def _probes(block: Bits) -> list[tuple[int, int]]:
+def _corners(block: Bits, matrix: Bits) -> tuple[int, int]:
+    """How many boxes of a block's size there are in a matrix, along its rows and its columns."""
+    rows, columns = (max(have - size + 1, 0) for have, size in zip(matrix.shape, block.shape, strict=True))
+    return rows, columns
+
+
+def _differing(block: Bits, matrix: Bits, row: int, column: int) -> int:
+    box = matrix[row : row + block.shape[0], column : column + block.shape[1]]
+    return int(np.count_nonzero(box != block))
+
+
+def _probes(block: Bits) -> Probes:
     """Positions spread over the block, or over those of its elements that differ from the first, if any do."""
     unlike = np.flatnonzero(block != block[0, 0])
     pool = unlike if unlike.size else np.arange(block.size)
