@@ -13,12 +13,14 @@ from ..spec.size_expression import names_in, slope_and_offset
 from ..spec.streams import StreamSpec
 from ..version import __version__
 from .graph import defined_by
+from .user_places import remember_places
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 def name_after(model: ir.Model, signature: Signature) -> None:
     """Name everything after `signature`, drop PyTorch's notes, which hold paths, and make names unique."""
+    remember_places(model)
     ClearMetadataAndDocStringPass()(model)
     OutputFixPass()(model)
     symbols = _symbols(model.graph, signature)

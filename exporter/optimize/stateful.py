@@ -7,7 +7,7 @@ nodes of the main graph that run over time; one that runs within a time step (ov
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
@@ -18,6 +18,8 @@ from ..spec.size_expression import names_in
 from ..spec.streams import STATELESS, Reset, State, StreamSpec, after_name, cannot_stream, declared_states
 from .graph import defined_by, subgraphs
 from .recurrent_states import NATIVE, Shape, StateSlot, dtype_of, inputs_behind, layer_of, reset_value, state_slots
+from .streaming.graph_stream import GraphStream
+from .streaming.rewrite import make_causal
 
 # The input of an RNN, GRU or LSTM that holds the sequences' lengths (ONNX operator specification).
 _LENGTHS = 4
@@ -46,12 +48,38 @@ def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
     hidden = [slot for slot in slots if _is_hidden(slot, pairs, signature, time)]
     # An initial state may be computed by earlier layers, so all are read before any is replaced.
     values = [reset_value(model, slot, signature) for slot in hidden]
-    exposed = [_expose(model, slot, *value) for slot, value in zip(hidden, values, strict=True)]
+    stream = make_causal(model, signature, time, {*signature.inputs, *signature.outputs})
+    values = [_after_prefix(stream, slot) or value for slot, value in zip(hidden, values, strict=True)]
+    _check_declared(stream, hidden)
+    waiting = {} if stream is None else stream.waiting
+    exposed = [
+        _expose(model, slot, *value, waiting.get(slot.node)) for slot, value in zip(hidden, values, strict=True)
+    ]
     RemoveUnusedNodesPass()(model)
-    states = (*declared_states(signature, pairs), *exposed)
+    remembered = () if stream is None else stream.memory.states
+    states = (*declared_states(signature, pairs), *remembered, *exposed)
     if not states:
         raise CaptureError(f"The model has no recurrent layer over {time} whose state could be carried. {STATELESS}")
-    return StreamSpec.of(time, states)
+    return StreamSpec.of(time, states) if stream is None else StreamSpec.of(time, states, stream.multiple, stream.timings)
+
+
+def _after_prefix(stream: GraphStream | None, slot: StateSlot) -> tuple[Shape, Reset] | None:
+    """What a layer's state is after the steps that were padded before the first."""
+    if stream is None or slot.node not in stream.resets:
+        return None
+    first = 0 if slot.node.op_type == "Scan" else 1
+    return stream.memory.begin(slot.node, stream.resets[slot.node][slot.after - first])
+
+
+def _check_declared(stream: GraphStream | None, hidden: Sequence[StateSlot]) -> None:
+    """A state that the model takes goes with its first step, so that no padded one may come before."""
+    nodes = {slot.node for slot in hidden}
+    for node in [] if stream is None else [*stream.resets, *stream.waiting]:
+        if node not in nodes:
+            raise cannot_stream(
+                f"layer '{layer_of(node)[0]}' starts from a state that the model takes, and its sequence is padded or "
+                "begins later. Start it from zeros."
+            )
 
 
 def _is_recurrent(node: ir.Node) -> bool:
@@ -165,7 +193,7 @@ def _is_hidden(slot: StateSlot, pairs: Mapping[str, str], signature: Signature, 
     )
 
 
-def _expose(model: ir.Model, slot: StateSlot, shape: Shape, reset: Reset) -> State:
+def _expose(model: ir.Model, slot: StateSlot, shape: Shape, reset: Reset, waits: ir.Value | None = None) -> State:
     """Replace one initial state by a new input of the graph, and make the final one an output."""
     dtype = dtype_of(slot)
     before = ir.Value(name=slot.name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
@@ -176,7 +204,11 @@ def _expose(model: ir.Model, slot: StateSlot, shape: Shape, reset: Reset) -> Sta
     model.graph.inputs.append(before)
     after = f"{slot.name.removesuffix('0')}_n"
     _make_room(model.graph, after)
-    model.graph.outputs.append(_final(model.graph, slot, before))
+    final = _final(model.graph, slot, before)
+    if waits is not None:
+        final.name = f"{slot.name}.ran"
+        final = _kept(model.graph, waits, before, final)
+    model.graph.outputs.append(final)
     model.graph.outputs[-1].name = after
     return State(slot.name, after, str(dtype.numpy().name), shape, reset)
 
@@ -194,6 +226,14 @@ def _final(graph: ir.Graph, slot: StateSlot, before: ir.Value) -> ir.Value:
             graph.append(copy)
             graph.outputs[i] = copy.outputs[0]
     return final
+
+
+def _kept(graph: ir.Graph, waits: ir.Value, before: ir.Value, final: ir.Value) -> ir.Value:
+    """The state before a chunk that the layer only waits in, else the one after."""
+    kept = ir.node("Where", [waits, before, final])
+    kept.outputs[0].type, kept.outputs[0].shape = before.type, before.shape
+    graph.append(kept)
+    return kept.outputs[0]
 
 
 def _make_room(graph: ir.Graph, name: str) -> None:

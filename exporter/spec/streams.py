@@ -74,17 +74,38 @@ class StateEntry(Struct, frozen=True, forbid_unknown_fields=True):
         return State(name, self.output, self.dtype, self.shape, _numbers(self.reset))
 
 
-class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True):
+class OutputTiming(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How an output of a stream lies to that of a whole run.
+
+    The first `delay` elements along the time mean nothing; the next is the whole run's first. A whole run has `extra`
+    elements more than a stream, below 0 fewer: its last ones follow from the end of the sequence.
+    """
+
+    delay: Annotated[int, Meta(ge=0, description="So many elements of a stream come before the first.")] = 0
+    extra: Annotated[int, Meta(description="So many more elements a whole run has.")] = 0
+
+
+class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a model file is fed in chunks: the dimension they are cut along, and every state that is carried."""
 
     time: Annotated[str, Meta(description="The dimension that inputs are cut along.")]
     entries: Annotated[Mapping[str, StateEntry], Meta(min_length=1, description="States by input name.")] = field(
         name="states"
     )
+    multiple: Annotated[int, Meta(ge=1, description="A chunk is a multiple of so many steps.")] = 1
+    timings: Annotated[
+        Mapping[str, OutputTiming], Meta(description="Outputs that do not lie as those of a whole run, by name.")
+    ] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, time: str, states: Sequence[State]) -> StreamSpec:
-        return cls(time, {state.name: state.entry for state in states})
+    def of(
+        cls, time: str, states: Sequence[State], multiple: int = 1, timings: Mapping[str, OutputTiming] | None = None
+    ) -> StreamSpec:
+        return cls(time, {state.name: state.entry for state in states}, multiple, timings or {})
+
+    def delay(self, output: str) -> int:
+        """How many elements of an output, along the time, come before its first."""
+        return self.timings[output].delay if output in self.timings else 0
 
     @property
     def states(self) -> tuple[State, ...]:

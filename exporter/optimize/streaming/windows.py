@@ -1,0 +1,216 @@
+"""Windows over the time: convolutions, pooling, strides, and gathered windows keep the last elements they read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+
+from .flow import Sequence, Still
+from .graph_stream import GraphStream
+from .memory import END
+from .together import stepwise
+
+_BEYOND = {"MaxPool": -np.inf}
+
+
+def _after_window(flow: Sequence, reach: int, stride: int) -> Sequence:
+    """What windows of `reach` elements, `stride` apart, give: as many as lie in the sequence as a whole."""
+    return replace(
+        flow,
+        rate=flow.rate / stride,
+        extra=(flow.extra - reach) // stride + 1,
+        shift=(flow.shift - reach) // stride + 1,
+        steady=False,
+    )
+
+
+def convolve(stream: GraphStream, node: ir.Node) -> None:
+    """Conv, MaxPool and AveragePool."""
+    if not isinstance(stream.flow(node.inputs[0]), Sequence):
+        stepwise(stream, node, broadcast=False)
+        return
+    value, flow = stream.sequence(node, 0)
+    if flow.axis < 2:
+        if flow.axis == 0:
+            stepwise(stream, node, broadcast=False)
+        else:
+            stream.mixed(node, "takes {time} for the channels, so that every step is computed from all")
+        return
+    weights_move = any(not isinstance(stream.flow(each), Still) for each in node.inputs[1:])
+    if flow.is_merged or weights_move or node.attributes.get_string("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        stream.mixed(node)
+        return
+    reach, stride, left, right = _window(stream, node, flow.axis)
+    fill = _BEYOND.get(node.op_type, 0.0)
+    if left and node.op_type == "AveragePool" and not node.attributes.get_int("count_include_pad", 0):
+        stream.mixed(node, "takes means over fewer steps at the beginning. Pad before it")
+        return
+    now = stream.filled(node, value, fill) if left else stream.now(value)
+    padded = replace(flow, extra=flow.extra + left + right, shift=flow.shift + left)
+    found = _after_window(padded, reach, stride)
+    if _located(stream, node.outputs[0], found) is None:
+        stream.mixed(node, "has windows that begin at a step that follows from the number of steps")
+        return
+    hold = padded.shift - stride * found.shift
+    node.replace_input_with(0, _held(stream, node, now, value, flow, hold, left, fill))
+    _without_pads(node, flow.axis)
+    stream.rewire(node)
+    stream.settle(node, node.outputs[0], found)
+
+
+def _located(stream: GraphStream, output: ir.Value, flow: Sequence) -> Sequence | None:
+    found = stream.located(output, flow)
+    return found if found is not None and found.axis == flow.axis else None
+
+
+def _held(
+    stream: GraphStream, node: ir.Node, now: ir.Value, value: ir.Value, flow: Sequence, hold: int, left: int, fill: float
+) -> ir.Value:
+    """A chunk with the `hold` elements before it; below 0, without its first ones."""
+    if hold <= 0:
+        return stream.part(node, now, flow.axis, -hold, END)
+    return stream.keep(node, now, flow.axis, stream.extent(value, flow, hold, left, fill))
+
+
+def _window(stream: GraphStream, node: ir.Node, axis: int) -> tuple[int, int, int, int]:
+    """Along an axis: how far a window reaches, their distance, and what is padded before and after."""
+    spatial = stream.measured.arrays(node.inputs[0])[0].ndim - 2
+    k = axis - 2
+    kernel = [*(node.attributes.get_ints("kernel_shape", None) or [])]
+    if not kernel:
+        kernel = [*stream.measured.arrays(node.inputs[1])[0].shape[2:]]
+    dilations = [*(node.attributes.get_ints("dilations", None) or [1] * spatial)]
+    strides = [*(node.attributes.get_ints("strides", None) or [1] * spatial)]
+    pads = [*(node.attributes.get_ints("pads", None) or [0] * 2 * spatial)]
+    return (kernel[k] - 1) * dilations[k] + 1, strides[k], pads[k], pads[k + spatial]
+
+
+def _without_pads(node: ir.Node, axis: int) -> None:
+    pads = [*(node.attributes.get_ints("pads", None) or [])]
+    if pads:
+        pads[axis - 2] = pads[axis - 2 + len(pads) // 2] = 0
+        node.attributes["pads"] = ir.AttrInt64s("pads", pads)
+
+
+def convolve_back(stream: GraphStream, node: ir.Node) -> None:
+    """ConvTranspose: what overlaps the next chunk is computed again with it."""
+    flow = stream.flow(node.inputs[0])
+    if not isinstance(flow, Sequence) or flow.axis == 0:
+        stepwise(stream, node, broadcast=False)
+        return
+    value, axis = node.inputs[0], flow.axis
+    assert value is not None
+    if axis == 1 or flow.is_merged:
+        stream.mixed(node)
+        return
+    reach, stride, left, right = _window(stream, node, axis)
+    more = [*(node.attributes.get_ints("output_padding", None) or [0] * (axis - 1))]
+    added = more[axis - 2] if axis - 2 < len(more) else 0
+    found = replace(
+        flow,
+        rate=flow.rate * stride,
+        extra=(flow.extra - 1) * stride + reach + added - left - right,
+        shift=flow.shift * stride - left,
+        steady=False,
+    )
+    if _located(stream, node.outputs[0], found) is None:
+        stream.mixed(node)
+        return
+    hold = (reach - 1) // stride
+    now = stream.filled(node, value, 0.0)
+    node.replace_input_with(0, _held(stream, node, now, value, flow, hold, 0, 0.0))
+    _without_pads(node, axis)
+    if more:
+        more[axis - 2] = max(0, stride - reach)
+        node.attributes["output_padding"] = ir.AttrInt64s("output_padding", more)
+    stream.rewire(node)
+    whole = node.outputs[0]
+    stream.flows[whole] = found
+    stream.current[whole] = _after(stream, node, whole, axis, hold * stride, min(0, stride - reach))
+    stream.settle(node, whole, found, stream.current[whole])
+
+
+def _after(stream: GraphStream, node: ir.Node, value: ir.Value, axis: int, start: int, end: int) -> ir.Value:
+    """A slice of a node's output, behind it."""
+    ints = stream.memory.ints
+    made = ir.node("Slice", [value, ints(start), ints(end or END), ints(axis)])
+    made.outputs[0].type, made.outputs[0].shape = value.type, value.shape and ir.Shape([*value.shape])
+    graph = node.graph
+    assert graph is not None
+    graph.insert_after(node, made)
+    return made.outputs[0]
+
+
+def every(stream: GraphStream, node: ir.Node, begun: Sequence, step: int) -> None:
+    """Every `step`th element of a sequence."""
+    value = node.inputs[0]
+    assert value is not None
+    found = _after_window(begun, 1, step)
+    if _located(stream, node.outputs[0], found) is None:
+        stream.mixed(node, "takes every so many steps of a sequence that begins with the number of steps")
+        return
+    first = stream.part(node, stream.now(value), begun.axis, step * found.shift - begun.shift, END)
+    ints = stream.memory.ints
+    made = stream.add(node, "Slice", [first, ints(0), ints(END), ints(begun.axis), ints(step)], like=node.outputs[0])
+    stream.settle(node, node.outputs[0], found, made)
+
+
+def gather(stream: GraphStream, node: ir.Node) -> None:
+    """Gather of windows: the element [t, j] of the indices is `stride * t + offset[j]`."""
+    value, flow = stream.sequence(node, 0)
+    indices = node.inputs[1]
+    assert indices is not None
+    steps = stream.flow(indices)
+    assert isinstance(steps, Sequence)
+    numbers = stream.measured.arrays(indices)
+    found = _offsets(numbers, steps.axis)
+    if flow.is_merged or found is None:
+        stream.mixed(node, "looks steps up by numbers that do not go on with the steps")
+        return
+    offsets, stride = found
+    low, reach = int(offsets.min()), int(np.ptp(offsets)) + 1
+    begun = replace(flow, shift=flow.shift - low, extra=flow.extra - low)
+    after = replace(_after_window(begun, reach, stride), axis=flow.axis + steps.axis)
+    if after.rate != steps.rate:
+        stream.mixed(node)
+        return
+    after = replace(after, extra=steps.extra)
+    hold = begun.shift - stride * after.shift
+    joined = _held(stream, node, stream.now(value), value, flow, hold, 0, 0.0)
+    made = _window_indices(stream, node, after, stride, offsets - low, steps.axis)
+    windows = stream.add(node, "Gather", [joined, made], {"axis": flow.axis}, like=node.outputs[0])
+    stream.settle(node, node.outputs[0], after, windows)
+
+
+def _offsets(numbers: list[np.ndarray], axis: int) -> tuple[np.ndarray, int] | None:
+    """The offsets and the stride of indices that go on evenly, the same in each run."""
+    first = [np.take(array, 0, axis) for array in numbers]
+    gaps = [np.diff(array, axis=axis) for array in numbers]
+    even = {int(gap) for array in gaps for gap in array.flat}
+    if len(even) != 1 or not all(np.array_equal(each, first[0]) for each in first):
+        return None
+    stride = even.pop()
+    return (first[0], stride) if stride > 0 and first[0].min() >= 0 else None
+
+
+def _window_indices(
+    stream: GraphStream, node: ir.Node, flow: Sequence, stride: int, offsets: np.ndarray, axis: int
+) -> ir.Value:
+    zero, by = (stream.memory.constant(f"number{n}", np.array(n, np.int64)) for n in (0, stride))
+    one = stream.memory.constant("number1", np.array(1, np.int64))
+    many = stream.add(node, "Squeeze", [stream.steps(node, flow), stream.memory.ints(0)])
+    begins = stream.add(node, "Range", [zero, many, one])
+    begins = stream.add(node, "Mul", [begins, by]) if stride != 1 else begins
+    around = [k for k in range(offsets.ndim + 1) if k != axis]
+    if around:
+        begins = stream.add(node, "Unsqueeze", [begins, stream.memory.ints(*around)])
+    constant = stream.memory.constant("offsets", np.expand_dims(offsets.astype(np.int64), axis))
+    return stream.add(node, "Add", [begins, constant])
+
+
+def multiple_of(flows: list[Sequence]) -> int:
+    """Of how many steps a chunk has to be a multiple, so that everything in it has a whole number of elements."""
+    return int(np.lcm.reduce([flow.rate.denominator for flow in flows] or [1]))
+
