@@ -55,6 +55,8 @@ def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
     exposed = [
         _expose(model, slot, *value, waiting.get(slot.node)) for slot, value in zip(hidden, values, strict=True)
     ]
+    if stream is not None:
+        stream.memory.forget_unused(len(signature.outputs))
     RemoveUnusedNodesPass()(model)
     remembered = () if stream is None else stream.memory.states
     states = (*declared_states(signature, pairs), *remembered, *exposed)

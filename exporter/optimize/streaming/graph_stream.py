@@ -114,14 +114,15 @@ class GraphStream:
         joined = self.add(node, "Concat", [before, value], {"axis": axis}, like=value)
         after = self.add(node, "Slice", [joined, memory.ints(-many), memory.ints(END), memory.ints(axis)], like=value)
         memory.carry(before, after)
-        return joined
+        return of_any_length(joined, axis)
 
     def part(self, node: ir.Node, value: ir.Value, axis: int, start: int, end: int) -> ir.Value:
         """A slice along an axis."""
         if (start, end) == (0, END):
             return value
         ints = self.memory.ints
-        return self.add(node, "Slice", [value, ints(start), ints(end), ints(axis)], like=value)
+        made = self.add(node, "Slice", [value, ints(start), ints(end), ints(axis)], like=value)
+        return of_any_length(made, axis)
 
     def delayed(self, node: ir.Node, value: ir.Value, shift: int) -> ir.Value:
         """A sequence at a shift that is no larger than its own."""
@@ -230,3 +231,10 @@ class GraphStream:
         steps = [sizes[self.time] for sizes in self.measured.sizes]
         fits = all(like.length(run, many) == length for run, (many, length) in enumerate(zip(steps, lengths, strict=True)))
         return replace(like, axis=axes[0], steady=like.steady if steady is None else steady) if fits else None
+
+
+def of_any_length(value: ir.Value, axis: int) -> ir.Value:
+    """The same value, of which it is not known how long it is."""
+    if value.shape is not None:
+        value.shape = ir.Shape([ir.SymbolicDim(None) if k == axis else dim for k, dim in enumerate(value.shape)])
+    return value

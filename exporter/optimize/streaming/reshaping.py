@@ -41,44 +41,28 @@ def _reshaped(stream: GraphStream, node: ir.Node, flow: Sequence) -> Sequence | 
     if len(axes) != 1:
         return None
     axis = axes[0]
-    before, after, ratios = [], [], set()
-    for run, (given, got) in enumerate(
-        zip(stream.measured.arrays(node.inputs[0]), stream.measured.arrays(output), strict=True)
-    ):
-        length = flow.rate * stream.measured.sizes[run][stream.time] + flow.extra
-        outside = prod(given.shape[: flow.axis]) * flow.before[run]
-        if outside % prod(got.shape[:axis]):
-            return None
-        before.append(outside // prod(got.shape[:axis]))
+    arrays = zip(stream.measured.arrays(node.inputs[0]), stream.measured.arrays(output), strict=True)
+    before, within = [], []
+    for run, (given, got) in enumerate(arrays):
+        outside = Fraction(prod(given.shape[: flow.axis]) * flow.before[run], prod(got.shape[:axis]))
         inside = flow.after[run] * prod(given.shape[flow.axis + 1 :])
-        beyond = prod(got.shape[axis + 1 :])
-        # Of what lies within a step, `beyond` is apart now; the rest stays with the steps, or they are more or fewer.
-        ratio = Fraction(inside, beyond)
-        if flow.after[run] == 1 and before[-1] == 1 and not ratio.denominator == ratio.numerator == 1:
-            after.append(1)
-            ratios.add(ratio)
-            if length * ratio != got.shape[axis]:
-                return None
-        elif ratio.denominator == 1:
-            after.append(int(ratio))
-            ratios.add(Fraction(1))
-        else:
-            return None
-    if len(ratios) != 1:
+        before.append(outside)
+        within.append(Fraction(inside, prod(got.shape[axis + 1 :])))
+    if any(many.denominator > 1 for many in before):
         return None
-    (ratio,) = ratios
+    moved = replace(flow, axis=axis, before=tuple(map(int, before)))
+    if {*before, *flow.after} == {1} and len({*within}) == 1:
+        return _with_steps(moved, within[0])
+    whole = all(many.denominator == 1 for many in within)
+    return replace(moved, after=tuple(map(int, within))) if whole else None
+
+
+def _with_steps(flow: Sequence, ratio: Fraction) -> Sequence | None:
+    """The sequence with `ratio` steps in place of each, or one in place of several, if it begins with a whole one."""
     extra, shift = flow.extra * ratio, flow.shift * ratio
-    if extra.denominator != 1 or shift.denominator != 1:
+    if extra.denominator > 1 or shift.denominator > 1:
         return None
-    return replace(
-        flow,
-        axis=axis,
-        rate=flow.rate * ratio,
-        extra=int(extra),
-        shift=int(shift),
-        before=tuple(before),
-        after=tuple(after),
-    )
+    return replace(flow, rate=flow.rate * ratio, extra=int(extra), shift=int(shift))
 
 
 def expand(stream: GraphStream, node: ir.Node) -> None:

@@ -66,7 +66,6 @@ def make_causal(model: ir.Model, signature: Signature, time: str, taken: set[str
         _follow(stream, node)
     for k, output in enumerate(outputs):
         _give(stream, k, output)
-    stream.memory.forget_unused(len(outputs))
     flows = [flow for flow in stream.flows.values() if isinstance(flow, Sequence)]
     stream.multiple = multiple_of(flows)
     return stream

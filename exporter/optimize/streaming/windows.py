@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from .flow import Sequence, Still
-from .graph_stream import GraphStream
+from .graph_stream import GraphStream, of_any_length
 from .memory import END
 from .together import stepwise
 
@@ -127,9 +127,9 @@ def convolve_back(stream: GraphStream, node: ir.Node) -> None:
         node.attributes["output_padding"] = ir.AttrInt64s("output_padding", more)
     stream.rewire(node)
     whole = node.outputs[0]
-    stream.flows[whole] = found
-    stream.current[whole] = _after(stream, node, whole, axis, hold * stride, min(0, stride - reach))
-    stream.settle(node, whole, found, stream.current[whole])
+    made = _after(stream, node, whole, axis, hold * stride, min(0, stride - reach))
+    of_any_length(whole, axis)
+    stream.settle(node, whole, found, made)
 
 
 def _after(stream: GraphStream, node: ir.Node, value: ir.Value, axis: int, start: int, end: int) -> ir.Value:
