@@ -15,7 +15,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from ..errors import CaptureError
 from ..spec.signature import Signature
 from ..spec.size_expression import names_in
-from ..spec.streams import STATELESS, Reset, State, StreamSpec, after_name, cannot_stream, declared_states
+from ..spec.streams import STATELESS, Reset, State, StreamSpec, after_name, cannot_stream, declared_states, reset_of
 from .graph import defined_by, subgraphs
 from .recurrent_states import NATIVE, Shape, StateSlot, dtype_of, inputs_behind, layer_of, reset_value, state_slots
 from .streaming.graph_stream import GraphStream
@@ -70,7 +70,8 @@ def _after_prefix(stream: GraphStream | None, slot: StateSlot) -> tuple[Shape, R
     if stream is None or slot.node not in stream.resets:
         return None
     first = 0 if slot.node.op_type == "Scan" else 1
-    return stream.memory.begin(slot.node, stream.resets[slot.node][slot.after - first])
+    shape, reset = stream.memory.begin(slot.node, stream.resets[slot.node][slot.after - first])
+    return shape, reset_of(reset)
 
 
 def _check_declared(stream: GraphStream | None, hidden: Sequence[StateSlot]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..pytorch.samples import LENGTH_KINDS, LONG, Case, has_kind
 from ..spec.artifact import Values
@@ -21,6 +22,8 @@ _LONGEST = 10_000
 # The most samples that follow from a long case's steps.
 _LONGEST_FOLLOWING = 6_000
 _SIZES = (1, 2, 3, 17)
+# So many chunks of the fewest steps a case has at least where it counts that many.
+_FEW = 8
 _KINDS: tuple[Values, ...] = ("zero", "saturating", "denormal", "infinite", "nan", *LENGTH_KINDS)
 
 # So far from the seed of the first case is that of the first random one beside an example.
@@ -35,7 +38,25 @@ def cases_for(
     """The cases of `make_cases`, and a long one for each time dimension of the streams."""
     times = {stream.time for stream in streams if stream is not None}
     long = [_drift_case(time, signature, seed, least_of(bounds)) for time in sorted(times)]
-    return [*make_cases(signature, traced, seed, bounds), *long]
+    found = [*make_cases(signature, traced, seed, bounds), *long]
+    for stream in streams:
+        if stream is not None and stream.multiple > 1:
+            found = _in_multiples(found, stream)
+    return found
+
+
+def _in_multiples(cases: Sequence[Case], stream: StreamSpec) -> list[Case]:
+    """The same cases with so many times the steps, as far as that is not too long: a chunk is a multiple."""
+    longer = [
+        replace(case, sizes={**case.sizes, stream.time: _multiple(case.sizes[stream.time], stream.multiple)})
+        for case in cases
+    ]
+    return [*{(tuple(case.sizes.items()), case.values): case for case in longer}.values()]
+
+
+def _multiple(steps: int, unit: int) -> int:
+    whole = max(-(-steps // unit), min(steps, _FEW))
+    return unit * (steps if unit * steps <= DRIFT else whole)
 
 
 def make_cases(signature: Signature, traced: Mapping[str, int], seed: int, bounds: Bounds | None = None) -> list[Case]:

@@ -17,10 +17,10 @@ from ..pytorch.samples import sizes_of
 from ..runtimes.session import Session, SessionWrapper
 from ..spec.dims import Dim
 from ..spec.signature import Signature
-from ..spec.streams import StreamSpec
+from ..spec.streams import OutputTiming, StreamSpec
 from .check import check, check_case, first_wrong_step
 from .compare import largest
-from .expected import Expected, output_dims
+from .expected import Expected, output_dims, trimmed_by
 from .report import Report
 
 Array = NDArray[np.generic]
@@ -36,7 +36,8 @@ class Chunked(SessionWrapper):
     """A session that feeds a sequence in chunks of the lengths that `plan` gives, from the states' reset values.
 
     `dims` are each output's dimensions; a product such as `T*N` is time-major, `N*T` batch-major. With `after_reset`,
-    the stream is first fed the sequence in reverse, then reset.
+    the stream is first fed the sequence in reverse, then reset. Lengths are in units of the steps that a chunk has to
+    be a multiple of; what is left of a sequence at its end is not fed.
     """
 
     stream: StreamSpec
@@ -50,10 +51,40 @@ class Chunked(SessionWrapper):
         if self.after_reset:
             self._feed({name: self._cut(name, array, slice(None, None, -1)) for name, array in inputs.items()})
         parts = self._feed(inputs)
-        return {name: self._join(name, [part[name] for part in parts], inputs) for name in self.signature.outputs}
+        joined = {name: self._join(name, [part[name] for part in parts], inputs) for name in self.signature.outputs}
+        return {name: self._in_time(name, array) for name, array in joined.items()}
+
+    def trimmed(self, item: Expected) -> Expected:
+        """What of a whole run a stream of the same sequence gives; no reference if that is nothing."""
+        steps, unit = item.case.sizes[self.stream.time], self.stream.multiple
+        if item.reference is None or (steps % unit == 0 and not self.stream.timings):
+            return item
+        if steps < unit:
+            return replace(item, reference=None, refused=f"a chunk is a multiple of {unit} steps")
+        return trimmed_by(item, lambda name, array: self.seen(name, array, steps))
+
+    def seen(self, name: str, whole: Array, steps: int) -> Array:
+        """The elements of a whole run's output that follow from the steps that are fed."""
+        axis = _time_axis(self.dims[name], self.stream.time)
+        if axis is None:
+            return whole
+        timing = self.stream.timings.get(name, OutputTiming())
+        units = steps // self.stream.multiple
+        for_each_step = (whole.shape[axis] - timing.extra) * units * self.stream.multiple // steps
+        joined = timing.elements * units if timing.elements else for_each_step
+        return whole[_along(axis, slice(0, timing.kept(joined)))]
+
+    def _in_time(self, name: str, joined: Array) -> Array:
+        """The elements that a whole run has too, from its first."""
+        axis = _time_axis(self.dims[name], self.stream.time)
+        timing = self.stream.timings.get(name)
+        if axis is None or timing is None:
+            return joined
+        return joined[_along(axis, slice(timing.delay, timing.delay + timing.kept(joined.shape[axis])))]
 
     def _lengths(self, inputs: Mapping[str, Array]) -> Sequence[int]:
-        return self.plan(sizes_of(self.signature, inputs)[self.stream.time])
+        unit = self.stream.multiple
+        return [unit * many for many in self.plan(sizes_of(self.signature, inputs)[self.stream.time] // unit)]
 
     def _feed(self, inputs: Mapping[str, Array]) -> list[dict[str, Array]]:
         sizes = sizes_of(self.signature, inputs)
@@ -87,6 +118,10 @@ class Chunked(SessionWrapper):
             for part, length in zip(parts, lengths, strict=True)
         ]
         return np.concatenate(apart, axis + factors.index(self.stream.time)).reshape(*before, -1, *after)
+
+
+def _along(axis: int, steps: slice) -> tuple[slice, ...]:
+    return (*[slice(None)] * axis, steps)
 
 
 def in_one_pass(session: Session, stream: StreamSpec, signature: Signature, expected: Sequence[Expected]) -> Chunked:
@@ -134,16 +169,17 @@ def check_stream(
 
 def _feedings(stream: StreamSpec, expected: Sequence[Expected]) -> Iterator[tuple[Expected, str, Plan, bool]]:
     """How each case is fed: the case, a description, the lengths of its chunks, and whether after a reset."""
-    run = [item for item in expected if item.reference is not None and item.case.sizes[stream.time] > 1]
+    unit = stream.multiple
+    run = [item for item in expected if item.reference is not None and item.case.sizes[stream.time] // unit > 1]
     for item in run:
-        T = item.case.sizes[stream.time]
+        T = item.case.sizes[stream.time] // unit
         lengths = random_lengths(T, item.case.seed)
         if T > 2:
-            yield item, describe_chunks(lengths), _fixed(lengths), False
+            yield item, describe_chunks([unit * many for many in lengths]), _fixed(lengths), False
         if item.case.values == "ordinary":
-            yield item, "one at a time", one_at_a_time, False
+            yield item, "one at a time" if unit == 1 else f"{unit} at a time", one_at_a_time, False
     for item in run[:1]:
-        lengths = random_lengths(item.case.sizes[stream.time], item.case.seed)
+        lengths = random_lengths(item.case.sizes[stream.time] // unit, item.case.seed)
         yield item, "after a reset", _fixed(lengths), True
 
 
@@ -204,7 +240,7 @@ def element_order(
 def _shows_layout(item: Expected, stream: StreamSpec) -> bool:
     sizes = item.case.sizes
     is_run = item.reference is not None and item.case.values == "ordinary"
-    return is_run and min(sizes.values()) > 1 and sizes[stream.time] > 2
+    return is_run and min(sizes.values()) > 1 and sizes[stream.time] // stream.multiple > 2
 
 
 def _error_of(
@@ -212,8 +248,10 @@ def _error_of(
 ) -> float:
     """How far an output is from PyTorch's when the case is fed one step at a time and joined as `dims` say."""
     assert item.reference is not None
-    got = Chunked(session, stream, signature, dims, one_at_a_time).run(item.inputs)[output]
-    return _distance(got, item.reference.eager[output])
+    fed = Chunked(session, stream, signature, dims, one_at_a_time)
+    expected = fed.trimmed(item).reference
+    assert expected is not None
+    return _distance(fed.run(item.inputs)[output], expected.eager[output])
 
 
 def _orders(dim: Dim) -> list[Dim]:

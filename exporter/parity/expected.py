@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,6 +192,32 @@ def what_is_shown(expected: Sequence[Expected]) -> Shown:
 
 def _is_measured(reference: Reference) -> bool:
     return bool(reference.still or reference.unsettled)
+
+
+def trimmed_by(item: Expected, cut: Callable[[str, Array], Array]) -> Expected:
+    """A case of which `cut` takes a part of every array by output; outputs of which nothing is left are not compared."""
+    reference = item.reference
+    assert reference is not None
+    eager = {name: cut(name, array) for name, array in reference.eager.items()}
+    kept = {name for name, array in eager.items() if array.size or not reference.eager[name].size}
+
+    def part(arrays: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: cut(name, array) for name, array in arrays.items() if name in kept}
+
+    if not kept:
+        return replace(item, reference=None, refused="the first chunks of a stream give nothing yet")
+    trimmed = Reference(
+        {name: eager[name] for name in reference.eager if name in kept},
+        None if reference.exact is None else part(reference.exact),
+        *map(part, (reference.eager_error, reference.spread, reference.still, reference.unsettled)),
+    )
+    limits = {
+        name: Tolerance(cut(name, limit.limit), cut(name, limit.scale))
+        for name, limit in item.tolerances.items()
+        if name in kept
+    }
+    mask = None if item.nonfinite_mask is None else part(item.nonfinite_mask)
+    return replace(item, reference=trimmed, nonfinite_mask=mask, tolerances=limits)
 
 
 def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:

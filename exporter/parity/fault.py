@@ -107,7 +107,8 @@ def _sessions(whole: Session, seed: int) -> Iterator[Session]:
 def _fed(session: Session, artifact: Artifact, case: Case) -> Feeding | None:
     if not isinstance(session, Chunked) or artifact.stream is None:
         return None
-    return Feeding(list(session.plan(case.sizes[artifact.stream.time])), session.after_reset, session.dims)
+    units = case.sizes[artifact.stream.time] // artifact.stream.multiple
+    return Feeding(list(session.plan(units)), session.after_reset, session.dims)
 
 
 def _size(item: Expected) -> int:

@@ -84,6 +84,14 @@ class OutputTiming(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     delay: Annotated[int, Meta(ge=0, description="So many elements of a stream come before the first.")] = 0
     extra: Annotated[int, Meta(description="So many more elements a whole run has.")] = 0
 
+    elements: Annotated[
+        int, Meta(ge=0, description="So many for each `multiple` steps of a chunk; 0 for one for each step.")
+    ] = 0
+
+    def kept(self, joined: int) -> int:
+        """How many of the joined elements of all chunks are a whole run's, from its first."""
+        return max(0, min(joined - self.delay, joined + self.extra))
+
 
 class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a model file is fed in chunks: the dimension they are cut along, and every state that is carried."""

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from ..graph import Array, captured
 from .flow import Mixed, Result, Sequence
-from .graph_stream import GraphStream
+from .graph_stream import GraphStream, of_any_length
 from .measure import measure_values
 from .memory import END
 from .together import joined
@@ -160,6 +160,7 @@ def _wait(stream: GraphStream, node: ir.Node, flow: Sequence) -> dict[ir.Value, 
             pad.outputs[0].type, pad.outputs[0].shape = output.type, output.shape
             graph.insert_after(node, [pads, pad])
             made[output] = pad.outputs[0]
+            of_any_length(output, found.axis)
     return made
 
 

@@ -64,10 +64,9 @@ def make_causal(model: ir.Model, signature: Signature, time: str, taken: set[str
     nodes, outputs = list(model.graph), list(model.graph.outputs)
     for node in nodes:
         _follow(stream, node)
+    stream.multiple = multiple_of([flow for flow in stream.flows.values() if isinstance(flow, Sequence)])
     for k, output in enumerate(outputs):
         _give(stream, k, output)
-    flows = [flow for flow in stream.flows.values() if isinstance(flow, Sequence)]
-    stream.multiple = multiple_of(flows)
     return stream
 
 
@@ -133,8 +132,11 @@ def _give(stream: GraphStream, k: int, output: ir.Value) -> None:
         shift = min(flow.shift, 0)
         if shift != flow.shift and not flow.steady:
             now = _late_copy(stream, node, output, shift)
-        if (shift, flow.extra) != (0, 0):
-            stream.timings[name] = OutputTiming(-shift, flow.extra)
+        timing = OutputTiming(-shift, flow.extra, int(flow.rate * stream.multiple) if (flow.rate, stream.multiple) != (1, 1) else 0)
+        if timing != OutputTiming():
+            if flow.is_merged and (timing.delay or timing.extra):
+                raise cannot_stream(f"output '{name}' has steps and sequences in one dimension, and is late.")
+            stream.timings[name] = timing
     if now is not output:
         copy = ir.node("Identity", [now])
         copy.outputs[0].type, copy.outputs[0].shape = now.type, now.shape
@@ -162,10 +164,15 @@ def _strides(graph: ir.Graph) -> int:
         if node.op_type in ("Conv", "MaxPool", "AveragePool"):
             found *= prod({*(node.attributes.get_ints("strides", None) or [1])})
         elif node.op_type == "Slice" and len(node.inputs) > 4:
-            found *= _step(node.inputs[4])
+            found *= _number(node.inputs[4])
+        elif node.op_type in ("Div", "Mod"):
+            found *= _number(node.inputs[1])
     return found
 
 
-def _step(value: ir.Value | None) -> int:
+def _number(value: ir.Value | None) -> int:
+    """The one whole number that a constant holds, else 1."""
     array: Array | None = None if value is None or value.const_value is None else value.const_value.numpy()
-    return 1 if array is None else max(1, int(np.abs(array).max()))
+    if array is None or array.dtype.kind != "i" or array.size != 1:
+        return 1
+    return int(max(1, np.abs(array).reshape(())))
