@@ -129,7 +129,8 @@ def _with_states(whole: Chunked, item: Expected) -> Values:
     given, eager = _values(item)
     sizes = dims_of(whole.signature, given)
     given = {**{state.name: state.initial(sizes) for state in whole.stream.states}, **given}
-    return given, {**whole.session.run(given), **eager}
+    as_given = {name: array for name, array in eager.items() if name not in whole.stream.timings}
+    return given, {**whole.session.run(given), **as_given}
 
 
 def _tolerances(expected: Sequence[Expected]) -> tuple[float, float]:

@@ -30,6 +30,8 @@ def metadata_of(signature: Signature, stream: StreamSpec | None) -> dict[str, st
         "state_outputs": ",".join(state.output for state in states),
         **{f"reset.{state.name}": state.reset_text for state in states},
         **({} if stream is None else {"time": stream.time}),
+        **({} if stream is None or stream.multiple == 1 else {"multiple": str(stream.multiple)}),
+        **({} if stream is None else {f"delay.{name}": str(each.delay) for name, each in stream.timings.items()}),
     }
     return {f"{PREFIX}.{key}": value for key, value in properties.items()}
 

@@ -56,7 +56,7 @@ def make_buffers(model: StepModel, sizes: Mapping[str, int]) -> StepBuffers:
     """
     initial = {state.name: state.initial(sizes) for state in model.states}
     even, odd = ({name: value.copy() for name, value in initial.items()} for _ in range(2))
-    inputs = {name: one_step(spec, sizes, model.time) for name, spec in model.inputs.items()}
+    inputs = {name: one_step(spec, sizes, model.spec) for name, spec in model.inputs.items()}
     outputs = _outputs(model, inputs, initial)
     return StepBuffers(
         dict(sizes),
@@ -86,7 +86,7 @@ def refused(error: Exception) -> InputError:
 
 
 def _slot(model: StepModel, name: str, whole: Array) -> Slot:
-    array = whole.squeeze(time_axes(model.inputs[name].shape, model.time))
+    array = whole.squeeze(time_axes(model.inputs[name].shape, model.time) if model.spec.multiple == 1 else ())
     return Slot(name, array, array.shape, array.dtype)
 
 

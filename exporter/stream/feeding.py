@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, did_you_mean
 from ..spec.signature import TensorSpec
+from ..spec.streams import StreamSpec
 from .session import StepModel, time_axes
 
 Array = NDArray[Any]
@@ -48,9 +49,9 @@ def check_names(model: StepModel, given: Mapping[str, Any]) -> None:
             raise InputError(f"Input '{name}' is missing; it is {spec}. Give every input with every step and chunk.")
 
 
-def one_step(spec: TensorSpec, sizes: Sizes, time: str) -> Array:
-    """An input of one time step, of the least values that are allowed; zero where any are."""
-    return np.full(spec.sized({**sizes, time: 1}), spec.filler, spec.dtype)
+def one_step(spec: TensorSpec, sizes: Sizes, stream: StreamSpec) -> Array:
+    """An input of the fewest time steps, of the least values that are allowed; zero where any are."""
+    return np.full(spec.sized({**sizes, stream.time: stream.multiple}), spec.filler, spec.dtype)
 
 
 def checked_chunk(model: StepModel, given: Mapping[str, Array], sizes: Sizes) -> dict[str, Array]:
@@ -72,13 +73,19 @@ def checked_chunk(model: StepModel, given: Mapping[str, Array], sizes: Sizes) ->
             raise _wrong_chunk(name, given[name], spec, known)
     if 0 in lengths:
         raise InputError("The chunk has no time step. Feed at least one.")
+    unit = model.spec.multiple
+    if any(length % unit for length in lengths):
+        raise InputError(f"The chunk has {lengths[0]} steps, and the model takes a multiple of {unit}. Feed so many.")
     return {name: np.asarray(array, order="C") for name, array in given.items()}
 
 
-def wrong_step(name: str, given: Any, spec: TensorSpec, sizes: Sizes, time: str) -> InputError:
+def wrong_step(name: str, given: Any, spec: TensorSpec, sizes: Sizes, stream: StreamSpec) -> InputError:
     """The error for what cannot be fed as one time step."""
+    time = stream.time
     if not _is_array(given, spec):
         return _wrong_kind(name, given, spec)
+    if stream.multiple > 1:
+        return _wrong_chunk(name, given, spec, {**sizes, time: stream.multiple})
     dims = [dim for dim in spec.shape if dim != time]
     longer = given.ndim == len(spec.shape) > len(dims)
     remedy = f"A step has no dimension {time}; use run for a chunk." if longer else _SIZES

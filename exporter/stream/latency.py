@@ -112,7 +112,8 @@ def _time_steps(stream: Stream, steps: int, progress: Callable[[str, int, int], 
 
 
 def _random_step(stream: Stream, random: np.random.Generator) -> dict[str, Array]:
-    return {name: _random(spec, stream.sizes, random) for name, spec in stream.inputs.items()}
+    sizes = {**stream.time_of_a_step, **stream.sizes}
+    return {name: _random(spec, sizes, random) for name, spec in stream.inputs.items()}
 
 
 def _random(spec: TensorSpec, sizes: Mapping[str, int], random: np.random.Generator) -> Array:

@@ -38,6 +38,7 @@ class StepModel:
     inputs: dict[str, TensorSpec]
     outputs: dict[str, tuple[int, ...]]
     states: tuple[State, ...]
+    spec: StreamSpec
 
     @cached_property
     def chunks(self) -> ort.InferenceSession:
@@ -76,7 +77,7 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
         check_file(folder / file, manifest.files[file])
     path = folder / name
     assert artifact.stream is not None
-    time, states = artifact.stream.time, artifact.stream.states
+    time, states, unit = artifact.stream.time, artifact.stream.states, artifact.stream.multiple
     steps_only = options is None and artifact.unrolls
     if options is None:
         options = step_options()
@@ -92,8 +93,9 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
         steps_only,
         time,
         {name: spec for name, spec in manifest.signature.inputs.items() if name not in carried},
-        {name: time_axes(parse(manifest.outputs[name])[1], time) for name in kept},
+        {name: time_axes(parse(manifest.outputs[name])[1], time) if unit == 1 else () for name in kept},
         states,
+        artifact.stream,
     )
 
 

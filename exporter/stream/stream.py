@@ -80,7 +80,7 @@ class Stream:
             arrays = self._in_order(arrays, named)
         for x, slot in zip(arrays, buffers.slots, strict=True):
             if not isinstance(x, np.ndarray) or x.shape != slot.shape or x.dtype != slot.dtype:
-                raise wrong_step(slot.name, x, self._model.inputs[slot.name], buffers.sizes, self._model.time)
+                raise wrong_step(slot.name, x, self._model.inputs[slot.name], buffers.sizes, self._model.spec)
             slot.array[...] = x
         # Written out, here and below, where `run` calls functions: a step takes but a few microseconds.
         try:
@@ -107,6 +107,21 @@ class Stream:
         return _returned({name: outputs[name] for name in self._model.outputs})
 
     @property
+    def multiple(self) -> int:
+        """Of how many time steps a chunk is a multiple; if more than 1, `step` takes so many, with the time dimension."""
+        return self._model.spec.multiple
+
+    @property
+    def time_of_a_step(self) -> dict[str, int]:
+        """How many time steps `step` takes, by the dimension's name."""
+        return {self._model.time: self.multiple}
+
+    @property
+    def delays(self) -> dict[str, int]:
+        """How many elements of each output, along the time, mean nothing yet, at the beginning of a stream."""
+        return {name: self._model.spec.delay(name) for name in self._model.outputs}
+
+    @property
     def sizes(self) -> dict[str, int]:
         """The sizes of the dynamic dimensions but for the time."""
         return dict(self._buffers.sizes)
@@ -115,6 +130,8 @@ class Stream:
     def inputs(self) -> dict[str, TensorSpec]:
         """What a step takes, by name: the model's inputs without the time and without states."""
         time = self._model.time
+        if self.multiple > 1:
+            return dict(self._model.inputs)
         return {
             name: replace(spec, shape=tuple(dim for dim in spec.shape if dim != time))
             for name, spec in self._model.inputs.items()

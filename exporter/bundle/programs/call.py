@@ -106,6 +106,8 @@ def call_of(file: str, artifact: Artifact, manifest: Manifest) -> ProgramSpec:
     signature = manifest.signature
     sizes = manifest.cases[0].sizes if manifest.cases else least_sizes(signature, artifact.bounds)
     states = artifact.stream.states if artifact.stream is not None else ()
+    if artifact.stream is not None and sizes.get(artifact.stream.time, 0) % artifact.stream.multiple:
+        sizes = {**sizes, artifact.stream.time: artifact.stream.multiple}
     depends = manifest.from_example or (manifest.source is not None and bool(manifest.source.cases))
     inputs = {
         name: Filled(spec.dtype, tuple(spec.sized(sizes)), values_for(spec, sizes, depends))
