@@ -4,6 +4,7 @@
 
 #include "error.h"
 #include "safetensors.h"
+#include "streaming.h"
 
 namespace rnn {
 
@@ -63,6 +64,13 @@ Expected expected_of(const Tensors& tensors, const std::string& name, const std:
   return expected;
 }
 
+// The part of what PyTorch computes in one pass that a stream gives.
+void trim(Expected& expected, const Stream& stream, const Output& output) {
+  expected.own = seen(stream, output, expected.own);
+  if (expected.reference) expected.reference = seen(stream, output, *expected.reference);
+  if (expected.limits) expected.limits = seen(stream, output, *expected.limits);
+}
+
 }  // namespace
 
 std::map<std::string, Tensors> read_inputs(const fs::path& file) {
@@ -81,7 +89,9 @@ std::vector<StoredCase> read_stored_cases(const fs::path& folder, const Manifest
     if (found == inputs.end()) throw InputError(std::string(kCases) + " has no case '" + each.name + "'.");
     StoredCase item{each.name, found->second, {}, artifact.int8 && each.values == "saturating"};
     for (const auto& output : manifest.outputs) {
-      item.outputs.emplace_back(output.name, expected_of(tensors, each.name, artifact.file, output.name));
+      auto expected = expected_of(tensors, each.name, artifact.file, output.name);
+      if (artifact.stream) trim(expected, *artifact.stream, output);
+      item.outputs.emplace_back(output.name, std::move(expected));
     }
     cases.push_back(std::move(item));
   }

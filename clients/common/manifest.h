@@ -1,7 +1,9 @@
 // A bundle's manifest.json, as far as running and judging needs it.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <map>
 
 #include "tensor.h"
 
@@ -15,10 +17,20 @@ struct State {
   std::vector<double> reset;
 };
 
+// How an output lies to that of a whole run: its first `delay` elements mean nothing, and of a whole run there are
+// `extra` more, below 0 fewer.
+struct Timing {
+  std::int64_t delay = 0;
+  std::int64_t extra = 0;
+};
+
 // How a model file with explicit states is fed: the dimension that inputs are cut along, and what is carried.
 struct Stream {
   std::string time;
   std::vector<State> states;
+  // A chunk is a multiple of so many steps.
+  std::int64_t multiple = 1;
+  std::map<std::string, Timing> timings;
 };
 
 // A model file, and whether its weights are int8.

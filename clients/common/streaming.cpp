@@ -141,6 +141,18 @@ struct Feeder {
   }
 };
 
+// An output without what comes before its first element and after a whole run's last.
+Tensor in_time(const Tensor& joined, const Timing& timing, std::size_t axis) {
+  const auto length = joined.shape.at(axis);
+  const auto kept = std::min(length - timing.delay, length + timing.extra);
+  return kept < 1 ? cut(joined, axis, 0, 0) : cut(joined, axis, timing.delay, kept);
+}
+
+void check_chunks(const Stream& stream, std::int64_t steps, std::int64_t chunk) {
+  if (steps % stream.multiple == 0 && chunk % stream.multiple == 0) return;
+  throw InputError("takes chunks of a multiple of " + std::to_string(stream.multiple) + " steps");
+}
+
 std::vector<Tensor> all(const std::vector<Tensors>& parts, const std::string& name) {
   std::vector<Tensor> found;
   for (const auto& part : parts) found.push_back(part.at(name));
@@ -184,17 +196,33 @@ Tensors feed(const Session& session, const Stream& stream, const std::vector<Spe
   const auto time = sizes.find(stream.time);
   if (time == sizes.end()) throw InputError("has no input with the dimension " + stream.time + " to cut along");
   const auto steps = time->second;
+  check_chunks(stream, steps, chunk);
   const Feeder feeder{session, stream, inputs, given, sizes};
   const auto parts = feeder.parts(steps, chunk ? chunk : std::max<std::int64_t>(steps, 1));
   Tensors joined = parts.back();
-  if (parts.size() == 1) return joined;
+  const bool goes_on = std::any_of(stream.states.begin(), stream.states.end(),
+                                   [&](const State& state) { return given.count(state.spec.name) > 0; });
   for (const auto& output : outputs) {
     const auto axis = time_axis(output.dims, stream.time);
     if (!axis) continue;
-    const auto sequences = sequences_in(output.dims[*axis], stream.time, sizes);
-    joined[output.name] = join(all(parts, output.name), *axis, sequences);
+    if (parts.size() > 1) {
+      const auto sequences = sequences_in(output.dims[*axis], stream.time, sizes);
+      joined[output.name] = join(all(parts, output.name), *axis, sequences);
+    }
+    const auto timing = stream.timings.find(output.name);
+    if (timing == stream.timings.end() || goes_on) continue;
+    joined[output.name] = in_time(joined.at(output.name), timing->second, *axis);
   }
   return joined;
+}
+
+Tensor seen(const Stream& stream, const Output& output, const Tensor& whole) {
+  const auto timing = stream.timings.find(output.name);
+  const auto axis = time_axis(output.dims, stream.time);
+  if (timing == stream.timings.end() || !axis || *axis >= whole.shape.size()) return whole;
+  const auto length = whole.shape[*axis];
+  const auto kept = std::min(length, length - timing->second.extra - timing->second.delay);
+  return cut(whole, *axis, 0, std::max<std::int64_t>(kept, 0));
 }
 
 }  // namespace rnn

@@ -4,6 +4,7 @@ import { Bundle, CASES } from "./bundle.js";
 import { Expected, OutputResult, judge, share } from "./compare.js";
 import { InputError, firstLine } from "./errors.js";
 import type { StoredCase } from "./manifest.js";
+import { seen } from "./stream.js";
 import { Tensor, describe, isFloating, numbers } from "./tensor.js";
 
 type Tensors = ReadonlyMap<string, Tensor>;
@@ -58,12 +59,13 @@ function readCase({ source, manifest, artifact, file }: Bundle, stored: StoredCa
   };
   const expected = (name: string): Expected => {
     const eager = part("outputs", name);
-    if (!isFloating(eager.dtype)) return { eager, exact: null, limits: null };
+    const ours = (whole: Tensor) => (artifact.stream ? seen(manifest, artifact.stream, name, whole) : whole);
+    if (!isFloating(eager.dtype)) return { eager: ours(eager), exact: null, limits: null };
     const exact = tensors.has(`${stored.name}/reference/${name}`) ? byElement("reference", name, eager) : null;
     const limits = byElement(`limits/${file}`, name, eager);
     const wrong = numbers(limits).find((limit) => !(limit >= 0));
     if (wrong !== undefined) throw bad(`has a limit of ${wrong} in ${stored.name}/limits/${file}/${name}`);
-    return { eager, exact, limits };
+    return { eager: ours(eager), exact: exact && ours(exact), limits: ours(limits) };
   };
   return {
     name: stored.name,

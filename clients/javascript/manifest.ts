@@ -52,8 +52,22 @@ const state = z.object({
   ),
 });
 
-/** How a model file is fed in chunks: the dimension that they are cut along, and the states by their inputs' names. */
-const stream = z.object({ time: z.string(), states: entries(state) });
+/**
+ * How an output lies to that of a whole run: its first `delay` elements mean nothing, and of a whole run there are
+ * `extra` more, below 0 fewer.
+ */
+const timing = z.object({ delay: z._default(z.int(), 0), extra: z._default(z.int(), 0) });
+
+/**
+ * How a model file is fed in chunks: the dimension that they are cut along, the states by their inputs' names, of how
+ * many steps a chunk is a multiple, and how outputs lie that are late, by name.
+ */
+const stream = z.object({
+  time: z.string(),
+  states: entries(state),
+  multiple: z._default(z.int().check(z.positive()), 1),
+  timings: z._default(z.record(z.string(), timing), {}),
+});
 
 /** How an artifact was proved when it was exported. The largest error is null where it is no finite share of its limit. */
 const parity = z.object({

@@ -73,7 +73,12 @@ export async function runWhole(
   const sizes = sizesOf(manifest.inputs, inputs);
   const stream = begin(session, spec, sizes, inputs);
   const T = sizes.get(spec.time) ?? 0;
-  if (chunk === null || chunk >= T) return stream.run(inputs);
+  if (T % spec.multiple || (chunk ?? 0) % spec.multiple) {
+    throw new InputError(`The model takes chunks of a multiple of ${spec.multiple} steps. Give so many.`);
+  }
+  const goesOn = [...spec.states.keys()].some((name) => inputs.has(name));
+  const late = (outputs: Tensors) => (goesOn ? new Map(outputs) : inTime(manifest, spec, outputs));
+  if (chunk === null || chunk >= T) return late(await stream.run(inputs));
   const parts: Map<string, Tensor>[] = [];
   for (let start = 0; start < T; start += chunk) {
     parts.push(await stream.run(steps(manifest, spec, inputs, start, start + chunk)));
@@ -83,7 +88,30 @@ export async function runWhole(
     const pieces = parts.map((part) => part.get(name)!);
     joined.set(name, joinAlongTime(name, pieces, manifest.outputs.get(name), spec.time, sizes));
   }
-  return joined;
+  return late(joined);
+}
+
+/** Outputs without what comes before their first element and after a whole run's last. */
+function inTime(manifest: Manifest, spec: StreamSpec, outputs: Tensors): Map<string, Tensor> {
+  const whole = new Map(outputs);
+  for (const [name, { delay, extra }] of Object.entries(spec.timings)) {
+    const axis = timeAxis(manifest.outputs.get(name)?.shape ?? [], spec.time);
+    if (axis < 0) continue;
+    const joined = outputNamed(name, outputs);
+    const length = joined.shape[axis]!;
+    const kept = Math.min(length - delay, length + extra);
+    whole.set(name, kept < 1 ? cut(joined, [axis], 0, 0) : cut(joined, [axis], delay, delay + kept));
+  }
+  return whole;
+}
+
+/** The elements of a whole run's output that a stream gives too. */
+export function seen(manifest: Manifest, spec: StreamSpec, name: string, whole: Tensor): Tensor {
+  const timing = spec.timings[name];
+  const axis = timeAxis(manifest.outputs.get(name)?.shape ?? [], spec.time);
+  if (!timing || axis < 0) return whole;
+  const length = whole.shape[axis]!;
+  return cut(whole, [axis], 0, Math.max(0, Math.min(length, length - timing.extra - timing.delay)));
 }
 
 /** @throws InputError The model gives no such output. */
