@@ -52,9 +52,7 @@ def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
     values = [_after_prefix(stream, slot) or value for slot, value in zip(hidden, values, strict=True)]
     _check_declared(stream, hidden)
     waiting = {} if stream is None else stream.waiting
-    exposed = [
-        _expose(model, slot, *value, waiting.get(slot.node)) for slot, value in zip(hidden, values, strict=True)
-    ]
+    exposed = [_expose(model, slot, *value, waiting.get(slot.node)) for slot, value in zip(hidden, values, strict=True)]
     if stream is not None:
         stream.memory.forget_unused(len(signature.outputs))
     RemoveUnusedNodesPass()(model)
@@ -62,7 +60,9 @@ def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
     states = (*declared_states(signature, pairs), *remembered, *exposed)
     if not states:
         raise CaptureError(f"The model has no recurrent layer over {time} whose state could be carried. {STATELESS}")
-    return StreamSpec.of(time, states) if stream is None else StreamSpec.of(time, states, stream.multiple, stream.timings)
+    return (
+        StreamSpec.of(time, states) if stream is None else StreamSpec.of(time, states, stream.multiple, stream.timings)
+    )
 
 
 def _after_prefix(stream: GraphStream | None, slot: StateSlot) -> tuple[Shape, Reset] | None:

@@ -195,7 +195,7 @@ def _is_measured(reference: Reference) -> bool:
 
 
 def trimmed_by(item: Expected, cut: Callable[[str, Array], Array]) -> Expected:
-    """A case of which `cut` takes a part of every array by output; outputs of which nothing is left are not compared."""
+    """A case of which `cut` takes a part of every output; those of which nothing is left are not compared."""
     reference = item.reference
     assert reference is not None
     eager = {name: cut(name, array) for name, array in reference.eager.items()}

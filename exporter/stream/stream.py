@@ -108,7 +108,7 @@ class Stream:
 
     @property
     def multiple(self) -> int:
-        """Of how many time steps a chunk is a multiple; if more than 1, `step` takes so many, with the time dimension."""
+        """Of how many steps a chunk is a multiple; if of more than 1, `step` takes so many, with the time dimension."""
         return self._model.spec.multiple
 
     @property

@@ -8,32 +8,42 @@ from .graph_stream import GraphStream
 from .together import stepwise
 
 # These are about a whole sequence, whichever way it lies.
-WHOLE = ("ReverseSequence", "STFT", "NonZero", "Compress", "Unique", "Attention", "LinearAttention", "NonMaxSuppression")
+WHOLE = (
+    "ReverseSequence",
+    "STFT",
+    "NonZero",
+    "Compress",
+    "Unique",
+    "Attention",
+    "LinearAttention",
+    "NonMaxSuppression",
+)
+
+
+# By operator, the axis that it works along where the node does not say.
+_ALONG = {
+    **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax", "LpNormalization", "TopK"), -1),
+    **dict.fromkeys(("ArgMax", "ArgMin", "Split", "Concat", "GatherElements", "ScatterElements", "Gather", "DFT"), 0),
+}
+
+# By operator, the first of the axes that it normalizes or pools over, up to the last.
+_FROM = {"InstanceNormalization": 2, "GlobalAveragePool": 2, "GlobalMaxPool": 2, "GroupNormalization": 1, "Trilu": -2}
 
 
 def mixed_axes(stream: GraphStream, node: ir.Node, position: int) -> set[int]:
     """The axes of an input along which an output's element is computed from several elements."""
-    array = stream.measured.arrays(node.inputs[position])[0]
-    rank, op_type = array.ndim, node.op_type
-    if op_type in WHOLE:
-        return {*range(rank)}
-    if op_type in ("Softmax", "LogSoftmax", "Hardmax", "LpNormalization", "TopK", "ArgMax", "ArgMin"):
-        return {node.attributes.get_int("axis", 0 if op_type.startswith("Arg") else -1) % rank}
-    if op_type in ("Split", "Concat", "GatherElements", "ScatterElements", "Gather", "DFT") and position == 0:
-        return {node.attributes.get_int("axis", 0) % rank}
-    if op_type in ("LayerNormalization", "RMSNormalization"):
-        return {*range(node.attributes.get_int("axis", -1) % rank, rank)} if position == 0 else set()
-    if op_type in ("InstanceNormalization", "GlobalAveragePool", "GlobalMaxPool"):
-        return {*range(2, rank)}
-    if op_type == "GroupNormalization":
-        return {*range(1, rank)}
-    if op_type == "Trilu":
-        return {rank - 2, rank - 1}
-    if op_type.startswith("Reduce"):
-        return _reduced(stream, node, rank)
+    rank, op_type = stream.measured.arrays(node.inputs[position])[0].ndim, node.op_type
     if op_type in ("MatMul", "Gemm"):
         return _multiplied(node, position, rank)
-    return set()
+    if op_type in WHOLE or op_type in _FROM:
+        return {*range(_FROM.get(op_type, 0) % max(rank, 1), rank)}
+    if position > 0:
+        return set()
+    if op_type in _ALONG:
+        return {node.attributes.get_int("axis", _ALONG[op_type]) % rank}
+    if op_type in ("LayerNormalization", "RMSNormalization"):
+        return {*range(node.attributes.get_int("axis", -1) % rank, rank)}
+    return _reduced(stream, node, rank) if op_type.startswith("Reduce") else set()
 
 
 def _reduced(stream: GraphStream, node: ir.Node, rank: int) -> set[int]:

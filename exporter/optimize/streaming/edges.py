@@ -1,4 +1,4 @@
-"""Pad, Slice and Concat along the time: mostly another way to count the same elements."""
+"""Pad and Slice along the time: mostly another way to count the same elements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .flow import Result, Sequence, Still
 from .graph_stream import GraphStream
 from .memory import END
 from .positions import fit, rows_of_table
-from .together import joined, stepwise
+from .together import stepwise
 from .windows import every
 
 
@@ -112,9 +112,7 @@ def _start(start: int, length: int) -> int:
     return min(max(start + length, 0), length) if start < 0 else min(start, length)
 
 
-def _cut_sequence(
-    stream: GraphStream, node: ir.Node, flow: Sequence, bounds: dict[int, tuple[list[int], int]]
-) -> None:
+def _cut_sequence(stream: GraphStream, node: ir.Node, flow: Sequence, bounds: dict[int, tuple[list[int], int]]) -> None:
     value, output = node.inputs[0], node.outputs[0]
     assert value is not None
     starts, step = bounds[flow.axis]
@@ -164,46 +162,3 @@ def last_steps(stream: GraphStream, node: ir.Node, value: ir.Value, flow: Sequen
         late = replace(flow, shift=flow.extra)
         now = stream.keep(node, now, flow.axis, stream.extent(value, late, many - 1))
     return stream.part(node, now, flow.axis, -many, END)
-
-
-def concatenate(stream: GraphStream, node: ir.Node) -> None:
-    """Concat: along the time, of what is always the same, one sequence, and what comes after its end."""
-    output = node.outputs[0]
-    axis = node.attributes.get_int("axis") % stream.measured.arrays(output)[0].ndim
-    along = [
-        k
-        for k, value in enumerate(node.inputs)
-        if isinstance(flow := stream.flow(value), Sequence) and flow.axis == axis
-    ]
-    if not along:
-        flow = joined(stream, node)
-        stream.rewire(node)
-        found = stream.located(output, flow) if isinstance(flow, Sequence) else flow
-        if found is None:
-            stream.mixed(node)
-        else:
-            stream.settle(node, output, found)
-        return
-    before = node.inputs[: along[0]]
-    if len(along) > 1 or not all(isinstance(stream.flow(value), Still) for value in before):
-        stream.mixed(node, "joins sequences one after the other")
-        return
-    _prepend(stream, node, along[0], axis)
-
-
-def _prepend(stream: GraphStream, node: ir.Node, at: int, axis: int) -> None:
-    value, flow = stream.sequence(node, at)
-    left = sum(stream.measured.dims(first, axis)[0] for first in node.inputs[:at] if first is not None)
-    found = fit(stream, stream.measured.dims(node.outputs[0], axis))
-    if flow.is_merged or found is None:
-        stream.mixed(node, "joins what has steps and sequences in one dimension")
-        return
-    made = stream.now(value)
-    if left and flow.shift < 0:
-        if left > 1:
-            stream.mixed(node, "puts several steps before a sequence that is late")
-            return
-        first = next(each for each in node.inputs[:at] if each is not None)
-        made = stream.add(node, "Where", [stream.known(node, value, flow), made, stream.now(first)], like=made)
-    shifted = replace(flow, extra=found[1], shift=flow.shift + left, steady=False)
-    stream.settle(node, node.outputs[0], shifted, made)

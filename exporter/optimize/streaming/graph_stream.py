@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence as Many
+from collections.abc import Mapping
+from collections.abc import Sequence as Many
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -16,6 +17,8 @@ from .flow import Flow, Mixed, Sequence, Still
 from .measure import Measured
 from .memory import END, Memory
 from .refusal import mixes
+
+_MERGED = "needs earlier steps of what has steps and sequences in one dimension"
 
 
 @dataclass
@@ -92,18 +95,17 @@ class GraphStream:
                         inner.replace_input_with(i, self.current[value])
 
     def extent(self, value: ir.Value, flow: Sequence, past: int, pad: int = 0, fill: float = 0.0) -> list[Array]:
-        """The `past` elements before the first step in each run, after `pad` more at the beginning; 0 where none are."""
+        """The `past` elements before the first step in each run, where `pad` are put before all; 0 where none are."""
         found = []
         for array in self.measured.arrays(value):
-            have = max(0, min(past - 0, flow.shift))
+            have = max(0, min(past, flow.shift))
             begin = max(0, flow.shift - past)
+            padded = min(past - have, max(0, pad + min(flow.shift, 0)))
+            missing = past - have - padded
+            shapes = [(*array.shape[: flow.axis], many, *array.shape[flow.axis + 1 :]) for many in (missing, padded)]
             kept = np.take(array, range(begin, begin + have), flow.axis)
-            padding = min(past - have, pad) if flow.shift >= 0 else 0
-            shape = list(kept.shape)
-            shape[flow.axis] = padding
-            parts = [np.full(shape, fill, array.dtype), kept]
-            shape[flow.axis] = past - have - padding
-            found.append(np.concatenate([np.zeros(shape, array.dtype), *parts], flow.axis))
+            before = [np.zeros(shapes[0], array.dtype), np.full(shapes[1], fill, array.dtype)]
+            found.append(np.concatenate([*before, kept], flow.axis))
         return found
 
     def keep(self, node: ir.Node, value: ir.Value, axis: int, resets: Many[Array]) -> ir.Value:
@@ -132,7 +134,7 @@ class GraphStream:
         if by == 0 or flow.steady:
             return self.now(value)
         if flow.is_merged:
-            raise self.refuse(mixes(node, self.time, "needs earlier steps of what has steps and sequences in one dimension"))
+            raise self.refuse(mixes(node, self.time, _MERGED))
         if (value, shift) not in self._late:
             joined = self.keep(node, self.now(value), flow.axis, self.extent(value, flow, by))
             self._late[value, shift] = self.part(node, joined, flow.axis, 0, -by)
@@ -154,7 +156,7 @@ class GraphStream:
     def known(self, node: ir.Node, value: ir.Value, flow: Sequence) -> ir.Value:
         """Whether each element of a chunk belongs to the sequence, for every sequence of a batch."""
         if flow.is_merged:
-            raise self.refuse(mixes(node, self.time, "needs earlier steps of what has steps and sequences in one dimension"))
+            raise self.refuse(mixes(node, self.time, _MERGED))
         resets = []
         for array in self.measured.arrays(value):
             shape = [size if self._is_name(value, k) else 1 for k, size in enumerate(array.shape)]
@@ -207,7 +209,11 @@ class GraphStream:
         many = self.add(node, "Shape", [given], {"start": axis, "end": axis + 1})
         if flow.rate.numerator != 1:
             many = self.add(node, "Mul", [many, self.memory.ints(flow.rate.numerator)])
-        return many if flow.rate.denominator == 1 else self.add(node, "Div", [many, self.memory.ints(flow.rate.denominator)])
+        return (
+            many
+            if flow.rate.denominator == 1
+            else self.add(node, "Div", [many, self.memory.ints(flow.rate.denominator)])
+        )
 
     def counter(self, node: ir.Node, flow: Sequence) -> ir.Value:
         """The number of the first element of a chunk, in one dimension."""
@@ -229,7 +235,9 @@ class GraphStream:
             return None
         lengths = self.measured.dims(output, axes[0])
         steps = [sizes[self.time] for sizes in self.measured.sizes]
-        fits = all(like.length(run, many) == length for run, (many, length) in enumerate(zip(steps, lengths, strict=True)))
+        fits = all(
+            like.length(run, many) == length for run, (many, length) in enumerate(zip(steps, lengths, strict=True))
+        )
         return replace(like, axis=axes[0], steady=like.steady if steady is None else steady) if fits else None
 
 

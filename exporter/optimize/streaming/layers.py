@@ -32,7 +32,9 @@ def recur(stream: GraphStream, node: ir.Node) -> None:
             stream.flows[output] = mixed
         return
     over = [stream.sequence_of(node.inputs[k]) for k, _ in sequence_inputs(node)]
-    along = [flow is not None and flow.axis == axis for flow, (_, axis) in zip(over, sequence_inputs(node), strict=True)]
+    along = [
+        flow is not None and flow.axis == axis for flow, (_, axis) in zip(over, sequence_inputs(node), strict=True)
+    ]
     if not any(along):
         within(stream, node)
     elif not all(along) or any(flow is not None and flow.is_merged for flow in over):
@@ -162,5 +164,3 @@ def _wait(stream: GraphStream, node: ir.Node, flow: Sequence) -> dict[ir.Value, 
             made[output] = pad.outputs[0]
             of_any_length(output, found.axis)
     return made
-
-

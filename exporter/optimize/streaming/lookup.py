@@ -7,8 +7,8 @@ import onnx_ir as ir
 from .axes import by_axis
 from .edges import last_steps
 from .flow import Result, Sequence
+from .gathered import gather
 from .graph_stream import GraphStream
-from .windows import gather
 
 
 def look_up(stream: GraphStream, node: ir.Node) -> None:
@@ -30,7 +30,10 @@ def _single(stream: GraphStream, node: ir.Node, flow: Sequence) -> None:
     assert value is not None
     arrays = stream.measured.arrays(indices)
     lengths = stream.measured.dims(value, flow.axis)
-    if any(array.size != 1 or int(array.reshape(())) % length != length - 1 for array, length in zip(arrays, lengths, strict=True)):
+    if any(
+        array.size != 1 or int(array.reshape(())) % length != length - 1
+        for array, length in zip(arrays, lengths, strict=True)
+    ):
         stream.mixed(node, "reads single steps by their place in the whole sequence")
         return
     last = last_steps(stream, node, value, flow, 1)
@@ -39,5 +42,3 @@ def _single(stream: GraphStream, node: ir.Node, flow: Sequence) -> None:
     node.replace_input_with(0, last)
     node.replace_input_with(1, stream.memory.constant("last", arrays[0] * 0 - 1))
     stream.settle(node, node.outputs[0], Result())
-
-

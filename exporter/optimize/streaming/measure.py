@@ -106,16 +106,17 @@ def _session(model: ir.Model) -> ort.InferenceSession:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    return ort.InferenceSession(
-        ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return ort.InferenceSession(ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _sizes(signature: Signature, time: str, steps: Sequence[int]) -> list[dict[str, int]]:
     others = [name for name in signature.symbols if name != time]
     rows = [dict(zip(others, row * len(others), strict=False)) for row in _OTHERS]
     runs = [{**rows[0], time: many} for many in steps]
-    return [{name: run[name] for name in signature.symbols} for run in (*runs, *({**row, time: steps[0]} for row in rows[1:]))]
+    return [
+        {name: run[name] for name in signature.symbols}
+        for run in (*runs, *({**row, time: steps[0]} for row in rows[1:]))
+    ]
 
 
 def _run(session: ort.InferenceSession, signature: Signature, sizes: Sizes, seed: int) -> dict[str, Array]:

@@ -79,4 +79,3 @@ def _indices(stream: GraphStream, node: ir.Node, flow: Sequence) -> ir.Value:
     scalars = [stream.add(node, "Squeeze", [end, zero]) for end in ends]
     one = stream.memory.constant("one", np.array(1, np.int64))
     return stream.add(node, "Range", [*scalars, one])
-

@@ -34,5 +34,5 @@ _DOES = {
 
 def mixes(node: ir.Node, time: str, why: str = "") -> str:
     """A clause: `ReduceMean at model.py:12 takes a mean over T`."""
-    does = why or _DOES.get(node.op_type, f"mixes steps along {{time}}")
+    does = why or _DOES.get(node.op_type, "mixes steps along {time}")
     return f"{node.op_type}{at(line_of(node))} {does.format(time=time)}"

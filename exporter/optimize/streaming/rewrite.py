@@ -13,9 +13,10 @@ from ...spec.signature import Signature
 from ...spec.streams import OutputTiming, cannot_stream
 from ..graph import Array, subgraphs
 from .axes import by_axis
-from .edges import concatenate, cut, pad
+from .edges import cut, pad
 from .flow import Flow, Mixed, Sequence, Sized, Still
 from .graph_stream import GraphStream
+from .joining import concatenate
 from .layers import recur, within
 from .lookup import look_up
 from .measure import measure
@@ -79,7 +80,7 @@ def _given(shape: tuple[str | int, ...], time: str, runs: int) -> Flow:
 
 def _follow(stream: GraphStream, node: ir.Node) -> None:
     flows = [stream.flow(value) for value in node.inputs]
-    if node.op_type == "Shape" or (node.op_type == "Size"):
+    if node.op_type in ("Shape", "Size"):
         _follow_shape(stream, node)
         return
     mixed = next((flow for flow in flows if isinstance(flow, Mixed)), None)
@@ -132,7 +133,9 @@ def _give(stream: GraphStream, k: int, output: ir.Value) -> None:
         shift = min(flow.shift, 0)
         if shift != flow.shift and not flow.steady:
             now = _late_copy(stream, node, output, shift)
-        timing = OutputTiming(-shift, flow.extra, int(flow.rate * stream.multiple) if (flow.rate, stream.multiple) != (1, 1) else 0)
+        timing = OutputTiming(
+            -shift, flow.extra, int(flow.rate * stream.multiple) if (flow.rate, stream.multiple) != (1, 1) else 0
+        )
         if timing != OutputTiming():
             if flow.is_merged and (timing.delay or timing.extra):
                 raise cannot_stream(f"output '{name}' has steps and sequences in one dimension, and is late.")

@@ -1,4 +1,4 @@
-"""Operators whose steps have nothing to do with each other: sequences that they read together are brought to one shift."""
+"""Operators that leave steps apart: the sequences that one reads are brought to the same shift."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def joined(stream: GraphStream, node: ir.Node, *, broadcast: bool = True) -> Flo
     if mixed is not None:
         return mixed
     sequences = [(i, flow) for i, flow in enumerate(flows) if isinstance(flow, Sequence)]
-    if not sequences:
-        kinds = {type(flow) for flow in flows}
-        if {Result, Sized} <= kinds:
-            return _mixed(stream, node, "computes with the number of steps of the whole sequence")
-        return Result() if Result in kinds else Sized() if Sized in kinds else Still()
-    if any(isinstance(flow, Result) for flow in flows):
-        return _mixed(stream, node, "puts what is known at the end of the sequence into every step")
-    if any(isinstance(flow, Sized) for flow in flows):
+    kinds = {type(flow) for flow in flows}
+    if Sized in kinds and (sequences or Result in kinds):
         return _mixed(stream, node, "computes with the number of steps of the whole sequence")
+    if not sequences:
+        return Result() if Result in kinds else Sized() if Sized in kinds else Still()
+    if Result in kinds:
+        return _mixed(stream, node, "puts what is known at the end of the sequence into every step")
     first = next((flow for _, flow in sequences if not flow.steady), sequences[0][1])
-    if not all(_is_along(stream, first, flow) for _, flow in sequences) or (broadcast and not _same_axis(stream, node, sequences)):
+    if not all(_is_along(stream, first, flow) for _, flow in sequences) or (
+        broadcast and not _same_axis(stream, node, sequences)
+    ):
         return _mixed(stream, node, "")
     shift = min(flow.shift for _, flow in sequences)
     for i, _ in sequences:

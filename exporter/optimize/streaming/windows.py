@@ -1,4 +1,4 @@
-"""Windows over the time: convolutions, pooling, strides, and gathered windows keep the last elements they read."""
+"""Windows over the time: convolutions, pooling and strides keep the last elements that they read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .together import stepwise
 _BEYOND = {"MaxPool": -np.inf}
 
 
-def _after_window(flow: Sequence, reach: int, stride: int) -> Sequence:
+def after_window(flow: Sequence, reach: int, stride: int) -> Sequence:
     """What windows of `reach` elements, `stride` apart, give: as many as lie in the sequence as a whole."""
     return replace(
         flow,
@@ -49,12 +49,12 @@ def convolve(stream: GraphStream, node: ir.Node) -> None:
         return
     now = stream.filled(node, value, fill) if left else stream.now(value)
     padded = replace(flow, extra=flow.extra + left + right, shift=flow.shift + left)
-    found = _after_window(padded, reach, stride)
+    found = after_window(padded, reach, stride)
     if _located(stream, node.outputs[0], found) is None:
         stream.mixed(node, "has windows that begin at a step that follows from the number of steps")
         return
     hold = padded.shift - stride * found.shift
-    node.replace_input_with(0, _held(stream, node, now, value, flow, hold, left, fill))
+    node.replace_input_with(0, held(stream, node, now, value, flow, hold, left, fill))
     _without_pads(node, flow.axis)
     stream.rewire(node)
     stream.settle(node, node.outputs[0], found)
@@ -65,8 +65,15 @@ def _located(stream: GraphStream, output: ir.Value, flow: Sequence) -> Sequence 
     return found if found is not None and found.axis == flow.axis else None
 
 
-def _held(
-    stream: GraphStream, node: ir.Node, now: ir.Value, value: ir.Value, flow: Sequence, hold: int, left: int, fill: float
+def held(
+    stream: GraphStream,
+    node: ir.Node,
+    now: ir.Value,
+    value: ir.Value,
+    flow: Sequence,
+    hold: int,
+    left: int,
+    fill: float,
 ) -> ir.Value:
     """A chunk with the `hold` elements before it; below 0, without its first ones."""
     if hold <= 0:
@@ -120,7 +127,7 @@ def convolve_back(stream: GraphStream, node: ir.Node) -> None:
         return
     hold = (reach - 1) // stride
     now = stream.filled(node, value, 0.0)
-    node.replace_input_with(0, _held(stream, node, now, value, flow, hold, 0, 0.0))
+    node.replace_input_with(0, held(stream, node, now, value, flow, hold, 0, 0.0))
     _without_pads(node, axis)
     if more:
         more[axis - 2] = max(0, stride - reach)
@@ -147,7 +154,7 @@ def every(stream: GraphStream, node: ir.Node, begun: Sequence, step: int) -> Non
     """Every `step`th element of a sequence."""
     value = node.inputs[0]
     assert value is not None
-    found = _after_window(begun, 1, step)
+    found = after_window(begun, 1, step)
     if _located(stream, node.outputs[0], found) is None:
         stream.mixed(node, "takes every so many steps of a sequence that begins with the number of steps")
         return
@@ -157,60 +164,6 @@ def every(stream: GraphStream, node: ir.Node, begun: Sequence, step: int) -> Non
     stream.settle(node, node.outputs[0], found, made)
 
 
-def gather(stream: GraphStream, node: ir.Node) -> None:
-    """Gather of windows: the element [t, j] of the indices is `stride * t + offset[j]`."""
-    value, flow = stream.sequence(node, 0)
-    indices = node.inputs[1]
-    assert indices is not None
-    steps = stream.flow(indices)
-    assert isinstance(steps, Sequence)
-    numbers = stream.measured.arrays(indices)
-    found = _offsets(numbers, steps.axis)
-    if flow.is_merged or found is None:
-        stream.mixed(node, "looks steps up by numbers that do not go on with the steps")
-        return
-    offsets, stride = found
-    low, reach = int(offsets.min()), int(np.ptp(offsets)) + 1
-    begun = replace(flow, shift=flow.shift - low, extra=flow.extra - low)
-    after = replace(_after_window(begun, reach, stride), axis=flow.axis + steps.axis)
-    if after.rate != steps.rate:
-        stream.mixed(node)
-        return
-    after = replace(after, extra=steps.extra)
-    hold = begun.shift - stride * after.shift
-    joined = _held(stream, node, stream.now(value), value, flow, hold, 0, 0.0)
-    made = _window_indices(stream, node, after, stride, offsets - low, steps.axis)
-    windows = stream.add(node, "Gather", [joined, made], {"axis": flow.axis}, like=node.outputs[0])
-    stream.settle(node, node.outputs[0], after, windows)
-
-
-def _offsets(numbers: list[np.ndarray], axis: int) -> tuple[np.ndarray, int] | None:
-    """The offsets and the stride of indices that go on evenly, the same in each run."""
-    first = [np.take(array, 0, axis) for array in numbers]
-    gaps = [np.diff(array, axis=axis) for array in numbers]
-    even = {int(gap) for array in gaps for gap in array.flat}
-    if len(even) != 1 or not all(np.array_equal(each, first[0]) for each in first):
-        return None
-    stride = even.pop()
-    return (first[0], stride) if stride > 0 and first[0].min() >= 0 else None
-
-
-def _window_indices(
-    stream: GraphStream, node: ir.Node, flow: Sequence, stride: int, offsets: np.ndarray, axis: int
-) -> ir.Value:
-    zero, by = (stream.memory.constant(f"number{n}", np.array(n, np.int64)) for n in (0, stride))
-    one = stream.memory.constant("number1", np.array(1, np.int64))
-    many = stream.add(node, "Squeeze", [stream.steps(node, flow), stream.memory.ints(0)])
-    begins = stream.add(node, "Range", [zero, many, one])
-    begins = stream.add(node, "Mul", [begins, by]) if stride != 1 else begins
-    around = [k for k in range(offsets.ndim + 1) if k != axis]
-    if around:
-        begins = stream.add(node, "Unsqueeze", [begins, stream.memory.ints(*around)])
-    constant = stream.memory.constant("offsets", np.expand_dims(offsets.astype(np.int64), axis))
-    return stream.add(node, "Add", [begins, constant])
-
-
 def multiple_of(flows: list[Sequence]) -> int:
     """Of how many steps a chunk has to be a multiple, so that everything in it has a whole number of elements."""
     return int(np.lcm.reduce([flow.rate.denominator for flow in flows] or [1]))
-
