@@ -48,7 +48,7 @@ def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
     hidden = [slot for slot in slots if _is_hidden(slot, pairs, signature, time)]
     # An initial state may be computed by earlier layers, so all are read before any is replaced.
     values = [reset_value(model, slot, signature) for slot in hidden]
-    stream = make_causal(model, signature, time, {*signature.inputs, *signature.outputs})
+    stream = make_causal(model, signature, time, pairs)
     values = [_after_prefix(stream, slot) or value for slot, value in zip(hidden, values, strict=True)]
     _check_declared(stream, hidden)
     waiting = {} if stream is None else stream.waiting

@@ -55,10 +55,15 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Own:
+    """What the model itself puts together of a chunk and of a state that it takes: it is right as it stands."""
+
+
+@dataclass(frozen=True)
 class Mixed:
     """What a stream cannot have, and why; a refusal only if something is made of it."""
 
     why: str
 
 
-Flow = Still | Sized | Sequence | Result | Mixed
+Flow = Still | Sized | Sequence | Result | Own | Mixed

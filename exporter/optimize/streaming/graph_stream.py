@@ -31,6 +31,7 @@ class GraphStream:
     measured: Measured
     memory: Memory
     original: ir.Model
+    declared: frozenset[str]
     multiple: int = 1
     flows: dict[ir.Value, Flow] = field(default_factory=dict)
     current: dict[ir.Value, ir.Value] = field(default_factory=dict)
@@ -227,6 +228,12 @@ class GraphStream:
         if flow.rate.denominator != 1:
             first = self.add(node, "Div", [first, self.memory.ints(flow.rate.denominator)])
         return first if flow.shift == 0 else self.add(node, "Add", [first, self.memory.ints(flow.shift)])
+
+    def in_step(self, output: ir.Value) -> Sequence | None:
+        """A sequence of one element for each step, if a value is as long as that."""
+        ones = (1,) * len(self.measured.runs)
+        axes = self.measured.varying_axes(output)
+        return self.located(output, Sequence(axes[0], Fraction(1), 0, 0, ones, ones)) if len(axes) == 1 else None
 
     def located(self, output: ir.Value, like: Sequence, *, steady: bool | None = None) -> Sequence | None:
         """The same sequence in another value: along its one axis whose length depends on the time, if that fits."""

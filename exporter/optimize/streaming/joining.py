@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
+from ..recurrent_states import inputs_behind
 from .flow import Sequence, Still
 from .graph_stream import GraphStream
 from .positions import fit
-from .together import joined
+from .together import joined, own
 
 
 def concatenate(stream: GraphStream, node: ir.Node) -> None:
@@ -31,10 +32,13 @@ def concatenate(stream: GraphStream, node: ir.Node) -> None:
             stream.settle(node, output, found)
         return
     before = node.inputs[: along[0]]
-    if len(along) > 1 or not all(isinstance(stream.flow(value), Still) for value in before):
+    if any(inputs_behind(value, stream.model.graph) & stream.declared for value in before):
+        stream.settle(node, output, own(stream, node))
+        stream.rewire(node)
+    elif len(along) > 1 or not all(isinstance(stream.flow(value), Still) for value in before):
         stream.mixed(node, "joins sequences one after the other")
-        return
-    _prepend(stream, node, along[0], axis)
+    else:
+        _prepend(stream, node, along[0], axis)
 
 
 def _prepend(stream: GraphStream, node: ir.Node, at: int, axis: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
 from math import prod
 
@@ -14,7 +14,7 @@ from ...spec.streams import OutputTiming, cannot_stream
 from ..graph import Array, subgraphs
 from .axes import by_axis
 from .edges import cut, pad
-from .flow import Flow, Mixed, Sequence, Sized, Still
+from .flow import Flow, Mixed, Own, Sequence, Sized, Still
 from .graph_stream import GraphStream
 from .joining import concatenate
 from .layers import recur, within
@@ -24,6 +24,7 @@ from .memory import Memory
 from .positions import count_up
 from .reshaping import expand, reshape
 from .running import cumulative_sum
+from .together import stepwise
 from .windows import convolve, convolve_back, multiple_of
 
 Rule = Callable[[GraphStream, ir.Node], None]
@@ -49,8 +50,11 @@ _RULES: Mapping[str, Rule] = {
 _TAKES = ("Shape", "Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Concat", "Cast", "Identity")
 
 
-def make_causal(model: ir.Model, signature: Signature, time: str, taken: set[str]) -> GraphStream | None:
+def make_causal(model: ir.Model, signature: Signature, time: str, declared: Collection[str]) -> GraphStream | None:
     """Rewrite the graph for chunks; None where it cannot be run to find out, and is as it was.
+
+    Args:
+        declared: the inputs that are states which the model itself takes.
 
     Raises:
         CaptureError: an output needs all steps at once, or what a stream begins with depends on the inputs.
@@ -58,8 +62,8 @@ def make_causal(model: ir.Model, signature: Signature, time: str, taken: set[str
     measured = measure(model, signature, time, _strides(model.graph))
     if measured is None:
         return None
-    original = model.clone()
-    stream = GraphStream(model, signature, time, measured, Memory(model, measured, taken), original)
+    original, taken = model.clone(), {*signature.inputs, *signature.outputs}
+    stream = GraphStream(model, signature, time, measured, Memory(model, measured, taken), original, frozenset(declared))
     for value, spec in zip(model.graph.inputs, signature.inputs.values(), strict=False):
         stream.flows[value] = _given(spec.shape, time, len(measured.runs))
     nodes, outputs = list(model.graph), list(model.graph.outputs)
@@ -91,6 +95,8 @@ def _follow(stream: GraphStream, node: ir.Node) -> None:
         stream.rewire(node)
     elif all(isinstance(flow, Still | Sized) for flow in flows) and _is_number(stream, node):
         _follow_shape(stream, node)
+    elif any(isinstance(flow, Own) for flow in flows):
+        stepwise(stream, node, broadcast=False)
     elif [*subgraphs(node)] and node.op_type != "Scan":
         within(stream, node)
     else:

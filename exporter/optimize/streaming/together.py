@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from .flow import Flow, Mixed, Result, Sequence, Sized, Still
+from .flow import Flow, Mixed, Own, Result, Sequence, Sized, Still
 from .graph_stream import GraphStream
 
 
@@ -30,6 +30,8 @@ def joined(stream: GraphStream, node: ir.Node, *, broadcast: bool = True) -> Flo
         return mixed
     sequences = [(i, flow) for i, flow in enumerate(flows) if isinstance(flow, Sequence)]
     kinds = {type(flow) for flow in flows}
+    if Own in kinds:
+        return own(stream, node)
     if Sized in kinds and (sequences or Result in kinds):
         return _mixed(stream, node, "computes with the number of steps of the whole sequence")
     if not sequences:
@@ -47,6 +49,17 @@ def joined(stream: GraphStream, node: ir.Node, *, broadcast: bool = True) -> Flo
         assert value is not None
         node.replace_input_with(i, stream.delayed(node, value, shift))
     return replace(first, shift=shift, steady=all(flow.steady for _, flow in sequences))
+
+
+def own(stream: GraphStream, node: ir.Node) -> Flow:
+    """Leave a node to what the model does with a state that it takes, if nothing it reads is early or late."""
+    for i, value in enumerate(node.inputs):
+        flow = stream.flow(value)
+        if isinstance(flow, Sequence) and value is not None:
+            if flow.shift < 0 or flow.extra < 0:
+                return _mixed(stream, node, "joins a sequence that is late with a state that the model takes")
+            node.replace_input_with(i, stream.delayed(node, value, 0))
+    return Own()
 
 
 def _is_along(stream: GraphStream, first: Sequence, other: Sequence) -> bool:
@@ -73,6 +86,8 @@ def _of(stream: GraphStream, node: ir.Node, output: ir.Value, flow: Flow) -> Flo
     if isinstance(flow, Sequence):
         found = stream.located(output, flow)
         return found if found is not None else _mixed(stream, node, "")
+    if isinstance(flow, Own):
+        return stream.in_step(output) or flow
     if isinstance(flow, Sized) and stream.measured.varying_axes(output):
         return _mixed(stream, node, "")
     return flow
