@@ -201,8 +201,11 @@ def trimmed_by(item: Expected, cut: Callable[[str, Array], Array]) -> Expected:
     eager = {name: cut(name, array) for name, array in reference.eager.items()}
     kept = {name for name, array in eager.items() if array.size or not reference.eager[name].size}
 
+    def of(name: str, array: Any) -> Any:
+        return cut(name, array)
+
     def part(arrays: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: cut(name, array) for name, array in arrays.items() if name in kept}
+        return {name: of(name, array) for name, array in arrays.items() if name in kept}
 
     if not kept:
         return replace(item, reference=None, refused="the first chunks of a stream give nothing yet")
@@ -212,7 +215,7 @@ def trimmed_by(item: Expected, cut: Callable[[str, Array], Array]) -> Expected:
         *map(part, (reference.eager_error, reference.spread, reference.still, reference.unsettled)),
     )
     limits = {
-        name: Tolerance(cut(name, limit.limit), cut(name, limit.scale))
+        name: Tolerance(of(name, limit.limit), of(name, limit.scale))
         for name, limit in item.tolerances.items()
         if name in kept
     }

@@ -158,11 +158,16 @@ class GraphStream:
         """Whether each element of a chunk belongs to the sequence, for every sequence of a batch."""
         if flow.is_merged:
             raise self.refuse(mixes(node, self.time, _MERGED))
-        resets = []
-        for array in self.measured.arrays(value):
-            shape = [size if self._is_name(value, k) else 1 for k, size in enumerate(array.shape)]
-            shape[flow.axis] = -flow.shift
-            resets.append(np.zeros(shape, bool))
+        resets = [
+            np.zeros(
+                [
+                    -flow.shift if k == flow.axis else size if self._is_name(value, k) else 1
+                    for k, size in enumerate(array.shape)
+                ],
+                bool,
+            )
+            for array in self.measured.arrays(value)
+        ]
         before = self.memory.state(node, resets, "known")
         ints = self.memory.ints
         shape_of = self.add(node, "Shape", [before])

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..graph import Array, captured
-from .flow import Mixed, Result, Sequence
+from .flow import Flow, Mixed, Result, Sequence
 from .graph_stream import GraphStream, of_any_length
 from .measure import measure_values
 from .memory import END
@@ -52,21 +52,17 @@ def within(stream: GraphStream, node: ir.Node) -> None:
         return
     flow = joined(stream, node, broadcast=False)
     inside = next((flow for flow in around if isinstance(flow, Sequence)), None)
-    if isinstance(flow, Mixed):
-        found = dict.fromkeys(node.outputs, flow)
-    else:
-        found = {}
-        for output in node.outputs:
-            like = flow if isinstance(flow, Sequence) else inside
-            varies = bool(stream.measured.arrays(output)) and stream.measured.varying_axes(output)
-            located = stream.located(output, like) if varies and like is not None else None
-            if varies and located is None:
-                stream.mixed(node)
-                return
-            found[output] = located or (Result() if isinstance(flow, Sequence) or inside is not None else flow)
     stream.rewire(node)
-    for output, each in found.items():
-        stream.settle(node, output, each)
+    like = flow if isinstance(flow, Sequence) else inside
+    for output in node.outputs:
+        varies = bool(stream.measured.arrays(output)) and stream.measured.varying_axes(output)
+        located = stream.located(output, like) if varies and like is not None else None
+        if varies and located is None and not isinstance(flow, Mixed):
+            stream.mixed(node)
+            return
+        stream.settle(
+            node, output, flow if isinstance(flow, Mixed) else located or (flow if like is None else Result())
+        )
 
 
 def _over_time(stream: GraphStream, node: ir.Node) -> None:
@@ -92,7 +88,7 @@ def _over_time(stream: GraphStream, node: ir.Node) -> None:
     whole = replace(flows[0], shift=shift, steady=False)
     made = _wait(stream, node, whole) if shift < 0 else {}
     for output in node.outputs:
-        found = stream.located(output, whole) if output not in finals else Result()
+        found: Flow | None = stream.located(output, whole) if output not in finals else Result()
         if output in finals and shift < whole.extra:
             found = Mixed(f"the last state of '{node.name}' depends on steps that are still to come")
         if found is None:

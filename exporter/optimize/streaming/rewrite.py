@@ -63,7 +63,9 @@ def make_causal(model: ir.Model, signature: Signature, time: str, declared: Coll
     if measured is None:
         return None
     original, taken = model.clone(), {*signature.inputs, *signature.outputs}
-    stream = GraphStream(model, signature, time, measured, Memory(model, measured, taken), original, frozenset(declared))
+    stream = GraphStream(
+        model, signature, time, measured, Memory(model, measured, taken), original, frozenset(declared)
+    )
     for value, spec in zip(model.graph.inputs, signature.inputs.values(), strict=False):
         stream.flows[value] = _given(spec.shape, time, len(measured.runs))
     nodes, outputs = list(model.graph), list(model.graph.outputs)
@@ -140,7 +142,7 @@ def _give(stream: GraphStream, k: int, output: ir.Value) -> None:
         if shift != flow.shift and not flow.steady:
             now = _late_copy(stream, node, output, shift)
         timing = OutputTiming(
-            -shift, flow.extra, int(flow.rate * stream.multiple) if (flow.rate, stream.multiple) != (1, 1) else 0
+            -shift, flow.extra, int(flow.rate * stream.multiple) if flow.rate != 1 or stream.multiple > 1 else 0
         )
         if timing != OutputTiming():
             if flow.is_merged and (timing.delay or timing.extra):
@@ -184,4 +186,4 @@ def _number(value: ir.Value | None) -> int:
     array: Array | None = None if value is None or value.const_value is None else value.const_value.numpy()
     if array is None or array.dtype.kind != "i" or array.size != 1:
         return 1
-    return int(max(1, np.abs(array).reshape(())))
+    return max(1, abs(int(array.reshape(-1)[0])))

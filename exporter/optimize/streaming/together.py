@@ -9,6 +9,12 @@ import onnx_ir as ir
 from .flow import Flow, Mixed, Own, Result, Sequence, Sized, Still
 from .graph_stream import GraphStream
 
+# What one of these does where it meets single steps.
+_WHOLE: dict[type[Flow], str] = {
+    Sized: "computes with the number of steps of the whole sequence",
+    Result: "puts what is known at the end of the sequence into every step",
+}
+
 
 def stepwise(stream: GraphStream, node: ir.Node, *, broadcast: bool = True) -> None:
     """An operator that computes each step from the same step of its inputs.
@@ -30,14 +36,12 @@ def joined(stream: GraphStream, node: ir.Node, *, broadcast: bool = True) -> Flo
         return mixed
     sequences = [(i, flow) for i, flow in enumerate(flows) if isinstance(flow, Sequence)]
     kinds = {type(flow) for flow in flows}
+    if not {Own, Sequence} & kinds and not {Result, Sized} <= kinds:
+        return Result() if Result in kinds else Sized() if Sized in kinds else Still()
     if Own in kinds:
         return own(stream, node)
-    if Sized in kinds and (sequences or Result in kinds):
-        return _mixed(stream, node, "computes with the number of steps of the whole sequence")
-    if not sequences:
-        return Result() if Result in kinds else Sized() if Sized in kinds else Still()
-    if Result in kinds:
-        return _mixed(stream, node, "puts what is known at the end of the sequence into every step")
+    if {Sized, Result} & kinds:
+        return _mixed(stream, node, _WHOLE[Sized if Sized in kinds else Result])
     first = next((flow for _, flow in sequences if not flow.steady), sequences[0][1])
     if not all(_is_along(stream, first, flow) for _, flow in sequences) or (
         broadcast and not _same_axis(stream, node, sequences)

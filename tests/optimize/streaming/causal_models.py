@@ -39,10 +39,9 @@ class Bands(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, 2, (3, 3), padding=(1, 0))
-        self.norm = nn.BatchNorm2d(2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(F.pad(x, (2, 0)))).relu()
+        return self.conv(F.pad(x, (2, 0))).relu()
 
 
 class Shifted(nn.Module):

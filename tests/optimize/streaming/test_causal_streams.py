@@ -9,9 +9,10 @@ import causal_models as models
 import numpy as np
 import pytest
 import torch
-from rnn_export import CaptureError, InputError, Stream, export_onnx, read_bundle
+from rnn_export import CaptureError, InputError, Signature, Stream, export_onnx, read_bundle
 from rnn_export.spec.streams import OutputTiming, StreamSpec
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 pytestmark = pytest.mark.usefixtures("short_streams")
 
@@ -81,15 +82,36 @@ def test_multiples_and_delays(
 
 
 def test_a_stream_in_python_is_late_by_its_delay(tmp_path: Path) -> None:
-    model = models.Ahead()
-    stream_of(model, ROWS, tmp_path / "out")
+    model = models.Centered()
+    stream_of(model, CHANNELS, tmp_path / "out")
     stream = Stream(tmp_path / "out", sizes={"N": 2})
-    x = np.random.default_rng(0).standard_normal((2, 9, 3)).astype(np.float32)
-    got = np.stack([stream.step(step) for step in x.transpose(1, 0, 2)], 1)
+    x = np.random.default_rng(0).standard_normal((2, 3, 9)).astype(np.float32)
+    got = np.stack([stream.step(step) for step in x.transpose(2, 0, 1)], 2)
     late = stream.delays["output"]
     whole = model(torch.from_numpy(x)).detach().numpy()
-    assert (stream.multiple, late) == (1, 2)
-    np.testing.assert_allclose(got[:, late:], whole[:, :-late], atol=1e-6)
+    assert (stream.multiple, late) == (1, 3)
+    np.testing.assert_allclose(got[..., late:], whole[..., :-late], atol=1e-6)
+
+
+class Cached(nn.Module):
+    """Takes and returns what its convolution remembers, and hides another's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = nn.Conv1d(3, 4, 3)
+        self.hidden = nn.Conv1d(4, 4, 2)
+
+    def forward(self, x: Tensor, c0: Tensor) -> tuple[Tensor, Tensor]:
+        joined = torch.cat([c0, x], 2)
+        return self.hidden(F.pad(self.own(joined), (1, 0))), joined[:, :, -2:]
+
+
+def test_a_state_that_the_model_joins_with_a_chunk_is_its_own(tmp_path: Path) -> None:
+    signature = Signature({"x": CHANNELS, "c0": "float32[N, 3, 2]"}, ["y", "c_n"])
+    torch.manual_seed(0)
+    export_onnx(Cached(), signature, tmp_path / "out", stateful=True)
+    stream = read_bundle(tmp_path / "out").artifacts["model.onnx"].stream
+    assert [state.name for state in stream.states] == ["c0", "hidden.x0"]
 
 
 def test_a_stream_in_python_takes_multiples(tmp_path: Path) -> None:
