@@ -97,7 +97,7 @@ CASES = [
     (mine("Text"), "The model returns a str at ['name']. Return a tensor, or a tuple, list or dictionary of tensors."),
     (mine("Raises"), "forward raised ValueError at user_model.py:18 for x [7, 5, 3]: no."),
     (mine("Both", "--stateful", *X), "The model cannot stream: layer 'rnn' is bidirectional or reversed, so it starts"),
-    (mine("Mean", "--stateful", *X), "The model cannot stream: model.onnx is right in one pass but not in chunks:"),
+    (mine("Mean", "--stateful", *X), "The model cannot stream: ReduceMean at user_model.py:"),
     (mine("Gru", "--stateful", "--input", "x: float32[9, N, 3]"), "Name the time dimension in the input, such as T"),
     (mine("Gru", *X, "--state", "h0"), "'h0' does not pair a state. Write it as input=output, such as h0=h_n."),
     (mine("Gru", *X, "--state", "h0=h_n"), "The state 'h0' is not an input. Inputs are x."),
