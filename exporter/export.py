@@ -33,6 +33,8 @@ from .pytorch.evaluation import as_python, check_tensors, unwrap
 from .pytorch.job import ExportJob, start_job
 from .pytorch.made_cases import CaseMaker
 from .pytorch.make_request import folder_for, request_for
+from .pytorch.memory.remembering import own_states
+from .pytorch.memory.requested import with_memory
 from .pytorch.request import Example, ExportRequest, Progress, silent
 from .pytorch.same_form import check_form
 from .pytorch.scripted import code_to_eager
@@ -211,6 +213,8 @@ def _python_job(request: ExportRequest, options: OnnxOptions, progress: Progress
     given = unwrap(request.model)
     check_tensors(given)
     request = _in_python(replace(request, model=given), options.seed)
+    if options.stateful:
+        request = with_memory(request, options.seed)
     with start_job(request, precision=options.precision, seed=options.seed, progress=progress) as job:
         yield job
 
@@ -255,6 +259,7 @@ def _lowering(job: ExportJob, captured: Captured, options: OnnxOptions) -> Calla
         opset=options.opset,
         stateful=options.stateful,
         bounds=captured.bounds,
+        own=own_states(job.model, job.signature),
     )
 
 

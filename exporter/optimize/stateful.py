@@ -7,7 +7,7 @@ nodes of the main graph that run over time; one that runs within a time step (ov
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
@@ -23,15 +23,21 @@ from .recurrent_states import NATIVE, Shape, StateSlot, dtype_of, inputs_behind,
 _LENGTHS = 4
 
 
-def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
+def expose_states(model: ir.Model, signature: Signature, own: Sequence[State] = ()) -> StreamSpec:
     """Make every hidden state of every layer over time an input `<layer>.h0` and an output `<layer>.h_n`.
 
     A state that the model itself takes and returns, paired by the signature or by its names, stays as it is.
+
+    Args:
+        own: those among them that the model keeps from call to call. Where it has them, and no dimension T, one call
+            after another is the stream: its layers then run within a call.
 
     Raises:
         CaptureError: a layer reads its sequence from the end or by given lengths, or starts from a state that is
             computed from the inputs; or no layer runs over time.
     """
+    if own and "T" not in signature.symbols:
+        return StreamSpec.of(None, _declared(signature, signature.states, own), own)
     time = _time(model.graph, signature)
     _check_sizes(signature, time)
     _check_inside(model.graph, time)
@@ -48,10 +54,16 @@ def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
     values = [reset_value(model, slot, signature) for slot in hidden]
     exposed = [_expose(model, slot, *value) for slot, value in zip(hidden, values, strict=True)]
     RemoveUnusedNodesPass()(model)
-    states = (*declared_states(signature, pairs), *exposed)
+    states = (*_declared(signature, pairs, own), *exposed)
     if not states:
         raise CaptureError(f"The model has no recurrent layer over {time} whose state could be carried. {STATELESS}")
-    return StreamSpec.of(time, states)
+    return StreamSpec.of(time, states, own)
+
+
+def _declared(signature: Signature, pairs: Mapping[str, str], own: Sequence[State]) -> tuple[State, ...]:
+    """The states that are inputs and outputs of the model; those of its own begin as it does."""
+    kept = {state.name: state for state in own}
+    return tuple(kept.get(state.name, state) for state in declared_states(signature, pairs))
 
 
 def _is_recurrent(node: ir.Node) -> bool:

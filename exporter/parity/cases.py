@@ -33,7 +33,7 @@ def cases_for(
     streams: Sequence[StreamSpec | None], signature: Signature, traced: Mapping[str, int], seed: int, bounds: Bounds
 ) -> list[Case]:
     """The cases of `make_cases`, and a long one for each time dimension of the streams."""
-    times = {stream.time for stream in streams if stream is not None}
+    times = {stream.time for stream in streams if stream is not None and stream.time is not None}
     long = [_drift_case(time, signature, seed, least_of(bounds)) for time in sorted(times)]
     return [*make_cases(signature, traced, seed, bounds), *long]
 

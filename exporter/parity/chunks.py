@@ -45,6 +45,12 @@ class Chunked(SessionWrapper):
     plan: Plan
     after_reset: bool = False
 
+    @property
+    def time(self) -> str:
+        """The dimension that the stream is cut along, which it has to have."""
+        assert self.stream.time is not None
+        return self.stream.time
+
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of the whole sequence, without the states that the model's `forward` does not return."""
         if self.after_reset:
@@ -53,7 +59,7 @@ class Chunked(SessionWrapper):
         return {name: self._join(name, [part[name] for part in parts], inputs) for name in self.signature.outputs}
 
     def _lengths(self, inputs: Mapping[str, Array]) -> Sequence[int]:
-        return self.plan(sizes_of(self.signature, inputs)[self.stream.time])
+        return self.plan(sizes_of(self.signature, inputs)[self.time])
 
     def _feed(self, inputs: Mapping[str, Array]) -> list[dict[str, Array]]:
         sizes = sizes_of(self.signature, inputs)
@@ -70,23 +76,23 @@ class Chunked(SessionWrapper):
 
     def _cut(self, name: str, array: Array, steps: slice) -> Array:
         dims = self.signature.inputs[name].shape
-        return np.asarray(array[tuple(steps if dim == self.stream.time else slice(None) for dim in dims)], order="C")
+        return np.asarray(array[tuple(steps if dim == self.time else slice(None) for dim in dims)], order="C")
 
     def _join(self, name: str, parts: Sequence[Array], inputs: Mapping[str, Array]) -> Array:
-        axis = _time_axis(self.dims[name], self.stream.time)
+        axis = _time_axis(self.dims[name], self.time)
         if axis is None:
             return parts[-1]
         sizes = sizes_of(self.signature, inputs)
-        factors = _factors(self.dims[name][axis], self.stream.time)
+        factors = _factors(self.dims[name][axis], self.time)
         lengths = self._lengths(inputs)
         before, after = parts[0].shape[:axis], parts[0].shape[axis + 1 :]
         apart = [
-            part.reshape(*before, *({**sizes, self.stream.time: length}[factor] for factor in factors), *after)
+            part.reshape(*before, *({**sizes, self.time: length}[factor] for factor in factors), *after)
             if len(factors) > 1
             else part
             for part, length in zip(parts, lengths, strict=True)
         ]
-        return np.concatenate(apart, axis + factors.index(self.stream.time)).reshape(*before, -1, *after)
+        return np.concatenate(apart, axis + factors.index(self.time)).reshape(*before, -1, *after)
 
 
 def in_one_pass(session: Session, stream: StreamSpec, signature: Signature, expected: Sequence[Expected]) -> Chunked:
@@ -125,25 +131,25 @@ def check_stream(
         advance=advance,
     )
     results = []
-    for item, fed, plan, after_reset in _feedings(stream, expected):
+    for item, fed, plan, after_reset in _feedings(whole.time, expected):
         chunked = replace(whole, plan=plan, after_reset=after_reset)
         results.append(replace(check_case(chunked, item, bound), fed=fed))
-    step = report.first_step if not report.right else first_wrong_step(whole.dims, results, stream.time)
+    step = report.first_step if not report.right else first_wrong_step(whole.dims, results, whole.time)
     return replace(report, cases=[*report.cases, *results], first_step=step)
 
 
-def _feedings(stream: StreamSpec, expected: Sequence[Expected]) -> Iterator[tuple[Expected, str, Plan, bool]]:
+def _feedings(time: str, expected: Sequence[Expected]) -> Iterator[tuple[Expected, str, Plan, bool]]:
     """How each case is fed: the case, a description, the lengths of its chunks, and whether after a reset."""
-    run = [item for item in expected if item.reference is not None and item.case.sizes[stream.time] > 1]
+    run = [item for item in expected if item.reference is not None and item.case.sizes[time] > 1]
     for item in run:
-        T = item.case.sizes[stream.time]
+        T = item.case.sizes[time]
         lengths = random_lengths(T, item.case.seed)
         if T > 2:
             yield item, describe_chunks(lengths), _fixed(lengths), False
         if item.case.values == "ordinary":
             yield item, "one at a time", one_at_a_time, False
     for item in run[:1]:
-        lengths = random_lengths(item.case.sizes[stream.time], item.case.seed)
+        lengths = random_lengths(item.case.sizes[time], item.case.seed)
         yield item, "after a reset", _fixed(lengths), True
 
 
@@ -187,7 +193,7 @@ def element_order(
 
     Shapes do not distinguish `T*N` from `N*T`. Feeding a case step by step does: the right order is nearest to PyTorch.
     """
-    item = next((item for item in expected if _shows_layout(item, stream)), None)
+    item = next((item for item in expected if _shows_layout(item, stream.time)), None)
     if item is None:
         return dims
     for name, output in dims.items():
@@ -201,10 +207,10 @@ def element_order(
     return dims
 
 
-def _shows_layout(item: Expected, stream: StreamSpec) -> bool:
+def _shows_layout(item: Expected, time: str | None) -> bool:
     sizes = item.case.sizes
     is_run = item.reference is not None and item.case.values == "ordinary"
-    return is_run and min(sizes.values()) > 1 and sizes[stream.time] > 2
+    return is_run and min(sizes.values()) > 1 and sizes[str(time)] > 2
 
 
 def _error_of(

@@ -159,8 +159,8 @@ class Probe:
         values: Values = "longest" if any(spec.has_lengths for spec in signature.inputs.values()) else "ordinary"
         for k, sizes in enumerate(sizes_for(signature, numbers, self.stored, self.prober.generator.drawing.least)):
             yield Trial(Case(sizes, "ordinary" if k % 2 else values, self.prober.seed + k))
-            if isinstance(self.session, Chunked) and sizes[self.session.stream.time] in numbers:
-                yield from self._chunked(sizes, self.session.stream.time)
+            if isinstance(self.session, Chunked) and sizes[self.session.time] in numbers:
+                yield from self._chunked(sizes, self.session.time)
 
     def _chunked(self, sizes: Mapping[str, int], time: str) -> Iterator[Trial]:
         """A stream some steps beyond a number, in chunks of random lengths, and one as long as the number."""

@@ -29,7 +29,7 @@ def metadata_of(signature: Signature, stream: StreamSpec | None) -> dict[str, st
         "state_inputs": ",".join(state.name for state in states),
         "state_outputs": ",".join(state.output for state in states),
         **{f"reset.{state.name}": state.reset_text for state in states},
-        **({} if stream is None else {"time": stream.time}),
+        **({} if stream is None or stream.time is None else {"time": stream.time}),
     }
     return {f"{PREFIX}.{key}": value for key, value in properties.items()}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta, Struct, field, to_builtins
+from msgspec import UNSET, Meta, Struct, UnsetType, field, to_builtins
 from numpy.typing import NDArray
 
 from ..errors import CaptureError
@@ -77,14 +77,27 @@ class StateEntry(Struct, frozen=True, forbid_unknown_fields=True):
 class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """How a model file is fed in chunks: the dimension they are cut along, and every state that is carried."""
 
-    time: Annotated[str, Meta(description="The dimension that inputs are cut along.")]
+    time: Annotated[
+        str | None,
+        Meta(description="The dimension that inputs are cut along; null where one call after another is the stream."),
+    ]
     entries: Annotated[Mapping[str, StateEntry], Meta(min_length=1, description="States by input name.")] = field(
         name="states"
     )
+    own: Annotated[
+        tuple[str, ...] | UnsetType,
+        Meta(description="The states that the model keeps in its own buffers and attributes from call to call."),
+    ] = UNSET
 
     @classmethod
-    def of(cls, time: str, states: Sequence[State]) -> StreamSpec:
-        return cls(time, {state.name: state.entry for state in states})
+    def of(cls, time: str | None, states: Sequence[State], own: Sequence[State] = ()) -> StreamSpec:
+        entries = {state.name: state.entry for state in states}
+        return cls(time, entries, tuple(state.name for state in own) if own else UNSET)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The inputs that are states which the model keeps from call to call by itself."""
+        return () if self.own is UNSET else self.own
 
     @property
     def states(self) -> tuple[State, ...]:

@@ -48,9 +48,9 @@ def check_names(model: StepModel, given: Mapping[str, Any]) -> None:
             raise InputError(f"Input '{name}' is missing; it is {spec}. Give every input with every step and chunk.")
 
 
-def one_step(spec: TensorSpec, sizes: Sizes, time: str) -> Array:
+def one_step(spec: TensorSpec, sizes: Sizes, time: str | None) -> Array:
     """An input of one time step, of the least values that are allowed; zero where any are."""
-    return np.full(spec.sized({**sizes, time: 1}), spec.filler, spec.dtype)
+    return np.full(spec.sized({**sizes, **({} if time is None else {time: 1})}), spec.filler, spec.dtype)
 
 
 def checked_chunk(model: StepModel, given: Mapping[str, Array], sizes: Sizes) -> dict[str, Array]:
@@ -75,7 +75,7 @@ def checked_chunk(model: StepModel, given: Mapping[str, Array], sizes: Sizes) ->
     return {name: np.asarray(array, order="C") for name, array in given.items()}
 
 
-def wrong_step(name: str, given: Any, spec: TensorSpec, sizes: Sizes, time: str) -> InputError:
+def wrong_step(name: str, given: Any, spec: TensorSpec, sizes: Sizes, time: str | None) -> InputError:
     """The error for what cannot be fed as one time step."""
     if not _is_array(given, spec):
         return _wrong_kind(name, given, spec)
