@@ -64,7 +64,8 @@ Artifact artifact_of(const std::string& file, const Json& entry) {
   if (std::filesystem::path(file).filename() != file) throw std::invalid_argument("file");
   Artifact artifact{file, std::nullopt, false};
   if (const auto& stream = entry.at("stream"); !stream.is_null()) {
-    artifact.stream = Stream{stream.at("time"), {}};
+    const auto& time = stream.at("time");
+    artifact.stream = Stream{time.is_null() ? "" : time.get<std::string>(), {}};
     for (const auto& [name, state] : stream.at("states").items()) {
       artifact.stream->states.push_back(state_of(name, state));
     }

@@ -52,8 +52,12 @@ const state = z.object({
   ),
 });
 
-/** How a model file is fed in chunks: the dimension that they are cut along, and the states by their inputs' names. */
-const stream = z.object({ time: z.string(), states: entries(state) });
+/**
+ * How a model file is fed in chunks: the dimension that they are cut along, and the states by their inputs' names.
+ *
+ * Null where there is no such dimension: then one call after another is the stream.
+ */
+const stream = z.object({ time: z.nullable(z.string()), states: entries(state) });
 
 /** How an artifact was proved when it was exported. The largest error is null where it is no finite share of its limit. */
 const parity = z.object({

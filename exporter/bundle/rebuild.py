@@ -129,7 +129,7 @@ def _with_states(manifest: Manifest, request: ExportRequest) -> Rebuilt:
     explicit = with_memory(request, request.source.seed if request.source else 0)
     if list(explicit.signature.inputs) != list(manifest.inputs):
         raise LoadError(
-            f"The model keeps {', '.join(explicit.signature.states) or 'nothing'} from call to call, and the bundle says "
-            "that it keeps other states. Export the model again."
+            f"The model keeps {', '.join(explicit.signature.states) or 'nothing'} from call to call, and the "
+            "bundle says that it keeps other states. Export the model again."
         )
     return Rebuilt(explicit.model, None, explicit.made)

@@ -126,6 +126,7 @@ def check_artifact(
         traced=traced,
         seed=seed,
         bound=opened.bound,
+        states=() if stream is None else [state.output for state in stream.states if state.name in stream.kept],
         advance=advance,
     )
     return replace(

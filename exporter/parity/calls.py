@@ -85,7 +85,12 @@ class Fed(SessionWrapper):
 
 
 def check_calls(
-    stream: StreamSpec | None, session: Session, model: nn.Module, drawing: Drawing, traced: Mapping[str, int], seed: int,
+    stream: StreamSpec | None,
+    session: Session,
+    model: nn.Module,
+    drawing: Drawing,
+    traced: Mapping[str, int],
+    seed: int,
     bound: float = 0.0,
 ) -> list[CaseResult]:
     """Short runs of calls at several sizes, one of 2,000, and one after a reset; none for a model that keeps nothing.
@@ -115,7 +120,8 @@ def check_calls(
     feedings = [(fed, *pair) for pair in zip(judged, runs, strict=True)]
     feedings.append((replace(fed, after_reset=True), judged[0], runs[0]))
     return [
-        replace(check_case(each, item, bound), case=case, fed=_spelled(calls, each)) for each, item, (case, calls) in feedings
+        replace(check_case(each, item, bound), case=case, fed=_spelled(calls, each))
+        for each, item, (case, calls) in feedings
     ]
 
 
@@ -153,4 +159,6 @@ def _with_calls(case: Case, calls: int, many: Signature) -> Case:
 def _rows(signature: Signature, visited: VisitedStates, case: Case, calls: int) -> dict[str, Array]:
     """Other inputs for each call, one row of each array."""
     drawn = [visited.inputs(case.sizes, case.seed + _BETWEEN * k) for k in range(calls)]
-    return {name: np.stack([each[name] for each in drawn]).astype(spec.dtype) for name, spec in signature.inputs.items()}
+    return {
+        name: np.stack([each[name] for each in drawn]).astype(spec.dtype) for name, spec in signature.inputs.items()
+    }

@@ -6,7 +6,7 @@ joined along it; one without is taken from the last chunk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 
@@ -112,6 +112,7 @@ def check_stream(
     traced: Mapping[str, int],
     seed: int,
     bound: float = 0.0,
+    states: Collection[str] = (),
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Run every case in one pass, in chunks of random lengths, one step at a time and after a reset, and judge it.
@@ -128,6 +129,7 @@ def check_stream(
         traced=traced,
         seed=seed,
         bound=bound,
+        states=states,
         advance=advance,
     )
     results = []

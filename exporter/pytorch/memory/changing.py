@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 from torch import Tensor
 
-from ...spec.dims import infer_dims
+from ...spec.dims import Dim, infer_dims
 from ...spec.signature import DTYPES
 from ...spec.streams import cannot_stream
 from .numbers import DTYPES as NUMBERS
@@ -27,15 +29,14 @@ def changing(run: Watched) -> Changing:
     """What changes in a few calls, each with other inputs."""
     moments = [run.before, *(call.after for call in run.calls)]
     known = list(dict.fromkeys(place for moment in reversed(moments) for place in moment))
-    moved = {place: [not _alike(place, one, other) for one, other in zip(moments, moments[1:], strict=False)] for place in known}
+    moved = {place: [not _alike(place, one, other) for one, other in pairwise(moments)] for place in known}
     # A container that the first call fills is nowhere afterwards.
     last = moments[-1]
     found = tuple(place for place in known if any(moved[place]) and place in last)
     return Changing(found, frozenset(place for place in found if not any(moved[place][1:])))
 
 
-def _alike(place: Place, one: object, other: object) -> bool:
-    assert isinstance(one, dict) and isinstance(other, dict)
+def _alike(place: Place, one: Mapping[Place, Any], other: Mapping[Place, Any]) -> bool:
     return (place in one) == (place in other) and same(one.get(place), other.get(place))
 
 
@@ -57,15 +58,26 @@ def dims_of(place: Place, runs: Sequence[Watched]) -> tuple[str, tuple[str | int
         raise cannot_stream(f"{place} is of dtype {dtype}. Keep it as one of {', '.join(DTYPES)}.")
     values = [run.calls[0].after[place] for run in runs]
     shapes = [tuple(each.shape) if isinstance(each, Tensor) else () for each in values]
-    dims = _with_factors([run.sizes for run in runs], shapes)
+    dims = _dims([run.sizes for run in runs], shapes)
     if any(dim is None for dim in dims) or len({len(shape) for shape in shapes}) > 1:
         raise cannot_stream(
-            f"{place} has a size that is none of the inputs', as its shapes {' and '.join(str([*s]) for s in shapes)} show."
+            f"{place} has a size that is none of the inputs', as its shapes "
+            f"{' and '.join(str([*shape]) for shape in shapes)} show."
         )
     return dtype, tuple(dim for dim in dims if dim is not None)
 
 
-def _with_factors(sizes: Sequence[object], shapes: Sequence[tuple[int, ...]]) -> tuple[str | int | None, ...]:
-    """As `infer_dims` names them; a size that is some times a product, such as `6*N`, is one too."""
-    found = infer_dims(sizes, shapes)  # type: ignore[arg-type]
-    return found
+def _dims(sizes: Sequence[Mapping[str, int]], shapes: Sequence[tuple[int, ...]]) -> tuple[Dim, ...]:
+    """As `infer_dims` names them; a size that is some times another, such as `6*N`, has a name too."""
+    found = infer_dims(sizes, shapes)
+    return tuple(
+        _multiple(sizes, [shape[axis] for shape in shapes]) if dim is None else dim for axis, dim in enumerate(found)
+    )
+
+
+def _multiple(sizes: Sequence[Mapping[str, int]], lengths: Sequence[int]) -> Dim:
+    for name in sizes[0]:
+        times, rest = divmod(lengths[0], sizes[0][name])
+        if not rest and all(times * run[name] == length for run, length in zip(sizes, lengths, strict=True)):
+            return f"{times}*{name}"
+    return None

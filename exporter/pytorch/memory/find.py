@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import CaptureError
 from ...spec.signature import Signature
 from ...spec.streams import State, cannot_stream
 from ..first_run import Trial
 from ..run import run_on
 from .changing import Changing, changing, dims_of, number_of
-from .places import Place, leaves, places, rebuilt, same
+from .places import Place, copied, rebuilt, same
 from .remembering import Arrangement, Remembering, SizeOf, Slot, remembering
 from .resets import reset_for
 from .state_names import state_names
@@ -49,7 +48,7 @@ def find_memory(trial: Trial, sizes: Mapping[str, int]) -> Memory | None:
         sizes: at which it runs.
 
     Raises:
-        CaptureError: what it keeps cannot be carried: it grows, or no value stands for what it is before the first call.
+        CaptureError: what it keeps cannot be carried: it grows, or no value does for what it is before the first call.
     """
     watched = watch(trial, sizes)
     found = changing(watched)
@@ -85,11 +84,14 @@ def _check_growth(watched: Watched, found: Changing) -> None:
     first, *later = [call.after for call in watched.calls]
     for place in found.places:
         ends = [call.get(place) for call in later]
-        kinds = {(type(value), tuple(value.shape) if isinstance(value, Tensor) else ()) for value in (first.get(place), *ends)}
+        kinds = {
+            (type(value), tuple(value.shape) if isinstance(value, Tensor) else ())
+            for value in (first.get(place), *ends)
+        }
         if len(kinds) > 1 or any(place not in call for call in (first, *later)):
             raise cannot_stream(
-                f"{place} has another size or another kind of value after every call. Keep a fixed number of steps, in a "
-                "tensor that has its size from the beginning."
+                f"{place} has another size or another kind of value after every call. Keep a fixed number of steps, in "
+                "a tensor that has its size from the beginning."
             )
 
 
@@ -99,7 +101,9 @@ def _arrangements(trial: Trial, runs: Sequence[Watched], found: Sequence[Changin
     A value that only the first call changes may be what that call makes of it, for instance a flag that says that there
     has been one; or be left as it is, for instance a table that each call makes again; or be a state.
     """
-    settled = {place for place in found[0].settled if all(place in each.settled or place not in each.places for each in found)}
+    settled = {
+        place for place in found[0].settled if all(place in each.settled or place not in each.places for each in found)
+    }
     moving = {place: None for each in found for place in each.places if place not in settled}
     plain = {place for place in settled if not isinstance(runs[0].calls[0].after.get(place), Tensor)}
     set_by_first = {place: _settled_value(trial.signature, runs, place) for place in plain}
@@ -125,7 +129,9 @@ def _settled_value(signature: Signature, runs: Sequence[Watched], place: Place) 
         return values[0]
     for tensor, spec in enumerate(signature.inputs.values()):
         for axis, dim in enumerate(spec.shape):
-            if isinstance(dim, str) and all(run.sizes.get(dim) == value for run, value in zip(runs, values, strict=True)):
+            if isinstance(dim, str) and all(
+                run.sizes.get(dim) == value for run, value in zip(runs, values, strict=True)
+            ):
                 return SizeOf(tensor, axis)
     return values[0]
 
@@ -149,8 +155,6 @@ def _arranged(
 
 
 def _after_first(trial: Trial, run: Watched) -> nn.Module:
-    from .places import copied
-
     model = copied(trial.model)
     run_on(model, run.calls[0].inputs)
     return model
@@ -160,7 +164,9 @@ def _slot(place: Place, before: str, after: str, runs: Sequence[Watched]) -> Slo
     value = runs[0].calls[0].after[place]
     number = number_of(value)
     if number is None and not isinstance(value, Tensor):
-        raise cannot_stream(f"{place} changes with every call, and is a {type(value).__name__}. Keep tensors or numbers.")
+        raise cannot_stream(
+            f"{place} changes with every call, and is a {type(value).__name__}. Keep tensors or numbers."
+        )
     dtype, dims = dims_of(place, runs)
     return Slot(place, State(before, after, dtype, dims, reset_for(place, dims, runs)), number)
 

@@ -1,9 +1,10 @@
-"""Where a module keeps what may change from call to call: each place in its attributes and buffers, read and written."""
+"""Where a module keeps what may change from call to call: places in its attributes and buffers, read and written."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -44,11 +45,7 @@ def attributes(model: nn.Module) -> Iterator[tuple[str, str, Any]]:
 
 def places(model: nn.Module) -> dict[Place, Any]:
     """Every value that a model keeps, looking into containers; an empty one is a value by itself."""
-    return {
-        Place(path, name, keys): value
-        for path, name, whole in attributes(model)
-        for keys, value in leaves(whole)
-    }
+    return {Place(path, name, keys): value for path, name, whole in attributes(model) for keys, value in leaves(whole)}
 
 
 def leaves(value: Any, keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
@@ -119,7 +116,13 @@ def same(one: Any, other: Any) -> bool:
     """Whether two values are of one type, and alike to the last bit."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         alike = one.shape == other.shape and one.dtype == other.dtype
-        return alike and bool(torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num()))
+        return alike and bool(
+            torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num())
+        )
     if isinstance(one, (bool, int, float, str, type(None))):
-        return type(one) is type(other) and (one == other or (one != one and other != other))
+        return type(one) is type(other) and (one == other or (_is_nan(one) and _is_nan(other)))
     return type(one) is type(other) and not isinstance(one, Tensor)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)

@@ -1,4 +1,4 @@
-"""Inputs of a case for a model with explicit states: what calls before have led to, which no random numbers would be."""
+"""Inputs of cases for a model with explicit states: these are what calls before have led to, and not random."""
 
 from __future__ import annotations
 
