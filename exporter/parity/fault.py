@@ -163,7 +163,7 @@ def _why_not_by_layer(opened: OpenArtifact, failing: FailingCase, generator: Cas
         return "a TorchScript file is frozen into one graph"
     if artifact.bound:
         return "int8 weights move every layer a little"
-    time = artifact.stream and artifact.stream.time
+    time = None if artifact.stream is None else artifact.stream.time
     is_step = time is not None and failing.item.case.sizes.get(time) == 1
     if is_step and artifact.unrolls:
         return "the smallest case runs the graph for one step, which has no layers of its own"

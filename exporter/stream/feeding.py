@@ -66,7 +66,7 @@ def checked_chunk(model: StepModel, given: Mapping[str, Array], sizes: Sizes) ->
             raise _wrong_kind(name, array, spec)
         if array.ndim == len(spec.shape):
             lengths += [array.shape[axis] for axis in time_axes(spec.shape, model.time)]
-    known = {**sizes} if model.time is None else {**sizes, **dict(zip([model.time], lengths, strict=False))}
+    known = dict(sizes) if model.time is None or not lengths else {**sizes, model.time: lengths[0]}
     for name, spec in model.inputs.items():
         if any(dim not in known for dim in spec.symbols) or given[name].shape != spec.sized(known):
             raise _wrong_chunk(name, given[name], spec, known)

@@ -53,7 +53,7 @@ def dims_of(place: Place, runs: Sequence[Watched]) -> tuple[str, tuple[str | int
     """
     value = runs[0].calls[0].after[place]
     number = number_of(value)
-    dtype = str(NUMBERS[number] if number is not None else value.dtype).removeprefix("torch.")  # type: ignore[attr-defined]
+    dtype = str(NUMBERS[number] if number is not None else value.dtype).removeprefix("torch.")
     if dtype not in DTYPES:
         raise cannot_stream(f"{place} is of dtype {dtype}. Keep it as one of {', '.join(DTYPES)}.")
     values = [run.calls[0].after[place] for run in runs]

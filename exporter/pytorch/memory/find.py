@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ...errors import first_line
 from ...spec.signature import Signature
 from ...spec.streams import State, cannot_stream
 from ..first_run import Trial
 from ..run import run_on
 from .changing import Changing, changing, dims_of, number_of
-from .places import Place, copied, rebuilt, same
-from .remembering import Arrangement, Remembering, SizeOf, Slot, remembering
+from .places import Keys, Place, copied, frozen, get, rebuilt, same
+from .remembering import Arrangement, Remembering, SizeOf, Slot, as_tensor, remembering
 from .resets import reset_for
 from .state_names import state_names
 from .watching import Watched, watch
@@ -34,7 +36,7 @@ class Memory:
 
     @property
     def states(self) -> tuple[State, ...]:
-        return tuple(slot.state for slot in self.arrangement.slots)
+        return self.arrangement.states
 
     def explicit(self) -> Remembering:
         """The model with its states as inputs and outputs."""
@@ -57,12 +59,27 @@ def find_memory(trial: Trial, sizes: Mapping[str, int]) -> Memory | None:
     runs = [watched, *_elsewhere(trial, sizes)]
     others = [changing(run) for run in runs]
     _check_growth(watched, found)
+    ways = [*_arrangements(trial, runs, others)]
+    ways += [_with_first_call(trial, arrangement) for arrangement in ways]
     refused = ""
-    for arrangement in _arrangements(trial, runs, others):
-        refused = _differs(trial, arrangement, runs)
-        if not refused:
+    for arrangement in ways:
+        wrong = _differs(trial, arrangement, runs)
+        if not wrong:
             return Memory(trial.model, trial.signature, arrangement)
+        refused = refused or wrong
     raise cannot_stream(refused)
+
+
+def _with_first_call(trial: Trial, arrangement: Arrangement) -> Arrangement:
+    """The same with a state that tells whether there has been a call: the first finds what the model begins with."""
+    before = {}
+    for path, name in arrangement.templates:
+        value = get(trial.model.get_submodule(path), name)
+        before[path, name] = rebuilt(value, lambda keys, leaf: frozen(leaf))
+    taken = [*trial.signature.inputs, *trial.signature.outputs]
+    taken += [name for state in arrangement.states for name in (state.name, state.output)]
+    names = state_names([Place("", "begun")], taken)[Place("", "begun")]
+    return replace(arrangement, begun=State(*names, "bool", ()), before=before)
 
 
 def _elsewhere(trial: Trial, sizes: Mapping[str, int]) -> Iterator[Watched]:
@@ -147,11 +164,13 @@ def _arranged(
     templates = {}
     for path, name in owners:
         whole = model.get_submodule(path)
-        value = getattr(whole, name)
-        templates[path, name] = rebuilt(
-            value, lambda keys, leaf, path=path, name=name: after.get(Place(path, name, keys), leaf)
-        )
+        value = get(whole, name)
+        templates[path, name] = rebuilt(value, partial(_leaf, after, path, name))
     return Arrangement(slots, templates, fixed)
+
+
+def _leaf(after: Mapping[Place, Any], path: str, name: str, keys: Keys, leaf: Any) -> Any:
+    return after.get(Place(path, name, keys), leaf)
 
 
 def _after_first(trial: Trial, run: Watched) -> nn.Module:
@@ -175,19 +194,19 @@ def _differs(trial: Trial, arrangement: Arrangement, runs: Sequence[Watched]) ->
     """What the model with explicit states computes otherwise than the model itself; empty if nothing."""
     model = remembering(trial.model, trial.signature, arrangement)
     for run in runs:
-        states = [torch.from_numpy(slot.state.initial(run.sizes)) for slot in arrangement.slots]
+        states = [torch.from_numpy(state.initial(run.sizes)) for state in arrangement.states]
         for k, call in enumerate(run.calls):
             try:
                 got = _step(model, call.inputs, states)
             except Exception as error:  # whatever the model's forward raises
-                return f"with its states as inputs its forward raises {type(error).__name__}: {error}."
+                return f"with its states as inputs its forward raises {type(error).__name__}: {first_line(error)}."
             count = len(call.outputs)
-            kept = [torch.as_tensor(call.after[slot.place]) for slot in arrangement.slots]
+            kept = [as_tensor(slot, call.after[slot.place]) for slot in arrangement.slots]
             wrong = [not same(*pair) for pair in zip(got[:count], call.outputs, strict=True)]
             late = [
                 str(slot.place)
-                for slot, one, other in zip(arrangement.slots, got[count:], kept, strict=True)
-                if not same(one, other.to(one.dtype))
+                for slot, one, other in zip(arrangement.slots, got[count:], kept, strict=False)
+                if not same(one, other)
             ]
             if any(wrong) or late:
                 return _why(arrangement, run, k, late)

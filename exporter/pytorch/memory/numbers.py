@@ -15,17 +15,16 @@ from ...torch_internals.modules import tree_leaves
 DTYPES = {bool: torch.bool, int: torch.int64, float: torch.float64}
 
 _IN_PLACE: Mapping[str, Callable[..., Any]] = {
-    "__iadd__": operator.add,
-    "__isub__": operator.sub,
-    "__imul__": operator.mul,
-    "__ifloordiv__": operator.floordiv,
-    "__itruediv__": operator.truediv,
-    "__idiv__": operator.truediv,
-    "__imod__": operator.mod,
-    "__ipow__": operator.pow,
-    "__iand__": operator.and_,
-    "__ior__": operator.or_,
-    "__ixor__": operator.xor,
+    **dict.fromkeys(("add_", "__iadd__"), operator.add),
+    **dict.fromkeys(("sub_", "__isub__"), operator.sub),
+    **dict.fromkeys(("mul_", "__imul__"), operator.mul),
+    **dict.fromkeys(("floor_divide_", "__ifloordiv__"), operator.floordiv),
+    **dict.fromkeys(("div_", "__itruediv__", "__idiv__"), operator.truediv),
+    **dict.fromkeys(("remainder_", "__imod__"), operator.mod),
+    **dict.fromkeys(("pow_", "__ipow__"), operator.pow),
+    **dict.fromkeys(("__iand__", "bitwise_and_"), operator.and_),
+    **dict.fromkeys(("__ior__", "bitwise_or_"), operator.or_),
+    **dict.fromkeys(("__ixor__", "bitwise_xor_"), operator.xor),
 }
 
 

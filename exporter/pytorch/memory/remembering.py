@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import torch
@@ -17,7 +17,7 @@ from ...torch_internals.modules import buffers_of
 from ..bind import InputBinding, bind_inputs
 from ..outputs import flatten
 from .numbers import DTYPES, Numbers
-from .places import Keys, Place, get, leaves, put, rebuilt
+from .places import Keys, Place, frozen, get, leaves, put, rebuilt
 
 _Owner = tuple[str, str]
 
@@ -43,12 +43,20 @@ class SizeOf:
 class Arrangement:
     """How states lie in a model: each attribute as the first call leaves it, and what stands where in it.
 
-    What is in no slot and not in `settled` is as it was before the first call.
+    What is in no slot and not in `settled` is as it was before the first call. Where no value of the states gives the
+    first call, `begun` is a state besides that tells whether there has been one, and `before` what the attributes are
+    until then.
     """
 
     slots: tuple[Slot, ...]
     templates: Mapping[_Owner, Any]
     settled: Mapping[Place, Any]
+    begun: State | None = None
+    before: Mapping[_Owner, Any] = field(default_factory=dict)
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        return (*(slot.state for slot in self.slots), *([] if self.begun is None else [self.begun]))
 
 
 class Remembering(nn.Module):
@@ -69,9 +77,9 @@ class Remembering(nn.Module):
         self._arrangement = arrangement
         self._binding: InputBinding = bind_inputs(model, signature.inputs)
 
-    def modules(self) -> Iterator[nn.Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[nn.Module]:
         """This module, those of the model, and the model itself, whose forward is called and which keeps attributes."""
-        yield from super().modules()
+        yield from super().modules(remove_duplicate)
         yield self.original
 
     def train(self, mode: bool = True) -> Self:
@@ -86,20 +94,35 @@ class Remembering(nn.Module):
 
     @property
     def states(self) -> tuple[State, ...]:
-        return tuple(slot.state for slot in self._slots)
+        return self._arrangement.states
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        model, count = self.original, len(self._names)
-        own, states = given[:count], [state.clone() for state in given[count:]]
-        args, kwargs = self._binding.arguments(dict(zip(self._names, own, strict=True)))
+        count = len(self._names)
+        own, states = given[:count], given[count:]
+        if self._arrangement.begun is None:
+            return self._later_call(own, states)
+        *states, begun = states
+        calls = zip(self._later_call(own, states), self._first_call(own), strict=True)
+        return (*(torch.where(begun, later, first) for later, first in calls), torch.ones_like(begun))
+
+    def _later_call(self, own: Sequence[Tensor], states: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        states = [state.clone() for state in states]
         numbers = [state for slot, state in zip(self._slots, states, strict=True) if slot.number is not None]
-        with _undone(model, self._arrangement.templates):
-            self._place(model, own, states)
-            with Numbers(numbers):
-                output = model(*args, **kwargs)
-            returned = [tensor for _, tensor in flatten(output)]
-            # A buffer that is returned, and kept, is written to by the next call.
-            return (*(tensor.clone() for tensor in returned), *self._read(model))
+        with _undone(self.original, self._arrangement.templates), Numbers(numbers):
+            self._place(self.original, own, states)
+            return self._call(own)
+
+    def _first_call(self, own: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        with _undone(self.original, self._arrangement.templates):
+            for (path, name), value in self._arrangement.before.items():
+                put(self.original.get_submodule(path), name, rebuilt(value, lambda keys, leaf: frozen(leaf)))
+            return self._call(own)
+
+    def _call(self, own: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        args, kwargs = self._binding.arguments(dict(zip(self._names, own, strict=True)))
+        returned = flatten(self.original(*args, **kwargs))
+        # A buffer that is returned, and kept, is written to by the next call.
+        return (*(tensor.clone() for _, tensor in returned), *self._read(self.original))
 
     @property
     def _slots(self) -> Sequence[Slot]:
@@ -128,7 +151,7 @@ class Remembering(nn.Module):
             for path, name in self._arrangement.templates
             for keys, value in leaves(get(model.get_submodule(path), name))
         }
-        return [_as_tensor(slot, after.get(slot.place)) for slot in self._slots]
+        return [as_tensor(slot, after.get(slot.place)) for slot in self._slots]
 
 
 def remembering(model: nn.Module, signature: Signature, arrangement: Arrangement) -> Remembering:
@@ -156,7 +179,8 @@ def _undone(model: nn.Module, owners: Mapping[_Owner, Any]) -> Iterator[None]:
                 vars(module)[name] = value
 
 
-def _as_tensor(slot: Slot, value: Any) -> Tensor:
+def as_tensor(slot: Slot, value: Any) -> Tensor:
+    """What a place holds after a call, as its state."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if slot.number is not None and isinstance(value, (bool, int, float, torch.SymInt, torch.SymFloat, torch.SymBool)):
