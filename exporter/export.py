@@ -22,6 +22,7 @@ from .errors import FixedDecisionError, LoadError
 from .lowering.forms import forms_for
 from .lowering.lower import OnnxGraph, build_graph
 from .lowering.torchscript import Compiled, compile_torchscript
+from .lowering.torchscript_stream import streaming_archive
 from .lowering.translate import translate
 from .onnx_file import write_onnx
 from .optimize.opset import check_opset
@@ -35,6 +36,7 @@ from .pytorch.made_cases import CaseMaker
 from .pytorch.make_request import folder_for, request_for
 from .pytorch.memory.remembering import own_states
 from .pytorch.memory.requested import with_memory
+from .pytorch.memory.streamed import streamed
 from .pytorch.request import Example, ExportRequest, Progress, silent
 from .pytorch.same_form import check_form
 from .pytorch.scripted import code_to_eager
@@ -43,6 +45,7 @@ from .spec.artifact import Artifact, Source
 from .spec.forms import Forms, LoweringChoice
 from .spec.options import OnnxOptions, TorchScriptOptions, options_of
 from .spec.signature import Signature
+from .spec.streams import State, StreamSpec
 from .tune import check_tuning, fastest
 
 __all__ = ["Exported", "export_onnx", "export_torchscript", "to_onnx"]
@@ -163,13 +166,17 @@ def export_torchscript(
     options = options_of(TorchScriptOptions, options, named)
     request = request_for(model, signature, example, cases, source, options.seed)
     out = folder_for(out, request)
+    if options.stateful:
+        request = streamed(request, options.seed)
     with (
         replacing(out) as folder,
         start_job(request, precision=options.precision, seed=options.seed, progress=progress) as job,
     ):
         progress("compile", 0, 1)
-        compiled = compile_torchscript(job.model, job.tensors, options.method)
-        (folder / TORCHSCRIPT).write_bytes(compiled.archive)
+        compiled = compile_torchscript(job.model, job.tensors, "trace" if options.stateful else options.method)
+        states = own_states(job.model, job.signature)
+        archive = streaming_archive(compiled.archive, job.signature, states) if states else compiled.archive
+        (folder / TORCHSCRIPT).write_bytes(archive)
         if not options.verify:  # an archive that does more than compute could not be verified later either
             open_torchscript(folder / TORCHSCRIPT, job.signature.outputs)
         artifact = Artifact(
@@ -178,7 +185,7 @@ def export_torchscript(
             opset=None,
             bounds={},
             parity=None,
-            stream=None,
+            stream=_stream_of(job.signature, states),
             lowering=None,
             precision=options.weights_precision(),
             accepted=tuple(options.accept),
@@ -188,6 +195,12 @@ def export_torchscript(
         _check_decisions(compiled, options, report)
         notes = (*job.notes, *check.notes, *_compile_notes(compiled))
         return assemble(check, folder, out, TORCHSCRIPT, artifact, report, notes)
+
+
+def _stream_of(signature: Signature, states: Sequence[State]) -> StreamSpec | None:
+    """How a TorchScript file that keeps these states is fed; None for one that keeps none."""
+    time = "T" if "T" in signature.symbols else None
+    return StreamSpec.of(time, states, states) if states else None
 
 
 def _plan(options: OnnxOptions, signature: Signature) -> Forms:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -74,7 +74,7 @@ class Remembering(nn.Module):
         self._non_persistent_buffers_set = model._non_persistent_buffers_set
         self.training = model.training
         self._names = tuple(signature.inputs)
-        self._arrangement = arrangement
+        self.arrangement = arrangement
         self._binding: InputBinding = bind_inputs(model, signature.inputs)
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[nn.Module]:
@@ -94,12 +94,12 @@ class Remembering(nn.Module):
 
     @property
     def states(self) -> tuple[State, ...]:
-        return self._arrangement.states
+        return self.arrangement.states
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
         count = len(self._names)
         own, states = given[:count], given[count:]
-        if self._arrangement.begun is None:
+        if self.arrangement.begun is None:
             return self._later_call(own, states)
         *states, begun = states
         calls = zip(self._later_call(own, states), self._first_call(own), strict=True)
@@ -108,13 +108,13 @@ class Remembering(nn.Module):
     def _later_call(self, own: Sequence[Tensor], states: Sequence[Tensor]) -> tuple[Tensor, ...]:
         states = [state.clone() for state in states]
         numbers = [state for slot, state in zip(self._slots, states, strict=True) if slot.number is not None]
-        with _undone(self.original, self._arrangement.templates), Numbers(numbers):
+        with _undone(self.original, self.arrangement.templates), Numbers(numbers) if numbers else nullcontext():
             self._place(self.original, own, states)
             return self._call(own)
 
     def _first_call(self, own: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        with _undone(self.original, self._arrangement.templates):
-            for (path, name), value in self._arrangement.before.items():
+        with _undone(self.original, self.arrangement.templates):
+            for (path, name), value in self.arrangement.before.items():
                 put(self.original.get_submodule(path), name, rebuilt(value, lambda keys, leaf: frozen(leaf)))
             return self._call(own)
 
@@ -126,11 +126,11 @@ class Remembering(nn.Module):
 
     @property
     def _slots(self) -> Sequence[Slot]:
-        return self._arrangement.slots
+        return self.arrangement.slots
 
     def _place(self, model: nn.Module, own: Sequence[Tensor], states: Sequence[Tensor]) -> None:
         by_place = {slot.place: state for slot, state in zip(self._slots, states, strict=True)}
-        for (path, name), template in self._arrangement.templates.items():
+        for (path, name), template in self.arrangement.templates.items():
             put(model.get_submodule(path), name, rebuilt(template, self._leaf_of(path, name, own, by_place)))
 
     def _leaf_of(
@@ -140,7 +140,7 @@ class Remembering(nn.Module):
             place = Place(path, name, keys)
             if place in states:
                 return states[place]
-            settled = self._arrangement.settled.get(place, value)
+            settled = self.arrangement.settled.get(place, value)
             return own[settled.tensor].shape[settled.axis] if isinstance(settled, SizeOf) else settled
 
         return leaf
@@ -148,7 +148,7 @@ class Remembering(nn.Module):
     def _read(self, model: nn.Module) -> list[Tensor]:
         after = {
             Place(path, name, keys): value
-            for path, name in self._arrangement.templates
+            for path, name in self.arrangement.templates
             for keys, value in leaves(get(model.get_submodule(path), name))
         }
         return [as_tensor(slot, after.get(slot.place)) for slot in self._slots]
