@@ -190,6 +190,8 @@ def export_torchscript(
             precision=options.weights_precision(),
             accepted=tuple(options.accept),
         )
+        if states:  # a decision about a counter shows as a wrong answer too, which says less
+            _check_decisions(compiled, options, None)
         check = ExportCheck.of(job, artifact, verify=options.verify)
         report, artifact = check.demand(folder / TORCHSCRIPT, artifact) if options.verify else (None, artifact)
         _check_decisions(compiled, options, report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,13 +14,15 @@ from ...errors import first_line
 from ...spec.signature import Signature
 from ...spec.streams import State, cannot_stream
 from ..first_run import Trial
-from ..run import run_on
+from ..run import preserve_module_state, run_eager, run_on
 from .changing import Changing, changing, dims_of, number_of
 from .places import Keys, Place, copied, frozen, get, rebuilt, same
 from .remembering import Arrangement, Remembering, SizeOf, Slot, as_tensor, remembering
 from .resets import reset_for
 from .state_names import state_names
 from .watching import Watched, watch
+
+_Owner = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -159,24 +161,22 @@ def _arranged(
     names = state_names(states, [*trial.signature.inputs, *trial.signature.outputs])
     slots = tuple(_slot(place, *names[place], runs) for place in states)
     owners = {(place.module, place.attribute): None for place in (*states, *fixed)}
-    after = runs[0].calls[0].after
-    model = _after_first(trial, runs[0])
-    templates = {}
-    for path, name in owners:
-        whole = model.get_submodule(path)
-        value = get(whole, name)
-        templates[path, name] = rebuilt(value, partial(_leaf, after, path, name))
-    return Arrangement(slots, templates, fixed)
+    return Arrangement(slots, _templates(trial, runs[0], owners), fixed)
+
+
+def _templates(trial: Trial, run: Watched, owners: Iterable[_Owner]) -> dict[_Owner, Any]:
+    """What the first call makes of these attributes."""
+    model, after = copied(trial.model), run.calls[0].after
+    with preserve_module_state(model):
+        run_on(model, run.calls[0].inputs)
+        return {
+            (path, name): rebuilt(get(model.get_submodule(path), name), partial(_leaf, after, path, name))
+            for path, name in owners
+        }
 
 
 def _leaf(after: Mapping[Place, Any], path: str, name: str, keys: Keys, leaf: Any) -> Any:
     return after.get(Place(path, name, keys), leaf)
-
-
-def _after_first(trial: Trial, run: Watched) -> nn.Module:
-    model = copied(trial.model)
-    run_on(model, run.calls[0].inputs)
-    return model
 
 
 def _slot(place: Place, before: str, after: str, runs: Sequence[Watched]) -> Slot:
@@ -216,7 +216,7 @@ def _differs(trial: Trial, arrangement: Arrangement, runs: Sequence[Watched]) ->
 
 def _step(model: Remembering, inputs: Mapping[str, Tensor], states: Sequence[Tensor]) -> tuple[Tensor, ...]:
     names = [*inputs, *(f"states.{i}" for i in range(len(states)))]
-    got: tuple[Tensor, ...] = run_on(model, dict(zip(names, [*inputs.values(), *states], strict=True)))
+    got: tuple[Tensor, ...] = run_eager(model, dict(zip(names, [*inputs.values(), *states], strict=True)))
     return got
 
 

@@ -103,8 +103,11 @@ def frozen(value: Any) -> Any:
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """A copy of a model, which may keep results of an earlier call together with how they were computed."""
-    memo: dict[int, Any] = {}
+    """A copy of a model with the same parameters; it may keep results of calls together with how they were computed.
+
+    Whoever runs the copy undoes what forward writes to parameters, as `preserve_module_state` does.
+    """
+    memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
     for _, _, whole in attributes(model):
         for _, value in leaves(whole):
             if isinstance(value, Tensor) and not value.is_leaf:

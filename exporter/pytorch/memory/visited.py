@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..first_run import Trial
-from ..run import run_on
+from ..run import run_eager
 from ..samples import Case
 from .remembering import Remembering
 
@@ -38,5 +38,7 @@ class VisitedStates:
         return self.trial.inputs(Case(sizes, "ordinary", seed % 2**32))
 
     def _after(self, inputs: Mapping[str, Array], states: Mapping[str, Array]) -> dict[str, Array]:
-        got = run_on(self.model, {name: torch.from_numpy(array.copy()) for name, array in {**inputs, **states}.items()})
+        got = run_eager(
+            self.model, {name: torch.from_numpy(array.copy()) for name, array in {**inputs, **states}.items()}
+        )
         return {name: tensor.numpy() for name, tensor in zip(states, got[-len(states) :], strict=True)}

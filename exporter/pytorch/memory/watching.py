@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..first_run import Trial
 from ..outputs import flatten
-from ..run import run_on
+from ..run import preserve_module_state, run_on
 from ..samples import Case
 from .places import Place, copied, frozen, places
 
@@ -41,11 +41,12 @@ def watch(trial: Trial, sizes: Mapping[str, int], calls: int = CALLS) -> Watched
     """Call a copy of the model, each time with other inputs; whatever its forward raises is raised."""
     model = copied(trial.model)
     before, done = _kept(model), []
-    for k in range(calls):
-        arrays = trial.inputs(Case(sizes, "ordinary", trial.seed + k))
-        inputs = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        outputs = tuple(tensor for _, tensor in flatten(run_on(model, inputs)))
-        done.append(Call(inputs, outputs, _kept(model)))
+    with preserve_module_state(model):
+        for k in range(calls):
+            arrays = trial.inputs(Case(sizes, "ordinary", trial.seed + k))
+            inputs = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+            outputs = tuple(tensor for _, tensor in flatten(run_on(model, inputs)))
+            done.append(Call(inputs, outputs, _kept(model)))
     return Watched(sizes, before, tuple(done))
 
 
