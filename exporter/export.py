@@ -34,7 +34,8 @@ from .pytorch.evaluation import as_python, check_tensors, unwrap
 from .pytorch.job import ExportJob, start_job
 from .pytorch.made_cases import CaseMaker
 from .pytorch.make_request import folder_for, request_for
-from .pytorch.memory.remembering import own_states
+from .pytorch.memory.places import Place
+from .pytorch.memory.remembering import MissedError, check_complete, own_states
 from .pytorch.memory.requested import with_memory
 from .pytorch.memory.streamed import streamed
 from .pytorch.request import Example, ExportRequest, Progress, silent
@@ -96,8 +97,27 @@ def export_onnx(
     request = request_for(model, signature, example, cases, source, options.seed)
     forms = _plan(options, request.signature)
     out = folder_for(out, request)
-    with replacing(out) as folder, _python_job(request, options, progress) as started:
+    also: tuple[Place, ...] = ()
+    while True:
+        try:
+            return _exported(request, forms, out, options, progress, also)
+        except MissedError as missed:
+            if {*missed.places} <= {*also}:
+                raise
+            also = (*also, *missed.places)
+
+
+def _exported(
+    request: ExportRequest, forms: Forms, out: Path, options: OnnxOptions, progress: Progress, also: Sequence[Place]
+) -> Exported:
+    """Write a bundle.
+
+    Args:
+        also: what the model is known to write, as a capture of all its ways has shown, and carries from call to call.
+    """
+    with replacing(out) as folder, _python_job(request, options, progress, also) as started:
         job, captured = _captured(started)
+        check_complete(job.model)
         build = _lowering(job, captured, options)
         graph, timings = fastest(build, forms, job, options.tune, int8=options.quantize is not None)
         write_onnx(graph.model, folder / ONNX)
@@ -119,6 +139,7 @@ def export_onnx(
             _check_float32(check, artifact, build, {**forms, **graph.forms})
         graph = graph.without_weights()
         report, artifact = check.demand(folder / ONNX, artifact) if options.verify else (None, artifact)
+        check_complete(job.model)
         notes = (*job.notes, *check.notes, *_bound_notes(captured), *map(str, timings), *_form_notes(graph, options))
         return assemble(check, folder, out, ONNX, artifact, report, notes)
 
@@ -195,6 +216,7 @@ def export_torchscript(
         check = ExportCheck.of(job, artifact, verify=options.verify)
         report, artifact = check.demand(folder / TORCHSCRIPT, artifact) if options.verify else (None, artifact)
         _check_decisions(compiled, options, report)
+        check_complete(job.model)
         notes = (*job.notes, *check.notes, *_compile_notes(compiled))
         return assemble(check, folder, out, TORCHSCRIPT, artifact, report, notes)
 
@@ -219,7 +241,9 @@ def _plan(options: OnnxOptions, signature: Signature) -> Forms:
 
 
 @contextmanager
-def _python_job(request: ExportRequest, options: OnnxOptions, progress: Progress) -> Iterator[ExportJob]:
+def _python_job(
+    request: ExportRequest, options: OnnxOptions, progress: Progress, also: Sequence[Place]
+) -> Iterator[ExportJob]:
     """A job whose model can be captured: TorchScript is taken back to Python.
 
     Raises:
@@ -229,7 +253,7 @@ def _python_job(request: ExportRequest, options: OnnxOptions, progress: Progress
     check_tensors(given)
     request = _in_python(replace(request, model=given), options.seed)
     if options.stateful:
-        request = with_memory(request, options.seed)
+        request = with_memory(request, options.seed, also)
     with start_job(request, precision=options.precision, seed=options.seed, progress=progress) as job:
         yield job
 

@@ -18,6 +18,7 @@ from ..pytorch.half import in_float16
 from ..pytorch.load import load_with, may_be_named
 from ..pytorch.made_cases import MadeCases
 from ..pytorch.memory.requested import with_memory
+from ..pytorch.memory.state_names import places_called
 from ..pytorch.memory.streamed import streamed
 from ..pytorch.request import ExportRequest
 from ..spec.artifact import Source
@@ -128,7 +129,9 @@ def _of_one_call(manifest: Manifest) -> Signature:
 def _with_states(manifest: Manifest, request: ExportRequest) -> Rebuilt:
     """The model with its states as inputs, found once more."""
     is_captured = any(artifact.lowering is not None for artifact in manifest.artifacts.values())
-    explicit = (with_memory if is_captured else streamed)(request, request.source.seed if request.source else 0)
+    seed = request.source.seed if request.source else 0
+    known = places_called(request.model, manifest.states)
+    explicit = with_memory(request, seed, known) if is_captured else streamed(request, seed)
     if list(explicit.signature.inputs) != list(manifest.inputs):
         raise LoadError(
             f"The model keeps {', '.join(explicit.signature.states) or 'nothing'} from call to call, and the "

@@ -76,6 +76,32 @@ def test_calls_are_a_stream(model: nn.Module, states: list[str], tmp_path: Path)
             assert np.allclose(fed.step(x.numpy()), model(x).numpy(), atol=1e-5)
 
 
+class Latch(nn.Module):
+    """What it keeps changes at values that ordinary inputs do not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.on = nn.GRUCell(4, 4), False
+        self.h: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.h = self.cell(x, self.h)
+        if x.max() > 500:
+            self.on = True
+        return self.h * (2 if self.on else 1)
+
+
+def test_what_a_decision_alone_writes_is_a_state(tmp_path: Path) -> None:
+    model = Latch()
+    export_onnx(model, "x: float32[N, 4]", tmp_path / "bundle", stateful=True)
+    stream = Stream(tmp_path / "bundle")
+    assert [*stream.states] == ["h0", "on0"]
+    with torch.no_grad():
+        for scale in (1, 1, 9000, 1, 1):
+            x = torch.rand(1, 4) * scale
+            assert np.allclose(stream.step(x.numpy()), model(x).numpy(), atol=1e-5)
+
+
 def test_chunks_are_cut_along_time(tmp_path: Path) -> None:
     exported = export_onnx(Cached(), "x: float32[N, 3, T]", tmp_path / "bundle", stateful=True)
     stream = Stream(tmp_path / "bundle")

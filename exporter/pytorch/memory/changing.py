@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -25,15 +25,15 @@ class Changing:
     settled: frozenset[Place]
 
 
-def changing(run: Watched) -> Changing:
-    """What changes in a few calls, each with other inputs."""
+def changing(run: Watched, also: Collection[Place] = ()) -> Changing:
+    """What changes in a few calls, each with other inputs; what is in `also` is taken to."""
     moments = [run.before, *(call.after for call in run.calls)]
     known = list(dict.fromkeys(place for moment in reversed(moments) for place in moment))
     moved = {place: [not _alike(place, one, other) for one, other in pairwise(moments)] for place in known}
     # A container that the first call fills is nowhere afterwards.
     last = moments[-1]
-    found = tuple(place for place in known if any(moved[place]) and place in last)
-    return Changing(found, frozenset(place for place in found if not any(moved[place][1:])))
+    found = tuple(place for place in known if place in last and (any(moved[place]) or place in also))
+    return Changing(found, frozenset(place for place in found if not any(moved[place][1:]) and place not in also))
 
 
 def _alike(place: Place, one: Mapping[Place, Any], other: Mapping[Place, Any]) -> bool:

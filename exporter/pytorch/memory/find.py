@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from .places import Keys, Place, copied, frozen, get, rebuilt, same
 from .remembering import Arrangement, Remembering, SizeOf, Slot, as_tensor, remembering
 from .resets import reset_for
 from .state_names import state_names
-from .watching import Watched, watch
+from .watching import Watched, moved_later, watch
 
 _Owner = tuple[str, str]
 
@@ -45,21 +45,23 @@ class Memory:
         return remembering(self.start, self.signature, self.arrangement)
 
 
-def find_memory(trial: Trial, sizes: Mapping[str, int]) -> Memory | None:
+def find_memory(trial: Trial, sizes: Mapping[str, int], also: Collection[Place] = ()) -> Memory | None:
     """What the model of `trial`, which is as before its first call, keeps from call to call; None if nothing.
 
     Args:
         sizes: at which it runs.
+        also: what is a state too, though the calls that are tried here may not change it.
 
     Raises:
         CaptureError: what it keeps cannot be carried: it grows, or no value does for what it is before the first call.
     """
     watched = watch(trial, sizes)
     found = changing(watched)
-    if not found.places:
+    also = [*dict.fromkeys([*also, *(place for place in moved_later(trial, sizes) if place not in found.places)])]
+    if not found.places and not also:
         return None
     runs = [watched, *_elsewhere(trial, sizes)]
-    others = [changing(run) for run in runs]
+    others = [changing(run, also) for run in runs]
     _check_growth(watched, found)
     ways = [*_arrangements(trial, runs, others)]
     ways += [_with_first_call(trial, arrangement) for arrangement in ways]
@@ -161,7 +163,9 @@ def _arranged(
     names = state_names(states, [*trial.signature.inputs, *trial.signature.outputs])
     slots = tuple(_slot(place, *names[place], runs) for place in states)
     owners = {(place.module, place.attribute): None for place in (*states, *fixed)}
-    return Arrangement(slots, _templates(trial, runs[0], owners), fixed)
+    start = runs[0].before
+    left = frozenset(place for place, value in fixed.items() if place in start and value is start[place])
+    return Arrangement(slots, _templates(trial, runs[0], owners), fixed, left=left)
 
 
 def _templates(trial: Trial, run: Watched, owners: Iterable[_Owner]) -> dict[_Owner, Any]:

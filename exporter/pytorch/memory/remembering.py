@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -12,14 +12,42 @@ from torch import Tensor, nn
 
 from ...errors import CaptureError
 from ...spec.signature import Signature
-from ...spec.streams import State
+from ...spec.streams import STATELESS, State
 from ...torch_internals.modules import buffers_of
 from ..bind import InputBinding, bind_inputs
 from ..outputs import flatten
 from .numbers import DTYPES, Numbers
-from .places import Keys, Place, frozen, get, leaves, put, rebuilt
+from .places import Keys, Place, attributes, frozen, get, leaves, put, rebuilt
 
 _Owner = tuple[str, str]
+
+
+class MissedError(CaptureError):
+    """A call writes to `places`, which are no states yet."""
+
+    def __init__(self, places: Collection[Place]) -> None:
+        written = " and ".join(map(str, places))
+        super().__init__(
+            f"The model cannot stream: {written} is written by some calls, and cannot be carried. {STATELESS}"
+        )
+        self.places = tuple(places)
+
+
+def check_complete(model: nn.Module) -> None:
+    """See that all that a model with explicit states was seen to write is among these.
+
+    Raises:
+        MissedError: something is not.
+    """
+    if isinstance(model, Remembering) and model.missed:
+        raise MissedError(model.missed)
+
+
+class _Noted:
+    """Places in an object of its own, which is not put back to what it was when what a call writes is undone."""
+
+    def __init__(self) -> None:
+        self.places: dict[Place, None] = {}
 
 
 @dataclass(frozen=True)
@@ -43,7 +71,8 @@ class SizeOf:
 class Arrangement:
     """How states lie in a model: each attribute as the first call leaves it, and what stands where in it.
 
-    What is in no slot and not in `settled` is as it was before the first call. Where no value of the states gives the
+    What is in no slot and not in `settled` is as it was before the first call, and what is in `left` every call makes
+    again from that. Where no value of the states gives the
     first call, `begun` is a state besides that tells whether there has been one, and `before` what the attributes are
     until then.
     """
@@ -53,6 +82,7 @@ class Arrangement:
     settled: Mapping[Place, Any]
     begun: State | None = None
     before: Mapping[_Owner, Any] = field(default_factory=dict)
+    left: frozenset[Place] = frozenset()
 
     @property
     def states(self) -> tuple[State, ...]:
@@ -76,6 +106,8 @@ class Remembering(nn.Module):
         self._names = tuple(signature.inputs)
         self.arrangement = arrangement
         self._binding: InputBinding = bind_inputs(model, signature.inputs)
+        # What some call was seen to write that is no state: a capture goes ways that no call before has gone.
+        self._missed = _Noted()
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[nn.Module]:
         """This module, those of the model, and the model itself, whose forward is called and which keeps attributes."""
@@ -120,9 +152,24 @@ class Remembering(nn.Module):
 
     def _call(self, own: Sequence[Tensor]) -> tuple[Tensor, ...]:
         args, kwargs = self._binding.arguments(dict(zip(self._names, own, strict=True)))
+        before = {(path, name): value for path, name, value in attributes(self.original)}
         returned = flatten(self.original(*args, **kwargs))
+        self._note_missed(before)
         # A buffer that is returned, and kept, is written to by the next call.
         return (*(tensor.clone() for _, tensor in returned), *self._read(self.original))
+
+    @property
+    def missed(self) -> tuple[Place, ...]:
+        return tuple(self._missed.places)
+
+    def _note_missed(self, before: Mapping[_Owner, Any]) -> None:
+        carried = {slot.place for slot in self._slots} | self.arrangement.left
+        for path, name, value in attributes(self.original):
+            was = dict(leaves(before.get((path, name))))
+            for keys, leaf in leaves(value):
+                place = Place(path, name, keys)
+                if place not in carried and keys in was and not _unchanged(was[keys], leaf):
+                    self._missed.places[place] = None
 
     @property
     def _slots(self) -> Sequence[Slot]:
@@ -177,6 +224,15 @@ def _undone(model: nn.Module, owners: Mapping[_Owner, Any]) -> Iterator[None]:
                 buffers_of(module).update(buffers)
             else:
                 vars(module)[name] = value
+
+
+def _unchanged(before: Any, after: Any) -> bool:
+    """Whether a call has left a value as it was; in a capture a tensor has no values that could be compared."""
+    if before is after:
+        return True
+    if isinstance(before, (bool, int, float, str)):
+        return type(before) is type(after) and bool(before == after)
+    return type(before) is type(after) and not isinstance(before, Tensor)
 
 
 def as_tensor(slot: Slot, value: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from ...spec.signature import Signature, TensorSpec
@@ -11,17 +12,20 @@ from ..job import prepare
 from ..made_cases import MadeCases
 from ..request import ExportRequest, silent
 from .find import Memory, find_memory
-from .places import copied
+from .places import Place, copied
 from .start import at_start
 from .visited import VisitedStates
 
 _MADE = "the calls before"
 
 
-def with_memory(request: ExportRequest, seed: int) -> ExportRequest:
+def with_memory(request: ExportRequest, seed: int, also: Collection[Place] = ()) -> ExportRequest:
     """The request with explicit states, where its model keeps something from call to call; else as it is.
 
     The model of the request is left as it was: what is called is a copy, which was reset.
+
+    Args:
+        also: what is known to be written by some call, though ordinary ones may not write it.
 
     Raises:
         LoadError: the model's forward raises, or is not deterministic.
@@ -34,7 +38,7 @@ def with_memory(request: ExportRequest, seed: int) -> ExportRequest:
     with evaluating(start):
         job = prepare(replace(request, model=copied(start)), seed=seed, progress=silent)
         trial = replace(job.trial, model=start)
-        memory = find_memory(trial, job.traced)
+        memory = find_memory(trial, job.traced, also)
     if memory is None:
         return request
     return _explicit(request, memory, trial)

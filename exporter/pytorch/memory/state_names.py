@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
+from torch import nn
+
 from ...spec.streams import after_name
-from .places import Place
+from .places import Place, places
 
 
-def state_names(places: Sequence[Place], taken: Collection[str]) -> dict[Place, tuple[str, str]]:
+def state_names(kept: Sequence[Place], taken: Collection[str]) -> dict[Place, tuple[str, str]]:
     """For each place the names of its input and output, none of which is taken."""
     names: dict[Place, tuple[str, str]] = {}
     used = {*taken}
-    for place in places:
+    for place in kept:
         stem, k = _stem(place), 0
         base = stem
         while f"{base}0" in used or after_name(f"{base}0") in used:
@@ -22,6 +24,11 @@ def state_names(places: Sequence[Place], taken: Collection[str]) -> dict[Place, 
         names[place] = (f"{base}0", after_name(f"{base}0"))
         used.update(names[place])
     return names
+
+
+def places_called(model: nn.Module, names: Collection[str]) -> list[Place]:
+    """The places of a model whose states have these names."""
+    return [place for place in places(model) if f"{_stem(place)}0" in names]
 
 
 def _stem(place: Place) -> str:

@@ -13,7 +13,7 @@ from ..first_run import Trial
 from ..outputs import flatten
 from ..run import preserve_module_state, run_on
 from ..samples import Case
-from .places import Place, copied, frozen, places
+from .places import Place, copied, frozen, places, same
 
 # What tells one call from another must not stop to be seen: a value that is the same after so many has settled.
 CALLS = 4
@@ -48,6 +48,31 @@ def watch(trial: Trial, sizes: Mapping[str, int], calls: int = CALLS) -> Watched
             outputs = tuple(tensor for _, tensor in flatten(run_on(model, inputs)))
             done.append(Call(inputs, outputs, _kept(model)))
     return Watched(sizes, before, tuple(done))
+
+
+# What further calls are fed: the values of an ordinary case times each of these, for so many calls.
+_SCALES = (1.0, 5.0, 0.0, 0.2)
+_EACH = 6
+
+
+def moved_later(trial: Trial, sizes: Mapping[str, int]) -> list[Place]:
+    """What changes in further calls, loud and quiet ones, and may have been still in the first few."""
+    model, found = copied(trial.model), dict[Place, None]()
+    free = [name for name, spec in trial.signature.inputs.items() if spec.is_float and not spec.floats]
+    before = _kept(model)
+    with preserve_module_state(model):
+        for k in range(_EACH * len(_SCALES)):
+            arrays = trial.inputs(Case(sizes, "ordinary", trial.seed + k))
+            scale = _SCALES[k // _EACH]
+            inputs = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+            try:
+                run_on(model, {name: x * scale if name in free else x for name, x in inputs.items()})
+            except Exception:  # whatever the model's forward raises for other values
+                break
+            after = _kept(model)
+            found |= {place: None for place in after if place in before and not same(before[place], after[place])}
+            before = after
+    return [*found]
 
 
 def _kept(model: nn.Module) -> dict[Place, Any]:
