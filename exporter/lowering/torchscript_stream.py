@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,10 +42,14 @@ def _written(archive: bytes, signature: Signature, states: Sequence[State]) -> b
         reset = torch.from_numpy(np.broadcast_to(values.reshape(least) if values.ndim else values, least).copy())
         module.register_buffer(buffers[state.name], reset)
         module.register_buffer(f"{buffers[state.name]}_reset", reset.clone())
-    module.begun = torch.jit.Attribute(False, bool)
-    module.state_inputs = torch.jit.Attribute([state.name for state in states], list[str])
-    module.state_outputs = torch.jit.Attribute([state.output for state in states], list[str])
-    module.state_buffers = torch.jit.Attribute([*buffers.values()], list[str])
+    facts: dict[str, tuple[Any, Any]] = {
+        "begun": (False, bool),
+        "state_inputs": ([state.name for state in states], list[str]),
+        "state_outputs": ([state.output for state in states], list[str]),
+        "state_buffers": ([*buffers.values()], list[str]),
+    }
+    for name, (value, kind) in facts.items():
+        setattr(module, name, torch.jit.Attribute(value, kind))
     scripted = torch.jit.script(module.eval())
     scripted.define(_forward(signature, states, buffers))
     scripted.define(_reset(buffers))

@@ -133,8 +133,8 @@ class Remembering(nn.Module):
         own, states = given[:count], given[count:]
         if self.arrangement.begun is None:
             return self._later_call(own, states)
-        *states, begun = states
-        calls = zip(self._later_call(own, states), self._first_call(own), strict=True)
+        *kept, begun = states
+        calls = zip(self._later_call(own, kept), self._first_call(own), strict=True)
         return (*(torch.where(begun, later, first) for later, first in calls), torch.ones_like(begun))
 
     def _later_call(self, own: Sequence[Tensor], states: Sequence[Tensor]) -> tuple[Tensor, ...]:
