@@ -48,12 +48,14 @@ class Mamba(nn.Module):
         for t in range(T):
             h = self._next(h, x[:, t], delta[:, t], into[:, t])
             outputs.append((h * out[:, t].unsqueeze(1)).sum(-1))
-        return self.out((torch.stack(outputs, 1) + x * self.skip) * F.silu(gate))
+        y: Tensor = self.out((torch.stack(outputs, 1) + x * self.skip) * F.silu(gate))
+        return y
 
     def step(self, x: Tensor, past: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One step: x [N, size], the last inputs of the convolution [N, inner, kernel], and the state."""
         x, gate = self.into(x).chunk(2, -1)
         past = torch.cat([past[..., 1:], x.unsqueeze(-1)], -1)
+        assert self.conv.bias is not None
         x = F.silu((past * self.conv.weight.squeeze(1)).sum(-1) + self.conv.bias)
         delta, into, out = self._selected(x)
         h = self._next(h, x, delta, into)

@@ -22,6 +22,7 @@ from .errors import FixedDecisionError, LoadError
 from .lowering.forms import forms_for
 from .lowering.lower import OnnxGraph, build_graph
 from .lowering.torchscript import Compiled, compile_torchscript
+from .lowering.torchscript_stream import streaming_archive
 from .lowering.translate import translate
 from .onnx_file import write_onnx
 from .optimize.opset import check_opset
@@ -33,6 +34,10 @@ from .pytorch.evaluation import as_python, check_tensors, unwrap
 from .pytorch.job import ExportJob, start_job
 from .pytorch.made_cases import CaseMaker
 from .pytorch.make_request import folder_for, request_for
+from .pytorch.memory.places import Place
+from .pytorch.memory.remembering import MissedError, check_complete, own_states
+from .pytorch.memory.requested import with_memory
+from .pytorch.memory.streamed import streamed
 from .pytorch.request import Example, ExportRequest, Progress, silent
 from .pytorch.same_form import check_form
 from .pytorch.scripted import code_to_eager
@@ -41,6 +46,7 @@ from .spec.artifact import Artifact, Source
 from .spec.forms import Forms, LoweringChoice
 from .spec.options import OnnxOptions, TorchScriptOptions, options_of
 from .spec.signature import Signature
+from .spec.streams import State, StreamSpec
 from .tune import check_tuning, fastest
 
 __all__ = ["Exported", "export_onnx", "export_torchscript", "to_onnx"]
@@ -91,8 +97,27 @@ def export_onnx(
     request = request_for(model, signature, example, cases, source, options.seed)
     forms = _plan(options, request.signature)
     out = folder_for(out, request)
-    with replacing(out) as folder, _python_job(request, options, progress) as started:
+    also: tuple[Place, ...] = ()
+    while True:
+        try:
+            return _exported(request, forms, out, options, progress, also)
+        except MissedError as missed:
+            if {*missed.places} <= {*also}:
+                raise
+            also = (*also, *missed.places)
+
+
+def _exported(
+    request: ExportRequest, forms: Forms, out: Path, options: OnnxOptions, progress: Progress, also: Sequence[Place]
+) -> Exported:
+    """Write a bundle.
+
+    Args:
+        also: what the model is known to write, as a capture of all its ways has shown, and carries from call to call.
+    """
+    with replacing(out) as folder, _python_job(request, options, progress, also) as started:
         job, captured = _captured(started)
+        check_complete(job.model)
         build = _lowering(job, captured, options)
         graph, timings = fastest(build, forms, job, options.tune, int8=options.quantize is not None)
         write_onnx(graph.model, folder / ONNX)
@@ -114,6 +139,7 @@ def export_onnx(
             _check_float32(check, artifact, build, {**forms, **graph.forms})
         graph = graph.without_weights()
         report, artifact = check.demand(folder / ONNX, artifact) if options.verify else (None, artifact)
+        check_complete(job.model)
         notes = (*job.notes, *check.notes, *_bound_notes(captured), *map(str, timings), *_form_notes(graph, options))
         return assemble(check, folder, out, ONNX, artifact, report, notes)
 
@@ -161,13 +187,17 @@ def export_torchscript(
     options = options_of(TorchScriptOptions, options, named)
     request = request_for(model, signature, example, cases, source, options.seed)
     out = folder_for(out, request)
+    if options.stateful:
+        request = streamed(request, options.seed)
     with (
         replacing(out) as folder,
         start_job(request, precision=options.precision, seed=options.seed, progress=progress) as job,
     ):
         progress("compile", 0, 1)
-        compiled = compile_torchscript(job.model, job.tensors, options.method)
-        (folder / TORCHSCRIPT).write_bytes(compiled.archive)
+        compiled = compile_torchscript(job.model, job.tensors, "trace" if options.stateful else options.method)
+        states = own_states(job.model, job.signature)
+        archive = streaming_archive(compiled.archive, job.signature, states) if states else compiled.archive
+        (folder / TORCHSCRIPT).write_bytes(archive)
         if not options.verify:  # an archive that does more than compute could not be verified later either
             open_torchscript(folder / TORCHSCRIPT, job.signature.outputs)
         artifact = Artifact(
@@ -176,16 +206,25 @@ def export_torchscript(
             opset=None,
             bounds={},
             parity=None,
-            stream=None,
+            stream=_stream_of(job.signature, states),
             lowering=None,
             precision=options.weights_precision(),
             accepted=tuple(options.accept),
         )
+        if states:  # a decision about a counter shows as a wrong answer too, which says less
+            _check_decisions(compiled, options, None)
         check = ExportCheck.of(job, artifact, verify=options.verify)
         report, artifact = check.demand(folder / TORCHSCRIPT, artifact) if options.verify else (None, artifact)
         _check_decisions(compiled, options, report)
+        check_complete(job.model)
         notes = (*job.notes, *check.notes, *_compile_notes(compiled))
         return assemble(check, folder, out, TORCHSCRIPT, artifact, report, notes)
+
+
+def _stream_of(signature: Signature, states: Sequence[State]) -> StreamSpec | None:
+    """How a TorchScript file that keeps these states is fed; None for one that keeps none."""
+    time = "T" if "T" in signature.symbols else None
+    return StreamSpec.of(time, states, states) if states else None
 
 
 def _plan(options: OnnxOptions, signature: Signature) -> Forms:
@@ -202,7 +241,9 @@ def _plan(options: OnnxOptions, signature: Signature) -> Forms:
 
 
 @contextmanager
-def _python_job(request: ExportRequest, options: OnnxOptions, progress: Progress) -> Iterator[ExportJob]:
+def _python_job(
+    request: ExportRequest, options: OnnxOptions, progress: Progress, also: Sequence[Place]
+) -> Iterator[ExportJob]:
     """A job whose model can be captured: TorchScript is taken back to Python.
 
     Raises:
@@ -211,6 +252,8 @@ def _python_job(request: ExportRequest, options: OnnxOptions, progress: Progress
     given = unwrap(request.model)
     check_tensors(given)
     request = _in_python(replace(request, model=given), options.seed)
+    if options.stateful:
+        request = with_memory(request, options.seed, also)
     with start_job(request, precision=options.precision, seed=options.seed, progress=progress) as job:
         yield job
 
@@ -255,6 +298,7 @@ def _lowering(job: ExportJob, captured: Captured, options: OnnxOptions) -> Calla
         opset=options.opset,
         stateful=options.stateful,
         bounds=captured.bounds,
+        own=own_states(job.model, job.signature),
     )
 
 

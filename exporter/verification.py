@@ -19,7 +19,7 @@ from .bundle.files import check_listed, read_bundle
 from .bundle.manifest import CASES, FORMAT, WEIGHTS, Manifest, format_of
 from .bundle.rebuild import Rebuilt, rebuild, why_not_rebuilt
 from .errors import BundleError, InputError
-from .parity.artifact import OpenArtifact, check_artifact, open_artifact, probe_artifact
+from .parity.artifact import OpenArtifact, check_again, check_artifact, open_artifact, probe_artifact
 from .parity.case_generator import CaseGenerator
 from .parity.drawing import Drawing, Drawn, draw_for
 from .parity.expected import Expected
@@ -243,6 +243,10 @@ def verify_fresh(
         first = next((item for item in expected if item.reference is not None), expected[0])
         weights = weights_of(rebuilt.model, as_tensors(first.inputs))
         reports = _check_all(opened, dict.fromkeys(opened, expected), seed, weights, progress)
+        reports = [
+            check_again(each, report, rebuilt.model, drawing, expected[0].case.sizes, seed)
+            for each, report in zip(opened.values(), reports, strict=True)
+        ]
         generator = CaseGenerator.of(rebuilt.model, drawing, expected)
         prober = Prober.of(rebuilt.model, generator, first, seed)
         probed = [

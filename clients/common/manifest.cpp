@@ -64,7 +64,9 @@ Artifact artifact_of(const std::string& file, const Json& entry) {
   if (std::filesystem::path(file).filename() != file) throw std::invalid_argument("file");
   Artifact artifact{file, std::nullopt, false};
   if (const auto& stream = entry.at("stream"); !stream.is_null()) {
-    artifact.stream = Stream{stream.at("time"), {}, stream.value("multiple", std::int64_t{1}), {}};
+    const auto& time = stream.at("time");
+    artifact.stream = Stream{
+        time.is_null() ? "" : time.get<std::string>(), {}, stream.value("multiple", std::int64_t{1}), {}};
     for (const auto& [name, timing] : stream.value("timings", Json::object()).items()) {
       const auto number = [&, &of = timing](const char* key) { return of.value(key, std::int64_t{0}); };
       artifact.stream->timings[name] = {number("delay"), number("extra")};

@@ -24,7 +24,8 @@ struct Timing {
   std::int64_t extra = 0;
 };
 
-// How a model file with explicit states is fed: the dimension that inputs are cut along, and what is carried.
+// How a model file with explicit states is fed: the dimension that inputs are cut along, and what is carried. Empty
+// where there is no such dimension: then one call after another is the stream.
 struct Stream {
   std::string time;
   std::vector<State> states;

@@ -193,6 +193,10 @@ Tensor initial(const State& state, const Sizes& sizes) {
 Tensors feed(const Session& session, const Stream& stream, const std::vector<Spec>& inputs,
              const std::vector<Output>& outputs, const Tensors& given, std::int64_t chunk) {
   const auto sizes = sizes_of(given_specs(stream, inputs, given), given);
+  if (stream.time.empty()) {
+    if (chunk) throw InputError("has no time to cut chunks along: one call after another is the stream");
+    return Feeder{session, stream, inputs, given, sizes}.parts(1, 1).back();
+  }
   const auto time = sizes.find(stream.time);
   if (time == sizes.end()) throw InputError("has no input with the dimension " + stream.time + " to cut along");
   const auto steps = time->second;

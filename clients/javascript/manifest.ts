@@ -61,9 +61,11 @@ const timing = z.object({ delay: z._default(z.int(), 0), extra: z._default(z.int
 /**
  * How a model file is fed in chunks: the dimension that they are cut along, the states by their inputs' names, of how
  * many steps a chunk is a multiple, and how outputs lie that are late, by name.
+ *
+ * The dimension is null where there is none: then one call after another is the stream.
  */
 const stream = z.object({
-  time: z.string(),
+  time: z.nullable(z.string()),
   states: entries(state),
   multiple: z._default(z.int().check(z.positive()), 1),
   timings: z._default(z.record(z.string(), timing), {}),

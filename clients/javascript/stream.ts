@@ -72,13 +72,17 @@ export async function runWhole(
   }
   const sizes = sizesOf(manifest.inputs, inputs);
   const stream = begin(session, spec, sizes, inputs);
-  const T = sizes.get(spec.time) ?? 0;
+  const { time } = spec;
+  if (time === null && chunk !== null) {
+    throw new InputError("The model has no time to cut chunks along: one call after another is the stream.");
+  }
+  const T = time === null ? 1 : (sizes.get(time) ?? 0);
   if (T % spec.multiple || (chunk ?? 0) % spec.multiple) {
     throw new InputError(`The model takes chunks of a multiple of ${spec.multiple} steps. Give so many.`);
   }
   const goesOn = [...spec.states.keys()].some((name) => inputs.has(name));
   const late = (outputs: Tensors) => (goesOn ? new Map(outputs) : inTime(manifest, spec, outputs));
-  if (chunk === null || chunk >= T) return late(await stream.run(inputs));
+  if (time === null || chunk === null || chunk >= T) return late(await stream.run(inputs));
   const parts: Map<string, Tensor>[] = [];
   for (let start = 0; start < T; start += chunk) {
     parts.push(await stream.run(steps(manifest, spec, inputs, start, start + chunk)));
@@ -86,7 +90,7 @@ export async function runWhole(
   const joined = new Map<string, Tensor>();
   for (const name of parts[0]!.keys()) {
     const pieces = parts.map((part) => part.get(name)!);
-    joined.set(name, joinAlongTime(name, pieces, manifest.outputs.get(name), spec.time, sizes));
+    joined.set(name, joinAlongTime(name, pieces, manifest.outputs.get(name), time, sizes));
   }
   return late(joined);
 }

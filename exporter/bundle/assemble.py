@@ -199,7 +199,7 @@ def _range_notes(signature: Signature) -> list[str]:
         f"'{name}' has no value range, so that the cases use 0 and 1 alone. "
         f"Write '{name}: {spec} in 0..HIGHEST' to test them all."
         for name, spec in signature.inputs.items()
-        if spec.dtype.startswith("int") and spec.range is None
+        if spec.dtype.startswith("int") and spec.range is None and name not in signature.states
     ]
 
 

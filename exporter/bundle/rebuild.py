@@ -17,7 +17,12 @@ from ..pytorch.evaluation import as_python
 from ..pytorch.half import in_float16
 from ..pytorch.load import load_with, may_be_named
 from ..pytorch.made_cases import MadeCases
+from ..pytorch.memory.requested import with_memory
+from ..pytorch.memory.state_names import places_called
+from ..pytorch.memory.streamed import streamed
+from ..pytorch.request import ExportRequest
 from ..spec.artifact import Source
+from ..spec.signature import Signature
 from ..torch_internals.allocation import Bounded, TooLargeError
 from .cases import read_cases
 from .manifest import CASES, MANIFEST, WEIGHTS, Manifest
@@ -78,7 +83,7 @@ def rebuild(folder: Path, manifest: Manifest, model: str | None, made: MadeCases
         LoadError: the model cannot be built again.
     """
     source = manifest.source or Source("file", model or "", {}, 0)
-    signature = manifest.signature
+    signature = _of_one_call(manifest)
     stored = (folder / WEIGHTS).stat().st_size
     try:
         with Bounded(_MARGIN + _TIMES * stored):
@@ -101,7 +106,35 @@ def rebuild(folder: Path, manifest: Manifest, model: str | None, made: MadeCases
     given = as_python(loaded.model) if captured else loaded.model
     built = in_float16(given) if source.precision == "float16" else given
     load_weights(built, folder / WEIGHTS)
+    if signature != manifest.signature:
+        return _with_states(manifest, ExportRequest(built, signature, None, source, made))
     if made is not None:
         return Rebuilt(built, None, replace(made, half=source.precision == "float16"))
     example = read_cases(folder / CASES, manifest)[0].inputs if manifest.from_example else None
     return Rebuilt(built, example)
+
+
+def _of_one_call(manifest: Manifest) -> Signature:
+    """What goes in and out of the model itself: without the states that it keeps from call to call."""
+    streams = [artifact.stream for artifact in manifest.artifacts.values() if artifact.stream is not None]
+    kept = {name: manifest.states.get(name, "") for stream in streams for name in stream.kept}
+    given = manifest.signature
+    return Signature(
+        {name: spec for name, spec in given.inputs.items() if name not in kept},
+        [name for name in given.outputs if name not in kept.values()],
+        {name: output for name, output in given.states.items() if name not in kept},
+    )
+
+
+def _with_states(manifest: Manifest, request: ExportRequest) -> Rebuilt:
+    """The model with its states as inputs, found once more."""
+    is_captured = any(artifact.lowering is not None for artifact in manifest.artifacts.values())
+    seed = request.source.seed if request.source else 0
+    known = places_called(request.model, manifest.states)
+    explicit = with_memory(request, seed, known) if is_captured else streamed(request, seed)
+    if list(explicit.signature.inputs) != list(manifest.inputs):
+        raise LoadError(
+            f"The model keeps {', '.join(explicit.signature.states) or 'nothing'} from call to call, and the "
+            "bundle says that it keeps other states. Export the model again."
+        )
+    return Rebuilt(explicit.model, None, explicit.made)

@@ -15,7 +15,7 @@ def size_names(manifest: Manifest) -> dict[str, str]:
     return {name: ", ".join([*_meaning(name, times), *_bounds(name, manifest)]) for name in manifest.signature.symbols}
 
 
-def _meaning(name: str, times: set[str]) -> list[str]:
+def _meaning(name: str, times: set[str | None]) -> list[str]:
     return ["time steps"] if name in times else [_KNOWN[name]] if name in _KNOWN else []
 
 

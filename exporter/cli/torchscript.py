@@ -25,6 +25,11 @@ from .summary import print_exported
     default="auto",
     help="script, trace, or auto: script, and trace what TorchScript cannot compile.  [default: auto]",
 )
+@click.option(
+    "--stateful",
+    is_flag=True,
+    help="For streams: keep states in buffers; forward goes on where the call before ended, reset begins anew.",
+)
 @precision_options
 @output_options
 def torchscript(
@@ -43,7 +48,7 @@ def torchscript(
     rnn-export torchscript hetero
     rnn-export torchscript my.py:MyRNN --input 'x: float32[N, T, 100]'
 
-    States are those that the model itself takes and returns; hidden ones can be made inputs and outputs in ONNX alone.
+    With --stateful the file keeps hidden states, and what the model itself keeps from call to call, in buffers.
     """
     model = choose_model(given)
     options = TorchScriptOptions(verify=not no_verify, seed=model.seed, **given)

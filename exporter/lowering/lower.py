@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,7 +20,7 @@ from ..optimize.single_step import add_single_step
 from ..optimize.stateful import expose_states
 from ..spec.forms import Form, Forms, unrolls
 from ..spec.signature import Signature
-from ..spec.streams import StreamSpec
+from ..spec.streams import State, StreamSpec
 from .control_flow import write_control_flow
 from .cumulative import lower_cummax, lower_cumprod, lower_logcumsumexp
 from .forms import forms_of
@@ -165,11 +165,13 @@ def build_graph(
     stateful: bool,
     int8: bool,
     bounds: Bounds | None = None,
+    own: Sequence[State] = (),
 ) -> OnnxGraph:
     """The graph of a translated program, which is not changed, with layers in these forms.
 
     Args:
         bounds: the sizes that the program holds for; the graph raises beyond them. A chunk may be shorter.
+        own: the states among its inputs that the model keeps from call to call.
 
     Raises:
         CaptureError: an operator has no form at `opset`, or a stateful model cannot be fed in chunks.
@@ -177,8 +179,8 @@ def build_graph(
     """
     lowered = lower(translated, forms)
     optimize(lowered.model, signature, opset)
-    stream = expose_states(lowered.model, signature) if stateful else None
-    if stream is not None and unrolls(lowered.forms):
+    stream = expose_states(lowered.model, signature, own) if stateful else None
+    if stream is not None and stream.time is not None and unrolls(lowered.forms):
         add_single_step(lowered.model, signature, stream.time)
     quantized = _quantize(lowered.model, lowered.forms) if int8 else {}
     guard_empty_loops(lowered.model, signature)
@@ -190,7 +192,7 @@ def build_graph(
 
 def _of_a_chunk(bounds: Bounds, stream: StreamSpec | None) -> Bounds:
     """The bounds of what a file is fed at a time."""
-    if stream is None or stream.time not in bounds:
+    if stream is None or stream.time is None or stream.time not in bounds:
         return bounds
     return {**bounds, stream.time: {end: size for end, size in bounds[stream.time].items() if end != "min"}}
 

@@ -25,15 +25,21 @@ from .streaming.rewrite import make_causal
 _LENGTHS = 4
 
 
-def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
+def expose_states(model: ir.Model, signature: Signature, own: Sequence[State] = ()) -> StreamSpec:
     """Make every hidden state of every layer over time an input `<layer>.h0` and an output `<layer>.h_n`.
 
     A state that the model itself takes and returns, paired by the signature or by its names, stays as it is.
+
+    Args:
+        own: those among them that the model keeps from call to call. Where it has them, and no dimension T, one call
+            after another is the stream: its layers then run within a call.
 
     Raises:
         CaptureError: a layer reads its sequence from the end or by given lengths, or starts from a state that is
             computed from the inputs; or no layer runs over time.
     """
+    if own and "T" not in signature.symbols:
+        return StreamSpec.of(None, _declared(signature, signature.states, own), own)
     time = _time(model.graph, signature)
     _check_sizes(signature, time)
     _check_inside(model.graph, time)
@@ -57,12 +63,18 @@ def expose_states(model: ir.Model, signature: Signature) -> StreamSpec:
         stream.memory.forget_unused(len(signature.outputs))
     RemoveUnusedNodesPass()(model)
     remembered = () if stream is None else stream.memory.states
-    states = (*declared_states(signature, pairs), *remembered, *exposed)
+    states = (*_declared(signature, pairs, own), *remembered, *exposed)
     if not states:
         raise CaptureError(f"The model has no recurrent layer over {time} whose state could be carried. {STATELESS}")
-    return (
-        StreamSpec.of(time, states) if stream is None else StreamSpec.of(time, states, stream.multiple, stream.timings)
-    )
+    if stream is None:
+        return StreamSpec.of(time, states, own)
+    return StreamSpec.of(time, states, own, stream.multiple, stream.timings)
+
+
+def _declared(signature: Signature, pairs: Mapping[str, str], own: Sequence[State]) -> tuple[State, ...]:
+    """The states that are inputs and outputs of the model; those of its own begin as it does."""
+    kept = {state.name: state for state in own}
+    return tuple(kept.get(state.name, state) for state in declared_states(signature, pairs))
 
 
 def _after_prefix(stream: GraphStream | None, slot: StateSlot) -> tuple[Shape, Reset] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from msgspec import structs
+from torch import nn
 
 from ..errors import ParityError
 from ..pytorch.job import ExportJob
@@ -17,6 +18,7 @@ from ..runtimes.session import ProviderOptions, Session
 from ..spec.artifact import Artifact
 from ..spec.signature import Signature
 from ..spec.streams import cannot_stream
+from .calls import check_calls
 from .case_generator import CaseGenerator
 from .check import check, first_wrong_step
 from .chunks import check_stream, in_one_pass
@@ -54,7 +56,9 @@ class OpenArtifact:
     def in_one_pass(self, expected: Sequence[Expected]) -> Session:
         """A session that takes whole sequences, from the states' reset values where they are explicit."""
         stream = self.artifact.stream
-        return self.session if stream is None else in_one_pass(self.session, stream, self.signature, expected)
+        if stream is None or stream.time is None:
+            return self.session
+        return in_one_pass(self.session, stream, self.signature, expected)
 
 
 def open_artifact(
@@ -111,8 +115,9 @@ def check_artifact(
     Raises:
         UnavailableError: the runtime has no kernel for an operator of the model.
     """
-    artifact = opened.artifact
-    check_all = check if artifact.stream is None else partial(check_stream, artifact.stream, opened.signature)
+    artifact, stream = opened.artifact, opened.artifact.stream
+    is_cut = stream is not None and stream.time is not None
+    check_all = partial(check_stream, stream, opened.signature) if stream is not None and is_cut else check
     report = check_all(
         opened.session,
         expected,
@@ -121,6 +126,7 @@ def check_artifact(
         traced=traced,
         seed=seed,
         bound=opened.bound,
+        states=() if stream is None else [state.output for state in stream.states if state.name in stream.kept],
         advance=advance,
     )
     return replace(
@@ -137,6 +143,20 @@ def _doubt_about(report: Report, artifact: Artifact) -> Doubt | None:
         return None  # what it costs beside the float32 model is bounded, which shows more
     then = (artifact.parity or {}).get("unverified")
     return report.doubt or (Doubt(str(then)) if then else None)
+
+
+def check_again(
+    opened: OpenArtifact, report: Report, model: nn.Module, drawing: Drawing, traced: Mapping[str, int], seed: int
+) -> Report:
+    """The report with runs of many calls, where the model keeps something from call to call and each call is right.
+
+    Raises:
+        UnavailableError: the runtime has no kernel for an operator of the model.
+    """
+    if not report.right:
+        return report
+    calls = check_calls(opened.artifact.stream, opened.session, model, drawing, traced, seed, opened.bound)
+    return replace(report, cases=[*report.cases, *calls])
 
 
 def probe_artifact(
@@ -261,6 +281,7 @@ class ExportCheck:
             weights=self.weights,
             advance=lambda done: self.job.progress("verify", done, len(self.expected)),
         )
+        report = check_again(opened, report, self.job.model, self.drawing, self.job.traced, self.job.seed)
         return probe_artifact(opened, report, self.expected, self.prober, partial(self.job.progress, "sizes"))[0]
 
 

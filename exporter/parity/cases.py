@@ -36,21 +36,18 @@ def cases_for(
     streams: Sequence[StreamSpec | None], signature: Signature, traced: Mapping[str, int], seed: int, bounds: Bounds
 ) -> list[Case]:
     """The cases of `make_cases`, and a long one for each time dimension of the streams."""
-    times = {stream.time for stream in streams if stream is not None}
+    times = {stream.time for stream in streams if stream is not None and stream.time is not None}
     long = [_drift_case(time, signature, seed, least_of(bounds)) for time in sorted(times)]
     found = [*make_cases(signature, traced, seed, bounds), *long]
     for stream in streams:
-        if stream is not None and stream.multiple > 1:
-            found = _in_multiples(found, stream)
+        if stream is not None and stream.time is not None and stream.multiple > 1:
+            found = _in_multiples(found, stream.time, stream.multiple)
     return found
 
 
-def _in_multiples(cases: Sequence[Case], stream: StreamSpec) -> list[Case]:
+def _in_multiples(cases: Sequence[Case], time: str, unit: int) -> list[Case]:
     """The same cases with so many times the steps, as far as that is not too long: a chunk is a multiple."""
-    longer = [
-        replace(case, sizes={**case.sizes, stream.time: _multiple(case.sizes[stream.time], stream.multiple)})
-        for case in cases
-    ]
+    longer = [replace(case, sizes={**case.sizes, time: _multiple(case.sizes[time], unit)}) for case in cases]
     return [*{(tuple(case.sizes.items()), case.values): case for case in longer}.values()]
 
 

@@ -31,6 +31,7 @@ def check(
     traced: Mapping[str, int],
     seed: int,
     bound: float = 0.0,
+    states: Collection[str] = (),
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Run every case in a session and judge it.
@@ -41,13 +42,14 @@ def check(
         traced: the sizes that the model was captured at.
         seed: that the cases were drawn from.
         bound: what reduced-precision weights may cost, relative to each output's scale.
+        states: the outputs that the model keeps from call to call, and does not return.
         advance: called after each case with how many are done.
     """
     results = []
     for item in expected:
         results.append(check_case(session, item, bound))
         advance(len(results))
-    shown = what_is_shown(expected)
+    shown = what_is_shown(expected, states)
     results = _with_notes(results, shown.weak)
     exact = all(item.reference is None or item.reference.exact is not None for item in expected)
     reference: Literal["float64", "tolerance"] = "float64" if exact else "tolerance"

@@ -6,7 +6,7 @@ joined along it; one without is taken from the last chunk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 
@@ -46,6 +46,12 @@ class Chunked(SessionWrapper):
     plan: Plan
     after_reset: bool = False
 
+    @property
+    def time(self) -> str:
+        """The dimension that the stream is cut along, which it has to have."""
+        assert self.stream.time is not None
+        return self.stream.time
+
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of the whole sequence, without the states that the model's `forward` does not return."""
         if self.after_reset:
@@ -56,7 +62,7 @@ class Chunked(SessionWrapper):
 
     def trimmed(self, item: Expected) -> Expected:
         """What of a whole run a stream of the same sequence gives; no reference if that is nothing."""
-        steps, unit = item.case.sizes[self.stream.time], self.stream.multiple
+        steps, unit = item.case.sizes[self.time], self.stream.multiple
         if item.reference is None or (steps % unit == 0 and not self.stream.timings):
             return item
         if steps < unit:
@@ -65,7 +71,7 @@ class Chunked(SessionWrapper):
 
     def seen(self, name: str, whole: Array, steps: int) -> Array:
         """The elements of a whole run's output that follow from the steps that are fed."""
-        axis = _time_axis(self.dims[name], self.stream.time)
+        axis = _time_axis(self.dims[name], self.time)
         if axis is None:
             return whole
         timing = self.stream.timings.get(name, OutputTiming())
@@ -76,7 +82,7 @@ class Chunked(SessionWrapper):
 
     def _in_time(self, name: str, joined: Array) -> Array:
         """The elements that a whole run has too, from its first."""
-        axis = _time_axis(self.dims[name], self.stream.time)
+        axis = _time_axis(self.dims[name], self.time)
         timing = self.stream.timings.get(name)
         if axis is None or timing is None:
             return joined
@@ -84,7 +90,7 @@ class Chunked(SessionWrapper):
 
     def _lengths(self, inputs: Mapping[str, Array]) -> Sequence[int]:
         unit = self.stream.multiple
-        return [unit * many for many in self.plan(sizes_of(self.signature, inputs)[self.stream.time] // unit)]
+        return [unit * many for many in self.plan(sizes_of(self.signature, inputs)[self.time] // unit)]
 
     def _feed(self, inputs: Mapping[str, Array]) -> list[dict[str, Array]]:
         sizes = sizes_of(self.signature, inputs)
@@ -101,23 +107,23 @@ class Chunked(SessionWrapper):
 
     def _cut(self, name: str, array: Array, steps: slice) -> Array:
         dims = self.signature.inputs[name].shape
-        return np.asarray(array[tuple(steps if dim == self.stream.time else slice(None) for dim in dims)], order="C")
+        return np.asarray(array[tuple(steps if dim == self.time else slice(None) for dim in dims)], order="C")
 
     def _join(self, name: str, parts: Sequence[Array], inputs: Mapping[str, Array]) -> Array:
-        axis = _time_axis(self.dims[name], self.stream.time)
+        axis = _time_axis(self.dims[name], self.time)
         if axis is None:
             return parts[-1]
         sizes = sizes_of(self.signature, inputs)
-        factors = _factors(self.dims[name][axis], self.stream.time)
+        factors = _factors(self.dims[name][axis], self.time)
         lengths = self._lengths(inputs)
         before, after = parts[0].shape[:axis], parts[0].shape[axis + 1 :]
         apart = [
-            part.reshape(*before, *({**sizes, self.stream.time: length}[factor] for factor in factors), *after)
+            part.reshape(*before, *({**sizes, self.time: length}[factor] for factor in factors), *after)
             if len(factors) > 1
             else part
             for part, length in zip(parts, lengths, strict=True)
         ]
-        return np.concatenate(apart, axis + factors.index(self.stream.time)).reshape(*before, -1, *after)
+        return np.concatenate(apart, axis + factors.index(self.time)).reshape(*before, -1, *after)
 
 
 def _along(axis: int, steps: slice) -> tuple[slice, ...]:
@@ -141,6 +147,7 @@ def check_stream(
     traced: Mapping[str, int],
     seed: int,
     bound: float = 0.0,
+    states: Collection[str] = (),
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Run every case in one pass, in chunks of random lengths, one step at a time and after a reset, and judge it.
@@ -157,29 +164,29 @@ def check_stream(
         traced=traced,
         seed=seed,
         bound=bound,
+        states=states,
         advance=advance,
     )
     results = []
-    for item, fed, plan, after_reset in _feedings(stream, expected):
+    for item, fed, plan, after_reset in _feedings(whole.time, stream.multiple, expected):
         chunked = replace(whole, plan=plan, after_reset=after_reset)
         results.append(replace(check_case(chunked, item, bound), fed=fed))
-    step = report.first_step if not report.right else first_wrong_step(whole.dims, results, stream.time)
+    step = report.first_step if not report.right else first_wrong_step(whole.dims, results, whole.time)
     return replace(report, cases=[*report.cases, *results], first_step=step)
 
 
-def _feedings(stream: StreamSpec, expected: Sequence[Expected]) -> Iterator[tuple[Expected, str, Plan, bool]]:
+def _feedings(time: str, unit: int, expected: Sequence[Expected]) -> Iterator[tuple[Expected, str, Plan, bool]]:
     """How each case is fed: the case, a description, the lengths of its chunks, and whether after a reset."""
-    unit = stream.multiple
-    run = [item for item in expected if item.reference is not None and item.case.sizes[stream.time] // unit > 1]
+    run = [item for item in expected if item.reference is not None and item.case.sizes[time] // unit > 1]
     for item in run:
-        T = item.case.sizes[stream.time] // unit
+        T = item.case.sizes[time] // unit
         lengths = random_lengths(T, item.case.seed)
         if T > 2:
             yield item, describe_chunks([unit * many for many in lengths]), _fixed(lengths), False
         if item.case.values == "ordinary":
             yield item, "one at a time" if unit == 1 else f"{unit} at a time", one_at_a_time, False
     for item in run[:1]:
-        lengths = random_lengths(item.case.sizes[stream.time] // unit, item.case.seed)
+        lengths = random_lengths(item.case.sizes[time] // unit, item.case.seed)
         yield item, "after a reset", _fixed(lengths), True
 
 
@@ -240,7 +247,7 @@ def element_order(
 def _shows_layout(item: Expected, stream: StreamSpec) -> bool:
     sizes = item.case.sizes
     is_run = item.reference is not None and item.case.values == "ordinary"
-    return is_run and min(sizes.values()) > 1 and sizes[stream.time] // stream.multiple > 2
+    return is_run and min(sizes.values()) > 1 and sizes[str(stream.time)] // stream.multiple > 2
 
 
 def _error_of(

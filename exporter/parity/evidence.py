@@ -82,11 +82,17 @@ class Doubt:
     remedy: str = ""
 
 
-def doubt_of(cases: Sequence[Judged], standards: Mapping[str, Standard]) -> Doubt | None:
-    """Why one of the outputs is not verified by these ordinary cases; None where all are."""
+def doubt_of(
+    cases: Sequence[Judged], standards: Mapping[str, Standard], returned: Mapping[str, Standard]
+) -> Doubt | None:
+    """Why one of the outputs is not verified by these ordinary cases; None where all are.
+
+    Args:
+        returned: the standards of the outputs that the model returns, which have to show something.
+    """
     outputs = cases[0].reference.eager if cases else {}
     doubts = (_doubt_about_reference(cases, name, standards.get(name)) for name in outputs)
-    return next((doubt for doubt in doubts if doubt is not None), None) or _doubt_about_limits(cases, standards)
+    return next((doubt for doubt in doubts if doubt is not None), None) or _doubt_about_limits(cases, returned)
 
 
 def _doubt_about_reference(cases: Sequence[Judged], output: str, standard: Standard | None) -> Doubt | None:

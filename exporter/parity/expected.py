@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -176,8 +176,12 @@ class Shown:
     weak: frozenset[str] = frozenset()
 
 
-def what_is_shown(expected: Sequence[Expected]) -> Shown:
-    """What these cases show; of stored ones it is not known how far rounding moves PyTorch, and nothing is said."""
+def what_is_shown(expected: Sequence[Expected], states: Collection[str] = ()) -> Shown:
+    """What these cases show; of stored ones it is not known how far rounding moves PyTorch, and nothing is said.
+
+    Args:
+        states: outputs that the model keeps to itself. What one of them does not show, runs of many calls have to.
+    """
     judged = {
         item.case.name: Judged(item.reference, item.tolerances)
         for item in expected
@@ -186,8 +190,9 @@ def what_is_shown(expected: Sequence[Expected]) -> Shown:
     if not judged:
         return Shown()
     standards = measure_standards(expected)
-    weak = frozenset(name for name, case in judged.items() if shows_little(case, standards))
-    return Shown(doubt_of(list(judged.values()), standards), weak)
+    returned = {name: standard for name, standard in standards.items() if name not in states}
+    weak = frozenset(name for name, case in judged.items() if shows_little(case, returned))
+    return Shown(doubt_of(list(judged.values()), standards, returned), weak)
 
 
 def _is_measured(reference: Reference) -> bool:

@@ -105,9 +105,9 @@ def _sessions(whole: Session, seed: int) -> Iterator[Session]:
 
 
 def _fed(session: Session, artifact: Artifact, case: Case) -> Feeding | None:
-    if not isinstance(session, Chunked) or artifact.stream is None:
+    if not isinstance(session, Chunked):
         return None
-    units = case.sizes[artifact.stream.time] // artifact.stream.multiple
+    units = case.sizes[session.time] // session.stream.multiple
     return Feeding(list(session.plan(units)), session.after_reset, session.dims)
 
 
@@ -164,7 +164,8 @@ def _why_not_by_layer(opened: OpenArtifact, failing: FailingCase, generator: Cas
         return "a TorchScript file is frozen into one graph"
     if artifact.bound:
         return "int8 weights move every layer a little"
-    is_step = artifact.stream is not None and failing.item.case.sizes.get(artifact.stream.time) == 1
+    time = None if artifact.stream is None else artifact.stream.time
+    is_step = time is not None and failing.item.case.sizes.get(time) == 1
     if is_step and artifact.unrolls:
         return "the smallest case runs the graph for one step, which has no layers of its own"
     return ""

@@ -32,7 +32,7 @@ def check_interface(file: Path, artifact: Artifact, signature: Signature, descri
     if unknown:
         raise InterfaceError(f"The manifest bounds {unknown}, which {file.name} does not have. Export the model again.")
     is_onnx = artifact.opset is not None
-    wrong = _in_onnx(file, artifact, signature, described) if is_onnx else _in_archive(file, signature)
+    wrong = _in_onnx(file, artifact, signature, described) if is_onnx else _in_archive(file, _fed(signature, artifact))
     if wrong:
         raise InterfaceError(f"{file.name} is not what its manifest says: {wrong}. Export the model again.")
 
@@ -65,6 +65,12 @@ def _tensor(value: onnx.ValueInfoProto) -> Tensor:
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
     return dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
+
+
+def _fed(signature: Signature, artifact: Artifact) -> Signature:
+    """What is fed to an archive, which keeps the states of a stream by itself."""
+    kept = () if artifact.stream is None else artifact.stream.kept
+    return Signature({name: spec for name, spec in signature.inputs.items() if name not in kept})
 
 
 def _in_archive(file: Path, signature: Signature) -> str:

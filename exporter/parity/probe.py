@@ -159,9 +159,9 @@ class Probe:
         values: Values = "longest" if any(spec.has_lengths for spec in signature.inputs.values()) else "ordinary"
         for k, sizes in enumerate(sizes_for(signature, numbers, self.stored, self.prober.generator.drawing.least)):
             yield Trial(Case(sizes, "ordinary" if k % 2 else values, self.prober.seed + k))
-            stream = self.session.stream if isinstance(self.session, Chunked) else None
-            if stream is not None and stream.multiple == 1 and sizes[stream.time] in numbers:
-                yield from self._chunked(sizes, stream.time)
+            chunked = self.session if isinstance(self.session, Chunked) else None
+            if chunked is not None and chunked.stream.multiple == 1 and sizes[chunked.time] in numbers:
+                yield from self._chunked(sizes, chunked.time)
 
     def _chunked(self, sizes: Mapping[str, int], time: str) -> Iterator[Trial]:
         """A stream some steps beyond a number, in chunks of random lengths, and one as long as the number."""
@@ -197,7 +197,7 @@ class Probe:
         """What of PyTorch's outputs a stream gives."""
         if not isinstance(self.session, Chunked):
             return eager
-        steps = case.sizes[self.session.stream.time]
+        steps = case.sizes[self.session.time]
         return {name: self.session.seen(name, array, steps) for name, array in eager.items()}
 
     def _fed(self, trial: Trial) -> Session:

@@ -206,6 +206,11 @@ class Report:
         return min(failed, key=lambda result: math.prod(result.case.sizes.values()), default=None)
 
     def _wrong_outputs(self, shown: CaseResult) -> str:
+        if "call" in shown.fed:
+            return (
+                f"{self.artifact} is right in one call but not in one after another: something is kept from call to "
+                f"call that is not among its states. In {self.runtime}, {self._describe(shown)}."
+            )
         if self.mixes_steps:
             return (
                 f"{self.artifact} is right in one pass but not in chunks: it mixes time steps other than through its "

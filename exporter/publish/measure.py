@@ -130,7 +130,7 @@ def _measure(file: Path, artifact: Artifact, manifest: Manifest, model: _Model) 
 def _axes(manifest: Manifest) -> list[str]:
     """At most two dynamic dimensions, time first."""
     streams = [artifact.stream for artifact in manifest.artifacts.values() if artifact.stream is not None]
-    time_symbol = streams[0].time if streams else "T"
+    time_symbol = (streams[0].time if streams else None) or "T"
     return sorted(manifest.signature.symbols, key=lambda symbol: symbol != time_symbol)[:2]
 
 

@@ -135,7 +135,7 @@ def _warnings(job: ExportJob) -> list[str]:
     if job.carries_state:
         warnings.append(
             "The model keeps a state from call to call, which an exported one does not: each of its calls starts from "
-            "the model as it is now. Take the state as an input and return it."
+            "the model as it is now. Export it with `stateful=True`, or take the state as an input and return it."
         )
     return warnings
 

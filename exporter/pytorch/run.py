@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 import logging
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
@@ -60,6 +61,9 @@ def _logging_errors_only() -> Iterator[None]:
 # to write to.
 _COPIED = 10_000_000
 
+# Where a module keeps its parts, which are not its own attributes.
+_OF_MODULES = ("_parameters", "_buffers", "_modules")
+
 
 def _written_parameters(model: nn.Module) -> list[nn.Parameter]:
     """The parameters that forward may write to: of a small model all, else those that `max_norm` makes smaller."""
@@ -81,7 +85,10 @@ def preserve_module_state(model: nn.Module) -> Iterator[None]:
         for value in values.values()
         if isinstance(value, (list, dict, set, deque))
     }
-    contents = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    own = [value for _, values in attributes for name, value in values.items() if name not in _OF_MODULES]
+    objects = [(value, dict(vars(value))) for value in own if _is_plain_object(value)]
+    kept = _tensors_in([*own, *(inner for _, values in objects for inner in values.values())])
+    contents = [(tensor, tensor.detach().clone()) for tensor in (*model.buffers(), *kept)]
     weights = [(parameter, parameter.detach().clone()) for parameter in _written_parameters(model)]
     try:
         yield
@@ -89,14 +96,30 @@ def preserve_module_state(model: nn.Module) -> Iterator[None]:
         for module, values in attributes:
             vars(module).clear()
             vars(module).update(values)
+        for value, inner in objects:
+            vars(value).clear()
+            vars(value).update(inner)
         for container, before in containers.values():
             _refill(container, before)
         with torch.no_grad():
-            for buffer, content in contents:
-                buffer.copy_(content)
+            for tensor, content in contents:
+                if not tensor.is_inference():
+                    tensor.copy_(content)
             for parameter, content in weights:
                 if not torch.equal(parameter, content):
                     parameter.copy_(content)
+
+
+def _is_plain_object(value: Any) -> bool:
+    """Whether a value is one of a dataclass with fields that may be set."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, type) and hasattr(value, "__dict__")
+
+
+def _tensors_in(values: Collection[Any]) -> list[Tensor]:
+    """The tensors among the values of a module's attributes, and in their containers, that forward may write to."""
+    inner = [item for value in values if isinstance(value, (list, tuple, deque)) for item in value]
+    inner += [item for value in values if isinstance(value, dict) for item in value.values()]
+    return [each for each in (*values, *inner) if type(each) is Tensor and each.layout == torch.strided]
 
 
 def _refill(container: Any, before: Any) -> None:

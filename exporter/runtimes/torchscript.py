@@ -13,6 +13,7 @@ from ..pytorch.outputs import flatten
 from ..pytorch.run import suppress_output
 from .placement import Placement
 from .session import Array
+from .torchscript_stream import StatesInBuffers, is_streaming
 
 
 class TorchScriptSession:
@@ -22,6 +23,7 @@ class TorchScriptSession:
         self._module = read_torchscript(artifact)
         check_operators(artifact, self._module)
         self._outputs = outputs
+        self._stream = StatesInBuffers(self._module, outputs) if is_streaming(self._module) else None
 
     @property
     def hides_nan(self) -> str:
@@ -32,6 +34,8 @@ class TorchScriptSession:
         return False
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        if self._stream is not None:
+            return self._stream.run(inputs)
         with suppress_output(), torch.no_grad():
             output = self._module(*[torch.from_numpy(array.copy()) for array in inputs.values()])
         arrays = [tensor.cpu().numpy() for _, tensor in flatten(output)]

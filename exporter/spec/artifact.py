@@ -112,4 +112,5 @@ class Artifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def unrolls(self) -> bool:
         """Whether the file is a stream's, and has a graph for one step besides."""
-        return self.stream is not None and self.lowering is not None and unrolls(self.lowering.forms)
+        is_cut = self.stream is not None and self.stream.time is not None
+        return is_cut and self.lowering is not None and unrolls(self.lowering.forms)

@@ -29,7 +29,7 @@ def metadata_of(signature: Signature, stream: StreamSpec | None) -> dict[str, st
         "state_inputs": ",".join(state.name for state in states),
         "state_outputs": ",".join(state.output for state in states),
         **{f"reset.{state.name}": state.reset_text for state in states},
-        **({} if stream is None else {"time": stream.time}),
+        **({} if stream is None or stream.time is None else {"time": stream.time}),
         **({} if stream is None or stream.multiple == 1 else {"multiple": str(stream.multiple)}),
         **({} if stream is None else {f"delay.{name}": str(each.delay) for name, each in stream.timings.items()}),
     }

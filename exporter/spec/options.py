@@ -170,11 +170,14 @@ class TorchScriptOptions:
 
     Attributes:
         method: "script", "trace", or "auto": script, and where TorchScript cannot compile the model, trace.
+        stateful: for streams: the file keeps its states in buffers, `forward` goes on where the call before ended, and
+            `reset` begins anew. Its step is traced.
         verify, precision, max_error, seed, accept: as in `OnnxOptions`.
     """
 
     verify: bool = True
     method: Method = "auto"
+    stateful: bool = False
     precision: str | None = None
     max_error: float | None = None
     seed: int = 0
@@ -183,6 +186,9 @@ class TorchScriptOptions:
     def __post_init__(self) -> None:
         check_flag("verify", self.verify)
         check_choice("method", self.method, METHODS)
+        check_flag("stateful", self.stateful)
+        if self.stateful and self.method == "script":
+            raise InputError("The step of a stream is traced. Leave out `method`, or `stateful`.")
         check_seed(self.seed)
         self.weights_precision()
         check_accepted(self.accept)

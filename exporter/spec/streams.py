@@ -96,7 +96,10 @@ class OutputTiming(Struct, frozen=True, forbid_unknown_fields=True, omit_default
 class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a model file is fed in chunks: the dimension they are cut along, and every state that is carried."""
 
-    time: Annotated[str, Meta(description="The dimension that inputs are cut along.")]
+    time: Annotated[
+        str | None,
+        Meta(description="The dimension that inputs are cut along; null where one call after another is the stream."),
+    ]
     entries: Annotated[Mapping[str, StateEntry], Meta(min_length=1, description="States by input name.")] = field(
         name="states"
     )
@@ -104,12 +107,22 @@ class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     timings: Annotated[
         Mapping[str, OutputTiming], Meta(description="Outputs that do not lie as those of a whole run, by name.")
     ] = field(default_factory=dict)
+    kept: Annotated[
+        tuple[str, ...],
+        Meta(description="The states that the model keeps in its own buffers and attributes from call to call."),
+    ] = field(default=(), name="own")
 
     @classmethod
     def of(
-        cls, time: str, states: Sequence[State], multiple: int = 1, timings: Mapping[str, OutputTiming] | None = None
+        cls,
+        time: str | None,
+        states: Sequence[State],
+        own: Sequence[State] = (),
+        multiple: int = 1,
+        timings: Mapping[str, OutputTiming] | None = None,
     ) -> StreamSpec:
-        return cls(time, {state.name: state.entry for state in states}, multiple, timings or {})
+        entries = {state.name: state.entry for state in states}
+        return cls(time, entries, multiple, timings or {}, tuple(state.name for state in own))
 
     def delay(self, output: str) -> int:
         """How many elements of an output, along the time, come before its first."""

@@ -51,7 +51,8 @@ def check_names(model: StepModel, given: Mapping[str, Any]) -> None:
 
 def one_step(spec: TensorSpec, sizes: Sizes, stream: StreamSpec) -> Array:
     """An input of the fewest time steps, of the least values that are allowed; zero where any are."""
-    return np.full(spec.sized({**sizes, stream.time: stream.multiple}), spec.filler, spec.dtype)
+    fewest = {} if stream.time is None else {stream.time: stream.multiple}
+    return np.full(spec.sized({**sizes, **fewest}), spec.filler, spec.dtype)
 
 
 def checked_chunk(model: StepModel, given: Mapping[str, Array], sizes: Sizes) -> dict[str, Array]:
@@ -67,7 +68,7 @@ def checked_chunk(model: StepModel, given: Mapping[str, Array], sizes: Sizes) ->
             raise _wrong_kind(name, array, spec)
         if array.ndim == len(spec.shape):
             lengths += [array.shape[axis] for axis in time_axes(spec.shape, model.time)]
-    known = {**sizes, **dict(zip([model.time], lengths, strict=False))}
+    known = dict(sizes) if model.time is None or not lengths else {**sizes, model.time: lengths[0]}
     for name, spec in model.inputs.items():
         if any(dim not in known for dim in spec.symbols) or given[name].shape != spec.sized(known):
             raise _wrong_chunk(name, given[name], spec, known)
@@ -84,7 +85,7 @@ def wrong_step(name: str, given: Any, spec: TensorSpec, sizes: Sizes, stream: St
     time = stream.time
     if not _is_array(given, spec):
         return _wrong_kind(name, given, spec)
-    if stream.multiple > 1:
+    if time is not None and stream.multiple > 1:
         return _wrong_chunk(name, given, spec, {**sizes, time: stream.multiple})
     dims = [dim for dim in spec.shape if dim != time]
     longer = given.ndim == len(spec.shape) > len(dims)

@@ -34,7 +34,7 @@ class StepModel:
     path: Path
     session: ort.InferenceSession
     steps_only: bool
-    time: str
+    time: str | None
     inputs: dict[str, TensorSpec]
     outputs: dict[str, tuple[int, ...]]
     states: tuple[State, ...]
@@ -81,7 +81,7 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
     steps_only = options is None and artifact.unrolls
     if options is None:
         options = step_options()
-        if steps_only:
+        if steps_only and time is not None:
             options.add_free_dimension_override_by_name(time, 1)
     session = _open(path, options)
     _check(session, path, manifest.signature, artifact.stream)
@@ -135,6 +135,6 @@ def streaming(folder: Path, manifest: Manifest) -> tuple[str, Artifact]:
     return found
 
 
-def time_axes(dims: Sequence[Dim], time: str) -> tuple[int, ...]:
+def time_axes(dims: Sequence[Dim], time: str | None) -> tuple[int, ...]:
     """Which dimensions a step leaves out; a product such as `T*N` has no axis of its own for the time."""
-    return tuple(axis for axis, dim in enumerate(dims) if dim == time)
+    return tuple(axis for axis, dim in enumerate(dims) if dim == time and dim is not None)

@@ -114,7 +114,8 @@ class Stream:
     @property
     def time_of_a_step(self) -> dict[str, int]:
         """How many time steps `step` takes, by the dimension's name."""
-        return {self._model.time: self.multiple}
+        time = self._model.time
+        return {} if time is None else {time: self.multiple}
 
     @property
     def delays(self) -> dict[str, int]:

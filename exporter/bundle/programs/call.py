@@ -105,16 +105,22 @@ def call_of(file: str, artifact: Artifact, manifest: Manifest) -> ProgramSpec:
     """A call at sizes at which the file is known to run, with values that its inputs may hold."""
     signature = manifest.signature
     sizes = manifest.cases[0].sizes if manifest.cases else least_sizes(signature, artifact.bounds)
-    states = artifact.stream.states if artifact.stream is not None else ()
-    if artifact.stream is not None and sizes.get(artifact.stream.time, 0) % artifact.stream.multiple:
-        sizes = {**sizes, artifact.stream.time: artifact.stream.multiple}
+    stream = artifact.stream
+    if stream is not None and stream.time is not None and sizes.get(stream.time, 0) % stream.multiple:
+        sizes = {**sizes, stream.time: stream.multiple}
+    # TorchScript keeps them by itself.
+    is_carried = artifact.stream is not None and artifact.opset is not None
+    states = artifact.stream.states if artifact.stream is not None and is_carried else ()
+    kept = () if artifact.stream is None or is_carried else artifact.stream.states
+    within = {name for state in kept for name in (state.name, state.output)}
     depends = manifest.from_example or (manifest.source is not None and bool(manifest.source.cases))
     inputs = {
         name: Filled(spec.dtype, tuple(spec.sized(sizes)), values_for(spec, sizes, depends))
         for name, spec in signature.inputs.items()
+        if name not in within
     }
     resets = {state.name: _filled(state.dtype, state.initial(sizes)) for state in states}
-    outputs = {name: parse(described)[0] for name, described in manifest.outputs.items()}
+    outputs = {name: parse(described)[0] for name, described in manifest.outputs.items() if name not in within}
     return ProgramSpec(
         file,
         {**inputs, **resets},

@@ -64,7 +64,7 @@ def _sums(one: Array, other: Array) -> Iterator[Array]:
     """A vector added to another, or to the rows or the columns of a matrix."""
     if one.dtype != other.dtype or one.ndim > 2:
         return
-    if one.shape[-1] == other.size:
+    if one.ndim and one.shape[-1] == other.size:
         yield one + other
     if one.ndim == 2 and one.shape[0] == other.size:
         yield one + other[:, None]

@@ -85,8 +85,11 @@ def _constant(attribute: onnx.AttributeProto) -> Array | None:
 
 def _torchscript(file: Path) -> Iterator[tuple[str, Array]]:
     module = read_torchscript(file)
+    states = getattr(module, "state_buffers", ())
+    begins = {*states, *(f"{name}_reset" for name in states)}
     for name, tensor in module.state_dict().items():
-        yield name, as_array(tensor)
+        if name not in begins:
+            yield name, as_array(tensor)
     graph: Any = module.inlined_graph  # kept, because its nodes live no longer than it does
     for node in graph.findAllNodes("prim::Constant", recurse=True):
         value = node.output().toIValue()

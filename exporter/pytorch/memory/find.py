@@ -1,0 +1,242 @@
+"""Find what a model keeps from call to call, what that is before the first call, and how it can be given instead."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import first_line
+from ...spec.signature import Signature
+from ...spec.streams import State, cannot_stream
+from ..first_run import Trial
+from ..run import preserve_module_state, run_eager, run_on
+from .changing import Changing, changing, dims_of, number_of
+from .places import Keys, Place, copied, frozen, get, rebuilt, same
+from .remembering import Arrangement, Remembering, SizeOf, Slot, as_tensor, remembering
+from .resets import reset_for
+from .state_names import state_names
+from .watching import Watched, moved_later, watch
+
+_Owner = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a model keeps: `start` is the model before its first call, which is called again and again to verify.
+
+    `signature` names the inputs and outputs of a call, without the states.
+    """
+
+    start: nn.Module
+    signature: Signature
+    arrangement: Arrangement
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        return self.arrangement.states
+
+    def explicit(self) -> Remembering:
+        """The model with its states as inputs and outputs."""
+        return remembering(self.start, self.signature, self.arrangement)
+
+
+def find_memory(trial: Trial, sizes: Mapping[str, int], also: Collection[Place] = ()) -> Memory | None:
+    """What the model of `trial`, which is as before its first call, keeps from call to call; None if nothing.
+
+    Args:
+        sizes: at which it runs.
+        also: what is a state too, though the calls that are tried here may not change it.
+
+    Raises:
+        CaptureError: what it keeps cannot be carried: it grows, or no value does for what it is before the first call.
+    """
+    watched = watch(trial, sizes)
+    found = changing(watched)
+    also = [*dict.fromkeys([*also, *(place for place in moved_later(trial, sizes) if place not in found.places)])]
+    if not found.places and not also:
+        return None
+    runs = [watched, *_elsewhere(trial, sizes)]
+    others = [changing(run, also) for run in runs]
+    _check_growth(watched, found)
+    ways = [*_arrangements(trial, runs, others)]
+    ways += [_with_first_call(trial, arrangement) for arrangement in ways]
+    refused = ""
+    for arrangement in ways:
+        wrong = _differs(trial, arrangement, runs)
+        if not wrong:
+            return Memory(trial.model, trial.signature, arrangement)
+        refused = refused or wrong
+    raise cannot_stream(refused)
+
+
+def _with_first_call(trial: Trial, arrangement: Arrangement) -> Arrangement:
+    """The same with a state that tells whether there has been a call: the first finds what the model begins with."""
+    before = {}
+    for path, name in arrangement.templates:
+        value = get(trial.model.get_submodule(path), name)
+        before[path, name] = rebuilt(value, lambda keys, leaf: frozen(leaf))
+    taken = [*trial.signature.inputs, *trial.signature.outputs]
+    taken += [name for state in arrangement.states for name in (state.name, state.output)]
+    names = state_names([Place("", "begun")], taken)[Place("", "begun")]
+    return replace(arrangement, begun=State(*names, "bool", ()), before=before)
+
+
+def _elsewhere(trial: Trial, sizes: Mapping[str, int]) -> Iterator[Watched]:
+    """The same at other sizes, all of them others than these, and where they are all 1."""
+    for other in ({name: size + 1 + i for i, (name, size) in enumerate(sizes.items())}, dict.fromkeys(sizes, 1)):
+        if sizes:
+            try:
+                yield watch(trial, other)
+            except Exception:  # what the model does not take at these sizes is no fault of it
+                continue
+
+
+def _check_growth(watched: Watched, found: Changing) -> None:
+    """Refuse what has another size, or another kind, after every call.
+
+    Raises:
+        CaptureError: some place has.
+    """
+    first, *later = [call.after for call in watched.calls]
+    for place in found.places:
+        ends = [call.get(place) for call in later]
+        kinds = {
+            (type(value), tuple(value.shape) if isinstance(value, Tensor) else ())
+            for value in (first.get(place), *ends)
+        }
+        if len(kinds) > 1 or any(place not in call for call in (first, *later)):
+            raise cannot_stream(
+                f"{place} has another size or another kind of value after every call. Keep a fixed number of steps, in "
+                "a tensor that has its size from the beginning."
+            )
+
+
+def _arrangements(trial: Trial, runs: Sequence[Watched], found: Sequence[Changing]) -> Iterator[Arrangement]:
+    """Ways in which the states may be given, from the plainest on.
+
+    A value that only the first call changes may be what that call makes of it, for instance a flag that says that there
+    has been one; or be left as it is, for instance a table that each call makes again; or be a state.
+    """
+    settled = {
+        place for place in found[0].settled if all(place in each.settled or place not in each.places for each in found)
+    }
+    moving = {place: None for each in found for place in each.places if place not in settled}
+    plain = {place for place in settled if not isinstance(runs[0].calls[0].after.get(place), Tensor)}
+    set_by_first = {place: _settled_value(trial.signature, runs, place) for place in plain}
+    tables = {place: runs[0].before[place] for place in settled - plain if place in runs[0].before}
+    left = {place: runs[0].before[place] for place in settled if place in runs[0].before}
+    ways: list[tuple[dict[Place, None], Mapping[Place, Any]]] = [
+        (moving, {**tables, **set_by_first}),
+        (moving, left),
+        (moving | dict.fromkeys(plain), tables),
+        (moving | dict.fromkeys(settled), {}),
+    ]
+    tried: list[Any] = []
+    for states, fixed in ways:
+        if states and (list(states), list(fixed.items())) not in tried:
+            tried.append((list(states), list(fixed.items())))
+            yield _arranged(trial, runs, list(states), fixed)
+
+
+def _settled_value(signature: Signature, runs: Sequence[Watched], place: Place) -> Any:
+    """What the first call makes of a value; where that is a size of the inputs, which it is."""
+    values = [run.calls[0].after.get(place) for run in runs]
+    if all(same(value, values[0]) for value in values):
+        return values[0]
+    for tensor, spec in enumerate(signature.inputs.values()):
+        for axis, dim in enumerate(spec.shape):
+            if isinstance(dim, str) and all(
+                run.sizes.get(dim) == value for run, value in zip(runs, values, strict=True)
+            ):
+                return SizeOf(tensor, axis)
+    return values[0]
+
+
+def _arranged(
+    trial: Trial, runs: Sequence[Watched], states: Sequence[Place], fixed: Mapping[Place, Any]
+) -> Arrangement:
+    names = state_names(states, [*trial.signature.inputs, *trial.signature.outputs])
+    slots = tuple(_slot(place, *names[place], runs) for place in states)
+    owners = {(place.module, place.attribute): None for place in (*states, *fixed)}
+    start = runs[0].before
+    left = frozenset(place for place, value in fixed.items() if place in start and value is start[place])
+    return Arrangement(slots, _templates(trial, runs[0], owners), fixed, left=left)
+
+
+def _templates(trial: Trial, run: Watched, owners: Iterable[_Owner]) -> dict[_Owner, Any]:
+    """What the first call makes of these attributes."""
+    model, after = copied(trial.model), run.calls[0].after
+    with preserve_module_state(model):
+        run_on(model, run.calls[0].inputs)
+        return {
+            (path, name): rebuilt(get(model.get_submodule(path), name), partial(_leaf, after, path, name))
+            for path, name in owners
+        }
+
+
+def _leaf(after: Mapping[Place, Any], path: str, name: str, keys: Keys, leaf: Any) -> Any:
+    return after.get(Place(path, name, keys), leaf)
+
+
+def _slot(place: Place, before: str, after: str, runs: Sequence[Watched]) -> Slot:
+    value = runs[0].calls[0].after[place]
+    number = number_of(value)
+    if number is None and not isinstance(value, Tensor):
+        raise cannot_stream(
+            f"{place} changes with every call, and is a {type(value).__name__}. Keep tensors or numbers."
+        )
+    dtype, dims = dims_of(place, runs)
+    return Slot(place, State(before, after, dtype, dims, reset_for(place, dims, runs)), number)
+
+
+def _differs(trial: Trial, arrangement: Arrangement, runs: Sequence[Watched]) -> str:
+    """What the model with explicit states computes otherwise than the model itself; empty if nothing."""
+    model = remembering(trial.model, trial.signature, arrangement)
+    for run in runs:
+        states = [torch.from_numpy(state.initial(run.sizes)) for state in arrangement.states]
+        for k, call in enumerate(run.calls):
+            try:
+                got = _step(model, call.inputs, states)
+            except Exception as error:  # whatever the model's forward raises
+                return f"with its states as inputs its forward raises {type(error).__name__}: {first_line(error)}."
+            count = len(call.outputs)
+            kept = [as_tensor(slot, call.after[slot.place]) for slot in arrangement.slots]
+            wrong = [not same(*pair) for pair in zip(got[:count], call.outputs, strict=True)]
+            late = [
+                str(slot.place)
+                for slot, one, other in zip(arrangement.slots, got[count:], kept, strict=False)
+                if not same(one, other)
+            ]
+            if any(wrong) or late:
+                return _why(arrangement, run, k, late)
+            states = list(got[count:])
+    return ""
+
+
+def _step(model: Remembering, inputs: Mapping[str, Tensor], states: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    names = [*inputs, *(f"states.{i}" for i in range(len(states)))]
+    got: tuple[Tensor, ...] = run_eager(model, dict(zip(names, [*inputs.values(), *states], strict=True)))
+    return got
+
+
+def _why(arrangement: Arrangement, run: Watched, k: int, late: Sequence[str]) -> str:
+    nowhere = [
+        str(slot.place)
+        for slot in arrangement.slots
+        if not isinstance(run.before.get(slot.place), (Tensor, bool, int, float))
+    ]
+    if k == 0 and nowhere:
+        return (
+            f"{' and '.join(nowhere)} is None before the first call, and zeros in its place give another first call. "
+            "Register it as a buffer with the values that it begins with, or begin with zeros."
+        )
+    what = f"{late[0]} is then" if late else "what it returns is then"
+    return (
+        f"it keeps something from call to call beside its attributes and buffers: with these as inputs, {what} "
+        f"another in call {k + 1}. Keep all of it in attributes and buffers of modules."
+    )

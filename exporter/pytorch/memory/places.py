@@ -1,0 +1,131 @@
+"""Where a module keeps what may change from call to call: places in its attributes and buffers, read and written."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...torch_internals.modules import buffers_of
+
+Keys = tuple[Any, ...]
+
+# What every module has, and no forward is expected to write to.
+_OF_MODULES = {*vars(nn.Module()), *("forward", "_forward_hooks", "_flat_weights", "_flat_weight_refs")}
+_CONTAINERS = (list, tuple, dict, deque)
+
+
+@dataclass(frozen=True)
+class Place:
+    """An attribute or buffer of a module, and the keys that lead to a value within its containers."""
+
+    module: str
+    attribute: str
+    keys: Keys = ()
+
+    def __str__(self) -> str:
+        path = ".".join([*filter(None, [self.module]), self.attribute])
+        return f"self.{path}{''.join(f'[{key!r}]' for key in self.keys)}"
+
+
+def attributes(model: nn.Module) -> Iterator[tuple[str, str, Any]]:
+    """The path of each module, and each buffer and attribute of it with its value."""
+    for path, module in model.named_modules():
+        for name, value in {**vars(module), **buffers_of(module)}.items():
+            if name not in _OF_MODULES and not isinstance(value, (nn.Module, nn.Parameter)):
+                yield path, name, value
+
+
+def places(model: nn.Module) -> dict[Place, Any]:
+    """Every value that a model keeps, looking into containers; an empty one is a value by itself."""
+    return {Place(path, name, keys): value for path, name, whole in attributes(model) for keys, value in leaves(whole)}
+
+
+def leaves(value: Any, keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
+    """The values in nested containers, each with the keys that lead to it."""
+    inner = items(value)
+    if not inner:
+        yield keys, value
+    for key, part in inner.items():
+        yield from leaves(part, (*keys, key))
+
+
+def items(value: Any) -> Mapping[Any, Any]:
+    """What is in a container, by key; nothing for any other value."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, _CONTAINERS):
+        return dict(enumerate(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {}
+
+
+def rebuilt(value: Any, change: Callable[[Keys, Any], Any], keys: Keys = ()) -> Any:
+    """The same containers, made anew, with `change(keys, leaf)` for each value in them."""
+    inner = items(value)
+    if not inner:
+        return change(keys, value)
+    parts = {key: rebuilt(part, change, (*keys, key)) for key, part in inner.items()}
+    if isinstance(value, (dict, list, deque)):
+        same = copy.copy(value)
+        for key, part in parts.items():
+            same[key] = part
+        return same
+    if isinstance(value, tuple):
+        return type(value)(*parts.values()) if hasattr(value, "_fields") else tuple(parts.values())
+    same = copy.copy(value)
+    for key, part in parts.items():
+        object.__setattr__(same, key, part)
+    return same
+
+
+def put(module: nn.Module, name: str, value: Any) -> None:
+    """Make this the value of an attribute, which is none of the module's buffers as long."""
+    buffers_of(module).pop(name, None)
+    vars(module)[name] = value
+
+
+def get(module: nn.Module, name: str) -> Any:
+    return vars(module)[name] if name in vars(module) else buffers_of(module)[name]
+
+
+def frozen(value: Any) -> Any:
+    """A value as it is now, which nothing that is written in place changes."""
+    return value.detach().clone() if isinstance(value, Tensor) else value
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A copy of a model with the same parameters; it may keep results of calls together with how they were computed.
+
+    Whoever runs the copy undoes what forward writes to parameters, as `preserve_module_state` does.
+    """
+    memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
+    for _, _, whole in attributes(model):
+        for _, value in leaves(whole):
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+    return copy.deepcopy(model, memo)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are of one type, and alike to the last bit."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        alike = one.shape == other.shape and one.dtype == other.dtype
+        return alike and bool(
+            torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num())
+        )
+    if isinstance(one, (bool, int, float, str, type(None))):
+        return type(one) is type(other) and (one == other or (_is_nan(one) and _is_nan(other)))
+    return type(one) is type(other) and not isinstance(one, Tensor)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)

@@ -1,0 +1,253 @@
+"""A model whose forward takes what it keeps from call to call as further inputs, and returns it as further outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import CaptureError
+from ...spec.signature import Signature
+from ...spec.streams import STATELESS, State
+from ...torch_internals.modules import buffers_of
+from ..bind import InputBinding, bind_inputs
+from ..outputs import flatten
+from .numbers import DTYPES, Numbers
+from .places import Keys, Place, attributes, frozen, get, leaves, put, rebuilt
+
+_Owner = tuple[str, str]
+
+
+class MissedError(CaptureError):
+    """A call writes to `places`, which are no states yet."""
+
+    def __init__(self, places: Collection[Place]) -> None:
+        written = " and ".join(map(str, places))
+        super().__init__(
+            f"The model cannot stream: {written} is written by some calls, and cannot be carried. {STATELESS}"
+        )
+        self.places = tuple(places)
+
+
+def check_complete(model: nn.Module) -> None:
+    """See that all that a model with explicit states was seen to write is among these.
+
+    Raises:
+        MissedError: something is not.
+    """
+    if isinstance(model, Remembering) and model.missed:
+        raise MissedError(model.missed)
+
+
+class _Noted:
+    """Places in an object of its own, which is not put back to what it was when what a call writes is undone."""
+
+    def __init__(self) -> None:
+        self.places: dict[Place, None] = {}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A value that is carried from call to call, and the state that it is; of a Python number, `number` is the type."""
+
+    place: Place
+    state: State
+    number: type | None = None
+
+
+@dataclass(frozen=True)
+class SizeOf:
+    """A number that is the size of a dimension: of which input, and which of its dimensions."""
+
+    tensor: int
+    axis: int
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """How states lie in a model: each attribute as the first call leaves it, and what stands where in it.
+
+    What is in no slot and not in `settled` is as it was before the first call, and what is in `left` every call makes
+    again from that. Where no value of the states gives the
+    first call, `begun` is a state besides that tells whether there has been one, and `before` what the attributes are
+    until then.
+    """
+
+    slots: tuple[Slot, ...]
+    templates: Mapping[_Owner, Any]
+    settled: Mapping[Place, Any]
+    begun: State | None = None
+    before: Mapping[_Owner, Any] = field(default_factory=dict)
+    left: frozenset[Place] = frozenset()
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        return (*(slot.state for slot in self.slots), *([] if self.begun is None else [self.begun]))
+
+
+class Remembering(nn.Module):
+    """The model with its states as inputs, after the model's own, and as outputs likewise.
+
+    Its parameters, buffers and modules are those of the model, under the names that these have there.
+    """
+
+    def __init__(self, model: nn.Module, signature: Signature, arrangement: Arrangement) -> None:
+        super().__init__()
+        self._held = (model,)
+        self._modules = model._modules
+        self._parameters = model._parameters
+        self._buffers = model._buffers
+        self._non_persistent_buffers_set = model._non_persistent_buffers_set
+        self.training = model.training
+        self._names = tuple(signature.inputs)
+        self.arrangement = arrangement
+        self._binding: InputBinding = bind_inputs(model, signature.inputs)
+        # What some call was seen to write that is no state: a capture goes ways that no call before has gone.
+        self._missed = _Noted()
+
+    def modules(self, remove_duplicate: bool = True) -> Iterator[nn.Module]:
+        """This module, those of the model, and the model itself, whose forward is called and which keeps attributes."""
+        yield from super().modules(remove_duplicate)
+        yield self.original
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.original.training = mode
+        return self
+
+    @property
+    def original(self) -> nn.Module:
+        """The model itself, as it is before its first call."""
+        return self._held[0]
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        return self.arrangement.states
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        count = len(self._names)
+        own, states = given[:count], given[count:]
+        if self.arrangement.begun is None:
+            return self._later_call(own, states)
+        *kept, begun = states
+        calls = zip(self._later_call(own, kept), self._first_call(own), strict=True)
+        return (*(torch.where(begun, later, first) for later, first in calls), torch.ones_like(begun))
+
+    def _later_call(self, own: Sequence[Tensor], states: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        states = [state.clone() for state in states]
+        numbers = [state for slot, state in zip(self._slots, states, strict=True) if slot.number is not None]
+        with _undone(self.original, self.arrangement.templates), Numbers(numbers) if numbers else nullcontext():
+            self._place(self.original, own, states)
+            return self._call(own)
+
+    def _first_call(self, own: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        with _undone(self.original, self.arrangement.templates):
+            for (path, name), value in self.arrangement.before.items():
+                put(self.original.get_submodule(path), name, rebuilt(value, lambda keys, leaf: frozen(leaf)))
+            return self._call(own)
+
+    def _call(self, own: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        args, kwargs = self._binding.arguments(dict(zip(self._names, own, strict=True)))
+        before = {(path, name): value for path, name, value in attributes(self.original)}
+        returned = flatten(self.original(*args, **kwargs))
+        self._note_missed(before)
+        # A buffer that is returned, and kept, is written to by the next call.
+        return (*(tensor.clone() for _, tensor in returned), *self._read(self.original))
+
+    @property
+    def missed(self) -> tuple[Place, ...]:
+        return tuple(self._missed.places)
+
+    def _note_missed(self, before: Mapping[_Owner, Any]) -> None:
+        carried = {slot.place for slot in self._slots} | self.arrangement.left
+        for path, name, value in attributes(self.original):
+            was = dict(leaves(before.get((path, name))))
+            for keys, leaf in leaves(value):
+                place = Place(path, name, keys)
+                if place not in carried and keys in was and not _unchanged(was[keys], leaf):
+                    self._missed.places[place] = None
+
+    @property
+    def _slots(self) -> Sequence[Slot]:
+        return self.arrangement.slots
+
+    def _place(self, model: nn.Module, own: Sequence[Tensor], states: Sequence[Tensor]) -> None:
+        by_place = {slot.place: state for slot, state in zip(self._slots, states, strict=True)}
+        for (path, name), template in self.arrangement.templates.items():
+            put(model.get_submodule(path), name, rebuilt(template, self._leaf_of(path, name, own, by_place)))
+
+    def _leaf_of(
+        self, path: str, name: str, own: Sequence[Tensor], states: Mapping[Place, Tensor]
+    ) -> Callable[[Keys, Any], Any]:
+        def leaf(keys: Keys, value: Any) -> Any:
+            place = Place(path, name, keys)
+            if place in states:
+                return states[place]
+            settled = self.arrangement.settled.get(place, value)
+            return own[settled.tensor].shape[settled.axis] if isinstance(settled, SizeOf) else settled
+
+        return leaf
+
+    def _read(self, model: nn.Module) -> list[Tensor]:
+        after = {
+            Place(path, name, keys): value
+            for path, name in self.arrangement.templates
+            for keys, value in leaves(get(model.get_submodule(path), name))
+        }
+        return [as_tensor(slot, after.get(slot.place)) for slot in self._slots]
+
+
+def remembering(model: nn.Module, signature: Signature, arrangement: Arrangement) -> Remembering:
+    """The model with its states as inputs and outputs; its class has the model's name, which messages give."""
+    named: type[Remembering] = type(type(model).__name__, (Remembering,), {"__module__": Remembering.__module__})
+    return named(model, signature, arrangement)
+
+
+@contextmanager
+def _undone(model: nn.Module, owners: Mapping[_Owner, Any]) -> Iterator[None]:
+    """After the block these attributes and buffers are the same objects as before."""
+    before = []
+    for path, name in owners:
+        module = model.get_submodule(path)
+        before.append((module, name, name in buffers_of(module), [*buffers_of(module).items()], vars(module).get(name)))
+    try:
+        yield
+    finally:
+        for module, name, is_buffer, buffers, value in reversed(before):
+            vars(module).pop(name, None)
+            if is_buffer:
+                buffers_of(module).clear()
+                buffers_of(module).update(buffers)
+            else:
+                vars(module)[name] = value
+
+
+def _unchanged(before: Any, after: Any) -> bool:
+    """Whether a call has left a value as it was; in a capture a tensor has no values that could be compared."""
+    if before is after:
+        return True
+    if isinstance(before, (bool, int, float, str)):
+        return type(before) is type(after) and bool(before == after)
+    return type(before) is type(after) and not isinstance(before, Tensor)
+
+
+def as_tensor(slot: Slot, value: Any) -> Tensor:
+    """What a place holds after a call, as its state."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if slot.number is not None and isinstance(value, (bool, int, float, torch.SymInt, torch.SymFloat, torch.SymBool)):
+        return torch.full((), value, dtype=DTYPES[slot.number])  # type: ignore[arg-type]
+    raise CaptureError(
+        f"{slot.place} is a {type(value).__name__} after a call, where it was a tensor or number after another. "
+        "Keep the same kind of value."
+    )
+
+
+def own_states(model: nn.Module, signature: Signature) -> tuple[State, ...]:
+    """The states that a model keeps from call to call, in the dtypes of its signature; none where it has none."""
+    states = model.states if isinstance(model, Remembering) else ()
+    return tuple(replace(state, dtype=signature.inputs[state.name].dtype) for state in states)

@@ -1,0 +1,44 @@
+"""Inputs of cases for a model with explicit states: these are what calls before have led to, and not random."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..first_run import Trial
+from ..run import run_eager
+from ..samples import Case
+from .remembering import Remembering
+
+Array = NDArray[np.generic]
+
+# A state may be what it begins with, or what up to so many calls have made of it.
+_MOST = 5
+
+
+@dataclass(frozen=True)
+class VisitedStates:
+    """Makes the inputs of cases: `trial` those of the model itself, and `model`, called before, its states."""
+
+    trial: Trial
+    model: Remembering
+
+    def __call__(self, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
+        states = {state.name: state.initial(sizes) for state in self.model.states}
+        for k in range(1, 1 + seed % (_MOST + 1)):
+            states = self._after(self.inputs(sizes, seed + k), states)
+        return {**self.inputs(sizes, seed), **states}
+
+    def inputs(self, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
+        """The inputs of one call, without the states."""
+        return self.trial.inputs(Case(sizes, "ordinary", seed % 2**32))
+
+    def _after(self, inputs: Mapping[str, Array], states: Mapping[str, Array]) -> dict[str, Array]:
+        got = run_eager(
+            self.model, {name: torch.from_numpy(array.copy()) for name, array in {**inputs, **states}.items()}
+        )
+        return {name: tensor.numpy() for name, tensor in zip(states, got[-len(states) :], strict=True)}

@@ -1,0 +1,79 @@
+"""Call a copy of a model again and again, and see what it returns and what it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..first_run import Trial
+from ..outputs import flatten
+from ..run import preserve_module_state, run_on
+from ..samples import Case
+from .places import Place, copied, frozen, places, same
+
+# What tells one call from another must not stop to be seen: a value that is the same after so many has settled.
+CALLS = 4
+
+
+@dataclass(frozen=True)
+class Call:
+    """What went in, what came out, and what every place of the model held afterwards."""
+
+    inputs: Mapping[str, Tensor]
+    outputs: tuple[Tensor, ...]
+    after: Mapping[Place, Any]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A few calls of given sizes, from the model's start."""
+
+    sizes: Mapping[str, int]
+    before: Mapping[Place, Any]
+    calls: tuple[Call, ...]
+
+
+def watch(trial: Trial, sizes: Mapping[str, int], calls: int = CALLS) -> Watched:
+    """Call a copy of the model, each time with other inputs; whatever its forward raises is raised."""
+    model = copied(trial.model)
+    before, done = _kept(model), []
+    with preserve_module_state(model):
+        for k in range(calls):
+            arrays = trial.inputs(Case(sizes, "ordinary", trial.seed + k))
+            inputs = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+            outputs = tuple(tensor for _, tensor in flatten(run_on(model, inputs)))
+            done.append(Call(inputs, outputs, _kept(model)))
+    return Watched(sizes, before, tuple(done))
+
+
+# What further calls are fed: the values of an ordinary case times each of these, for so many calls.
+_SCALES = (1.0, 5.0, 0.0, 0.2)
+_EACH = 6
+
+
+def moved_later(trial: Trial, sizes: Mapping[str, int]) -> list[Place]:
+    """What changes in further calls, loud and quiet ones, and may have been still in the first few."""
+    model, found = copied(trial.model), dict[Place, None]()
+    free = [name for name, spec in trial.signature.inputs.items() if spec.is_float and not spec.floats]
+    before = _kept(model)
+    with preserve_module_state(model):
+        for k in range(_EACH * len(_SCALES)):
+            arrays = trial.inputs(Case(sizes, "ordinary", trial.seed + k))
+            scale = _SCALES[k // _EACH]
+            inputs = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+            try:
+                run_on(model, {name: x * scale if name in free else x for name, x in inputs.items()})
+            except Exception:  # whatever the model's forward raises for other values
+                break
+            after = _kept(model)
+            found |= {place: None for place in after if place in before and not same(before[place], after[place])}
+            before = after
+    return [*found]
+
+
+def _kept(model: nn.Module) -> dict[Place, Any]:
+    return {place: frozen(value) for place, value in places(model).items()}
