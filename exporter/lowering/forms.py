@@ -16,6 +16,13 @@ from ..spec.forms import Form, Forms, Lowering, Target
 FORMS: tuple[Form, ...] = ("native", "scan")
 KINDS = ("rnn_tanh", "rnn_relu", "gru", "lstm")
 
+# What a loop may compute, in an operator of ONNX Runtime (contrib), of ONNX (standard), or as it stands.
+LINEAR_ATTENTION = "linear_attention"
+LINEAR_FORMS: tuple[Form, ...] = ("contrib", "scan")
+
+# ONNX's own operator for it came with this opset.
+STANDARD_OPSET = 27
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -93,6 +100,15 @@ _STEPPED: Mapping[Target, Mapping[str, Entry]] = {
     "web": {"rnn": Entry("native", "1 1 100 256 4: RNN 0.084 ms, Scan 0.090 ms")},
 }
 
+# Loops whose state is one of linear attention. Sizes are T N heads and their size; ONNX Runtime 1.32, one thread.
+_NO_OPERATOR = Entry("scan", "LinearAttention of ONNX Runtime is for ONNX Runtime alone; elsewhere it was not tried")
+LINEAR: Mapping[Target, Entry] = MappingProxyType(
+    {
+        "cpu": Entry("contrib", "TODO"),
+        **dict.fromkeys(("cuda", "webgpu", "web", "openvino", "portable"), _NO_OPERATOR),
+    }
+)
+
 # Every layer in float64, whatever its kind and target: each file is verified in ONNX Runtime on the CPU.
 _FLOAT64 = Entry("scan", "ONNX Runtime has no float64 kernel of RNN, and those of GRU and LSTM raise")
 
@@ -124,16 +140,21 @@ def forms_for(lowering: Lowering, target: Target, *, stateful: bool, int8: bool 
         raise InputError(
             f"int8 weights were not tried on {target}. Choose the target {' or '.join(INT8)}, or leave out `quantize`."
         )
-    if lowering != "auto":
-        return dict.fromkeys(KINDS, lowering)
+    linear = LINEAR[target].form
+    if lowering in ("native", "scan"):
+        return {**dict.fromkeys(KINDS, lowering), LINEAR_ATTENTION: linear if lowering == "native" else lowering}
+    if lowering in ("contrib", "standard"):
+        linear = lowering
     if int8:
-        return INT8[target]
+        return {**INT8[target], LINEAR_ATTENTION: linear}
     entries = {**TABLE[target], **(STEPPED.get(target, {}) if stateful else {})}
-    return {kind: entry.form for kind, entry in entries.items()}
+    return {**{kind: entry.form for kind, entry in entries.items()}, LINEAR_ATTENTION: linear}
 
 
 def forms_of(kind: str, *, int8: bool, stateful: bool = False) -> tuple[Form, ...]:
     """The forms that a kind of layer can take."""
+    if kind == LINEAR_ATTENTION:
+        return LINEAR_FORMS
     if int8:
         return FORMS if kind == "lstm" else ("scan",)
     return (*FORMS, "step") if stateful else FORMS

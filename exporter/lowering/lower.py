@@ -23,7 +23,7 @@ from ..spec.signature import Signature
 from ..spec.streams import StreamSpec
 from .control_flow import write_control_flow
 from .cumulative import lower_cummax, lower_cumprod, lower_logcumsumexp
-from .forms import forms_of
+from .forms import LINEAR_ATTENTION, forms_of
 from .native import lower_native
 from .ragged import Padded, Ragged
 from .scan import lower_scan
@@ -176,16 +176,18 @@ def build_graph(
         InputError: a kind of layer has no int8 weights in its form, or the model has no weights to store as int8.
     """
     lowered = lower(translated, forms)
-    optimize(lowered.model, signature, opset)
+    linear = forms.get(LINEAR_ATTENTION, "scan")
+    found = optimize(lowered.model, signature, opset, linear)
+    taken = {**lowered.forms, **({LINEAR_ATTENTION: linear} if found else {})}
     stream = expose_states(lowered.model, signature) if stateful else None
-    if stream is not None and unrolls(lowered.forms):
+    if stream is not None and unrolls(taken):
         add_single_step(lowered.model, signature, stream.time)
-    quantized = _quantize(lowered.model, lowered.forms) if int8 else {}
+    quantized = _quantize(lowered.model, taken) if int8 else {}
     guard_empty_loops(lowered.model, signature)
     enforce_following_sizes(lowered.model, signature)
     enforce_bounds(lowered.model, signature, _of_a_chunk(bounds or {}, stream))
     describe(lowered.model, signature, stream)
-    return OnnxGraph(lowered.model, lowered.forms, lowered.scan_only, stream, quantized)
+    return OnnxGraph(lowered.model, taken, lowered.scan_only, stream, quantized)
 
 
 def _of_a_chunk(bounds: Bounds, stream: StreamSpec | None) -> Bounds:
