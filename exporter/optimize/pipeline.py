@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
 
 from ..spec.forms import Form
 from ..spec.signature import Signature
@@ -30,6 +30,8 @@ def optimize(model: ir.Model, signature: Signature, opset: int, linear_attention
     """
     _apply(model, (simplify, partial(optimize_loops, signature=signature)))
     found = lower_linear_attention(model, signature, linear_attention)
+    if found:  # an operator has other axes than the loop had: many a transpose undoes one of the model's own
+        _apply(model, (IdentityEliminationPass(), simplify))
     _apply(model, _finishing(signature, opset, linear_attention))
     return found
 

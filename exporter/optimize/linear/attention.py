@@ -16,7 +16,7 @@ from ...spec.signature import Signature
 from ..empty_loops import may_be_empty
 from ..graph import captured
 from ..loops.batching import batch_all
-from ..loops.pipeline import loops_of, shrink
+from ..loops.pipeline import loops_of, move_invariants, shrink
 from ..loops.scan_loop import Origin, ScanLoop
 from ..recurrent_states import layer_of
 from .matching import Recurrence, match
@@ -38,6 +38,7 @@ def lower_linear_attention(model: ir.Model, signature: Signature, form: Form) ->
             loop = _without(loop, state)
             shrink(loop)
             if not loop.num_states:
+                move_invariants(loop)
                 batch_all(loop)
                 break
     RemoveUnusedNodesPass()(model)

@@ -131,7 +131,7 @@ class _Writer:
             return packed
         assert packed.shape is not None
         ends = [0, 0, 0, 0, 1, 0] if is_query else [0, 1, 0, 0, 0, 0]
-        dims = [packed.shape[0], ir.SymbolicDim(None), packed.shape[2]]
+        dims = [packed.shape[0], _one_more(packed.shape[1]), packed.shape[2]]
         return self._layout.node("Pad", [packed, self._layout.numbers(ends)], dims)
 
     def _decay(self) -> ir.Value:
@@ -196,3 +196,9 @@ class _Writer:
     def _in_place(self, factor: Factor, axes: tuple[Axis, ...], after: Term | None = None) -> ir.Value:
         factors = (factor, *(after.factors if after is not None else ()))
         return self._layout.product(Term(1.0, factors), axes)
+
+
+def _one_more(size: int | ir.SymbolicDim) -> int | ir.SymbolicDim:
+    if isinstance(size, int):
+        return size + 1
+    return ir.SymbolicDim(None if size.value is None else f"{size.value} + 1")
