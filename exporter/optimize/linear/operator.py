@@ -6,6 +6,7 @@ a model reads it before, queries stay and all else comes one step later, with a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log
 
@@ -17,7 +18,7 @@ from ..loops.scan_loop import ScanLoop
 from .algebra import TIME, Axis, Factor, Term
 from .layout import Extent, Layout
 from .matching import Recurrence
-from .signs import is_never_negative
+from .signs import is_at_most_one, is_never_negative
 
 OPERATOR = "LinearAttention"
 MICROSOFT = "com.microsoft"
@@ -39,15 +40,22 @@ def is_writable(loop: ScanLoop, found: Recurrence) -> bool:
     fixed = [axis for axis in (found.key_axis, found.value_axis) if axis is not None]
     plain = all(isinstance(sizes[axis], int) for axis in fixed)
     known = all(term.number != 0 for term in (found.readout.query, found.value))
+    # Otherwise a key would be copied for each of the value's axes.
+    small = found.value_axis is not None or {*found.batch} <= found.key.names
     forward = not any(loop.listed("scan_input_directions", loop.num_elements))
-    return plain and known and forward and initial is not None and _has_logarithm(found.decay)
+    return plain and known and small and forward and initial is not None and _has_logarithm(found.decay)
 
 
 def _has_logarithm(decay: tuple[Term, ...]) -> bool:
-    """Whether a decay, one product, is never below zero."""
-    return len(decay) < 2 and all(
-        term.number > 0 and all(is_never_negative(factor.value) for factor in term.factors) for term in decay
-    )
+    """Whether a decay is never below zero: a product of what is not, or 1 minus a product between 0 and 1."""
+    if len(decay) < 2:
+        return all(
+            term.number > 0 and all(is_never_negative(factor.value) for factor in term.factors) for term in decay
+        )
+    one, less = sorted(decay, key=lambda term: len(term.factors))[:2]
+    values = [factor.value for factor in less.factors]
+    within = all(is_never_negative(value) and is_at_most_one(value) for value in values)
+    return len(decay) == 2 and one == Term(1.0, ()) and -1 <= less.number < 0 and bool(values) and within
 
 
 def write(loop: ScanLoop, found: Recurrence, name: str) -> Written:
@@ -135,10 +143,22 @@ class _Writer:
         return self._layout.node("Pad", [packed, self._layout.numbers(ends)], dims)
 
     def _decay(self) -> ir.Value:
-        """The logarithm of the decay, where it is a power of e the exponent."""
-        layout, (term,) = self._layout, self._found.decay
+        """The logarithm of the decay."""
         last = [self._found.key_axis] if self._found.is_key_decayed else []
         axes = [*self._streams, TIME, *self._heads, *last]
+        decay = self._found.decay
+        value = self._log_of_product(decay[0], axes) if len(decay) == 1 else self._log_of_sum(decay, axes)
+        packed = self._layout.joined(value, axes, [self._streams, [TIME], [*self._heads, *last]])
+        return self._shifted(packed, is_query=False)
+
+    def _log_of_sum(self, terms: Sequence[Term], axes: Sequence[int]) -> ir.Value:
+        layout = self._layout
+        left, right = (layout.product(term, axes) for term in terms)
+        return layout.node("Log", [layout.node("Add", [left, right], layout.dims(axes))], layout.dims(axes))
+
+    def _log_of_product(self, term: Term, axes: Sequence[int]) -> ir.Value:
+        """The sum of the factors' logarithms, which are the exponents of powers of e."""
+        layout = self._layout
         parts = [self._logarithm(factor) for factor in term.factors]
         if term.number != 1 or not parts:
             parts.append(Factor(layout.scalar(log(term.number)), ()))
@@ -148,9 +168,7 @@ class _Writer:
             order = [axis for axis in axes if axis in names]
             left, right = (layout.product(Term(1.0, (each,)), order) for each in (total, part))
             total = Factor(layout.node("Add", [left, right], layout.dims(order) or (1,)), tuple(order))
-        value = layout.product(Term(1.0, (total,)), axes)
-        packed = layout.joined(value, axes, [self._streams, [TIME], [*self._heads, *last]])
-        return self._shifted(packed, is_query=False)
+        return layout.product(Term(1.0, (total,)), axes)
 
     def _logarithm(self, factor: Factor) -> Factor:
         node = factor.value.producer()

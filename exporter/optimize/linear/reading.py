@@ -94,12 +94,13 @@ def _quotient(node: ir.Node, reading: Reading) -> Expression | None:
 
 def _matmul(node: ir.Node, reading: Reading) -> Expression | None:
     left, right = map(reading.of, node.inputs)
-    if left is None or right is None or min(len(left.axes), len(right.axes)) < 2:
+    if left is None or right is None:
         return None
-    full = max(len(left.axes), len(right.axes))
-    lead = [f"b{at}" for at in range(full - 2)]
-    letters = [[*lead[full - len(each.axes) :], *pair] for each, pair in ((left, "ik"), (right, "kj"))]
-    return contract([left, right], letters, [*lead, "i", "j"])
+    rows, columns = len(left.axes) > 1, len(right.axes) > 1  # a vector has neither, and its result no axis for it
+    lead = [f"b{at}" for at in range(max(len(left.axes), len(right.axes)) - 2)]
+    first = [*lead[len(lead) + 2 - len(left.axes) :], "i", "k"] if rows else ["k"]
+    second = [*lead[len(lead) + 2 - len(right.axes) :], "k", "j"] if columns else ["k"]
+    return contract([left, right], [first, second], [*lead, *(["i"] if rows else []), *(["j"] if columns else [])])
 
 
 def _gemm(node: ir.Node, reading: Reading) -> Expression | None:
