@@ -29,7 +29,7 @@ def optimize(model: ir.Model, signature: Signature, opset: int, linear_attention
         CaptureError: the model cannot be written at `opset`.
     """
     _apply(model, (simplify, partial(optimize_loops, signature=signature)))
-    found = lower_linear_attention(model, signature, linear_attention)
+    found = lower_linear_attention(model, linear_attention)
     if found:  # an operator has other axes than the loop had: many a transpose undoes one of the model's own
         _apply(model, (IdentityEliminationPass(), simplify))
     _apply(model, _finishing(signature, opset, linear_attention))

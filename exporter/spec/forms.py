@@ -1,4 +1,4 @@
-"""The forms of a recurrent layer in ONNX (its own operator, ONNX Runtime's, a Scan, a step), and the targets of a file."""
+"""The forms of a recurrent layer (an operator, a Scan, a step), and the targets a file can be for."""
 
 from __future__ import annotations
 

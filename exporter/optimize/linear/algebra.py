@@ -1,4 +1,4 @@
-"""Sums of products of tensors with named axes, as in Einstein's notation: however a product was written, it looks the same.
+"""Sums of products of tensors with named axes: however a product was written, it looks the same.
 
     S + unsqueeze(k, -1) * unsqueeze(v, -2)    and    S + einsum("ni,nj->nij", k, v)    are both    S[nij] + k[ni] v[nj]
 

@@ -12,7 +12,6 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ...spec.forms import Form
-from ...spec.signature import Signature
 from ..empty_loops import may_be_empty
 from ..graph import captured
 from ..loops.batching import batch_all
@@ -23,39 +22,45 @@ from .matching import Recurrence, match
 from .operator import MICROSOFT, OPERATOR, Written, is_writable, write
 
 
-def lower_linear_attention(model: ir.Model, signature: Signature, form: Form) -> bool:
+def lower_linear_attention(model: ir.Model, form: Form) -> bool:
     """Replace every state of a loop that an operator computes, in place; returns whether there is one.
 
     With the form "scan" none is replaced.
     """
-    found = False
-    for loop in loops_of(model.graph):
-        while (state := _first(loop, signature, form)) is not None:
-            found = True
-            if form == "scan":
-                break
-            model.opset_imports[MICROSOFT] = 1
-            loop = _without(loop, state)
-            shrink(loop)
-            if not loop.num_states:
-                move_invariants(loop)
-                batch_all(loop)
-                break
+    states = [(loop, state) for loop in loops_of(model.graph) if (state := _first(loop, form)) is not None]
+    if form == "scan":
+        return bool(states)
+    for loop, state in states:
+        model.opset_imports[MICROSOFT] = 1
+        _take_out(loop, state, form)
     RemoveUnusedNodesPass()(model)
-    return found
+    return bool(states)
+
+
+def _take_out(loop: ScanLoop, state: Recurrence, form: Form) -> None:
+    """Take a state out of its loop, and then the others that an operator computes."""
+    left = _without(loop, state)
+    shrink(left)
+    if not left.num_states:
+        move_invariants(left)
+        batch_all(left)
+    elif (other := _first(left, form)) is not None:
+        _take_out(left, other, form)
 
 
 def move_to_standard(model: ir.Model) -> None:
-    """Take ONNX's own operators for those of ONNX Runtime, which have the same inputs; in place, at opset 27 or later."""
+    """Take ONNX's own operators for those of ONNX Runtime, with the same inputs; in place, from opset 27 on."""
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         if (node.domain, node.op_type) == (MICROSOFT, OPERATOR):
             node.domain = ""
     model.opset_imports.pop(MICROSOFT, None)
 
 
-def _first(loop: ScanLoop, signature: Signature, form: Form) -> Recurrence | None:
+def _first(loop: ScanLoop, form: Form) -> Recurrence | None:
     """The first state that an operator computes; the standard one is a `Scan` in ONNX Runtime, which needs a step."""
-    if form == "standard" and may_be_empty(loop, {*signature.symbols}):
+    # A dynamic size of an input is at least 1.
+    sizes = {str(size.value) for value in loop.main.inputs for size in value.shape or () if not isinstance(size, int)}
+    if form == "standard" and may_be_empty(loop, sizes):
         return None
     matches = (match(loop, k) for k in range(loop.num_states))
     return next((found for found in matches if found is not None and is_writable(loop, found)), None)

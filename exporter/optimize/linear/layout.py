@@ -34,7 +34,9 @@ class Layout:
     prefix: str
     nodes: list[ir.Node]
 
-    def node(self, op_type: str, inputs: Sequence[ir.Value | None], dims: Sequence[Size] = (), **attributes: object) -> ir.Value:
+    def node(
+        self, op_type: str, inputs: Sequence[ir.Value | None], dims: Sequence[Size] = (), **attributes: object
+    ) -> ir.Value:
         """The output of a new node; without dims it is a size, int64[1]."""
         made = ir.node(op_type, inputs, attributes)  # type: ignore[arg-type]
         (result,) = made.outputs
@@ -69,7 +71,9 @@ class Layout:
             result = self.node("Mul", [result, self.scalar(term.number)], list(result.shape or ()))
         if covered >= {axis for axis in axes if axis is not None} and term.factors:
             return result
-        return self.node("Expand", [result, self.shape([(axis,) if axis is not None else () for axis in axes])], self.dims(axes))
+        return self.node(
+            "Expand", [result, self.shape([(axis,) if axis is not None else () for axis in axes])], self.dims(axes)
+        )
 
     def joined(self, value: ir.Value, axes: Sequence[Axis], groups: Sequence[Sequence[int]]) -> ir.Value:
         """The value reshaped so that each group of its axes is one."""
@@ -155,4 +159,6 @@ class Layout:
         ends = self.numbers([*range(len(kept), len(kept) + len(gone))])
         total = self.node("ReduceSum", [product, ends], self.dims(kept) or (1,), keepdims=0)
         total.shape = ir.Shape(self.dims(kept))
-        return Term(term.number, (*(factor for factor in term.factors if factor not in inner), Factor(total, tuple(kept))))
+        return Term(
+            term.number, (*(factor for factor in term.factors if factor not in inner), Factor(total, tuple(kept)))
+        )

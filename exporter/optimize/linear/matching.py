@@ -50,7 +50,7 @@ class Recurrence:
     @property
     def batch(self) -> tuple[int, ...]:
         """The axes that are neither the key's nor the value's."""
-        return tuple(axis for axis in self.axes if axis not in (None, self.key_axis, self.value_axis))  # type: ignore[misc]
+        return tuple(axis for axis in self.axes if axis not in (None, self.key_axis, self.value_axis))
 
     @property
     def is_key_decayed(self) -> bool:
@@ -188,7 +188,7 @@ def _without_state(term: Term, state: ir.Value) -> Term:
 def _rate(
     term: Term, state: ir.Value, axes: tuple[Axis, ...], key: int, decay: Sequence[Term]
 ) -> tuple[tuple[Factor, ...], Term] | None:
-    """Key and rate b of what is taken from the state, b k (k a S): the product over its keys goes back to the same keys."""
+    """Key and rate b of what is taken from the state, b k (k a S): what its keys give goes back to the same keys."""
     (factor, *more) = term.of(state)
     moved = [(axis, name) for axis, name in zip(factor.axes, axes, strict=True) if axis != name]
     if more or len(decay) > 1 or len(moved) != 1 or moved[0][1] != key or moved[0][0] is None:

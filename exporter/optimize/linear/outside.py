@@ -1,6 +1,6 @@
-"""What a value outside a loop is a product of, with the axes of each factor: transposes, units and products are seen through.
+"""What a value outside a loop is a product of: transposes and axes of length 1 are seen through.
 
-    Unsqueeze(Transpose(Mul(k, beta), [1, 0, 2]), 3)    is    k beta    with time where k itself has it
+Unsqueeze(Transpose(Mul(k, beta), [1, 0, 2]), 3)    is    k beta    with time where k itself has it
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def product_of(value: ir.Value, axes: tuple[Axis, ...]) -> Term:
 def _joined(*terms: Term) -> Term:
     number, factors = 1.0, list[Factor]()
     for term in terms:
-        number, factors = number * term.number, factors + [*term.factors]
+        number, factors = number * term.number, [*factors, *term.factors]
     return Term(number, tuple(factors))
 
 

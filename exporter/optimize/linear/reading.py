@@ -20,7 +20,7 @@ class Reading:
     def __init__(self, loop: ScanLoop, tensors: Sequence[ir.Value]) -> None:
         self._loop = loop
         self._read: dict[ir.Value, Expression | None] = {
-            value: None if value.shape is None else tensor(value, value.shape) for value in tensors
+            value: None if value.shape is None else tensor(value, tuple(value.shape)) for value in tensors
         }
 
     def of(self, value: ir.Value | None) -> Expression | None:
@@ -132,7 +132,9 @@ def _reduce_sum(node: ir.Node, reading: Reading) -> Expression | None:
     if value is None or axes is None or not axes.size:
         return None
     full = len(value.axes)
-    return value.summed([int(axis) % full for axis in axes.reshape(-1)], keep=bool(node.attributes.get_int("keepdims", 1)))
+    return value.summed(
+        [int(axis) % full for axis in axes.reshape(-1)], keep=bool(node.attributes.get_int("keepdims", 1))
+    )
 
 
 def _transpose(node: ir.Node, reading: Reading) -> Expression | None:

@@ -158,15 +158,25 @@ def _plans_after(loop: ScanLoop, origin: Origin) -> dict[ir.Node, Plan]:
 
 
 def _worth_after(loop: ScanLoop, plans: Mapping[ir.Node, Plan]) -> dict[ir.Node, Plan]:
-    """Leave out nodes at the beginning for which the loop would have to stack more than they compute."""
+    """Leave out nodes for which the loop would stack more than they compute, and what they are computed from."""
     worth = dict(plans)
     for node in plans:
-        first = not any(value is not None and value.producer() in worth for value in node.inputs)
         times = _WIDTH if _gains(loop, node, _PRODUCTS) else 1
-        stacked = [value for value in node.inputs if value is not None and is_made_in(loop.body, value)]
-        if first and (node.op_type == "Identity" or _is_larger(stacked, node.outputs, times)):
-            del worth[node]
+        made = [value for value in node.inputs if value is not None and is_made_in(loop.body, value)]
+        stacked = [value for value in made if value.producer() not in worth]
+        first = len(stacked) == len(made)
+        if (first and node.op_type == "Identity") or _is_larger(stacked, node.outputs, times):
+            _leave_out(node, worth)
     return worth
+
+
+def _leave_out(node: ir.Node, worth: dict[ir.Node, Plan]) -> None:
+    """Leave out a node, and so what it reads: what moves is read by nothing that stays."""
+    if worth.pop(node, None) is not None:
+        for value in node.inputs:
+            producer = None if value is None else value.producer()
+            if producer is not None:
+                _leave_out(producer, worth)
 
 
 def _move_after(loop: ScanLoop, plans: Mapping[ir.Node, Plan], origin: Origin) -> None:
