@@ -56,8 +56,7 @@ class Layout:
         return [1 if axis is None else self.extents[axis].size for axis in axes]
 
     def product(self, term: Term, axes: Sequence[Axis]) -> ir.Value:
-        """A product with all of these axes in this order, summed over its other ones."""
-        term = self._summed(term, axes)
+        """A product with all of these axes in this order."""
         covered = set[int]()
         result: ir.Value | None = None
         for factor in sorted(term.factors, key=lambda each: len(each.names)):  # small ones first
@@ -146,19 +145,3 @@ class Layout:
             return value
         dims = [1 if axis not in own else size for axis, size in zip(axes, self.dims(axes), strict=True)]
         return self.node("Unsqueeze", [value, self.numbers(gaps)], dims)
-
-    def _summed(self, term: Term, axes: Sequence[Axis]) -> Term:
-        """The term without the axes that the result lacks."""
-        gone = term.names - {*axes}
-        if not gone:
-            return term
-        inner = tuple(factor for factor in term.factors if factor.names & gone)
-        names = frozenset[int]().union(*(factor.names for factor in inner))
-        kept = [axis for axis in axes if axis in names and axis is not None]
-        product = self.product(Term(1.0, inner), [*kept, *sorted(gone)])
-        ends = self.numbers([*range(len(kept), len(kept) + len(gone))])
-        total = self.node("ReduceSum", [product, ends], self.dims(kept) or (1,), keepdims=0)
-        total.shape = ir.Shape(self.dims(kept))
-        return Term(
-            term.number, (*(factor for factor in term.factors if factor not in inner), Factor(total, tuple(kept)))
-        )

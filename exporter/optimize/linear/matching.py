@@ -22,14 +22,13 @@ from .reading import Reading
 class Readout:
     """A value of the body that is the product of a query and the state, before the update or after it.
 
-    It is `query S after + rest`; `axes` are its own, named as the state's are.
+    What is added to it or multiplied with it stays as it is written: elsewhere it may be infinite, or NaN, otherwise.
+    `axes` are its own, named as the state's are.
     """
 
     value: ir.Value
     axes: tuple[Axis, ...]
     query: Term
-    after: Term
-    rest: tuple[Term, ...]
     is_before: bool
 
 
@@ -116,24 +115,23 @@ def _as_readout(
     value: ir.Value, read: Expression | None, states: tuple[ir.Value, ir.Value], axes: tuple[Axis, ...]
 ) -> tuple[Readout, int] | None:
     """The readout that a value is, with the names that a state's axes have, and the key's axis."""
-    pairs = [] if read is None else [(term, factor) for term in read.terms for factor in term.factors]
-    reads = [(term, factor) for term, factor in pairs if factor.value in states]
-    if read is None or len(reads) != 1:
+    if read is None or len(read.terms) != 1:
         return None
-    ((term, factor),) = reads
+    term = read.terms[0]
+    factors = [factor for factor in term.factors if factor.value in states]
+    if len(factors) != 1:
+        return None
+    (factor,) = factors
     names = {axis: name for axis, name in zip(factor.axes, axes, strict=True) if axis is not None and name is not None}
     summed = {*names} - {*read.axes}
     if len(summed) != 1 or {*names} - summed != {*read.axes} - {None} or len({*names.values()}) < len(names):
         return None
     key = names[summed.pop()]
-    read, factors = read.renamed(names), term.renamed(names).factors
-    query = tuple(each for each in factors if key in each.names and each.value not in states)
-    after = tuple(each for each in factors if key not in each.names)
-    rest = tuple(other.renamed(names) for other in read.terms if not any(other.of(each) for each in states))
-    if not term.renamed(names).names <= {*names.values(), TIME}:
+    named = read.renamed(names)
+    query = _without_state(named.terms[0], factor.value)
+    if not query.names <= {*names.values(), TIME}:
         return None
-    is_before = factor.value is states[0]
-    return Readout(value, read.axes, Term(term.number, query), Term(1.0, after), rest, is_before), key
+    return Readout(value, named.axes, query, factor.value is states[0]), key
 
 
 def _recurrence(k: int, update: Expression, state: ir.Value, readout: Readout, key: int) -> Recurrence | None:

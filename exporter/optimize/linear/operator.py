@@ -6,9 +6,9 @@ a model reads it before, queries stay and all else comes one step later, with a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import log
+from math import log, prod
 
 import numpy as np
 import onnx_ir as ir
@@ -18,7 +18,7 @@ from ..loops.scan_loop import ScanLoop
 from .algebra import TIME, Axis, Factor, Term
 from .layout import Extent, Layout
 from .matching import Recurrence
-from .signs import is_at_most_one, is_never_negative
+from .signs import is_never_negative
 
 OPERATOR = "LinearAttention"
 MICROSOFT = "com.microsoft"
@@ -47,15 +47,10 @@ def is_writable(loop: ScanLoop, found: Recurrence) -> bool:
 
 
 def _has_logarithm(decay: tuple[Term, ...]) -> bool:
-    """Whether a decay is never below zero: a product of what is not, or 1 minus a product between 0 and 1."""
-    if len(decay) < 2:
-        return all(
-            term.number > 0 and all(is_never_negative(factor.value) for factor in term.factors) for term in decay
-        )
-    one, less = sorted(decay, key=lambda term: len(term.factors))[:2]
-    values = [factor.value for factor in less.factors]
-    within = all(is_never_negative(value) and is_at_most_one(value) for value in values)
-    return len(decay) == 2 and one == Term(1.0, ()) and -1 <= less.number < 0 and bool(values) and within
+    """Whether a decay is a product that is never below zero; an infinite S makes S - b S NaN, and (1 - b) S not."""
+    return len(decay) < 2 and all(
+        term.number > 0 and all(is_never_negative(factor.value) for factor in term.factors) for term in decay
+    )
 
 
 def write(loop: ScanLoop, found: Recurrence, name: str) -> Written:
@@ -96,7 +91,7 @@ class _Writer:
         ]
         while inputs[-1] is None:
             inputs.pop()
-        heads = self._number_of_heads()
+        heads = self._size(self._heads)
         node = ir.Node(
             MICROSOFT,
             OPERATOR,
@@ -120,12 +115,10 @@ class _Writer:
         readout, final = self._readout(y), self._final(present)
         return Written(layout.nodes, readout, final)
 
-    def _number_of_heads(self) -> int:
-        heads = 1
-        for axis in self._heads:
-            size = self._layout.extents[axis].size
-            heads *= size if isinstance(size, int) else 1
-        return heads
+    def _size(self, axes: Iterable[int]) -> int:
+        """How many elements axes of fixed sizes have."""
+        sizes = [self._layout.extents[axis].size for axis in axes]
+        return prod(size for size in sizes if isinstance(size, int))
 
     def _packed(self, term: Term, last: list[int], *, is_query: bool = False) -> ir.Value:
         """[batch, time, heads and `last`]."""
@@ -146,15 +139,10 @@ class _Writer:
         """The logarithm of the decay."""
         last = [self._found.key_axis] if self._found.is_key_decayed else []
         axes = [*self._streams, TIME, *self._heads, *last]
-        decay = self._found.decay
-        value = self._log_of_product(decay[0], axes) if len(decay) == 1 else self._log_of_sum(decay, axes)
+        (term,) = self._found.decay
+        value = self._log_of_product(term, axes)
         packed = self._layout.joined(value, axes, [self._streams, [TIME], [*self._heads, *last]])
         return self._shifted(packed, is_query=False)
-
-    def _log_of_sum(self, terms: Sequence[Term], axes: Sequence[int]) -> ir.Value:
-        layout = self._layout
-        left, right = (layout.product(term, axes) for term in terms)
-        return layout.node("Log", [layout.node("Add", [left, right], layout.dims(axes))], layout.dims(axes))
 
     def _log_of_product(self, term: Term, axes: Sequence[int]) -> ir.Value:
         """The sum of the factors' logarithms, which are the exponents of powers of e."""
@@ -205,15 +193,10 @@ class _Writer:
             y = layout.node("Slice", [y, layout.numbers([0]), layout.numbers([-1]), layout.numbers([1])], dims)
         own = [*self._streams, TIME, *self._heads, *self._value_axes]
         value = layout.parted(y, [self._streams, [TIME], [*self._heads, *self._value_axes]], own)
-        axes = (TIME, *readout.axes)
-        result = self._in_place(Factor(value, tuple(own)), axes, readout.after)
-        for term in readout.rest:
-            result = layout.node("Add", [result, layout.product(term, axes)], layout.dims(axes))
-        return result
+        return self._in_place(Factor(value, tuple(own)), (TIME, *readout.axes))
 
-    def _in_place(self, factor: Factor, axes: tuple[Axis, ...], after: Term | None = None) -> ir.Value:
-        factors = (factor, *(after.factors if after is not None else ()))
-        return self._layout.product(Term(1.0, factors), axes)
+    def _in_place(self, factor: Factor, axes: tuple[Axis, ...]) -> ir.Value:
+        return self._layout.product(Term(1.0, (factor,)), axes)
 
 
 def _one_more(size: int | ir.SymbolicDim) -> int | ir.SymbolicDim:

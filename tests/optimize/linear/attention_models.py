@@ -71,7 +71,13 @@ def moving_average(S: Tensor, q: Tensor, k: Tensor, v: Tensor, g: Tensor, w: Ten
     return S, torch.einsum("nhij,nhi->nhj", S, q)
 
 
-def before_with_bonus(S: Tensor, q: Tensor, k: Tensor, v: Tensor, g: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+def before_the_update(S: Tensor, q: Tensor, k: Tensor, v: Tensor, g: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    bonus = (q * torch.arange(1.0, KEYS + 1) * k).sum(-1, keepdim=True)
+    y = torch.einsum("nhij,nhi->nhj", S, q) + bonus * v
+    return S * torch.exp(-torch.exp(w))[..., None] + k[..., None] @ v[..., None, :], y
+
+
+def bonus_in_the_sum(S: Tensor, q: Tensor, k: Tensor, v: Tensor, g: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     new = k[..., None] @ v[..., None, :]
     bonus = torch.arange(1.0, KEYS + 1)[:, None]
     return S * torch.exp(-torch.exp(w))[..., None] + new, (q[..., None, :] @ (bonus * new + S)).squeeze(-2)
@@ -115,8 +121,7 @@ TAKEN: Mapping[str, tuple[Loop, str]] = {
         (values_first, (HEADS, VALUES, KEYS), "gated"),
         (fixed_decay, (HEADS, KEYS, VALUES), "gated"),
         (key_decay, (HEADS, KEYS, VALUES), "gated"),
-        (moving_average, (HEADS, KEYS, VALUES), "gated"),
-        (before_with_bonus, (HEADS, KEYS, VALUES), "gated"),
+        (before_the_update, (HEADS, KEYS, VALUES), "gated"),
         (delta, (HEADS, KEYS, VALUES), "delta"),
         (delta_by_householder, (HEADS, KEYS, VALUES), "delta"),
         (gated_delta, (HEADS, KEYS, VALUES), "gated_delta"),
@@ -173,5 +178,7 @@ LEFT: Mapping[str, Loop] = {
         bounded_state,
         two_readouts,
         mixed_heads,
+        moving_average,
+        bonus_in_the_sum,
     )
 }
