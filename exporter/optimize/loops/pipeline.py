@@ -15,6 +15,7 @@ from ..graph import fold_constants, subgraphs
 from ..one_hot import one_hot_to_gather
 from ..recurrent_states import layer_of
 from .batching import batch_after_loop, batch_before_loop
+from .expands import drop_expands
 from .gemm import fuse_gemms, reassociate_adds, split_gemms
 from .products import split_concat_products, split_matmuls
 from .scan_loop import Origin, ScanLoop
@@ -84,6 +85,7 @@ def remove_unused(loop: ScanLoop) -> None:
 
 
 _LOOP_PASSES: Sequence[Callable[[ScanLoop], None]] = (
+    drop_expands,
     split_concat_products,
     lambda loop: split_matmuls(loop.body, loop.main),
     reassociate_adds,
