@@ -196,7 +196,7 @@ def _plan(options: OnnxOptions, signature: Signature) -> Forms:
     """
     check_opset(options.opset)
     int8 = options.quantize is not None
-    check_lowering(options.lowering, options.opset)
+    check_lowering(options.lowering, options.target, options.opset)
     forms = forms_for(options.lowering, options.target, stateful=options.stateful, int8=int8)
     check_tuning(signature, options.tune, options.lowering)
     return forms

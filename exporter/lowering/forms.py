@@ -135,12 +135,18 @@ _INT8_SCAN: Forms = dict.fromkeys(KINDS, "scan")
 INT8: Mapping[Target, Forms] = MappingProxyType({"cpu": {**_INT8_SCAN, "lstm": "native"}, "portable": _INT8_SCAN})
 
 
-def check_lowering(lowering: Lowering, opset: int) -> None:
-    """Reject a form that an opset does not have.
+def check_lowering(lowering: Lowering, target: Target, opset: int) -> None:
+    """Reject a form that a target or an opset does not have.
 
     Raises:
-        InputError: ONNX's own LinearAttention is asked for at an earlier opset.
+        InputError: ONNX Runtime's operators are asked for where another runtime is to run the file, or ONNX's own
+            LinearAttention at an earlier opset.
     """
+    if lowering == "contrib" and target in ("openvino", "portable"):
+        raise InputError(
+            f"The lowering contrib writes operators of ONNX Runtime (com.microsoft), and a file for {target} is to run "
+            "elsewhere. Take the lowering scan, or another target."
+        )
     if lowering == "standard" and opset < STANDARD_OPSET:
         raise InputError(
             f"ONNX has LinearAttention from opset {STANDARD_OPSET} on, and the opset is {opset}. Give opset "

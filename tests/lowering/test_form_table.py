@@ -79,8 +79,15 @@ def test_a_form_of_linear_attention_leaves_layers_as_the_table_has_them(form: Fo
 
 def test_onnx_has_its_own_operator_from_opset_27_on() -> None:
     with pytest.raises(InputError, match="ONNX has LinearAttention from opset 27 on, and the opset is 18"):
-        check_lowering("standard", 18)
-    check_lowering("standard", 27)
+        check_lowering("standard", "cpu", 18)
+    check_lowering("standard", "cpu", 27)
+
+
+@pytest.mark.parametrize("target", ["openvino", "portable"])
+def test_operators_of_onnx_runtime_are_not_for_other_runtimes(target: Target) -> None:
+    with pytest.raises(InputError, match=f"operators of ONNX Runtime .com.microsoft., and a file for {target}"):
+        check_lowering("contrib", target, 18)
+    check_lowering("contrib", "cpu", 18)
 
 
 @pytest.mark.parametrize("target", ["openvino", "portable"])
