@@ -9,7 +9,7 @@ from functools import partial
 import onnx_ir as ir
 
 from ..capture.operators import DOMAIN
-from ..errors import InputError
+from ..errors import CaptureError, InputError
 from ..optimize.bounds import Bounds, enforce_bounds
 from ..optimize.empty_loops import guard_empty_loops
 from ..optimize.enforced_sizes import enforce_following_sizes
@@ -175,6 +175,24 @@ def build_graph(
         CaptureError: an operator has no form at `opset`, or a stateful model cannot be fed in chunks.
         InputError: a kind of layer has no int8 weights in its form, or the model has no weights to store as int8.
     """
+    build = partial(_built, translated, signature, opset=opset, stateful=stateful, int8=int8, bounds=bounds)
+    if not stateful or forms.get(LINEAR_ATTENTION) == "scan":
+        return build(forms)
+    try:
+        return build(forms)
+    except CaptureError:  # a loop may be fed in chunks where the operator in its place is not
+        return build({**forms, LINEAR_ATTENTION: "scan"})
+
+
+def _built(
+    translated: ir.Model,
+    signature: Signature,
+    forms: Forms,
+    opset: int,
+    stateful: bool,
+    int8: bool,
+    bounds: Bounds | None,
+) -> OnnxGraph:
     lowered = lower(translated, forms)
     linear = forms.get(LINEAR_ATTENTION, "scan")
     found = optimize(lowered.model, signature, opset, linear)

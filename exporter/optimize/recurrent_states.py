@@ -27,16 +27,17 @@ NATIVE = {"RNN": ("h0",), "GRU": ("h0",), "LSTM": ("h0", "c0")}
 
 @dataclass(frozen=True)
 class StatePlace:
-    """Where an operator has its state: the input and output that hold it, its letter, and the time axis of input 0."""
+    """Where an operator has its state: the input and output that hold it, and its letter; the inputs that have time."""
 
     before: int
     after: int
     letter: str
     time_axis: int
+    sequences: tuple[int, ...]
 
 
 # Operators with a state of their own, of ONNX 27 and of ONNX Runtime (their schemas).
-WITH_STATE = {"LinearAttention": StatePlace(before=3, after=1, letter="h0", time_axis=1)}
+WITH_STATE = {"LinearAttention": StatePlace(before=3, after=1, letter="h0", time_axis=1, sequences=(0, 1, 2, 4, 5))}
 
 # The first of the initial states among the inputs of an RNN, GRU or LSTM (ONNX operator specification).
 _INITIAL = 5

@@ -9,7 +9,7 @@ import pytest
 import torch
 from attention_models import LEFT, SIGNATURE, TAKEN
 from pipeline import translated, written
-from rnn_export import Signature
+from rnn_export import Signature, export_onnx
 from rnn_export.pytorch.samples import Case
 from torch import Tensor, nn
 
@@ -133,3 +133,12 @@ def test_a_sequence_without_a_batch(tmp_path: Path) -> None:
     cases = [Case({"T": T}, "ordinary", 0) for T in (5, 1, 130)]
     given = translated(Unbatched(), Signature({"x": "float32[T, 6]"}, ["y"]), cases)
     assert operators(written(given, "contrib", tmp_path / "model.onnx")) == ["LinearAttention"]
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("gated_delta", ["LinearAttention"]), ("before_the_update", ["Scan"])])
+def test_a_stream_carries_the_state(name: str, wanted: list[str], tmp_path: Path) -> None:
+    """The operator that runs a step late cannot be fed in chunks, so that its loop stays."""
+    exported = export_onnx(TAKEN[name][0], SIGNATURE, tmp_path / "bundle", stateful=True)
+    file = onnx.load(exported.model)
+    assert operators(file) == wanted
+    assert len(file.graph.input) == len(SIGNATURE.inputs) + 1
