@@ -19,7 +19,7 @@ from .bundle.replace import replacing
 from .capture.capture import Captured
 from .capture.growing import capture_growing
 from .errors import FixedDecisionError, LoadError
-from .lowering.forms import forms_for
+from .lowering.forms import check_lowering, forms_for
 from .lowering.lower import OnnxGraph, build_graph
 from .lowering.torchscript import Compiled, compile_torchscript
 from .lowering.torchscript_stream import streaming_archive
@@ -235,6 +235,7 @@ def _plan(options: OnnxOptions, signature: Signature) -> Forms:
     """
     check_opset(options.opset)
     int8 = options.quantize is not None
+    check_lowering(options.lowering, options.target, options.opset)
     forms = forms_for(options.lowering, options.target, stateful=options.stateful, int8=int8)
     check_tuning(signature, options.tune, options.lowering)
     return forms

@@ -34,7 +34,8 @@ from .summary import print_exported
     type=Word(LOWERINGS),
     metavar="FORM",
     default="auto",
-    help="Recurrent layers as ONNX's own operators (native) or as Scan; auto takes what is faster on the target.  "
+    help="Recurrent layers as ONNX's own operators (native) or as Scan; linear attention as ONNX Runtime's operator "
+    "(contrib), ONNX's (standard, from opset 27 on) or as Scan; auto takes what is faster on the target.  "
     "[default: auto]",
 )
 @click.option(

@@ -16,6 +16,13 @@ from ..spec.forms import Form, Forms, Lowering, Target
 FORMS: tuple[Form, ...] = ("native", "scan")
 KINDS = ("rnn_tanh", "rnn_relu", "gru", "lstm")
 
+# What a loop may compute, in an operator of ONNX Runtime (contrib), of ONNX (standard), or as it stands.
+LINEAR_ATTENTION = "linear_attention"
+LINEAR_FORMS: tuple[Form, ...] = ("contrib", "scan")
+
+# ONNX's own operator for it came with this opset.
+STANDARD_OPSET = 27
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -93,6 +100,17 @@ _STEPPED: Mapping[Target, Mapping[str, Entry]] = {
     "web": {"rnn": Entry("native", "1 1 100 256 4: RNN 0.084 ms, Scan 0.090 ms")},
 }
 
+# Loops whose state is one of linear attention: T N, heads and their size. ONNX Runtime 1.32, one thread.
+_UNMEASURED = Entry(
+    "scan", "what ONNX Runtime's LinearAttention does there was not measured; --lowering contrib takes it"
+)
+_FOREIGN = Entry("scan", "LinearAttention of com.microsoft is an operator of ONNX Runtime, ONNX's own one of opset 27")
+_LINEAR: Mapping[Target, Entry] = {
+    "cpu": Entry("contrib", "256 1 8 64: LinearAttention 1.6 ms, Scan 12.2 ms; 1 1 8 64: 0.036 ms, 0.083 ms"),
+    **dict.fromkeys(("cuda", "webgpu", "web"), _UNMEASURED),
+    **dict.fromkeys(("openvino", "portable"), _FOREIGN),
+}
+
 # Every layer in float64, whatever its kind and target: each file is verified in ONNX Runtime on the CPU.
 _FLOAT64 = Entry("scan", "ONNX Runtime has no float64 kernel of RNN, and those of GRU and LSTM raise")
 
@@ -103,7 +121,10 @@ def _by_kind(entries: Mapping[str, Entry]) -> dict[str, Entry]:
 
 
 TABLE: Mapping[Target, Mapping[str, Entry]] = MappingProxyType(
-    {target: {**_by_kind(entries), "float64": _FLOAT64} for target, entries in _WHOLE.items()}
+    {
+        target: {**_by_kind(entries), LINEAR_ATTENTION: _LINEAR[target], "float64": _FLOAT64}
+        for target, entries in _WHOLE.items()
+    }
 )
 STEPPED: Mapping[Target, Mapping[str, Entry]] = MappingProxyType(
     {target: _by_kind(entries) for target, entries in _STEPPED.items()}
@@ -112,6 +133,25 @@ STEPPED: Mapping[Target, Mapping[str, Entry]] = MappingProxyType(
 # With int8 weights. Of ONNX's own operators only LSTM has such a form: an operator of ONNX Runtime.
 _INT8_SCAN: Forms = dict.fromkeys(KINDS, "scan")
 INT8: Mapping[Target, Forms] = MappingProxyType({"cpu": {**_INT8_SCAN, "lstm": "native"}, "portable": _INT8_SCAN})
+
+
+def check_lowering(lowering: Lowering, target: Target, opset: int) -> None:
+    """Reject a form that a target or an opset does not have.
+
+    Raises:
+        InputError: ONNX Runtime's operators are asked for where another runtime is to run the file, or ONNX's own
+            LinearAttention at an earlier opset.
+    """
+    if lowering == "contrib" and target in ("openvino", "portable"):
+        raise InputError(
+            f"The lowering contrib writes operators of ONNX Runtime (com.microsoft), and a file for {target} is to run "
+            "elsewhere. Take the lowering scan, or another target."
+        )
+    if lowering == "standard" and opset < STANDARD_OPSET:
+        raise InputError(
+            f"ONNX has LinearAttention from opset {STANDARD_OPSET} on, and the opset is {opset}. Give opset "
+            f"{STANDARD_OPSET}, or take ONNX Runtime's own with the lowering contrib."
+        )
 
 
 def forms_for(lowering: Lowering, target: Target, *, stateful: bool, int8: bool = False) -> Forms:
@@ -124,16 +164,18 @@ def forms_for(lowering: Lowering, target: Target, *, stateful: bool, int8: bool 
         raise InputError(
             f"int8 weights were not tried on {target}. Choose the target {' or '.join(INT8)}, or leave out `quantize`."
         )
-    if lowering != "auto":
-        return dict.fromkeys(KINDS, lowering)
-    if int8:
-        return INT8[target]
-    entries = {**TABLE[target], **(STEPPED.get(target, {}) if stateful else {})}
-    return {kind: entry.form for kind, entry in entries.items()}
+    table = {kind: entry.form for kind, entry in TABLE[target].items()}
+    linear = lowering if lowering in ("scan", "contrib", "standard") else table[LINEAR_ATTENTION]
+    if lowering in ("native", "scan"):
+        return {**dict.fromkeys(KINDS, lowering), LINEAR_ATTENTION: linear}
+    stepped = {kind: entry.form for kind, entry in STEPPED.get(target, {}).items()} if stateful else {}
+    return {**(INT8[target] if int8 else {**table, **stepped}), LINEAR_ATTENTION: linear}
 
 
 def forms_of(kind: str, *, int8: bool, stateful: bool = False) -> tuple[Form, ...]:
     """The forms that a kind of layer can take."""
+    if kind == LINEAR_ATTENTION:
+        return LINEAR_FORMS
     if int8:
         return FORMS if kind == "lstm" else ("scan",)
     return (*FORMS, "step") if stateful else FORMS

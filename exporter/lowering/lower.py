@@ -9,7 +9,7 @@ from functools import partial
 import onnx_ir as ir
 
 from ..capture.operators import DOMAIN
-from ..errors import InputError
+from ..errors import CaptureError, InputError
 from ..optimize.bounds import Bounds, enforce_bounds
 from ..optimize.empty_loops import guard_empty_loops
 from ..optimize.enforced_sizes import enforce_following_sizes
@@ -23,7 +23,7 @@ from ..spec.signature import Signature
 from ..spec.streams import State, StreamSpec
 from .control_flow import write_control_flow
 from .cumulative import lower_cummax, lower_cumprod, lower_logcumsumexp
-from .forms import forms_of
+from .forms import LINEAR_ATTENTION, forms_of
 from .native import lower_native
 from .ragged import Padded, Ragged
 from .scan import lower_scan
@@ -177,17 +177,38 @@ def build_graph(
         CaptureError: an operator has no form at `opset`, or a stateful model cannot be fed in chunks.
         InputError: a kind of layer has no int8 weights in its form, or the model has no weights to store as int8.
     """
+    build = partial(_built, translated, signature, opset=opset, stateful=stateful, int8=int8, bounds=bounds, own=own)
+    if not stateful or forms.get(LINEAR_ATTENTION) == "scan":
+        return build(forms)
+    try:
+        return build(forms)
+    except CaptureError:  # a loop may be fed in chunks where the operator in its place is not
+        return build({**forms, LINEAR_ATTENTION: "scan"})
+
+
+def _built(
+    translated: ir.Model,
+    signature: Signature,
+    forms: Forms,
+    opset: int,
+    stateful: bool,
+    int8: bool,
+    bounds: Bounds | None,
+    own: Sequence[State],
+) -> OnnxGraph:
     lowered = lower(translated, forms)
-    optimize(lowered.model, signature, opset)
+    linear = forms.get(LINEAR_ATTENTION, "scan")
+    found = optimize(lowered.model, signature, opset, linear)
+    taken = {**lowered.forms, **({LINEAR_ATTENTION: linear} if found else {})}
     stream = expose_states(lowered.model, signature, own) if stateful else None
-    if stream is not None and stream.time is not None and unrolls(lowered.forms):
+    if stream is not None and stream.time is not None and unrolls(taken):
         add_single_step(lowered.model, signature, stream.time)
-    quantized = _quantize(lowered.model, lowered.forms) if int8 else {}
+    quantized = _quantize(lowered.model, taken) if int8 else {}
     guard_empty_loops(lowered.model, signature)
     enforce_following_sizes(lowered.model, signature)
     enforce_bounds(lowered.model, signature, _of_a_chunk(bounds or {}, stream))
     describe(lowered.model, signature, stream)
-    return OnnxGraph(lowered.model, lowered.forms, lowered.scan_only, stream, quantized)
+    return OnnxGraph(lowered.model, taken, lowered.scan_only, stream, quantized)
 
 
 def _of_a_chunk(bounds: Bounds, stream: StreamSpec | None) -> Bounds:

@@ -69,7 +69,7 @@ def _numbered(name: str) -> Iterator[str]:
 
 
 def _scan(loop: ScanLoop, names: set[str]) -> _MayBeEmpty | None:
-    if not _may_be_empty(loop, names):
+    if not may_be_empty(loop, names):
         return None
     sequence = loop.node.inputs[loop.num_states]
     assert sequence is not None
@@ -93,7 +93,7 @@ def _inner_graphs(graph: ir.Graph) -> Iterator[ir.Graph]:
             yield from _inner_graphs(inner)
 
 
-def _may_be_empty(loop: ScanLoop, names: set[str]) -> bool:
+def may_be_empty(loop: ScanLoop, names: set[str]) -> bool:
     """Whether no sequence is known to have a step: its length is not a number, a named size or what is no less."""
     sequences = zip(loop.node.inputs[loop.num_states :], loop.input_axes, strict=True)
     lengths = [value.shape[axis] for value, axis in sequences if value is not None and value.shape is not None]

@@ -24,6 +24,21 @@ from .graph import captured
 
 NATIVE = {"RNN": ("h0",), "GRU": ("h0",), "LSTM": ("h0", "c0")}
 
+
+@dataclass(frozen=True)
+class StatePlace:
+    """Where an operator has its state: the input and output that hold it, and its letter; the inputs that have time."""
+
+    before: int
+    after: int
+    letter: str
+    time_axis: int
+    sequences: tuple[int, ...]
+
+
+# Operators with a state of their own, of ONNX 27 and of ONNX Runtime (their schemas).
+WITH_STATE = {"LinearAttention": StatePlace(before=3, after=1, letter="h0", time_axis=1, sequences=(0, 1, 2, 4, 5))}
+
 # The first of the initial states among the inputs of an RNN, GRU or LSTM (ONNX operator specification).
 _INITIAL = 5
 
@@ -52,6 +67,9 @@ def state_slots(nodes: Sequence[ir.Node], names: Sequence[str]) -> Iterator[Stat
         base = module if index is None or sizes[module] == 1 else f"{module}.{index}"
         layer = next(name for name in chain([base], (f"{base}_{i}" for i in count(1))) if name not in taken)
         taken.add(layer)
+        if place := WITH_STATE.get(node.op_type):
+            yield StateSlot(layer, node, place.before, place.after, f"{layer}.{place.letter}")
+            continue
         first = 0 if node.op_type == "Scan" else _INITIAL
         for k, letter in enumerate(_letters(node)):
             yield StateSlot(layer, node, first + k, k if node.op_type == "Scan" else k + 1, f"{layer}.{letter}")

@@ -17,7 +17,17 @@ from ..spec.signature import Signature
 from ..spec.size_expression import names_in
 from ..spec.streams import STATELESS, Reset, State, StreamSpec, after_name, cannot_stream, declared_states, reset_of
 from .graph import defined_by, subgraphs
-from .recurrent_states import NATIVE, Shape, StateSlot, dtype_of, inputs_behind, layer_of, reset_value, state_slots
+from .recurrent_states import (
+    NATIVE,
+    WITH_STATE,
+    Shape,
+    StateSlot,
+    dtype_of,
+    inputs_behind,
+    layer_of,
+    reset_value,
+    state_slots,
+)
 from .streaming.graph_stream import GraphStream
 from .streaming.rewrite import make_causal
 
@@ -98,7 +108,7 @@ def _check_declared(stream: GraphStream | None, hidden: Sequence[StateSlot]) -> 
 
 
 def _is_recurrent(node: ir.Node) -> bool:
-    return node.domain == "" and (node.op_type in NATIVE or node.op_type == "Scan")
+    return node.op_type in WITH_STATE or (node.domain == "" and (node.op_type in NATIVE or node.op_type == "Scan"))
 
 
 def _check_inside(graph: ir.Graph, time: str) -> None:
@@ -138,7 +148,7 @@ def _check_sizes(signature: Signature, time: str) -> None:
 def _sequences(node: ir.Node) -> Iterator[tuple[ir.Value, int]]:
     """The sequences that a node runs over, each with its time axis."""
     if node.op_type != "Scan":
-        first, axes = 0, [0]
+        first, axes = 0, [WITH_STATE[node.op_type].time_axis if node.op_type in WITH_STATE else 0]
     else:
         many = node.attributes["num_scan_inputs"].as_int()
         first, axes = len(node.inputs) - many, [*(node.attributes.get_ints("scan_input_axes", None) or [0] * many)]

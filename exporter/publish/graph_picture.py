@@ -12,7 +12,7 @@ from onnx import GraphProto, ValueInfoProto
 from ..onnx_file import read_onnx
 from ..optimize.single_step import for_any_length
 
-_HEAVY = ("RNN", "GRU", "LSTM", "Scan", "Loop", "If", "DynamicQuantizeLSTM")
+_HEAVY = ("RNN", "GRU", "LSTM", "Scan", "Loop", "If", "DynamicQuantizeLSTM", "LinearAttention")
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "MatMulInteger", "Einsum")
 
 # A larger graph is no longer a small picture.

@@ -15,7 +15,8 @@ _STANDARD = ("", "ai.onnx", "ai.onnx.ml")
 
 # Of ONNX Runtime's own operators those that compute: others of that domain load files or run code.
 _MICROSOFT = """
-    DynamicQuantizeLSTM DynamicQuantizeMatMul FusedConv FusedGemm FusedMatMul Gelu MatMulIntegerToFloat QuickGelu
+    CausalConvWithState DynamicQuantizeLSTM DynamicQuantizeMatMul FusedConv FusedGemm FusedMatMul Gelu LinearAttention
+    MatMulIntegerToFloat QuickGelu
 """
 
 

@@ -1,4 +1,4 @@
-"""The forms of a recurrent layer in ONNX (its own operator, a Scan, a step), and the targets a file can be for."""
+"""The forms of a recurrent layer (an operator, a Scan, a step), and the targets a file can be for."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
-Form = Literal["native", "scan", "step"]
-Lowering = Literal["auto", "native", "scan"]
+Form = Literal["native", "scan", "step", "contrib", "standard"]
+Lowering = Literal["auto", "native", "scan", "contrib", "standard"]
 Target = Literal["cpu", "cuda", "webgpu", "web", "openvino", "portable"]
 Forms = Mapping[str, Form]
-Kind = Annotated[str, Meta(pattern="^(rnn_tanh|rnn_relu|gru|lstm)$")]
+Kind = Annotated[str, Meta(pattern="^(rnn_tanh|rnn_relu|gru|lstm|linear_attention)$")]
 LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)
 TARGETS: tuple[Target, ...] = get_args(Target)
 

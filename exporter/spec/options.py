@@ -125,7 +125,8 @@ class OnnxOptions:
         precision: "float16" exports the model that `model.half()` makes, with float16 in and out.
         max_error: what either may cost, relative to each output's scale, at most 1, of which 0.5 counts; None takes
             the bound of docs/how-to/int8-float16.md.
-        lowering: recurrent layers as ONNX's own operators, as `Scan`, or for each kind what is faster on the target.
+        lowering: recurrent layers as ONNX's own operators ("native"), as "scan", or for each kind what is faster on the
+            target; "contrib" and "standard" are for linear attention, as ONNX Runtime's operator or ONNX's own.
         target: where the file is to run; it is verified on the CPU whatever the target.
         tune: sizes such as `{"T": 1, "N": 1}` to time the forms at on this machine, which then decides.
         seed: for the values of the test cases, 0 to 2**32 - 1.

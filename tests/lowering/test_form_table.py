@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from rnn_export.lowering.forms import FORMS, KINDS, STEPPED, TABLE, Entry, forms_for
+from rnn_export.errors import InputError
+from rnn_export.lowering.forms import (
+    FORMS,
+    KINDS,
+    LINEAR_ATTENTION,
+    LINEAR_FORMS,
+    STEPPED,
+    TABLE,
+    Entry,
+    check_lowering,
+    forms_for,
+)
 from rnn_export.spec.forms import TARGETS, Form, Target
 
 PAGE = Path(__file__).parents[2] / "docs" / "internals" / "lowering.md"
@@ -28,9 +39,9 @@ def flat(table: Mapping[Target, Mapping[str, Entry]]) -> dict[tuple[str, str], t
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_has_a_form_and_a_reason_for_every_kind(target: Target) -> None:
-    assert set(TABLE[target]) - {"float64", "lengths"} == set(KINDS)
-    for entry in TABLE[target].values():
-        assert entry.form in FORMS
+    assert set(TABLE[target]) - {"float64", "lengths"} == {*KINDS, LINEAR_ATTENTION}
+    for kind, entry in TABLE[target].items():
+        assert entry.form in (LINEAR_FORMS if kind == LINEAR_ATTENTION else FORMS)
         assert entry.why.strip()
 
 
@@ -53,7 +64,30 @@ def test_forms_are_those_of_the_table(target: Target) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("form", FORMS)
 def test_a_form_that_is_asked_for_is_taken_everywhere(form: Form, target: Target) -> None:
-    assert forms_for(form, target, stateful=True) == dict.fromkeys(KINDS, form)
+    forms = {**forms_for(form, target, stateful=True)}
+    linear = forms.pop(LINEAR_ATTENTION)
+    assert forms == dict.fromkeys(KINDS, form)
+    assert linear == ("scan" if form == "scan" else TABLE[target][LINEAR_ATTENTION].form)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("form", ["contrib", "standard"])
+def test_a_form_of_linear_attention_leaves_layers_as_the_table_has_them(form: Form, target: Target) -> None:
+    whole = {kind: entry.form for kind, entry in TABLE[target].items()}
+    assert forms_for(form, target, stateful=False) == {**whole, LINEAR_ATTENTION: form}
+
+
+def test_onnx_has_its_own_operator_from_opset_27_on() -> None:
+    with pytest.raises(InputError, match="ONNX has LinearAttention from opset 27 on, and the opset is 18"):
+        check_lowering("standard", "cpu", 18)
+    check_lowering("standard", "cpu", 27)
+
+
+@pytest.mark.parametrize("target", ["openvino", "portable"])
+def test_operators_of_onnx_runtime_are_not_for_other_runtimes(target: Target) -> None:
+    with pytest.raises(InputError, match=f"operators of ONNX Runtime .com.microsoft., and a file for {target}"):
+        check_lowering("contrib", target, 18)
+    check_lowering("contrib", "cpu", 18)
 
 
 @pytest.mark.parametrize("target", ["openvino", "portable"])

@@ -24,7 +24,7 @@ from rnn_export.pytorch.evaluation import evaluating
 from rnn_export.pytorch.run import as_tensors, suppress_output
 from rnn_export.pytorch.samples import traced_sizes
 
-from . import around, hidden, layers, scans, scripts, streams, tensors  # noqa: F401  they register their kinds
+from . import around, hidden, layers, linear, scans, scripts, streams, tensors  # noqa: F401  they register their kinds
 from .kinds import KINDS, Kind
 from .subjects import Subject
 

@@ -114,6 +114,29 @@ class Columns(nn.Module):
         return Signature({"x": "float32[T, N, 3]"}, outputs=["y"])
 
 
+class GatedDelta(nn.Module):
+    """Linear attention with a state that is given, whose keys are as many as its values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project, self.gates = nn.Linear(3, 12), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = []
+        for step in x:
+            q, k, v = self.project(step).split(4, -1)
+            keep, rate = torch.sigmoid(self.gates(step)).split(1, -1)
+            k = nn.functional.normalize(k, dim=-1)
+            h0 = keep[..., None] * h0
+            new = rate * (v - torch.einsum("ni,nij->nj", k, h0))
+            h0 = h0 + torch.einsum("ni,nj->nij", k, new)
+            outputs.append(torch.einsum("ni,nij->nj", q, h0))
+        return torch.stack(outputs), h0
+
+    def signature(self) -> Signature:
+        return Signature({"x": "float32[T, N, 3]", "h0": "float32[N, 4, 4]"}, outputs=["y", "h_n"])
+
+
 _HERE = __name__
 SUBJECTS = (
     Subject("RNN", "initial_state", {**_SMALL, "cell": "rnn_relu"}, {"lowering": "native"}),
@@ -134,6 +157,7 @@ SUBJECTS = (
     Subject("loop, one-hot", "scratch", {"vocab_size": 9, "num_hiddens": 8}),
     Subject("loop, gates", "mgu", {"input_size": 3, "hidden_size": 4}),
     Subject("loop, norms", "layernorm_lstm", {"input_size": 3, "hidden_size": 4}),
+    Subject("gated delta", f"{_HERE}:GatedDelta", {}),
     Subject("TorchScript of GRU", "initial_state", {**_SMALL, "cell": "gru"}, {"method": "script"}),
     Subject("TorchScript of LSTM", "classifier", {**_SMALL, "cell": "lstm"}, {"method": "script"}),
     Subject("TorchScript of RNN", "hetero", {"input_size": 3, "hidden_sizes": (4, 4)}, {"method": "trace"}),

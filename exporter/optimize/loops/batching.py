@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 import onnx_ir as ir
 
-from ..graph import captured, rank
+from ..graph import captured, node_like, rank
 from .rules import Plan, batched_nodes, plan_over_time
 from .scan_loop import Origin, ScanLoop, is_made_in, stacked_shape
 
@@ -37,12 +37,37 @@ def batch_before_loop(loop: ScanLoop) -> None:
         for k, value in enumerate(loop.elements)
         if any(node in plans for node in value.consumers())
     }
+    _batch(loop, plans, outside)
+    _run_over(loop, plans, outside)
+
+
+def batch_all(loop: ScanLoop) -> None:
+    """Compute for all steps at once what a loop without states computes; what has no rule for that stays in it."""
+    plans = _movable_before(loop, loop.origins())
+    outside = {value: _time_first(loop, k) for k, value in enumerate(loop.elements)}
+    _batch(loop, plans, outside)
+    _run_over(loop, plans, outside)
+    elements = [*loop.elements]
+    done = [k for k, step in enumerate(loop.steps) if _source(step) in elements]
+    for k in done:
+        result = _time_first(loop, elements.index(_source(loop.steps[k])))
+        if result.producer() is None:  # an input of the graph keeps its name
+            copy = node_like("Identity", [result], result, f"{result.name}.copy")
+            loop.graph.insert_before(loop.node, copy)
+            result = copy.outputs[0]
+        _replace_output(loop, k, result, loop.node)
+    loop.drop_steps(done)
+    if not loop.node.outputs:
+        loop.graph.remove(loop.node, safe=True)
+
+
+def _batch(loop: ScanLoop, plans: Mapping[ir.Node, Plan], outside: dict[ir.Value, ir.Value]) -> None:
+    """Write nodes for all steps before the loop, given what is outside of it; their results are then outside too."""
     for node, plan in plans.items():
         inputs = [outside.get(value, value) if value is not None else None for value in node.inputs]
         made = batched_nodes(node, plan, inputs, loop.length, loop.main)
         loop.graph.insert_before(loop.node, made)
         outside.update(zip(node.outputs, made[-1].outputs, strict=True))
-    _run_over(loop, plans, outside)
 
 
 def _plans_before(loop: ScanLoop) -> dict[ir.Node, Plan]:
@@ -54,10 +79,15 @@ def _plans_before(loop: ScanLoop) -> dict[ir.Node, Plan]:
         elements = [value for value in node.inputs if value and origins.get(value, Origin.INVARIANT).is_element]
         waits = any(value.producer() in plans and value.producer() not in worth for value in elements)
         # A step computes in the cache what it would otherwise read from memory.
-        grows = node.op_type not in _WIDENS and _is_larger(node.outputs, elements)
+        grows = not _gains(loop, node, _WIDENS) and _is_larger(node.outputs, elements)
         if not waits and not grows:
             worth[node] = plan
     return worth
+
+
+def _gains(loop: ScanLoop, node: ir.Node, kinds: Set[str]) -> bool:
+    """Whether a node is of these kinds and has the same matrix in all steps: two that change stay small products."""
+    return node.op_type in kinds and not all(is_made_in(loop.body, value) for value in node.inputs[:2])
 
 
 def _movable_before(loop: ScanLoop, origins: Mapping[ir.Value, Origin]) -> dict[ir.Node, Plan]:
@@ -101,7 +131,7 @@ def batch_after_loop(loop: ScanLoop) -> None:
     """Move what feeds only step outputs, not the next step, after the loop, where a product is among it."""
     for origin in (Origin.FORWARD, Origin.REVERSE):
         plans = _plans_after(loop, origin)
-        if any(node.op_type in _PRODUCTS for node in plans):
+        if any(_gains(loop, node, _PRODUCTS) for node in plans):
             _move_after(loop, plans, origin)
 
 
@@ -128,15 +158,25 @@ def _plans_after(loop: ScanLoop, origin: Origin) -> dict[ir.Node, Plan]:
 
 
 def _worth_after(loop: ScanLoop, plans: Mapping[ir.Node, Plan]) -> dict[ir.Node, Plan]:
-    """Leave out nodes at the beginning for which the loop would have to stack more than they compute."""
+    """Leave out nodes for which the loop would stack more than they compute, and what they are computed from."""
     worth = dict(plans)
     for node in plans:
-        first = not any(value is not None and value.producer() in worth for value in node.inputs)
-        times = _WIDTH if node.op_type in _PRODUCTS else 1
-        stacked = [value for value in node.inputs if value is not None and is_made_in(loop.body, value)]
-        if first and (node.op_type == "Identity" or _is_larger(stacked, node.outputs, times)):
-            del worth[node]
+        times = _WIDTH if _gains(loop, node, _PRODUCTS) else 1
+        made = [value for value in node.inputs if value is not None and is_made_in(loop.body, value)]
+        stacked = [value for value in made if value.producer() not in worth]
+        first = len(stacked) == len(made)
+        if (first and node.op_type == "Identity") or _is_larger(stacked, node.outputs, times):
+            _leave_out(node, worth)
     return worth
+
+
+def _leave_out(node: ir.Node, worth: dict[ir.Node, Plan]) -> None:
+    """Leave out a node, and so what it reads: what moves is read by nothing that stays."""
+    if worth.pop(node, None) is not None:
+        for value in node.inputs:
+            producer = None if value is None else value.producer()
+            if producer is not None:
+                _leave_out(producer, worth)
 
 
 def _move_after(loop: ScanLoop, plans: Mapping[ir.Node, Plan], origin: Origin) -> None:

@@ -15,6 +15,7 @@ from ..graph import fold_constants, subgraphs
 from ..one_hot import one_hot_to_gather
 from ..recurrent_states import layer_of
 from .batching import batch_after_loop, batch_before_loop
+from .expands import drop_expands
 from .gemm import fuse_gemms, reassociate_adds, split_gemms
 from .products import split_concat_products, split_matmuls
 from .scan_loop import Origin, ScanLoop
@@ -84,6 +85,7 @@ def remove_unused(loop: ScanLoop) -> None:
 
 
 _LOOP_PASSES: Sequence[Callable[[ScanLoop], None]] = (
+    drop_expands,
     split_concat_products,
     lambda loop: split_matmuls(loop.body, loop.main),
     reassociate_adds,
@@ -96,29 +98,43 @@ _LOOP_PASSES: Sequence[Callable[[ScanLoop], None]] = (
 
 
 def optimize_loops(model: ir.Model, signature: Signature) -> None:
-    """Move out of every loop what need not run in every step, and write what stays as `Gemm`.
+    """Move out of every loop what need not run in every step.
 
     Inner loops come first, so that what leaves them can leave the loop around them too.
     """
-    loops = [ScanLoop(node, model.graph) for node in _scans(model.graph)]
+    loops = loops_of(model.graph)
     for loop in loops:
         _keep_layer_name(loop.node)
     for loop in loops:
         split_gemms(loop)
     one_hot_to_gather(model.graph, signature)
     for loop in loops:
-        for apply in _LOOP_PASSES:
-            apply(loop)
+        shrink(loop)
     one_hot_to_gather(model.graph, signature)
     split_matmuls(model.graph, model.graph)
     fold_constants(model.graph)
-    for loop in loops:
+    RemoveUnusedNodesPass()(model)
+
+
+def fuse_loops(model: ir.Model) -> None:
+    """Write what stays in a loop as `Gemm`, where that can be."""
+    for loop in loops_of(model.graph):
         fuse_gemms(loop)
     RemoveUnusedNodesPass()(model)
 
 
+def shrink(loop: ScanLoop) -> None:
+    """Move out of one loop what need not run in every step."""
+    for apply in _LOOP_PASSES:
+        apply(loop)
+
+
+def loops_of(graph: ir.Graph) -> list[ScanLoop]:
+    """All loops of the main graph and of the graphs inside it, inner ones first."""
+    return [ScanLoop(node, graph) for node in _scans(graph)]
+
+
 def _scans(graph: ir.Graph) -> Iterator[ir.Node]:
-    """All loops, inner ones first."""
     for node in graph:
         for body in subgraphs(node):
             yield from _scans(body)

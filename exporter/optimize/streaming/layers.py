@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..graph import Array, captured
+from ..recurrent_states import WITH_STATE
 from .flow import Flow, Mixed, Result, Sequence
 from .graph_stream import GraphStream, of_any_length
 from .measure import measure_values
@@ -17,6 +18,9 @@ from .together import joined
 
 def sequence_inputs(node: ir.Node) -> list[tuple[int, int]]:
     """The inputs that a recurrent node runs over: their positions, and the axis of each."""
+    if place := WITH_STATE.get(node.op_type):
+        given = [k for k in place.sequences if k < len(node.inputs) and node.inputs[k] is not None]
+        return [(k, place.time_axis) for k in given]
     if node.op_type != "Scan":
         return [(0, 0)]
     many = node.attributes["num_scan_inputs"].as_int()
@@ -25,7 +29,7 @@ def sequence_inputs(node: ir.Node) -> list[tuple[int, int]]:
 
 
 def recur(stream: GraphStream, node: ir.Node) -> None:
-    """RNN, GRU, LSTM and Scan."""
+    """RNN, GRU, LSTM, Scan and operators with a state of their own."""
     mixed = next((flow for value in node.inputs if isinstance(flow := stream.flow(value), Mixed)), None)
     if mixed is not None:
         for output in node.outputs:

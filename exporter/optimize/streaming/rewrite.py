@@ -12,6 +12,7 @@ import onnx_ir as ir
 from ...spec.signature import Signature
 from ...spec.streams import OutputTiming, cannot_stream
 from ..graph import Array, subgraphs
+from ..recurrent_states import WITH_STATE
 from .axes import by_axis
 from .edges import cut, pad
 from .flow import Flow, Mixed, Own, Sequence, Sized, Still
@@ -43,7 +44,7 @@ _RULES: Mapping[str, Rule] = {
     "Reshape": reshape,
     "Expand": expand,
     "ConstantOfShape": expand,
-    **dict.fromkeys(("RNN", "GRU", "LSTM", "Scan"), recur),
+    **dict.fromkeys(("RNN", "GRU", "LSTM", "Scan", *WITH_STATE), recur),
 }
 
 # What may be taken of a shape without computing: the rest of it is the same in a chunk.

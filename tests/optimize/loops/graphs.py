@@ -14,7 +14,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, LiftSubgraphInitializersToMainGraphPass, NameFixPass
 from rnn_export import Signature
-from rnn_export.optimize.loops.pipeline import optimize_loops
+from rnn_export.optimize.loops.pipeline import fuse_loops, optimize_loops
 
 Array = NDArray[np.generic]
 
@@ -32,6 +32,7 @@ def parse(text: str, weights: Mapping[str, Array] = {}) -> ir.Model:
 def optimized(model: ir.Model, signature: Signature | None = None) -> ir.Model:
     after = model.clone()
     optimize_loops(after, signature or Signature({str(value.name): "float32[N]" for value in after.graph.inputs}))
+    fuse_loops(after)
     NameFixPass()(after)
     onnx.checker.check_model(ir.to_proto(after), full_check=True)
     return after

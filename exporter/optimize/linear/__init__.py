@@ -1,0 +1,1 @@
+"""Recurrences of linear attention as ONNX's operators for them, and causal convolutions."""
