@@ -16,7 +16,13 @@ from ..pytorch.outputs import returning_tensors
 from ..pytorch.run import preserve_module_state, suppress_output
 from ..pytorch.script.functions import functions_as_python
 from ..spec.signature import Signature
-from ..torch_internals.capture import suggested_bounds, unwatched_buffers, user_error, violates_guard
+from ..torch_internals.capture import (
+    suggested_bounds,
+    uncached_operators,
+    unwatched_buffers,
+    user_error,
+    violates_guard,
+)
 from ..torch_internals.control_flow import taking_constants
 from ..torch_internals.modules import mutates
 from .bodies import capturing_control_flow
@@ -171,6 +177,7 @@ def _export_within(
         torch.no_grad(),
         preserve_module_state(model),
         unwatched_buffers(),
+        uncached_operators(),
         symbolic,
         functions_as_python(),
         capturing_control_flow(Substitutions(squeezes), KeepRecurrentLayers()),
