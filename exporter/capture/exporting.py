@@ -98,6 +98,8 @@ def export(
         # If a size became a plain number, a loop may run over it, which larger sizes only make longer.
         if not violates_guard(error):
             raise
+        if line := decisions.branch_of_any_example:
+            raise _branching(line) from error
         far: Bounds = {name: {"min": FAR} for name in signature.symbols}
         made, fixed = [*decisions.made], dict(decisions.fixed)
         for elsewhere in _elsewhere(signature, example):
@@ -110,11 +112,15 @@ def export(
             raise
         bounds = {name: {"max": bound["max"]} for name, bound in bounds.items() if "max" in bound}
     if decisions.branch:
-        raise BranchError(
-            f"The model branches on a named size at {decisions.branch}. Compute the same for all sizes (pad to a "
-            "multiple, say, or choose with torch.where), or give the size as a number in the input."
-        )
+        raise _branching(decisions.branch)
     return program, bounds
+
+
+def _branching(line: str) -> BranchError:
+    return BranchError(
+        f"The model branches on a named size at {line}. Compute the same for all sizes (pad to a "
+        "multiple, say, or choose with torch.where), or give the size as a number in the input."
+    )
 
 
 def _export_bounded(

@@ -128,9 +128,7 @@ def _checked_lines(source: str) -> frozenset[int]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Assert) or (isinstance(node, ast.If) and (_raises(node.body) or _raises(node.orelse)))
     ]
-    return frozenset(
-        line for node in checks for line in range(node.lineno, (node.test.end_lineno or node.lineno) + 1)
-    )
+    return frozenset(line for node in checks for line in range(node.lineno, (node.test.end_lineno or node.lineno) + 1))
 
 
 def _raises(body: list[ast.stmt]) -> bool:

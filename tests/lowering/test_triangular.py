@@ -27,9 +27,7 @@ class Solve(nn.Module):
         # What is not of the triangle is never read.
         beyond = torch.ones_like(a).triu(1).bool() if not self.upper else torch.ones_like(a).tril(-1).bool()
         a = (a / 3).masked_fill(beyond, torch.inf)
-        return torch.linalg.solve_triangular(
-            a, b, upper=self.upper, left=self.left, unitriangular=self.unitriangular
-        )
+        return torch.linalg.solve_triangular(a, b, upper=self.upper, left=self.left, unitriangular=self.unitriangular)
 
 
 @pytest.mark.parametrize(("upper", "left", "unitriangular"), [*product([False, True], repeat=3)])
