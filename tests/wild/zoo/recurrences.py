@@ -83,11 +83,6 @@ def _lru() -> nn.Module:
     return built
 
 
-def _neural_lru(mode: str) -> nn.Module:
-    cells = importlib.import_module("neural_ssm.ssm.cells.lti.lru")
-    return Pinned(cells.LRU(8, 6, 5), mode=mode)
-
-
 def _s5() -> nn.Module:
     built: nn.Module = importlib.import_module("s5").S5Block(8, 8, bidir=False)
     return built
@@ -226,8 +221,6 @@ MODELS = (
     Model("minimamba", "S6", "another scan for short, middle and long sequences", _minimamba, _FRAMES),
     Model("mamba3-ssm", "Mamba3", "rotating states, trapezoidal steps", _mamba3, _FRAMES),
     Model("lru-pytorch", "LRU", "complex state, loops over N and T, the state an attribute", _lru, _FRAMES),
-    Model("neural-ssm", "LRU, loop", "complex state, loop over T", lambda: _neural_lru("loop"), _FRAMES),
-    Model("neural-ssm", "LRU, scan", "complex state, parallel scan", lambda: _neural_lru("scan"), _FRAMES),
     Model("s5-pytorch", "S5Block", "complex diagonal state, associative scan under vmap", _s5, _FRAMES),
     Model("griffin-torch", "RGLRU", "gated diagonal recurrence, loop over T", _griffin, _FRAMES),
     Model("minGRU-pytorch", "minLSTM", "parallel scan in log space", _min_lstm, _FRAMES),
