@@ -215,7 +215,12 @@ MODELS = (
         {"x": "float32[N, 80*T]"},
     ),
     Model(
-        "mambapy", "Mamba", "Blelloch scan in place, T padded to a power of two", lambda: _mambapy(pscan=True), _FRAMES
+        "mambapy",
+        "Mamba",
+        "Blelloch scan in place, T padded to a power of two",
+        lambda: _mambapy(pscan=True),
+        _FRAMES,
+        gap="its scan writes through views that are half as long after every step, as often as 2 goes into T",
     ),
     Model("mambapy", "Mamba, sequential", "selective scan, loop over T", lambda: _mambapy(pscan=False), _FRAMES),
     Model("minimamba", "S6", "another scan for short, middle and long sequences", _minimamba, _FRAMES),
