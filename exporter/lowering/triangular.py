@@ -39,8 +39,8 @@ def _matched(tape: ir.tape.Tape, x: ir.Value, other: ir.Value) -> ir.Value:
     ones = initializer(tape, "any_matrix", np.ones(2, np.int64))
     batch = tape.op("Slice", [tape.op("Shape", [other]), *ends])
     made = tape.op("Expand", [x, tape.op("Concat", [batch, ones], {"axis": 0})])
-    longer, shorter = sorted([list(dims[:-2]), list(others[:-2])], key=len, reverse=True)
-    shorter = [1] * (len(longer) - len(shorter)) + shorter
+    longer, shorter = sorted([[*dims[:-2]], [*others[:-2]]], key=len, reverse=True)
+    shorter = [*[1] * (len(longer) - len(shorter)), *shorter]
     sizes = [n if m == 1 else m for n, m in zip(longer, shorter, strict=True)]
     return _typed(made, x.dtype, [*sizes, *dims[-2:]])
 
@@ -78,7 +78,7 @@ def _scan(name: str, tape: ir.tape.Tape, a: ir.Value, b: ir.Value, *, is_upper: 
     body = ir.Graph([x, row, value, place], [after], nodes=record.nodes, name=f"{name}.rows")
     begin = tape.op("ConstantOfShape", [sizes], {"value": ir.tensor(np.zeros(1, _dtype(b).numpy()))})
     ways = {"scan_input_axes": [len(batch), len(batch), 0], "scan_input_directions": [int(is_upper)] * 3}
-    attributes = {"body": body, "num_scan_inputs": 3, **ways}
+    attributes: dict[str, Any] = {"body": body, "num_scan_inputs": 3, **ways}
     return _typed(tape.op("Scan", [begin, a, b, places], attributes, name=name), b.dtype, [*batch, n, width])
 
 
