@@ -88,11 +88,6 @@ def _s5() -> nn.Module:
     return built
 
 
-def _griffin() -> nn.Module:
-    built: nn.Module = importlib.import_module("griffin_torch.main").RGLRU(8, 2)
-    return built
-
-
 def _min_lstm() -> nn.Module:
     built: nn.Module = importlib.import_module("minGRU_pytorch.minLSTM").minLSTM(8)
     return built
@@ -101,10 +96,6 @@ def _min_lstm() -> nn.Module:
 def _torchxlstm(kind: str) -> nn.Module:
     built: nn.Module = getattr(importlib.import_module("torchxlstm.xlstm"), kind)(8, 4, 2, batch_first=True)
     return First(built)
-
-
-def _xlstm_torch() -> nn.Module:
-    return First(importlib.import_module("xlstm_torch.main").sLSTM(8, 6, 2))
 
 
 def _xlstm_mlstm() -> nn.Module:
@@ -227,11 +218,9 @@ MODELS = (
     Model("mamba3-ssm", "Mamba3", "rotating states, trapezoidal steps", _mamba3, _FRAMES),
     Model("lru-pytorch", "LRU", "complex state, loops over N and T, the state an attribute", _lru, _FRAMES),
     Model("s5-pytorch", "S5Block", "complex diagonal state, associative scan under vmap", _s5, _FRAMES),
-    Model("griffin-torch", "RGLRU", "gated diagonal recurrence, loop over T", _griffin, _FRAMES),
     Model("minGRU-pytorch", "minLSTM", "parallel scan in log space", _min_lstm, _FRAMES),
     Model("torchxlstm", "sLSTM", "exponential gates, loop over T", lambda: _torchxlstm("sLSTM"), _FRAMES),
     Model("torchxlstm", "mLSTM", "matrix memory, loop over T", lambda: _torchxlstm("mLSTM"), _FRAMES),
-    Model("xlstm-torch", "sLSTM", "exponential gates, loops over T and layers", _xlstm_torch, _FRAMES),
     Model("xlstm", "mLSTMLayer", "matrix memory, parallel form, a mask of the longest T", _xlstm_mlstm, _FRAMES),
     Model("rwkv7-hf", "RWKV7", "delta rule with a diagonal decay, loop over T", _rwkv7, _TOKENS),
 )
