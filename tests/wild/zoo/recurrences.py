@@ -221,6 +221,20 @@ MODELS = (
     Model("minGRU-pytorch", "minLSTM", "parallel scan in log space", _min_lstm, _FRAMES),
     Model("torchxlstm", "sLSTM", "exponential gates, loop over T", lambda: _torchxlstm("sLSTM"), _FRAMES),
     Model("torchxlstm", "mLSTM", "matrix memory, loop over T", lambda: _torchxlstm("mLSTM"), _FRAMES),
-    Model("xlstm", "mLSTMLayer", "matrix memory, parallel form, a mask of the longest T", _xlstm_mlstm, _FRAMES),
-    Model("rwkv7-hf", "RWKV7", "delta rule with a diagonal decay, loop over T", _rwkv7, _TOKENS),
+    Model(
+        "xlstm",
+        "mLSTMLayer",
+        "matrix memory, parallel form, a mask of the longest T",
+        _xlstm_mlstm,
+        _FRAMES,
+        gap="verification refuses its parallel form at 257 steps",
+    ),
+    Model(
+        "rwkv7-hf",
+        "RWKV7",
+        "delta rule with a diagonal decay, loop over T",
+        _rwkv7,
+        _TOKENS,
+        gap="it asks whether all of the mask is set, and takes another way through a sequence token by token if not",
+    ),
 )
