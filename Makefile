@@ -241,9 +241,10 @@ newcomer: wheel
 	-clients/onnxruntime/setup.sh build/newcomer/onnxruntime $(BIN)/python
 	NEWCOMER=build/wheel/env PYTHONPATH=tests/docs $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/newcomer $(PYTEST_ARGS)
 
-# Third-party models, beside PyTorch's exporters; writes docs/internals/compatibility.md. Their packages lie apart from .venv.
+# Third-party models, beside PyTorch's exporters; writes docs/internals/compatibility.md and recurrences.md. Their
+# packages lie apart from .venv. WILD_ARGS=--page=recurrences runs and writes that page alone.
 wild: build/wild/.ready
-	$(TEST_ENV) PYTHONPATH=tests:build/wild $(BIN)/python -W ignore -m wild
+	$(TEST_ENV) PYTHONPATH=tests:build/wild $(BIN)/python -W ignore -m wild $(WILD_ARGS)
 
 # The same without the stock exporters, and without writing the page: nothing that was right may stop being so.
 wild-check: build/wild/.ready

@@ -68,7 +68,17 @@ class Decisions(logging.Handler):
 
         What a check refuses PyTorch does not compute either.
         """
-        return next((made.line for made in self.made if made.is_users and not _is_check(made.line)), "")
+        return next((made.line for made in self._branches), "")
+
+    @property
+    def branch_of_any_example(self) -> str:
+        """The same, if the decision is whether sizes are equal, which no bounds of the sizes decide."""
+        equal = (made.line for made in self._branches if made.expression.startswith(("Eq(", "Ne(")))
+        return next(equal, "")
+
+    @property
+    def _branches(self) -> Iterator[Decision]:
+        return (made for made in self.made if made.is_users and not _is_check(made.line))
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()

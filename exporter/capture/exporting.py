@@ -16,7 +16,13 @@ from ..pytorch.outputs import returning_tensors
 from ..pytorch.run import preserve_module_state, suppress_output
 from ..pytorch.script.functions import functions_as_python
 from ..spec.signature import Signature
-from ..torch_internals.capture import suggested_bounds, unwatched_buffers, user_error, violates_guard
+from ..torch_internals.capture import (
+    suggested_bounds,
+    uncached_operators,
+    unwatched_buffers,
+    user_error,
+    violates_guard,
+)
 from ..torch_internals.control_flow import taking_constants
 from ..torch_internals.modules import mutates
 from .bodies import capturing_control_flow
@@ -92,6 +98,8 @@ def export(
         # If a size became a plain number, a loop may run over it, which larger sizes only make longer.
         if not violates_guard(error):
             raise
+        if line := decisions.branch_of_any_example:
+            raise _branching(line) from error
         far: Bounds = {name: {"min": FAR} for name in signature.symbols}
         made, fixed = [*decisions.made], dict(decisions.fixed)
         for elsewhere in _elsewhere(signature, example):
@@ -104,11 +112,15 @@ def export(
             raise
         bounds = {name: {"max": bound["max"]} for name, bound in bounds.items() if "max" in bound}
     if decisions.branch:
-        raise BranchError(
-            f"The model branches on a named size at {decisions.branch}. Compute the same for all sizes (pad to a "
-            "multiple, say, or choose with torch.where), or give the size as a number in the input."
-        )
+        raise _branching(decisions.branch)
     return program, bounds
+
+
+def _branching(line: str) -> BranchError:
+    return BranchError(
+        f"The model branches on a named size at {line}. Compute the same for all sizes (pad to a "
+        "multiple, say, or choose with torch.where), or give the size as a number in the input."
+    )
 
 
 def _export_bounded(
@@ -171,6 +183,7 @@ def _export_within(
         torch.no_grad(),
         preserve_module_state(model),
         unwatched_buffers(),
+        uncached_operators(),
         symbolic,
         functions_as_python(),
         capturing_control_flow(Substitutions(squeezes), KeepRecurrentLayers()),

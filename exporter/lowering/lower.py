@@ -28,6 +28,7 @@ from .native import lower_native
 from .ragged import Padded, Ragged
 from .scan import lower_scan
 from .stack import Stack, read_stack
+from .triangular import lower_solve_triangular
 
 _LOWERINGS: Mapping[Form, Callable[[Stack, ir.tape.Tape], list[ir.Value]]] = {
     "native": lower_native,
@@ -110,6 +111,7 @@ def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape, ragged: Ragged,
         "cumprod": partial(lower_cumprod, tape=tape),
         "cummax": partial(lower_cummax, tape=tape),
         "cummin": partial(lower_cummax, tape=tape),
+        "solve_triangular": partial(lower_solve_triangular, tape=tape),
     }
     values = lowerings[node.op_type](node)
     for old, new in zip(node.outputs, values, strict=True):

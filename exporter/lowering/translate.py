@@ -138,6 +138,9 @@ _PACK = _operator("pack", [_X, _LENGTHS], ["data", "batch_sizes"], {})
 _LOGCUMSUMEXP = _operator("logcumsumexp", [_X], ["y"], {"axis": _INT})
 _CUMPROD = _operator("cumprod", [_X], ["y"], {"axis": _INT})
 _CUMMAX, _CUMMIN = (_operator(name, [_X], ["y", "place"], {"axis": _INT}) for name in ("cummax", "cummin"))
+_SOLVE = _operator(
+    "solve_triangular", [_X, OpSchema.FormalParameter("b", "T")], ["y"], {"upper": _INT, "left": _INT, "unit": _INT}
+)
 _PAD = _operator("pad", [_X, _LENGTHS, _STEPS], ["padded"], {"value": _FLOAT})
 
 
@@ -195,6 +198,10 @@ def _cummin(x: Any, axis: int) -> Any:
     return _CUMMIN(x, axis=axis)
 
 
+def _solve_triangular(a: Any, b: Any, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
+    return _SOLVE(a, b, upper=int(upper), left=int(left), unit=int(unitriangular))
+
+
 _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.rnn_export.recurrent.default: _recurrent,
     torch.ops.rnn_export.lstm.default: _lstm,
@@ -207,6 +214,7 @@ _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.cumprod.default: _cumprod,
     torch.ops.aten.cummax.default: _cummax,
     torch.ops.aten.cummin.default: _cummin,
+    torch.ops.aten.linalg_solve_triangular.default: _solve_triangular,
     **CORRECTIONS,
     **ADAPTIVE_POOLING,
     **ORDERING,

@@ -9,6 +9,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 
@@ -82,7 +83,12 @@ def is_users(file: str) -> bool:
     """Whether a file belongs neither to PyTorch and ONNX, nor to the standard library, nor to this package."""
     if file.startswith("<") or is_generated(file):
         return is_generated(file)
-    path = Path(file).resolve()
+    return _is_users(file, Path.cwd())
+
+
+@lru_cache(maxsize=4096)  # asked for each frame of each decision and each node, and a path is resolved on the disk
+def _is_users(file: str, folder: Path) -> bool:
+    path = (folder / file).resolve()
     if path.is_relative_to(_OWN):
         return path.is_relative_to(_OWN / "models")
     installed = "site-packages" in path.parts
@@ -107,15 +113,22 @@ def is_check(file: str, line: int) -> bool:
 
 
 def _is_check(file: str, line: int) -> bool:
+    return line in _checked_lines("".join(linecache.getlines(file)))
+
+
+@lru_cache(maxsize=64)
+def _checked_lines(source: str) -> frozenset[int]:
+    """The lines of conditions that let go on or raise."""
     try:
-        tree = ast.parse("".join(linecache.getlines(file)))
+        tree = ast.parse(source)
     except SyntaxError:
-        return False
-    return any(
-        node.lineno <= line <= (node.test.end_lineno or node.lineno)
+        return frozenset()
+    checks = [
+        node
         for node in ast.walk(tree)
         if isinstance(node, ast.Assert) or (isinstance(node, ast.If) and (_raises(node.body) or _raises(node.orelse)))
-    )
+    ]
+    return frozenset(line for node in checks for line in range(node.lineno, (node.test.end_lineno or node.lineno) + 1))
 
 
 def _raises(body: list[ast.stmt]) -> bool:

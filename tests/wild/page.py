@@ -6,6 +6,7 @@ import platform
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from .model import Model, Result
@@ -19,14 +20,40 @@ _TITLES = {
 }
 _LONGEST = 160
 
-_HEAD = """\
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the documentation: the name of its file, and how it begins."""
+
+    name: str
+    head: str
+
+
+COMPATIBILITY = Page(
+    "compatibility",
+    """\
 # Compatibility
 
 Recurrent models that others wrote and published on PyPI, exported as they stand: small sizes, random weights from a
 fixed seed (or those that the package ships), time and batch dynamic. `make wild` installs the packages, runs everything
 and writes this page; it fails when a model stops being right, or starts to be. The models and how each is called are in
-`tests/wild/zoo/`.
+`tests/wild/zoo/`. State spaces, linear attention and delta rules have [a page of their own](recurrences.md).
+""",
+)
 
+RECURRENCES = Page(
+    "recurrences",
+    """\
+# Recurrences of today
+
+State spaces, linear attention, delta rules and gates in log space, as others wrote and published them on PyPI: small
+sizes, random weights from a fixed seed, time and batch dynamic, no cache, in plain PyTorch without own kernels.
+Many run in parallel over time: as a scan, or in chunks that T is padded to a multiple of. `make wild` runs them with
+those of [compatibility.md](compatibility.md); they are in `tests/wild/zoo/recurrences.py`.
+""",
+)
+
+_HEAD = """\
 Each model is exported by rnn-export and by PyTorch's two exporters, each in a process of its own, and each export is
 compared with PyTorch in ONNX Runtime on the same cases: other lengths and batches than the example's, 1 to 257, and
 values from zero to saturating (see [parity.md](parity.md)).
@@ -42,11 +69,12 @@ values from zero to saturating (see [parity.md](parity.md)).
 """
 
 
-def render(results: Results) -> str:
-    """The page."""
+def render(page: Page, results: Results) -> str:
+    """The page, as Markdown."""
     packages = {model.package for model in results}
     return "\n".join(
         [
+            page.head,
             _HEAD,
             f"## {len(results)} models from {len(packages)} packages",
             "",

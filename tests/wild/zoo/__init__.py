@@ -1,7 +1,9 @@
-"""The models, by what they are for."""
+"""The models, by what they are for; those of each page together."""
 
 from __future__ import annotations
 
-from . import audio, series, text, vision
+from . import audio, recurrences, series, text, vision
 
-MODELS = (*audio.MODELS, *vision.MODELS, *text.MODELS, *series.MODELS)
+APPLICATIONS = (*audio.MODELS, *vision.MODELS, *text.MODELS, *series.MODELS)
+RECURRENCES = recurrences.MODELS
+MODELS = (*APPLICATIONS, *RECURRENCES)
