@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from msgspec import Meta, Struct
 
-from ..errors import InputError, did_you_mean
+from ..errors import InputError, did_you_mean, type_in_words
 from .forms import LOWERINGS, TARGETS, Lowering, Target
 from .option_values import check_choice, check_flag, check_list, check_number, check_seed, check_whole
 
@@ -214,7 +214,7 @@ def options_of(kind: type[Options], given: Options | None, named: Mapping[str, A
     if given is not None and named:
         raise InputError(f"Options are given as an object and by name ({', '.join(named)}). Give one or the other.")
     if given is not None and not isinstance(given, kind):
-        raise InputError(f"Options are a {type(given).__name__}. Give a {kind.__name__}, or its fields by name.")
+        raise InputError(f"Options are {type_in_words(given)}. Give a {kind.__name__}, or its fields by name.")
     known = [field.name for field in fields(kind)]
     for name in named:
         if name not in known:

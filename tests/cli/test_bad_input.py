@@ -73,7 +73,7 @@ CASES = [
     (("onnx", "--model", "absent.py:Model", *X), "There is no file"),
     (mine("Grv"), "user_model.py has no 'Grv'. Did you mean 'Gru'?"),
     (mine("fails"), "raised OSError: no disk. Fix that first; --debug shows where."),
-    (mine("number"), "user_model.py:number returned a int. It must return an nn.Module."),
+    (mine("number"), "user_model.py:number returned an int. It must return an nn.Module."),
     (("onnx", "--model", "single", "--set", "hiden_size=3"), "no argument 'hiden_size'. Did you mean 'hidden_size'?"),
     (("onnx", "--model", "single", "--set", "hidden_size=big"), "'big' does not fit. It must be a whole number."),
     (("onnx", "--model", "single", "--set", "cell=gnu"), "cell='gnu' does not fit. It must be one of rnn_tanh,"),

@@ -294,7 +294,7 @@ def test_what_a_function_makes_has_to_fit(cases: Any, said: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("cases", "kind", "said"),
     [
-        (3, InputError, "`cases` is a int. Give a function"),
+        (3, InputError, "`cases` is an int. Give a function"),
         ("nowhere.py:make", LoadError, "There is no file"),
         ("make", LoadError, "'make' names no function. Write file.py:make or package.module:make."),
         (f"{__file__}:cumulativ", LoadError, "has no 'cumulativ'. Did you mean 'cumulative'?"),
