@@ -70,6 +70,8 @@ CASES = [
     (("onnx", "single", "--model", "deep"), "Two models are given: 'single' and --model deep. Leave one out."),
     (("onnx", "single", "--cases", "file.py:make"), "--cases takes nothing: it shows a row per case. A function"),
     (("onix",), "No such command 'onix'"),
+    (("export", "--model", "single"), "No such command 'export'. Did you mean 'onnx' or 'torchscript'?"),
+    (("check", "artifacts/single"), "No such command 'check'. Did you mean 'verify'?"),
     (("onnx", "--model", "absent.py:Model", *X), "There is no file"),
     (mine("Grv"), "user_model.py has no 'Grv'. Did you mean 'Gru'?"),
     (mine("fails"), "raised OSError: no disk. Fix that first; --debug shows where."),
