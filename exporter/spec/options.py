@@ -45,12 +45,11 @@ class Precision(Struct, frozen=True, forbid_unknown_fields=True):
         """What parity allows for reduced-precision weights, relative to an output's scale."""
         return min(self.bound, LARGEST_ALLOWANCE) if self.weights == "int8" else 0.0
 
-    @property
-    def notes(self) -> list[str]:
-        """What the weights cost each output, in sentences."""
+    def notes(self, reference: str) -> list[str]:
+        """What the weights cost each output, in sentences; `reference` is what the errors are measured from."""
         return [
-            f"{self.weights} weights: {output} is off by at most {error.relative:.1e} of its scale "
-            f"(allowed {self.bound:.1e}), {error.vs_eager:.1e} apart from PyTorch in float32."
+            f"{self.weights} weights: {output} is off from {reference} by at most {error.relative:.1e} of its scale "
+            f"(allowed {self.bound:.1e}), and {error.vs_eager:.1e} apart from PyTorch in float32."
             for output, error in (self.error or {}).items()
         ]
 
