@@ -116,6 +116,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" Did you mean '{spelled[nearest[0]]}'?" if nearest else ""
 
 
+def type_in_words(value: object) -> str:
+    """`an int` or `a str`: the type of a value, after its article."""
+    return with_article(type(value).__name__)
+
+
+def with_article(name: str) -> str:
+    return f"{'an' if name[0].lower() in 'aeio' or name == 'ndarray' else 'a'} {name}"
+
+
 def first_line(error: BaseException) -> str:
     """The first non-empty line of an exception's message, or its type where there is none."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

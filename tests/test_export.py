@@ -125,7 +125,10 @@ def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         exported = export_onnx(model, X, tmp_path / "out")
-    assert exported.notes == ("In training mode Dropout would act; the model is exported in evaluation mode.",)
+    assert exported.notes == (
+        "The model is in training mode, where Dropout computes something else. It is exported in evaluation mode, as "
+        "model.eval() leaves it.",
+    )
     assert model.training
     assert model.drop.training
     assert not model.rnn.training

@@ -157,4 +157,4 @@ def test_the_command_line(tmp_path: Path) -> None:
         main, ["onnx", "--model", "single", "--precision", "float16", "--out", str(tmp_path / "b")]
     )
     assert run.exit_code == 0, run.output
-    assert "float16 weights: output is off by at most" in run.output
+    assert "float16 weights: output is off from float64 by at most" in run.output

@@ -119,8 +119,7 @@ def assemble(
     outputs = in_order(manifest.outputs, folder, artifacts, job.signature, expected)
     complete(folder, replace(manifest, artifacts=artifacts, outputs=outputs, cases=cases))
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-    costs = artifact.precision.notes if artifact.precision else ()
-    remarks = (*notes, *costs, *_range_notes(job.signature), *dropped)
+    remarks = (*notes, *artifact.costs, *_range_notes(job.signature), *dropped)
     untrained = job.source.untrained if job.source else UNSET
     return Exported(out, name, dict(sorted(sizes.items())), report, remarks, 0 if untrained is UNSET else untrained)
 

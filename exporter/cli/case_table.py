@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
+from ..parity.multiples import share_in_words
 from .console import make_table, open_console, print_line, share_bar, styled
 
 if TYPE_CHECKING:
@@ -45,7 +46,4 @@ def _case_row(result: CaseResult, fed: Sequence[str]) -> list[str]:
 
 
 def _share(share: float) -> str:
-    """An error in terms of its limit: a percentage, and how many times where it is far beyond."""
-    if share == inf:
-        return ""
-    return f"{share:.0%}" if share < 10 else f"{share:,.0f}x"
+    return "" if share == inf else share_in_words(share)

@@ -50,6 +50,12 @@ def print_notes(notes: Sequence[str]) -> None:
         print_line(("Note:", "yellow"), f" {in_options(note)}")
 
 
+def print_notes_aside(notes: Sequence[str]) -> None:
+    """On standard error, for who asked for nothing on standard output."""
+    for note in notes:
+        click.echo(f"{click.style('Note:', fg='yellow')} {in_options(note)}", err=True)
+
+
 def print_line(*parts: str | tuple[str, str] | Text, whole: bool = False) -> None:
     """Print text as it is, parts of it in a style.
 

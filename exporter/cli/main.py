@@ -29,12 +29,35 @@ from .wording import in_options
 _INTERRUPTED = 130
 
 
+# What people call a command that has another name.
+_MEANT = {
+    "export": "onnx' or 'torchscript",
+    "convert": "onnx' or 'torchscript",
+    "jit": "torchscript",
+    "check": "verify",
+    "test": "verify",
+    "validate": "verify",
+    "info": "inspect",
+    "show": "inspect",
+    "list": "models",
+    "bench": "latency",
+    "benchmark": "latency",
+}
+
+
 class _Group(click.Group):
     """Turns errors into one sentence on stderr and an exit code: 1 for parity, 2 for input."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which they are used, not by the alphabet."""
         return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not ctx.resilient_parsing and (meant := _MEANT.get(args[0])):
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{meant}'?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

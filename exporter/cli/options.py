@@ -157,7 +157,7 @@ _MODEL_OPTIONS: Sequence[Decorator] = (
 
 _OUTPUT_OPTIONS: Sequence[Decorator] = (
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
-    click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong."),
+    click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong, or weights are untrained."),
     click.option("--debug", is_flag=True, help="Show where an error comes from."),
 )
 

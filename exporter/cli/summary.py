@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..parity.in_words import behind, shown, verdict_in_words
 from .case_table import print_case_table
-from .console import file_size, print_json, print_line, print_notes
+from .console import file_size, print_json, print_line, print_notes, print_notes_aside
 
 if TYPE_CHECKING:
     from ..bundle.assemble import Exported
@@ -20,14 +20,16 @@ _STYLES = {"PASS": "bold green", "UNVERIFIED": "bold yellow", "FAIL": "bold red"
 
 def print_exported(exported: Exported, seed: int, *, table: bool, as_json: bool, quiet: bool) -> None:
     """Print what an export showed and wrote; `seed` is what the model was built with."""
+    untrained = [f"Untrained, seed {seed}: give trained weights with --weights."] if exported.untrained else []
     if as_json:
         print_json(exported.to_json())
-    elif not quiet:
+    elif quiet:
+        print_notes_aside(untrained)
+    else:
         if exported.report:
             print_report(exported.report, table=table)
         print_notes(exported.notes if exported.report else [*exported.notes, "Not verified."])
-        if exported.untrained:
-            print_notes([f"Untrained, seed {seed}: give trained weights with --weights."])
+        print_notes(untrained)
         _print_files(exported.folder, exported.files)
         _print_next(exported)
 

@@ -182,6 +182,8 @@ def _check_direction(node: ir.Node) -> None:
 def _check_lengths(node: ir.Node) -> None:
     layer = layer_of(node)[0]
     if node.op_type in NATIVE and len(node.inputs) > _LENGTHS and node.inputs[_LENGTHS] is not None:
+        # With padded sequences it would be refused for its direction.
+        _check_direction(node)
         raise cannot_stream(
             f"layer '{layer}' reads packed sequences, which end where their lengths say. "
             "Give it the padded sequences instead."

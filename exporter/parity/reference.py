@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import first_line
+from ..pytorch.embedding_rows import says_rows
 from ..pytorch.outputs import flatten
 from ..pytorch.randomness import check_same_answer, other_generators, watching
 from ..pytorch.run import as_tensors, run_eager
@@ -126,7 +127,9 @@ class Oracle:
         try:
             return self._named(run_eager(self._model, tensors))
         except Exception as error:  # whatever the model's forward raises
-            raise RefusedError(f"{type(error).__name__}: {first_line(error)}") from error
+            rows = says_rows(error, self._model, tensors)
+            why = f"{type(error).__name__}: {first_line(error)}"
+            raise RefusedError(f"{why}; {rows}" if rows else why) from error
 
     def _compute(
         self, tensors: Mapping[str, Tensor], jitters: int, others: Sequence[Mapping[str, Tensor]]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from ..errors import BundleError, InputError, RnnExportError
+from ..errors import BundleError, InputError, RnnExportError, type_in_words
 from ..parity.report import CaseResult, Report
 from ..verification import Verification
 from ..whole_file import check_mark, write_whole
@@ -43,10 +43,10 @@ def write_junit(path: str | Path, reports: Verification | Sequence[Report]) -> N
         InputError: the file cannot be written, or an argument is of another kind.
     """
     if not isinstance(path, (str, Path)):
-        raise InputError(f"`path` is a {type(path).__name__}. Give a path first, and then the verification.")
+        raise InputError(f"`path` is {type_in_words(path)}. Give a path first, and then the verification.")
     found = list(reports.reports) if isinstance(reports, Verification) else reports
     if not isinstance(found, Sequence) or not all(isinstance(report, Report) for report in found):
-        raise InputError(f"`reports` is a {type(reports).__name__}. Give what verify returned, or its reports.")
+        raise InputError(f"`reports` is {type_in_words(reports)}. Give what verify returned, or its reports.")
     suites = {
         f"{report.artifact} in {report.runtime}": [_case_test(report, result) for result in report.cases]
         for report in found

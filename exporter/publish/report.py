@@ -56,8 +56,10 @@ class Section:
     @property
     def notes(self) -> list[str]:
         """What smaller weights cost, and what is remarked on cases, each once."""
-        costs = self.artifact.precision.notes if self.artifact.precision else []
-        return [*costs, *dict.fromkeys(f"{result.note}." for result in self.report.cases if _is_remark(result))]
+        return [
+            *self.artifact.costs,
+            *dict.fromkeys(f"{result.note}." for result in self.report.cases if _is_remark(result)),
+        ]
 
 
 def render(

@@ -104,11 +104,20 @@ def bind_inputs(model: nn.Module, names: Iterable[str]) -> InputBinding:
 def _check_spelling(model: nn.Module, names: Iterable[str], free: Sequence[str]) -> None:
     """Refuse a name that is nearly an argument's, which somebody misspelt, rather than chose."""
     for name in names:
-        if near := difflib.get_close_matches(name.lower(), [each.lower() for each in free], n=1, cutoff=_NEAR):
-            argument = next(each for each in free if each.lower() == near[0])
+        argument = _nearest(name, free)
+        if argument is not None:
             raise SignatureError(
                 f"forward of {type(model).__name__} has no argument '{name}'. Did you mean '{argument}'?"
             )
+
+
+def _nearest(name: str, free: Sequence[str]) -> str | None:
+    """The argument that a name was meant to be: one of nearly, or in another order exactly, the same letters."""
+    word, known = name.lower(), {each.lower(): each for each in free}
+    # Of a short word with two letters changed over, 'mle' for 'mel', too little is alike.
+    near = [each for each in known if sorted(each) == sorted(word)]
+    near = near or difflib.get_close_matches(word, list(known), n=1, cutoff=_NEAR)
+    return known[near[0]] if near else None
 
 
 def _is_argument(takes: inspect.Signature, name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,12 +59,20 @@ def evaluating(model: nn.Module) -> Iterator[list[str]]:
         moving = sorted({type(module).__name__ for module in before if before[module] and _moves(module)})
         model.eval()
         try:
-            act = " and ".join(moving)
             with torch.compiler.set_stance("force_eager"):
-                yield [f"In training mode {act} would act; the model is exported in evaluation mode."] if moving else []
+                yield [_says_training(moving)] if moving else []
         finally:
             for module, training in before.items():
                 module.training = training
+
+
+def _says_training(layers: Sequence[str]) -> str:
+    """Of a model in training mode, which of its layers compute something else there."""
+    does = "computes" if len(layers) == 1 else "compute"
+    return (
+        f"The model is in training mode, where {' and '.join(layers)} {does} something else. It is exported in "
+        "evaluation mode, as model.eval() leaves it."
+    )
 
 
 def as_python(model: nn.Module, form: Callable[[nn.Module], nn.Module] = scripted_to_eager) -> nn.Module:

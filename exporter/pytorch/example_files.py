@@ -13,7 +13,7 @@ import safetensors
 import safetensors.numpy
 from torch import Tensor
 
-from ..errors import InputError, first_line
+from ..errors import InputError, first_line, type_in_words
 from .checkpoint.inert import read_inert
 from .proposal import Array
 
@@ -69,4 +69,4 @@ def _array(value: Any, what: str) -> Array:
         return value.detach().cpu().numpy()
     if isinstance(value, numpy.ndarray):
         return value
-    raise InputError(f"{what} is a {type(value).__name__}. An example holds tensors alone, by name or in order.")
+    raise InputError(f"{what} is {type_in_words(value)}. An example holds tensors alone, by name or in order.")

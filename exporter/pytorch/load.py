@@ -17,7 +17,7 @@ import torch
 from msgspec import UNSET
 from torch import nn
 
-from ..errors import LoadError, UndescribedInputsError, WeightsError, did_you_mean, first_line
+from ..errors import LoadError, UndescribedInputsError, WeightsError, did_you_mean, first_line, type_in_words
 from ..models import VARIANTS
 from ..spec.artifact import Source
 from ..spec.option_values import check_whole
@@ -219,13 +219,13 @@ def _build(model: str, factory: Any, arguments: Mapping[str, Any], seed: int) ->
     if isinstance(factory, nn.Module):
         return factory
     if not callable(factory):
-        raise LoadError(f"{model} is a {type(factory).__name__}. Name a class or function that returns an nn.Module.")
+        raise LoadError(f"{model} is {type_in_words(factory)}. Name a class or function that returns an nn.Module.")
     checked = check_arguments(factory, arguments)
     with _reporting(model, "building"):
         torch.manual_seed(seed)
         built = factory(**checked)
     if not isinstance(built, nn.Module):
-        raise LoadError(f"{model} returned a {type(built).__name__}. It must return an nn.Module.")
+        raise LoadError(f"{model} returned {type_in_words(built)}. It must return an nn.Module.")
     return built
 
 

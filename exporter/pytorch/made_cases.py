@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import InputError, LoadError, SignatureError, did_you_mean, first_line
+from ..errors import InputError, LoadError, SignatureError, did_you_mean, first_line, type_in_words
 from ..spec.signature import Signature
 from .load import find_callable
 from .samples import Case, check_ranges, sizes_of
@@ -62,8 +62,9 @@ class MadeCases:
     def _arrays(self, what: str, made: Any, signature: Signature) -> dict[str, Array]:
         wanted = list(signature.inputs)
         if not isinstance(made, Mapping):
-            kind = type(made).__name__
-            raise InputError(f"{what} returned a {kind}. Return a dictionary with an array for {', '.join(wanted)}.")
+            raise InputError(
+                f"{what} returned {type_in_words(made)}. Return a dictionary with an array for {', '.join(wanted)}."
+            )
         for name in wanted:
             if name not in made:
                 raise InputError(f"{what} made no '{name}'. Return an array for each input: {', '.join(wanted)}.")
@@ -94,7 +95,7 @@ def find_made_cases(given: CaseMaker | str | None) -> MadeCases | None:
         return MadeCases(found, given)
     if not callable(given):
         raise InputError(
-            f"`cases` is a {type(given).__name__}. Give a function that takes sizes and a seed and returns inputs by "
+            f"`cases` is {type_in_words(given)}. Give a function that takes sizes and a seed and returns inputs by "
             "name, or where it is, as file.py:make."
         )
     place, name = getattr(given, "__module__", ""), getattr(given, "__qualname__", type(given).__name__)

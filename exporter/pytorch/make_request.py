@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 from torch import nn
 
-from ..errors import InputError, LoadError
+from ..errors import InputError, LoadError, type_in_words
 from ..spec.artifact import Source
 from ..spec.signature import Signature, as_signature
 from .load import load
@@ -43,7 +43,7 @@ def _module(model: Any, signature: Signature, source: Source | None, seed: int) 
         raise LoadError(f"{model.__name__} is a class. Give a model of it, such as {model.__name__}(...).")
     if isinstance(model, Mapping):
         raise LoadError("A state dict is given in place of a model. Load it into one: model.load_state_dict(weights).")
-    raise LoadError(f"The model is a {type(model).__name__}. Give an nn.Module, or where one is, as file.py:Factory.")
+    raise LoadError(f"The model is {type_in_words(model)}. Give an nn.Module, or where one is, as file.py:Factory.")
 
 
 def folder_for(out: str | Path | None, request: ExportRequest) -> Path:
@@ -55,5 +55,5 @@ def folder_for(out: str | Path | None, request: ExportRequest) -> Path:
     if out is None:
         return Path("artifacts") / (request.source.name if request.source else type(request.model).__name__)
     if not isinstance(out, str | Path):
-        raise InputError(f"`out` is a {type(out).__name__}. Give the path of a folder.")
+        raise InputError(f"`out` is {type_in_words(out)}. Give the path of a folder.")
     return Path(out)

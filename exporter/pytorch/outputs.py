@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..errors import CaptureError, SignatureError
+from ..errors import CaptureError, SignatureError, type_in_words
 from ..spec.signature import Signature, is_name
 
 Path = tuple[str | int, ...]
@@ -50,7 +50,7 @@ def _walk(output: Any, path: Path) -> Iterator[tuple[Path, Tensor]]:
     else:
         where = "".join(f"[{key!r}]" for key in path)
         raise CaptureError(
-            f"The model returns a {type(output).__name__}{f' at {where}' if where else ''}. "
+            f"The model returns {type_in_words(output)}{f' at {where}' if where else ''}. "
             "Return a tensor, or a tuple, list or dictionary of tensors."
         )
 

@@ -9,6 +9,7 @@ from types import FrameType
 from torch import Tensor, nn
 
 from ..errors import did_you_mean
+from .embedding_rows import says_rows
 from .state_sizes import remedy_of_state, says_of_a_state
 
 
@@ -21,6 +22,8 @@ def remedy(error: BaseException, model: nn.Module, tensors: Mapping[str, Tensor]
         return "An nn.LSTM or LSTMCell takes its two states as a tuple: give (h0, c0)."
     if says_of_a_state(message):
         return remedy_of_state(message, tensors)
+    if rows := says_rows(error, model, tensors):
+        return f"{rows}."
     return next(
         (found for said, found in _REMEDIES.items() if re.search(said, message)),
         "Describe its inputs as they are: order, dtypes, dimensions, and for integers their range.",

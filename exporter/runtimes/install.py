@@ -15,9 +15,9 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from ..errors import InputError, UnavailableError, did_you_mean
+from ..errors import InputError, UnavailableError
 from .programs.packages import PACKAGES
-from .provider_table import PROVIDERS
+from .provider_table import PROVIDERS, did_you_mean_runtime
 from .stand_in import DEFAULT, write_stand_in
 
 Pip = Callable[..., None]
@@ -54,9 +54,10 @@ def _requirements(runtime: str) -> list[str]:
     if runtime in PACKAGES:
         return [PACKAGES[runtime].name]
     known = [*(f"onnxruntime:{each}" for each in PROVIDERS), *PACKAGES]
-    raise InputError(
-        f"No package is known that holds '{runtime}'.{did_you_mean(runtime, known)} Choose from {', '.join(known)}."
-    )
+    if runtime == "torchscript":
+        raise InputError("torchscript is a part of PyTorch, which is installed.")
+    near = did_you_mean_runtime(runtime, known)
+    raise InputError(f"No package is known that holds '{runtime}'.{near} Choose from {', '.join(known)}.")
 
 
 def _replace(requirement: str, python: str, pip: Pip) -> None:

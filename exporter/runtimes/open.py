@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import InputError, UnavailableError, did_you_mean
+from ..errors import InputError, UnavailableError
 from .programs.packages import PACKAGES
-from .provider_table import PROVIDERS, short_name
+from .provider_table import PROVIDERS, did_you_mean_runtime
 from .session import ProviderOptions, Session
 
 _ONNX_RUNTIME = "onnxruntime:"
@@ -57,9 +57,7 @@ def _check_runtime(runtime: str) -> None:
     """Raise an `UnavailableError` unless there is a runtime of that name; an execution provider's is not enough."""
     if runtime in RUNTIMES or runtime.startswith(_PROGRAM):
         return
-    # "CUDAExecutionProvider" is ONNX Runtime's own name for "cuda".
-    provider = short_name(runtime)
-    near = f" Did you mean '{_ONNX_RUNTIME}{provider}'?" if provider in PROVIDERS else did_you_mean(runtime, RUNTIMES)
+    near = did_you_mean_runtime(runtime, RUNTIMES)
     raise UnavailableError(f"There is no runtime '{runtime}'.{near} Choose from {', '.join(RUNTIMES)}, program:PATH.")
 
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from ..errors import did_you_mean
+
 _SUFFIX = "ExecutionProvider"
+# What people call a provider that has another name.
+_MEANT = {
+    "gpu": "cuda",
+    "nvidia": "cuda",
+    "trt": "tensorrt",
+    "directml": "dml",
+    "rocm": "migraphx",
+    "ort": "cpu",
+    "onnx": "cpu",
+}
 
 
 @dataclass(frozen=True)
@@ -75,3 +87,12 @@ def short_name(full_name: str) -> str:
         (name for name, provider in PROVIDERS.items() if provider.full_name == full_name),
         full_name.removesuffix(_SUFFIX).lower(),
     )
+
+
+def did_you_mean_runtime(word: str, known: Collection[str]) -> str:
+    """`" Did you mean 'onnxruntime:cuda'?"` for `cuda`, `gpu` or `onnxruntime-gpu`, else what `did_you_mean` says."""
+    # "CUDAExecutionProvider" is ONNX Runtime's own name for "cuda".
+    name = short_name(word.removeprefix("onnxruntime:"))
+    packages = {each.package.partition("[")[0]: name for name, each in reversed([*PROVIDERS.items()])}
+    meant = f"onnxruntime:{packages.get(name) or _MEANT.get(name, name)}"
+    return f" Did you mean '{meant}'?" if meant in known else did_you_mean(word, known)

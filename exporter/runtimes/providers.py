@@ -14,8 +14,8 @@ from typing import Any
 
 import onnxruntime as ort
 
-from ..errors import UnavailableError, did_you_mean, first_line
-from .provider_table import PROVIDERS, Provider, short_name
+from ..errors import UnavailableError, first_line
+from .provider_table import PROVIDERS, Provider, did_you_mean_runtime, short_name
 from .session import ProviderOptions
 
 _NVIDIA_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider")
@@ -72,7 +72,7 @@ def find_provider(name: str, provider_options: ProviderOptions) -> Provider:
     found = {short_name(full): full for full in [*built_in(), *(device.ep_name for device in devices())]}
     if name not in found:
         known = [f"onnxruntime:{name}" for name in sorted({*PROVIDERS, *found})]
-        near = did_you_mean(f"onnxruntime:{name}", known)
+        near = did_you_mean_runtime(f"onnxruntime:{name}", known)
         raise UnavailableError(f"There is no runtime 'onnxruntime:{name}'.{near} Choose from {', '.join(known)}.")
     return Provider(found[name])
 

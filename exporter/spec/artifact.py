@@ -110,6 +110,12 @@ class Artifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return 0.0 if self.precision is None else self.precision.allowance
 
     @property
+    def costs(self) -> list[str]:
+        """What reduced-precision weights cost each output, in sentences; empty for the model's own."""
+        exact = self.parity is None or self.parity.get("reference") == "float64"
+        return [] if self.precision is None else self.precision.notes("float64" if exact else "PyTorch")
+
+    @property
     def unrolls(self) -> bool:
         """Whether the file is a stream's, and has a graph for one step besides."""
         is_cut = self.stream is not None and self.stream.time is not None

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from msgspec import Meta, Struct
 
-from ..errors import InputError, did_you_mean
+from ..errors import InputError, did_you_mean, type_in_words
 from .forms import LOWERINGS, TARGETS, Lowering, Target
 from .option_values import check_choice, check_flag, check_list, check_number, check_seed, check_whole
 
@@ -45,12 +45,11 @@ class Precision(Struct, frozen=True, forbid_unknown_fields=True):
         """What parity allows for reduced-precision weights, relative to an output's scale."""
         return min(self.bound, LARGEST_ALLOWANCE) if self.weights == "int8" else 0.0
 
-    @property
-    def notes(self) -> list[str]:
-        """What the weights cost each output, in sentences."""
+    def notes(self, reference: str) -> list[str]:
+        """What the weights cost each output, in sentences; `reference` is what the errors are measured from."""
         return [
-            f"{self.weights} weights: {output} is off by at most {error.relative:.1e} of its scale "
-            f"(allowed {self.bound:.1e}), {error.vs_eager:.1e} apart from PyTorch in float32."
+            f"{self.weights} weights: {output} is off from {reference} by at most {error.relative:.1e} of its scale "
+            f"(allowed {self.bound:.1e}), and {error.vs_eager:.1e} apart from PyTorch in float32."
             for output, error in (self.error or {}).items()
         ]
 
@@ -221,7 +220,7 @@ def options_of(kind: type[Options], given: Options | None, named: Mapping[str, A
     if given is not None and named:
         raise InputError(f"Options are given as an object and by name ({', '.join(named)}). Give one or the other.")
     if given is not None and not isinstance(given, kind):
-        raise InputError(f"Options are a {type(given).__name__}. Give a {kind.__name__}, or its fields by name.")
+        raise InputError(f"Options are {type_in_words(given)}. Give a {kind.__name__}, or its fields by name.")
     known = [field.name for field in fields(kind)]
     for name in named:
         if name not in known:

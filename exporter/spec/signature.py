@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
-from ..errors import SignatureError
+from ..errors import SignatureError, type_in_words
 from .float_range import FloatRange, parse_float_range
 from .size_expression import names_in, normal_size, size_of, slope_and_offset, with_sizes
 
@@ -340,7 +340,7 @@ def _texts(given: Any, what: str) -> Sequence[str]:
 
 def _spec(name: str, given: TensorSpec | str) -> TensorSpec:
     if not isinstance(given, TensorSpec | str):
-        raise SignatureError(f"Input '{name}' is described by a {type(given).__name__}; {_EXAMPLE}.")
+        raise SignatureError(f"Input '{name}' is described by {type_in_words(given)}; {_EXAMPLE}.")
     try:
         return TensorSpec.parse(given) if isinstance(given, str) else given
     except SignatureError as error:

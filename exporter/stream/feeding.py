@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, did_you_mean
+from ..errors import InputError, did_you_mean, type_in_words
 from ..spec.signature import TensorSpec
 from ..spec.streams import StreamSpec
 from .session import StepModel, time_axes
@@ -95,7 +95,7 @@ def wrong_step(name: str, given: Any, spec: TensorSpec, sizes: Sizes, stream: St
 
 def describe(value: Any) -> str:
     """`float32[1, 2, 20]`, or the type of what is no array."""
-    return f"{value.dtype}{[*value.shape]}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+    return f"{value.dtype}{[*value.shape]}" if isinstance(value, np.ndarray) else type_in_words(value)
 
 
 def _is_array(given: Any, spec: TensorSpec) -> bool:

@@ -64,7 +64,7 @@ def test_names_given_are_kept_and_counted() -> None:
 @pytest.mark.parametrize(
     ("output", "said"),
     [
-        (3, "The model returns a int. Return a tensor"),
+        (3, "The model returns an int. Return a tensor"),
         ((ONE, {"a": "text"}), "The model returns a str at [1]['a']."),
     ],
 )

@@ -79,10 +79,17 @@ def test_json_is_one_object(cli: Cli) -> None:
     }
 
 
-def test_quiet_prints_nothing(cli: Cli) -> None:
-    for arguments in (["onnx", "--model", "single", *small("single")], ["verify", "artifacts/single"]):
+def test_quiet_prints_nothing_but_that_weights_are_untrained(cli: Cli) -> None:
+    for arguments, said in (
+        (
+            ["onnx", "--model", "single", *small("single")],
+            "Note: Untrained, seed 0: give trained weights with --weights.\n",
+        ),
+        (["verify", "artifacts/single"], ""),
+        (["onnx", "--model", "single", *small("single"), "--weights", "artifacts/single/weights.safetensors"], ""),
+    ):
         result = cli(*arguments, "--quiet")
-        assert (result.exit_code, result.output) == (0, "")
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "", said)
 
 
 def test_no_verify_says_so(cli: Cli) -> None:

@@ -67,7 +67,7 @@ CASES = [
     ("Decomposes", "uses an operation that has no ONNX form at user_model.py:31 (No ONNX function found for"),
     ("Numpy", "torch.export cannot capture the model at user_model.py:35 (RuntimeError: .numpy() is not supported"),
     ("Complex", "The model returns complex numbers, which ONNX lacks. Return torch.view_as_real of them."),
-    ("Counts", "The model returns a int at [1]. Return a tensor, or a tuple, list or dictionary of tensors."),
+    ("Counts", "The model returns an int at [1]. Return a tensor, or a tuple, list or dictionary of tensors."),
     ("Noisy", "The model draws random numbers, also in evaluation mode: 'randn_like' at user_model.py:48"),
     ("Raises", "forward raised RuntimeError at user_model.py:52 for x [7, 5, 3]: Sizes of tensors must match"),
 ]  # fmt: skip

@@ -234,7 +234,7 @@ def test_command_line(tmp_path):
     passed = CliRunner().invoke(main, [*arguments, "--max-error", "0.05"])
     assert passed.exit_code == 0, passed.output
     assert "model.onnx matches PyTorch within 0.05 of each output's scale: " in passed.output
-    assert "int8 weights: output is off by at most" in passed.output
+    assert "int8 weights: output is off from float64 by at most" in passed.output
     failed = CliRunner().invoke(main, [*arguments, "--max-error", "1e-5"])
     assert failed.exit_code == 1
     assert read_manifest(tmp_path / "b").artifacts["model.onnx"].precision.bound == 0.05

@@ -384,10 +384,15 @@ def test_what_cannot_stream_is_refused(model: nn.Module, inputs: dict[str, str],
     assert not (tmp_path / "out").exists()
 
 
-def test_lengths_of_packed_sequences_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("direction", "message"),
+    [("forward", "layer 'rnn' reads packed sequences"), ("bidirectional", "layer 'rnn' is bidirectional or reversed")],
+)
+def test_lengths_of_packed_sequences_are_refused(direction: str, message: str) -> None:
     x, lengths = ir.Value(name="x", shape=ir.Shape(["T", "N", 3])), ir.Value(name="lengths")
-    node = ir.node("GRU", [x, None, None, None, lengths], {"hidden_size": 4}, num_outputs=2, name="rnn.l0")
+    attributes = {"hidden_size": 4, "direction": direction}
+    node = ir.node("GRU", [x, None, None, None, lengths], attributes, num_outputs=2, name="rnn.l0")
     graph = ir.Graph([x, lengths], [node.outputs[0]], nodes=[node], opset_imports={"": 18})
     signature = Signature({"x": X, "lengths": "int32[N]"}, ["y"])
-    with pytest.raises(CaptureError, match="layer 'rnn' reads packed sequences"):
+    with pytest.raises(CaptureError, match=message):
         expose_states(ir.Model(graph, ir_version=8), signature)

@@ -134,7 +134,8 @@ def test_random_cases_that_pytorch_refuses_are_left_out_and_said(tmp_path: Path)
     assert not note(fits, "left out")
     wide = Signature({"tokens": "int64[N, T] in 0..99"})
     refused = exported(model, tmp_path / "refused", signature=wide, example=tokens)
-    assert "PyTorch refuses them (IndexError: index out of range in self)" in note(refused, "left out")
+    rows = "Embedding '0' has 12 rows: describe 'tokens' as 'in 0..11'"
+    assert f"PyTorch refuses them (IndexError: index out of range in self; {rows})" in note(refused, "left out")
     assert refused.report is not None
     assert not refused.report.count("REFUSED")
 
@@ -294,7 +295,7 @@ def test_what_a_function_makes_has_to_fit(cases: Any, said: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("cases", "kind", "said"),
     [
-        (3, InputError, "`cases` is a int. Give a function"),
+        (3, InputError, "`cases` is an int. Give a function"),
         ("nowhere.py:make", LoadError, "There is no file"),
         ("make", LoadError, "'make' names no function. Write file.py:make or package.module:make."),
         (f"{__file__}:cumulativ", LoadError, "has no 'cumulativ'. Did you mean 'cumulative'?"),

@@ -82,6 +82,8 @@ def test_each_input_finds_its_argument(model: nn.Module, names: str, args: Any, 
         (Many(), "x d d.c", r"'d' is an input and cannot have the part 'd.c'."),
         (Many(), "x s.hh s.c", r"'s.hh' is no part of State. Did you mean 'h'\? It has h, c."),
         (Many(), "x s.c", r"'s' lacks h. Describe 's.h' too."),
+        (nn.GRU(3, 4), "ipnut", "has no argument 'ipnut'. Did you mean 'input'"),
+        (nn.GRU(3, 4), "input xh", "has no argument 'xh'. Did you mean 'hx'"),
         (Many(), "lengths", r"The input \(lengths\) does not fit Many"),
     ],
 )

@@ -58,6 +58,19 @@ def test_modes_see_into_bodies(function: Callable[[Tensor], Any]) -> None:
     assert not all(torch.equal(one, other) for one, other in zip(exact, moved, strict=True))
 
 
+def test_a_body_compiles_what_it_calls() -> None:
+    def body(x: Tensor) -> Tensor:
+        @torch.compile(backend="eager", dynamic=True)
+        def doubled(x: Tensor) -> Tensor:
+            return x * 2
+
+        return torch.compile(torch.tanh, backend="eager")(doubled(x))
+
+    with control_flow_in_python():
+        got = torch.cond(_X.sum() > 1, torch.sin, body, (_X,))
+    assert torch.equal(got, torch.tanh(_X * 2))
+
+
 def test_random_numbers_in_a_body_are_refused() -> None:
     with pytest.raises(RandomError, match="draws random numbers"), watching(), control_flow_in_python():
         while_loop(lambda i: i < 3, lambda i: (i + torch.rand(()),), (torch.zeros(()),))

@@ -75,7 +75,7 @@ def test_a_model_that_is_not_there(model: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("def make(): return 3", "returned a int. It must return an nn.Module."),
+        ("def make(): return 3", "returned an int. It must return an nn.Module."),
         ("def make(): raise KeyError('width')", "raised KeyError: 'width'. Fix that first."),
         ("def make(): exit(3)", "raised SystemExit: 3."),
         ("import nothing_like_this\ndef make(): ...", "raised ModuleNotFoundError: No module named"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import venv
@@ -124,10 +125,24 @@ def test_without_pip_it_says_how_to_get_it(tmp_path: Path) -> None:
         install("onnxruntime:webgpu", str(tmp_path / "bare" / "bin" / "python"))
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime:webgpus", "torchscript", "webgpu"])
-def test_what_no_package_holds(runtime: str) -> None:
-    with pytest.raises(InputError, match=f"No package is known that holds '{runtime}'"):
+@pytest.mark.parametrize(
+    ("runtime", "meant"),
+    [
+        ("onnxruntime:webgpus", " Did you mean 'onnxruntime:webgpu'?"),
+        ("webgpu", " Did you mean 'onnxruntime:webgpu'?"),
+        ("gpu", " Did you mean 'onnxruntime:cuda'?"),
+        ("onnxruntime:gpu", " Did you mean 'onnxruntime:cuda'?"),
+    ],
+)
+def test_what_no_package_holds(runtime: str, meant: str) -> None:
+    said = re.escape(f"No package is known that holds '{runtime}'.{meant} Choose from")
+    with pytest.raises(InputError, match=said):
         install(runtime, sys.executable)
+
+
+def test_torchscript_needs_no_package() -> None:
+    with pytest.raises(InputError, match="torchscript is a part of PyTorch"):
+        install("torchscript", sys.executable)
 
 
 def test_the_command_says_how_to_try_it(cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,7 +169,19 @@ def test_every_provider_has_a_name_a_need_and_a_command() -> None:
 
 @pytest.mark.parametrize("name", ["cuda", "CUDA", "CUDAExecutionProvider", "tensorrt", "cpu", "WebGPU"])
 def test_a_provider_without_its_runtime_is_named_with_it(name: str, tmp_path: Path) -> None:
-    wanted = f"'onnxruntime:{short_name(name)}'"
+    _asks_for(name, short_name(name), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "provider"),
+    [("gpu", "cuda"), ("GPU", "cuda"), ("onnxruntime-gpu", "cuda"), ("trt", "tensorrt"), ("onnxruntime", "cpu")],
+)
+def test_what_people_call_a_provider_is_known(name: str, provider: str, tmp_path: Path) -> None:
+    _asks_for(name, provider, tmp_path)
+
+
+def _asks_for(name: str, provider: str, tmp_path: Path) -> None:
+    wanted = f"'onnxruntime:{provider}'"
     with pytest.raises(UnavailableError, match=f"There is no runtime '{name}'. Did you mean {wanted}"):
         open_session(name, tmp_path / "model.onnx", ("y",))
     with pytest.raises(UnavailableError, match=f"Did you mean {wanted}"):

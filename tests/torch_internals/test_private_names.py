@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import torch
 from rnn_export.pytorch.run import suppress_output
-from rnn_export.torch_internals import capture, modules, onnx
+from rnn_export.torch_internals import capture, control_flow, modules, onnx
 from rnn_export.torch_internals import script_code as script_code_of
 from torch import Tensor, nn
+from torch._higher_order_ops.map import map as map_steps
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.export import Dim, ExportedProgram
 from torch.nn.utils import rnn
@@ -261,6 +262,13 @@ def compiled_module() -> None:
         assert getattr(torch.compile(model), modules.COMPILED_MODULE) is model
 
 
+def compiling() -> None:
+    x = torch.ones(2)
+    with control_flow.replaced_operators({control_flow.COND: lambda *_: "called", control_flow.MAP: lambda *_: [x]}):
+        assert torch.cond(x.sum() > 5, torch.cos, torch.sin, (x,)) == "called"
+        assert map_steps(torch.sin, x) == [x]
+
+
 def pytree() -> None:
     leaves, form = modules.tree_flatten({"a": (1, [2])})
     assert (leaves, modules.tree_leaves({"a": (1, [2])})) == ([1, 2], [1, 2])
@@ -344,6 +352,7 @@ NAMES = {
     "torch.jit._trace": (traced_classes, "find the classes of a traced module and of the tracer's warnings"),
     "RNNBase._flat_weights_names": (scripted_weights, "tell a scripted recurrent layer from a trace in another way"),
     "OptimizedModule._orig_mod": (compiled_module, "find where torch.compile keeps the module"),
+    "setup_compilation_env": (compiling, "find within what torch.cond and its like call torch.compile"),
     "torch.utils._pytree": (pytree, "see whether torch.utils.pytree is public by now"),
     "torch.utils._python_dispatch": (dispatch_mode, "see whether TorchDispatchMode is public by now"),
     "ONNXRegistry.from_torchlib": (registry, "find how torch.onnx.export builds its table of translations"),

@@ -18,8 +18,11 @@ from .page import PAGE, Row, read_rows, render
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "versions"
 
-# Loops, packed sequences, states of streams, TorchScript as input, and the messages that are read off PyTorch's own.
+# Private names of PyTorch, control flow, loops, packed sequences, states of streams, TorchScript as input, and the
+# messages that are read off PyTorch's own.
 SHORT = (
+    "tests/torch_internals/test_private_names.py",
+    "tests/pytorch/test_control_flow.py",
     "tests/capture/test_packed.py",
     "tests/capture/test_growing.py",
     "tests/stream/test_states.py",

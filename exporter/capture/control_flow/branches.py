@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import SymBool, SymInt, Tensor
 
+from ...errors import type_in_words
 from ...torch_internals.capture import check
 from ...torch_internals.symbols import expression
 from .collected import Collected
@@ -183,7 +184,7 @@ def _choose_leaf(condition: Condition, a: Any, b: Any, number: int) -> Any:
 def _described(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a tensor {str(value.dtype).removeprefix('torch.')}"
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else type_in_words(value)
 
 
 def _choose_tensor(condition: Condition, a: Tensor, b: Tensor, number: int) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import SymInt, Tensor
 
+from ...errors import type_in_words
 from ...torch_internals.modules import tree_flatten, tree_leaves, tree_unflatten
 from ...torch_internals.symbols import expression, is_unbacked, number_of
 from .collected import Collected, Ragged, flipped, listed
@@ -279,7 +280,7 @@ class Ending:
 
     def _collect_leaf(self, leaf: Any) -> Tensor:
         if not isinstance(leaf, Tensor) and not is_number(leaf):
-            raise UnrolledError(f"a step puts a {type(leaf).__name__} in a list")
+            raise UnrolledError(f"a step puts {type_in_words(leaf)} in a list")
         if isinstance(leaf, Tensor) and any(map(self._is_of_step, leaf.shape)):
             raise RaggedError
         made: Tensor = collect(as_tensor(leaf), self.closed[0], self.ran, self.number)

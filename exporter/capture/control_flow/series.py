@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import torch
 from torch import SymInt, Tensor
 
+from ...errors import type_in_words
 from ...torch_internals.modules import tree_flatten
 from .collected import Collected, flipped, listed, single
 from .numbers import as_plain, is_symbolic
@@ -82,7 +83,7 @@ def series_of(value: Any) -> Series:
             return Series(len(items), lambda i: listed(items).item(i) if is_symbolic(i) else items[i])
         whole = listed(list(value))
         return Series(whole.count, whole.item)
-    raise UnrolledError(f"it runs over a {type(value).__name__} of unknown length")
+    raise UnrolledError(f"it runs over {type_in_words(value)} of unknown length")
 
 
 def count_of(value: Any) -> Any:

@@ -92,11 +92,17 @@ class WeightComparison:
         parts = [f"{self.equal} of {self.compared} tensors equal the model's bit for bit"]
         parts += [f"{len(self.int8)} are int8, correctly rounded"] if self.int8 else []
         parts += [f"partly in the file: {_listed(self.partly)}"] if self.partly else []
-        parts += [f"not in the file unchanged: {_listed(self.absent)}"] if self.absent else []
+        parts += [f"{self._gone}: {_listed(self.absent)}"] if self.absent else []
         parts += [f"of unknown origin in the file: {_listed(self.unknown)}"] if self.unknown else []
         if self.unseen and (self.unknown or self.faults):
             parts += [f"what forward computes from weights is unknown, because {self.unseen}"]
         return f"Weights: {'; '.join([*map(str, self.faults), *parts])}."
+
+    @property
+    def _gone(self) -> str:
+        """What has become of the tensors that the file does not hold."""
+        folded = "folded into others, as a batch normalization is into the layer before it, or unused"
+        return folded if self.computed else "not in the file unchanged"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; numbers that JSON lacks are null."""

@@ -15,7 +15,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from ...errors import WeightsError, first_line
+from ...errors import WeightsError, first_line, with_article
 from .inert import StandIn, read_inert
 
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -137,7 +137,7 @@ def _entries(content: Any, path: Path) -> Mapping[str, Any]:
         )
     if not isinstance(content, Mapping):
         name = content.stands_for if isinstance(content, StandIn) else type(content).__name__
-        raise WeightsError(f"{path} holds a {name}. It must hold a dictionary of tensors.")
+        raise WeightsError(f"{path} holds {with_article(name)}. It must hold a dictionary of tensors.")
     return {str(name): value for name, value in content.items()}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import LoadError, first_line
+from ...errors import LoadError, first_line, type_in_words
 from ...torch_internals.modules import (
     flatten_weights,
     lists_weights,
@@ -115,7 +115,7 @@ class _Builder:
         if value is None or isinstance(value, (bool, int, float, str, complex, torch.device, torch.dtype)):
             return value
         raise LoadError(
-            f"'{f'{path}.{name}'.lstrip('.')}' of the TorchScript is a {type(value).__name__}, which cannot be "
+            f"'{f'{path}.{name}'.lstrip('.')}' of the TorchScript is {type_in_words(value)}, which cannot be "
             "exported to ONNX. Give the Python module that it was made from."
         )
 

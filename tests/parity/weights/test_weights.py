@@ -153,6 +153,17 @@ def test_tensors_of_unknown_origin_are_named() -> None:
     )
 
 
+def test_what_was_folded_is_not_said_to_be_missing() -> None:
+    weight, scale = np.random.default_rng(0).random((2, 4, 3), np.float32)
+    model = {"conv.weight": weight, "norm.weight": scale}
+    found = compare_weights({"folded": weight * scale}, model, computed={"mul": weight * scale})
+    assert found.passed
+    assert str(found) == (
+        "Weights: 0 of 2 tensors equal the model's bit for bit; folded into others, as a batch normalization "
+        "is into the layer before it, or unused: conv.weight, norm.weight."
+    )
+
+
 def test_zeros_match_nothing_nearly() -> None:
     model = {"w": np.random.default_rng(0).random((4, 4), np.float32), "b": np.zeros(20, np.float32)}
     stored = {"w": model["w"], "mask": np.array([0, 0, 0, 0, 1], np.float32)}
