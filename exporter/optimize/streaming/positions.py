@@ -72,10 +72,11 @@ def _sequence(stream: GraphStream, found: tuple[Fraction, int], axis: int = 0) -
 
 
 def _indices(stream: GraphStream, node: ir.Node, flow: Sequence) -> ir.Value:
-    """The numbers of a chunk's elements in the sequence."""
-    counter = stream.counter(node, flow)
-    zero = stream.memory.ints(0)
-    ends = [counter, stream.add(node, "Add", [counter, stream.steps(node, flow)])]
-    scalars = [stream.add(node, "Squeeze", [end, zero]) for end in ends]
-    one = stream.memory.constant("one", np.array(1, np.int64))
-    return stream.add(node, "Range", [*scalars, one])
+    """The numbers of a chunk's elements in the sequence.
+
+    The counter is added to a range from 0: of a Gather of a Range from the counter on, ONNX Runtime makes a Slice, which
+    does not raise beyond the end of a table.
+    """
+    zero, one = (stream.memory.constant(name, np.array(k, np.int64)) for k, name in enumerate(("zero", "one")))
+    steps = stream.add(node, "Squeeze", [stream.steps(node, flow), stream.memory.ints(0)])
+    return stream.add(node, "Add", [stream.add(node, "Range", [zero, steps, one]), stream.counter(node, flow)])

@@ -183,3 +183,22 @@ REFUSED: list[tuple[type[nn.Module], str]] = [
 def test_refusals_name_the_operator_and_the_line(model: type[nn.Module], why: str, tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match=why):
         export_onnx(model(), {"x": ROWS}, tmp_path / "out", stateful=True, verify=False)
+
+
+def test_beyond_the_end_of_a_table_a_stream_raises(tmp_path: Path) -> None:
+    """With one row left, which would fit any chunk, and with none, of which ONNX Runtime's GRU would end the process."""
+
+    class Placed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.rnn = nn.Parameter(torch.randn(50, 4)), nn.GRU(4, 3, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.rnn(x + self.table[: x.size(1)])[0]
+
+    stream_of(Placed(), "float32[N, T, 4]", tmp_path / "out")
+    for steps in (49, 50):
+        stream = Stream(tmp_path / "out")
+        stream.run(np.zeros((1, steps, 4), np.float32))
+        with pytest.raises(InputError, match="out of data bounds"):
+            stream.run(np.zeros((1, 3 if steps == 49 else 1, 4), np.float32))
