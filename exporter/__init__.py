@@ -62,6 +62,7 @@ _HOMES = {
     "to_onnx": "export",
     "verify": "verification",
     "write_fault": "parity.fault",
+    "write_genai": "publish.genai",
     "write_junit": "publish.junit",
     "write_onnx_tests": "publish.onnx_tests",
     "write_report": "publish.report",
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from .parity.report import Report as Report
     from .publish.copy_bundle import WrittenFiles as WrittenFiles
     from .publish.copy_bundle import copy_bundle as copy_bundle
+    from .publish.genai import write_genai as write_genai
     from .publish.inspect import Inspection as Inspection
     from .publish.inspect import inspect as inspect
     from .publish.junit import write_junit as write_junit

@@ -14,6 +14,7 @@ from ..version import __version__
 from .bundle import bundle
 from .console import print_error
 from .doctor import doctor
+from .genai import genai
 from .inspect import inspect
 from .install import install
 from .latency import latency
@@ -108,5 +109,5 @@ def main() -> None:
     """
 
 
-for command in (onnx, torchscript, verify, inspect, report, models, doctor, install, bundle, triton, latency):
+for command in (onnx, torchscript, verify, inspect, report, models, doctor, install, bundle, triton, genai, latency):
     main.add_command(command)
