@@ -113,7 +113,7 @@ build/bundles/.ready: $(READY) $(shell find exporter models examples tests/clien
 
 test-node: $(READY) client-node browser build/bundles/.ready
 	PYTHONPATH=tests CLIENTS=node BUNDLES=build/bundles $(TEST_ENV) $(BIN)/python -m pytest -n 2 \
-	    tests/clients/test_node.py tests/clients/test_writing.py $(PYTEST_ARGS)
+	    tests/clients/test_node.py tests/clients/test_writing.py tests/clients/test_pipelines_run.py $(PYTEST_ARGS)
 
 # A page that runs a bundle in the browser, in clients/web/dist. The bundle that EXAMPLE names is its example; without
 # it, a small model.

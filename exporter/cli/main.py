@@ -20,6 +20,7 @@ from .install import install
 from .latency import latency
 from .models import models
 from .onnx import onnx
+from .pipeline import pipeline
 from .report import report
 from .torchscript import torchscript
 from .triton import triton
@@ -109,5 +110,19 @@ def main() -> None:
     """
 
 
-for command in (onnx, torchscript, verify, inspect, report, models, doctor, install, bundle, triton, genai, latency):
+for command in (
+    onnx,
+    torchscript,
+    pipeline,
+    verify,
+    inspect,
+    report,
+    models,
+    doctor,
+    install,
+    bundle,
+    triton,
+    genai,
+    latency,
+):
     main.add_command(command)
