@@ -32,8 +32,8 @@ Inspection InterfaceError InternalError Latency LoadError Loaded Manifest OnnxOp
 Pipeline PlacementError ProviderOptions Recurrent Report RnnExportError Signature SignatureError Source Stream
 TensorSpec Text TorchScriptOptions Transducer UnavailableError UndescribedInputsError Verification
 WeightsError WrittenFiles __version__ add_file copy_bundle diagnose export_onnx export_pipeline export_torchscript
-inspect load measure_latency read_bundle recur recur_until replay to_onnx verify write_fault write_genai write_junit write_onnx_tests
-write_report write_triton
+inspect load measure_latency read_bundle recur recur_until replay to_onnx verify write_fault
+write_genai write_junit write_onnx_tests write_report write_triton
 """
 
 
