@@ -13,7 +13,7 @@ from ..bundle.files import read_bundle
 from ..bundle.manifest import Manifest
 from ..errors import InputError
 from ..spec.artifact import Artifact
-from ..spec.dims import parse
+from ..spec.dims import parse, spell
 from ..spec.state_names import GENAI
 from ..spec.streams import State
 from ..stream.session import streaming
@@ -106,7 +106,7 @@ def _layers(artifact: Artifact) -> int:
         InputError: it would not carry a state, or not begin with its reset value.
     """
     assert artifact.stream is not None
-    shapes: dict[str, tuple[str | int, ...]] = {}
+    alike: dict[str, State] = {}
     layers = set()
     for state in artifact.stream.states:
         found = _STATE.fullmatch(state.name)
@@ -117,10 +117,12 @@ def _layers(artifact: Artifact) -> int:
         _check_state(state)
         layer, kind = found.groups()
         layers.add(layer)
-        if shapes.setdefault(kind, state.shape) != state.shape:
+        first = alike.setdefault(kind, state)
+        if (first.dtype, first.shape) != (state.dtype, state.shape):
             raise InputError(
-                f"onnxruntime-genai has one shape for the {kind} of all layers, and '{state.name}' is {state.shape}, "
-                f"another {shapes[kind]}. Feed the file with a program of your own."
+                f"onnxruntime-genai has one shape for the {kind} of all layers, and '{state.name}' is "
+                f"{spell(state.dtype, state.shape)}, '{first.name}' {spell(first.dtype, first.shape)}. "
+                "Feed the file with a program of your own."
             )
     return len(layers)
 

@@ -82,7 +82,16 @@ def _genai(found: Sequence[str]) -> dict[str, tuple[str, str]]:
             f"onnxruntime-genai has two states to a layer, and the model has {len(found)}: {', '.join(found)}. "
             "Name them with a template, and feed the file with a program of your own."
         )
-    numbered = [(f"{index // 2}.{_GENAI_KINDS[index % 2]}", name) for index, name in enumerate(found)]
+    windows = [name for name in found if _kind(name) == "x"]
+    others = [name for name in found if name not in windows]
+    pairs = (
+        zip(windows, others, strict=True) if len(windows) == len(others) else zip(found[::2], found[1::2], strict=True)
+    )
+    numbered = [
+        (f"{layer}.{kind}", name)
+        for layer, pair in enumerate(pairs)
+        for kind, name in zip(_GENAI_KINDS, pair, strict=True)
+    ]
     return {name: (f"past_key_values.{own}", f"present.{own}") for own, name in numbered}
 
 

@@ -17,7 +17,7 @@ from ..spec.dims import Dim, parse
 from ..spec.interface import expected_interface, wrong_names
 from ..spec.metadata import wrong_metadata
 from ..spec.signature import Signature, TensorSpec
-from ..spec.streams import State
+from ..spec.streams import State, StreamSpec
 
 _FATAL = 4
 

@@ -38,6 +38,16 @@ def test_names_are_names_and_differ(template: str, said: str) -> None:
         chosen_names(template, LSTM)
 
 
+def test_windows_are_what_genai_calls_conv_states() -> None:
+    chosen = chosen_names(GENAI, ["0.conv.x0", "1.conv.x0", "0.rnn.h0", "1.rnn.h0"])
+    assert {name: before for name, (before, _) in chosen.items()} == {
+        "0.conv.x0": "past_key_values.0.conv_state",
+        "0.rnn.h0": "past_key_values.0.recurrent_state",
+        "1.conv.x0": "past_key_values.1.conv_state",
+        "1.rnn.h0": "past_key_values.1.recurrent_state",
+    }
+
+
 def test_an_odd_number_of_states_is_none_for_genai() -> None:
     with pytest.raises(InputError, match=r"two states to a layer, and the model has 3: a.h0, b.h0, c.h0"):
         chosen_names(GENAI, ["a.h0", "b.h0", "c.h0"])
