@@ -196,7 +196,7 @@ Tensor Decoding::value(const std::string& target, const Feed& feed) const {
     if (size > tokens_.size()) throw InputError("'" + target + "' reads more tokens than there are. Export it again.");
     values.assign(tokens_.end() - static_cast<std::ptrdiff_t>(size), tokens_.end());
   } else if (values.size() == 1) {
-    values.assign(size, values.front());
+    values = std::vector<double>(size, double{values.front()});
   }
   if (values.size() != size) throw InputError("'" + target + "' has too few reset values. Export it again.");
   return from_doubles(feed.begin->dtype, feed.begin->shape, values);

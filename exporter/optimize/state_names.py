@@ -32,7 +32,7 @@ def rename_states(model: ir.Model, signature: Signature, stream: StreamSpec, tem
         names.get(name, name): replace(entry, output=names.get(entry.output, entry.output))
         for name, entry in stream.entries.items()
     }
-    return StreamSpec(stream.time, entries)
+    return replace(stream, entries=entries)
 
 
 def _rename(graph: ir.Graph, names: Mapping[str, str]) -> None:

@@ -67,6 +67,8 @@ def wire(
     Raises:
         InputError: the wiring does not fit the graphs, or the decoding does not fit the wiring.
     """
+    for each, graph in graphs.items():
+        _check_timing(each, graph)
     wires = read_wiring({**_carried_on(graphs), **wiring}, {each: graph.ends for each, graph in graphs.items()})
     runs = runs_of(wires)
     found = {
@@ -95,6 +97,16 @@ def wire(
         checked=None,
         versions=package_versions(),
     )
+
+
+def _check_timing(name: str, graph: Written) -> None:
+    """Refuse a stream whose chunks need counting: frames that come late would be decoded as those of another time."""
+    stream = graph.artifact.stream
+    if stream is None or (stream.multiple == 1 and not stream.timings):
+        return
+    late = next(iter(stream.timings), "")
+    why = f"takes {stream.multiple} steps at a time" if stream.multiple > 1 else f"puts out '{late}' late"
+    raise InputError(f"As a stream '{name}' {why}, which a pipeline does not count. Export it without `stateful=True`.")
 
 
 def _carried_on(graphs: Mapping[str, Written]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from rnn_export import InputError, InterfaceError, Stream, export_onnx, load, verify
+from rnn_export import InputError, InterfaceError, Stream, export_onnx, load, read_bundle, verify
 from torch import Tensor, nn
 
 pytestmark = pytest.mark.usefixtures("short_streams")
@@ -44,6 +44,26 @@ def test_a_stream_under_chosen_names(template: str, tmp_path: Path) -> None:
     steps = np.stack([stream.step(step) for step in x])
     np.testing.assert_allclose(steps, whole, atol=1e-6)
     assert any(state.any() for state in stream.states.values())
+
+
+class Strided(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 4, 4, stride=2)
+        self.rnn = nn.GRU(4, 4, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(self.conv(x.transpose(1, 2)).transpose(1, 2))[0]
+
+
+def test_how_chunks_are_counted_is_kept(tmp_path: Path) -> None:
+    streams = []
+    for names in (None, "s{index}"):
+        export_onnx(Strided(), "x: float32[N, T, 3]", tmp_path / "out", stateful=True, state_names=names)
+        streams.append(read_bundle(tmp_path / "out").artifacts["model.onnx"].stream)
+    plain, named = streams
+    assert (named.multiple, named.timings) == (plain.multiple, plain.timings)
+    assert plain.multiple > 1 or plain.timings
 
 
 def test_a_name_that_the_model_has_is_refused(tmp_path: Path) -> None:

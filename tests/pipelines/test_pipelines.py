@@ -258,6 +258,22 @@ def test_what_does_not_fit_together(changed: dict[str, str | None], said: str, t
         )
 
 
+class Strided(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(6, 12, 4, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x.transpose(1, 2)).transpose(1, 2)
+
+
+def test_a_stream_whose_frames_are_late_is_refused(tmp_path: Path) -> None:
+    parts = RnnTransducer().eval().parts()
+    parts["encoder"] = Part(Strided(), "x: float32[N, T, 6]", "out", stateful=True)
+    with pytest.raises(InputError, match="As a stream 'encoder' .* which a pipeline does not count"):
+        export_pipeline(parts, TRANSDUCER, tmp_path / "asr", logits="joiner.logits", wiring=WIRING)
+
+
 def test_what_is_changed_is_seen(tmp_path: Path) -> None:
     model = Translator().eval()
     out = export_pipeline(
