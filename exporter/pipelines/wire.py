@@ -102,6 +102,11 @@ def wire(
 def _check_timing(name: str, graph: Written) -> None:
     """Refuse a stream whose chunks need counting: frames that come late would be decoded as those of another time."""
     stream = graph.artifact.stream
+    if stream is not None and not stream.time:
+        raise InputError(
+            f"'{name}' keeps its state in the module itself, one call after another, which a pipeline cannot follow in "
+            "PyTorch. Have its forward take and return the state."
+        )
     if stream is None or (stream.multiple == 1 and not stream.timings):
         return
     late = next(iter(stream.timings), "")
