@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-all test-rest test-webgpu test-openvino-ep test-packages test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm schema map commands lint types docs workflows wheel versions newcomer wild wild-check bench calibrate large mutation mutation-own clean
+.PHONY: export browser test test-all test-rest test-webgpu test-openvino-ep test-packages test-genai test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm schema map commands lint types docs workflows wheel versions newcomer wild wild-check bench calibrate large mutation mutation-own clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -66,6 +66,15 @@ test-packages: $(READY) build/openvino/.ready
 	$(RUNTIME) $(BIN)/rnn-export doctor onnx.reference openvino tract
 	$(TEST_ENV) $(RUNTIME) $(BIN)/python -m pytest -n 2 tests/runtimes/test_programs.py tests/providers/test_packages.py $(PYTEST_ARGS)
 
+# onnxruntime-genai writes text with a file and the configuration that was made for it.
+test-genai: build/onnxruntime-genai/.ready
+	PYTHONPATH=tests:build/onnxruntime-genai $(TEST_ENV) $(BIN)/python -m pytest tests/publish/test_genai.py $(PYTEST_ARGS)
+
+build/onnxruntime-genai/.ready: $(READY)
+	rm -rf $(@D)
+	$(PIP) install --no-deps --target $(@D) onnxruntime-genai==0.18.0
+	touch $@
+
 # A real Triton server; its backend for ONNX Runtime, of which there is no package, is built.
 test-triton: build/triton/backends/onnxruntime/libtriton_onnxruntime.so
 	PYTHONPATH=tests:build/triton $(TEST_ENV) $(BIN)/python -m pytest tests/serving/test_server.py $(PYTEST_ARGS)
@@ -104,7 +113,7 @@ build/bundles/.ready: $(READY) $(shell find exporter models examples tests/clien
 
 test-node: $(READY) client-node browser build/bundles/.ready
 	PYTHONPATH=tests CLIENTS=node BUNDLES=build/bundles $(TEST_ENV) $(BIN)/python -m pytest -n 2 \
-	    tests/clients/test_node.py tests/clients/test_writing.py $(PYTEST_ARGS)
+	    tests/clients/test_node.py tests/clients/test_writing.py tests/clients/test_pipelines_run.py $(PYTEST_ARGS)
 
 # A page that runs a bundle in the browser, in clients/web/dist. The bundle that EXAMPLE names is its example; without
 # it, a small model.

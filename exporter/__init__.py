@@ -17,6 +17,7 @@ _HOMES = {
     "CaptureError": "errors",
     "Diagnosis": "runtimes.doctor",
     "Exported": "bundle.assemble",
+    "ExportedPipeline": "pipelines.export",
     "FailingCase": "parity.failing_case",
     "Fault": "parity.fault",
     "FixedDecisionError": "errors",
@@ -30,6 +31,8 @@ _HOMES = {
     "Manifest": "bundle.manifest",
     "OnnxOptions": "spec.options",
     "ParityError": "errors",
+    "Part": "pipelines.parts",
+    "Pipeline": "stream.pipeline",
     "InterfaceError": "errors",
     "PlacementError": "errors",
     "ProviderOptions": "runtimes.session",
@@ -41,7 +44,9 @@ _HOMES = {
     "Source": "spec.artifact",
     "Stream": "stream.stream",
     "TensorSpec": "spec.signature",
+    "Text": "spec.pipeline",
     "TorchScriptOptions": "spec.options",
+    "Transducer": "spec.pipeline",
     "UnavailableError": "errors",
     "UndescribedInputsError": "errors",
     "Verification": "verification",
@@ -51,6 +56,7 @@ _HOMES = {
     "copy_bundle": "publish.copy_bundle",
     "diagnose": "runtimes.doctor",
     "export_onnx": "export",
+    "export_pipeline": "pipelines.export",
     "export_torchscript": "export",
     "inspect": "publish.inspect",
     "load": "pytorch.load",
@@ -62,6 +68,7 @@ _HOMES = {
     "to_onnx": "export",
     "verify": "verification",
     "write_fault": "parity.fault",
+    "write_genai": "publish.genai",
     "write_junit": "publish.junit",
     "write_onnx_tests": "publish.onnx_tests",
     "write_report": "publish.report",
@@ -96,8 +103,12 @@ if TYPE_CHECKING:
     from .parity.fault import Fault as Fault
     from .parity.fault import write_fault as write_fault
     from .parity.report import Report as Report
+    from .pipelines.export import ExportedPipeline as ExportedPipeline
+    from .pipelines.export import export_pipeline as export_pipeline
+    from .pipelines.parts import Part as Part
     from .publish.copy_bundle import WrittenFiles as WrittenFiles
     from .publish.copy_bundle import copy_bundle as copy_bundle
+    from .publish.genai import write_genai as write_genai
     from .publish.inspect import Inspection as Inspection
     from .publish.inspect import inspect as inspect
     from .publish.junit import write_junit as write_junit
@@ -116,10 +127,13 @@ if TYPE_CHECKING:
     from .spec.float_range import FloatRange as FloatRange
     from .spec.options import OnnxOptions as OnnxOptions
     from .spec.options import TorchScriptOptions as TorchScriptOptions
+    from .spec.pipeline import Text as Text
+    from .spec.pipeline import Transducer as Transducer
     from .spec.signature import Signature as Signature
     from .spec.signature import TensorSpec as TensorSpec
     from .stream.latency import Latency as Latency
     from .stream.latency import measure_latency as measure_latency
+    from .stream.pipeline import Pipeline as Pipeline
     from .stream.stream import Stream as Stream
     from .verification import Verification as Verification
     from .verification import replay as replay

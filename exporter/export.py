@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from msgspec import structs
+from msgspec import UNSET, structs
 from torch import nn
 
 from .bundle.assemble import Exported, assemble
@@ -133,6 +133,7 @@ def _exported(
             lowering=choice,
             precision=options.weights_precision(),
             accepted=tuple(options.accept),
+            metadata=dict(options.metadata) or UNSET,
         )
         check = ExportCheck.of(job, artifact, captured.limits, verify=options.verify)
         if options.verify and options.quantize is not None:
@@ -300,6 +301,8 @@ def _lowering(job: ExportJob, captured: Captured, options: OnnxOptions) -> Calla
         stateful=options.stateful,
         bounds=captured.bounds,
         own=own_states(job.model, job.signature),
+        metadata=options.metadata,
+        state_names=options.state_names,
     )
 
 

@@ -27,13 +27,13 @@ VERSIONS = {
 }
 
 PUBLIC = """
-BundleError CaptureError Diagnosis Exported FailingCase Fault FixedDecisionError FloatRange InputError
-Inspection InterfaceError InternalError Latency LoadError Loaded Manifest OnnxOptions ParityError
-PlacementError ProviderOptions Recurrent Report RnnExportError Signature SignatureError Source Stream
-TensorSpec TorchScriptOptions UnavailableError UndescribedInputsError Verification WeightsError WrittenFiles
-__version__ add_file copy_bundle diagnose export_onnx export_torchscript inspect load measure_latency
-read_bundle recur recur_until replay to_onnx verify write_fault write_junit write_onnx_tests write_report
-write_triton
+BundleError CaptureError Diagnosis Exported ExportedPipeline FailingCase Fault FixedDecisionError FloatRange InputError
+Inspection InterfaceError InternalError Latency LoadError Loaded Manifest OnnxOptions ParityError Part
+Pipeline PlacementError ProviderOptions Recurrent Report RnnExportError Signature SignatureError Source Stream
+TensorSpec Text TorchScriptOptions Transducer UnavailableError UndescribedInputsError Verification
+WeightsError WrittenFiles __version__ add_file copy_bundle diagnose export_onnx export_pipeline export_torchscript
+inspect load measure_latency read_bundle recur recur_until replay to_onnx verify write_fault
+write_genai write_junit write_onnx_tests write_report write_triton
 """
 
 

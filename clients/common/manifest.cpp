@@ -67,7 +67,8 @@ Artifact artifact_of(const std::string& file, const Json& entry) {
     const auto& time = stream.at("time");
     artifact.stream = Stream{
         time.is_null() ? "" : time.get<std::string>(), {}, stream.value("multiple", std::int64_t{1}), {}};
-    for (const auto& [name, timing] : stream.value("timings", Json::object()).items()) {
+    const auto timings = stream.value("timings", Json::object());  // which `items` refers to
+    for (const auto& [name, timing] : timings.items()) {
       const auto number = [&, &of = timing](const char* key) { return of.value(key, std::int64_t{0}); };
       artifact.stream->timings[name] = {number("delay"), number("extra")};
     }

@@ -62,7 +62,7 @@ async function microseconds(run: () => Promise<unknown>, least: number): Promise
   return taken[taken.length >> 1]!;
 }
 
-function byCase(bytes: Uint8Array, file: string): Map<string, Map<string, Tensor>> {
+export function byCase(bytes: Uint8Array, file: string): Map<string, Map<string, Tensor>> {
   const cases = new Map<string, Map<string, Tensor>>();
   for (const [key, tensor] of readTensors(bytes, file)) {
     const [, name, input] = /^([^/]*)\/inputs\/(.*)$/s.exec(key) ?? [];

@@ -12,7 +12,9 @@ export { InputError } from "../javascript/errors.js";
 export type { Artifact, Input, Manifest, Spec, State, StreamSpec } from "../javascript/manifest.js";
 export { Model } from "../javascript/model.js";
 export { readTensors, writeTensors } from "../javascript/safetensors.js";
+export type { PipelineSpec } from "../javascript/pipeline.js";
 export { Stream } from "../javascript/stream.js";
+export { Pipeline, openPipeline } from "./pipeline.js";
 export { type Dtype, type Tensor, fromNumbers, numbers } from "../javascript/tensor.js";
 
 /**

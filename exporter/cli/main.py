@@ -14,11 +14,13 @@ from ..version import __version__
 from .bundle import bundle
 from .console import print_error
 from .doctor import doctor
+from .genai import genai
 from .inspect import inspect
 from .install import install
 from .latency import latency
 from .models import models
 from .onnx import onnx
+from .pipeline import pipeline
 from .report import report
 from .torchscript import torchscript
 from .triton import triton
@@ -108,5 +110,19 @@ def main() -> None:
     """
 
 
-for command in (onnx, torchscript, verify, inspect, report, models, doctor, install, bundle, triton, latency):
+for command in (
+    onnx,
+    torchscript,
+    pipeline,
+    verify,
+    inspect,
+    report,
+    models,
+    doctor,
+    install,
+    bundle,
+    triton,
+    genai,
+    latency,
+):
     main.add_command(command)

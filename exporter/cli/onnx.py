@@ -13,7 +13,7 @@ from ..spec.options import OnnxOptions
 from .command import SectionedCommand
 from .console import progress
 from .model_choice import bundle_folder, choose_model
-from .options import Word, model_options, output_options, parse_sizes, precision_options
+from .options import Word, model_options, output_options, parse_metadata, parse_sizes, precision_options
 from .summary import print_exported
 
 
@@ -29,6 +29,18 @@ from .summary import print_exported
     "--quantize", type=Word(["int8"]), metavar="DTYPE", help="int8: weights as int8, a scale for each channel."
 )
 @precision_options
+@click.option(
+    "--state-names",
+    metavar="TEMPLATE",
+    help="What to call the states that --stateful finds: 'h{layer}', or 'past.{layer}.{kind}=present.{layer}.{kind}' "
+    "with a name for what comes out; or onnxruntime-genai.",
+)
+@click.option(
+    "--metadata",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An entry for the file's metadata, such as num_encoder_layers=4. Repeatable.",
+)
 @click.option(
     "--lowering",
     type=Word(LOWERINGS),
@@ -57,6 +69,7 @@ def onnx(
     no_verify: bool,
     cases: str | None,
     tune: tuple[str, ...],
+    metadata: tuple[str, ...],
     table: bool,
     as_json: bool,
     quiet: bool,
@@ -71,7 +84,7 @@ def onnx(
     """
     model = choose_model(given)
     sizes = [parse_sizes(text) for text in tune]
-    options = OnnxOptions(verify=not no_verify, tune=sizes, seed=model.seed, **given)
+    options = OnnxOptions(verify=not no_verify, tune=sizes, seed=model.seed, metadata=parse_metadata(metadata), **given)
     loaded, example = model.load(quiet or as_json)
     with progress(quiet or as_json) as advance:
         from ..export import export_onnx

@@ -39,6 +39,21 @@ def parse_option(text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
+def parse_metadata(texts: Sequence[str]) -> dict[str, str]:
+    """Entries of a file's metadata, from texts such as `num_encoder_layers=4`."""
+    from ..errors import InputError
+
+    entries: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"'{text}' is no entry of metadata. Write it as KEY=VALUE, such as vocab_size=500.")
+        if key in entries:
+            raise InputError(f"The metadata '{key}' is given twice. Give every key one value.")
+        entries[key] = value
+    return entries
+
+
 class Word(click.Choice[str]):
     """One of some words, which the shell completes; the library says of any other what was meant."""
 

@@ -50,7 +50,7 @@ class SettingsFile:
 
 
 # Options that `onnx` has and `torchscript` has not, and the other way round.
-_OTHERS = ("opset", "stateful", "quantize", "lowering", "target", "tune", "method")
+_OTHERS = ("opset", "stateful", "quantize", "lowering", "target", "tune", "metadata", "state_names", "method")
 
 
 def _value(option: click.Option, value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 
 import onnx_ir as ir
 
@@ -17,6 +18,7 @@ from ..optimize.names import describe
 from ..optimize.pipeline import optimize
 from ..optimize.quantization import Original, quantize_weights
 from ..optimize.single_step import add_single_step
+from ..optimize.state_names import rename_states
 from ..optimize.stateful import expose_states
 from ..spec.forms import Form, Forms, unrolls
 from ..spec.signature import Signature
@@ -168,18 +170,34 @@ def build_graph(
     int8: bool,
     bounds: Bounds | None = None,
     own: Sequence[State] = (),
+    metadata: Mapping[str, str] = MappingProxyType({}),
+    state_names: str | None = None,
 ) -> OnnxGraph:
     """The graph of a translated program, which is not changed, with layers in these forms.
 
     Args:
         bounds: the sizes that the program holds for; the graph raises beyond them. A chunk may be shorter.
         own: the states among its inputs that the model keeps from call to call.
+        metadata: what its user adds to the file's metadata.
+        state_names: a template for the names of the states that are exposed.
 
     Raises:
         CaptureError: an operator has no form at `opset`, or a stateful model cannot be fed in chunks.
-        InputError: a kind of layer has no int8 weights in its form, or the model has no weights to store as int8.
+        InputError: a kind of layer has no int8 weights in its form, the model has no weights to store as int8, or the
+            template gives two states one name.
     """
-    build = partial(_built, translated, signature, opset=opset, stateful=stateful, int8=int8, bounds=bounds, own=own)
+    build = partial(
+        _built,
+        translated,
+        signature,
+        opset=opset,
+        stateful=stateful,
+        int8=int8,
+        bounds=bounds,
+        own=own,
+        metadata=metadata,
+        state_names=state_names,
+    )
     if not stateful or forms.get(LINEAR_ATTENTION) == "scan":
         return build(forms)
     try:
@@ -197,19 +215,23 @@ def _built(
     int8: bool,
     bounds: Bounds | None,
     own: Sequence[State],
+    metadata: Mapping[str, str],
+    state_names: str | None,
 ) -> OnnxGraph:
     lowered = lower(translated, forms)
     linear = forms.get(LINEAR_ATTENTION, "scan")
     found = optimize(lowered.model, signature, opset, linear)
     taken = {**lowered.forms, **({LINEAR_ATTENTION: linear} if found else {})}
     stream = expose_states(lowered.model, signature, own) if stateful else None
+    if stream is not None and state_names is not None:
+        stream = rename_states(lowered.model, signature, stream, state_names)
     if stream is not None and stream.time is not None and unrolls(taken):
         add_single_step(lowered.model, signature, stream.time)
     quantized = _quantize(lowered.model, taken) if int8 else {}
     guard_empty_loops(lowered.model, signature)
     enforce_following_sizes(lowered.model, signature)
     enforce_bounds(lowered.model, signature, _of_a_chunk(bounds or {}, stream))
-    describe(lowered.model, signature, stream)
+    describe(lowered.model, signature, stream, metadata)
     return OnnxGraph(lowered.model, taken, lowered.scan_only, stream, quantized)
 
 

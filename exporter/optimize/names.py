@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass, NameFixPass, OutputFixPass
@@ -76,9 +77,9 @@ def _rename(expression: str, symbols: dict[str, str]) -> str:
     return "*".join(sorted(renamed.split("*"), key=lambda name: order.index(name) if name in order else -1))
 
 
-def describe(model: ir.Model, signature: Signature, stream: StreamSpec | None) -> None:
+def describe(model: ir.Model, signature: Signature, stream: StreamSpec | None, added: Mapping[str, str]) -> None:
     """Write `producer_name`, `producer_version` and `metadata_props`, which any ONNX reader can show."""
     model.producer_name = "rnn-export"
     model.producer_version = __version__
     model.metadata_props.clear()
-    model.metadata_props.update(metadata_of(signature, stream))
+    model.metadata_props.update(metadata_of(signature, stream, added))

@@ -226,11 +226,11 @@ def _expose(model: ir.Model, slot: StateSlot, shape: Shape, reset: Reset, waits:
     before = ir.Value(name=slot.name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
     if slot.before >= len(slot.node.inputs):
         slot.node.resize_inputs(slot.before + 1)
-    _make_room(model.graph, slot.name)
+    make_room(model.graph, slot.name)
     slot.node.replace_input_with(slot.before, before)
     model.graph.inputs.append(before)
     after = f"{slot.name.removesuffix('0')}_n"
-    _make_room(model.graph, after)
+    make_room(model.graph, after)
     final = _final(model.graph, slot, before)
     if waits is not None:
         final.name = f"{slot.name}.ran"
@@ -263,7 +263,7 @@ def _kept(graph: ir.Graph, waits: ir.Value, before: ir.Value, final: ir.Value) -
     return kept.outputs[0]
 
 
-def _make_room(graph: ir.Graph, name: str) -> None:
+def make_room(graph: ir.Graph, name: str) -> None:
     """Rename values and weights of this name in the graph and in the bodies inside it."""
     for node in ir.traversal.RecursiveGraphIterator(graph):
         for value in defined_by(node):

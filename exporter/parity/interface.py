@@ -44,7 +44,7 @@ def _in_onnx(file: Path, artifact: Artifact, signature: Signature, described: Ma
         return f"its opset is {opset}, not {artifact.opset}"
     if artifact.bound and not stored_int8(file):
         return "it has no int8 weights, which alone may be off"
-    return wrong_interface(interface_of(model), signature, artifact.stream, described)
+    return wrong_interface(interface_of(model), signature, artifact.stream, described, artifact.added_metadata)
 
 
 def interface_of(model: onnx.ModelProto) -> Interface:

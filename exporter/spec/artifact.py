@@ -98,6 +98,10 @@ class Artifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     accepted: Annotated[
         tuple[Finding, ...], Meta(description="Findings that were accepted when the file was exported.")
     ] = ()
+    metadata: Annotated[
+        Mapping[str, str] | UnsetType,
+        Meta(description="What the file's user has added to its metadata, beside the entries of rnn_export."),
+    ] = UNSET
 
     def __post_init__(self) -> None:
         missing = [key for key in _REPORTED if self.parity is not None and key not in self.parity]
@@ -114,6 +118,11 @@ class Artifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """What reduced-precision weights cost each output, in sentences; empty for the model's own."""
         exact = self.parity is None or self.parity.get("reference") == "float64"
         return [] if self.precision is None else self.precision.notes("float64" if exact else "PyTorch")
+
+    @property
+    def added_metadata(self) -> Mapping[str, str]:
+        """What the file's user has added to its metadata."""
+        return {} if isinstance(self.metadata, UnsetType) else self.metadata
 
     @property
     def unrolls(self) -> bool:

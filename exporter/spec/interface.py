@@ -51,11 +51,18 @@ def expected_interface(signature: Signature, stream: StreamSpec | None, describe
 
 
 def wrong_interface(
-    found: Interface, signature: Signature, stream: StreamSpec | None, described: Mapping[str, str]
+    found: Interface,
+    signature: Signature,
+    stream: StreamSpec | None,
+    described: Mapping[str, str],
+    added: Mapping[str, str],
 ) -> str:
     """The first thing that a file says otherwise than the manifest; empty if there is none.
 
     Of an output's dimensions a file may say less, or with other words: `T*N` for `N*T`.
+
+    Args:
+        added: the metadata that its user has added.
     """
     expected = expected_interface(signature, stream, described)
     wrong = wrong_names([each.name for each in found.inputs], [each.name for each in found.outputs], expected)
@@ -68,7 +75,7 @@ def wrong_interface(
     for one, other in zip(found.outputs, expected.outputs, strict=True):
         if not _fits(one, other, symbols):
             return f"its output {one} is not {other}"
-    return "" if found.metadata is None else wrong_metadata(found.metadata, signature, stream)
+    return "" if found.metadata is None else wrong_metadata(found.metadata, signature, stream, added)
 
 
 def wrong_names(inputs: Sequence[str], outputs: Sequence[str], expected: Interface) -> str:

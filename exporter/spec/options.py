@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from msgspec import Meta, Struct
 
 from ..errors import InputError, did_you_mean, type_in_words
 from .forms import LOWERINGS, TARGETS, Lowering, Target
+from .metadata import check_added
 from .option_values import check_choice, check_flag, check_list, check_number, check_seed, check_whole
+from .state_names import check_template
 
 # The error that each kind of weights may cause, relative to an output's scale (see docs/internals/precision.md).
 BOUNDS: Mapping[str, float] = {"int8": 0.09, "float16": 0.004}
@@ -131,10 +133,13 @@ class OnnxOptions:
         seed: for the values of the test cases, 0 to 2**32 - 1.
         accept: findings that are not to fail the export: "unverified", that no case shows whether the file is right,
             and "fixed-decision", that a trace took one branch for all inputs. The manifest records them.
+        metadata: entries for the file's metadata, such as those that another program reads there.
+        state_names: what to call the states of a stateful file: a template such as "h{layer}", or
+            "past.{layer}.{kind}=present.{layer}.{kind}" with a name for what comes out (see `spec.state_names`).
 
     Raises:
         InputError: a value is of another kind or not known, there is no such finding, or `quantize`, `precision` and
-            `max_error` do not fit together.
+            `max_error`, or `stateful` and `state_names`, do not fit together.
     """
 
     verify: bool = True
@@ -148,6 +153,8 @@ class OnnxOptions:
     tune: Sequence[Mapping[str, int]] = ()
     seed: int = 0
     accept: Sequence[Finding] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    state_names: str | None = None
 
     def __post_init__(self) -> None:
         check_flag("verify", self.verify)
@@ -158,6 +165,11 @@ class OnnxOptions:
         check_seed(self.seed)
         self.weights_precision()
         check_accepted(self.accept)
+        check_added(self.metadata)
+        if self.state_names is not None:
+            check_template(self.state_names)
+            if not self.stateful:
+                raise InputError("`state_names` names the states that `stateful=True` finds. Give both.")
 
     def weights_precision(self) -> Precision | None:
         """The precision of the file's weights; None for the model's own."""
@@ -221,7 +233,7 @@ def options_of(kind: type[Options], given: Options | None, named: Mapping[str, A
         raise InputError(f"Options are given as an object and by name ({', '.join(named)}). Give one or the other.")
     if given is not None and not isinstance(given, kind):
         raise InputError(f"Options are {type_in_words(given)}. Give a {kind.__name__}, or its fields by name.")
-    known = [field.name for field in fields(kind)]
+    known = [each.name for each in fields(kind)]
     for name in named:
         if name not in known:
             near = did_you_mean(name, known)

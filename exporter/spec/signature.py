@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import lcm
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -16,7 +17,15 @@ from msgspec.structs import replace
 
 from ..errors import SignatureError, type_in_words
 from .float_range import FloatRange, parse_float_range
-from .size_expression import names_in, normal_size, size_of, slope_and_offset, with_sizes
+from .size_expression import (
+    divisors_in,
+    names_in,
+    normal_size,
+    size_of,
+    slope_and_offset,
+    with_parts,
+    with_sizes,
+)
 
 DTYPES = ("float32", "float16", "float64", "int32", "int64", "bool")
 Dtype = Annotated[str, Meta(pattern=f"^({'|'.join(DTYPES)})$")]
@@ -198,7 +207,7 @@ class Signature:
         states: Mapping[str, str] | Sequence[str] | str | None = None,
     ) -> None:
         described = inputs if isinstance(inputs, Mapping) else dict(map(parse_input, _texts(inputs, "inputs")))
-        specs = {name: _spec(name, given) for name, given in described.items()}
+        specs = with_whole_parts({name: _spec(name, given) for name, given in described.items()})
         names = outputs.split(",") if isinstance(outputs, str) else _texts(outputs, "outputs")
         pairs = states if isinstance(states, Mapping) else dict(map(parse_state, _texts(states or (), "states")))
         object.__setattr__(self, "inputs", specs)
@@ -225,10 +234,16 @@ class Signature:
                 known = f"Dynamic dimensions are {', '.join(self.symbols)}." if self.symbols else "There is none."
                 raise SignatureError(f"Input '{name}' goes up to {spec.range[1]}, which is no dimension. {known}")
         plain = {dim for spec in self.inputs.values() for dim in spec.symbols}
+        plain |= {
+            names_in(dim)[0]
+            for spec in self.inputs.values()
+            for dim in spec.derived
+            if slope_and_offset(dim) is not None
+        }
         for name, spec in self.inputs.items():
             for dim in spec.derived:
                 unknown = [each for each in names_in(dim) if each not in plain]
-                if unknown and slope_and_offset(dim) is None:
+                if unknown:
                     raise SignatureError(
                         f"Input '{name}' has a size of {dim}, and no input has the size {unknown[0]} alone. Name it in "
                         "an input, or give it as a number."
@@ -288,6 +303,33 @@ class Signature:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Signature:
         return cls(data["inputs"], data["outputs"], data["states"])
+
+
+def with_whole_parts(specs: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
+    """The same where a size such as `H/2` is one of its own, H_2, and H is `2*H_2`: a multiple of 2.
+
+    Raises:
+        SignatureError: there is another size of that name, or the values of an input go up to H.
+    """
+    divisors: dict[str, int] = {}
+    for dim in (dim for spec in specs.values() for dim in spec.derived):
+        for name, divisor in divisors_in(dim).items():
+            divisors[name] = lcm(divisors.get(name, 1), divisor)
+    parts = {name: (f"{name}_{divisor}", divisor) for name, divisor in divisors.items()}
+    named = {name for spec in specs.values() for dim in (*spec.symbols, *spec.derived) for name in names_in(dim)}
+    for name, (part, divisor) in parts.items():
+        if part in named:
+            raise SignatureError(f"A size is {name}/{divisor}, and another is called {part}. Rename that.")
+    found = {}
+    for name, spec in specs.items():
+        if spec.range is not None and spec.range[1] in parts:
+            raise SignatureError(
+                f"Input '{name}' goes up to {spec.range[1]}, of which there is a part. Give that part a name of its "
+                f"own, and {spec.range[1]} as a multiple of it."
+            )
+        shape = tuple(with_parts(dim, parts) if isinstance(dim, str) else dim for dim in spec.shape)
+        found[name] = replace(spec, shape=shape) if parts else spec
+    return found
 
 
 def is_name(text: str) -> bool:

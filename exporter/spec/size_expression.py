@@ -1,4 +1,7 @@
-"""Sizes that follow from others, such as `12*(T-4)`: whole numbers, names, `+`, `-`, `*`, `//` and parentheses."""
+"""Sizes that follow from others, such as `12*(T-4)`: whole numbers, names, `+`, `-`, `*`, `//` and parentheses.
+
+`H/2` says besides that H is a multiple of 2; `signature.with_whole_parts` gives it a name of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import ast
 import operator
 from collections.abc import Mapping
 from functools import lru_cache
+from math import lcm
 from typing import Any
 
 from ..errors import SignatureError
@@ -17,6 +21,7 @@ _OPERATORS: dict[type[ast.operator], Any] = {
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.FloorDiv: operator.floordiv,
+    ast.Div: operator.floordiv,
 }
 
 
@@ -88,9 +93,53 @@ def _tree(text: str) -> ast.expr:
 
 
 def _is_size(node: ast.expr) -> bool:
-    if isinstance(node, ast.BinOp):
+    if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.Div):
         return type(node.op) in _OPERATORS and _is_size(node.left) and _is_size(node.right)
+    if _is_quotient(node):
+        return True
     return isinstance(node, ast.Name) or (isinstance(node, ast.Constant) and type(node.value) is int)
+
+
+def _is_quotient(node: ast.AST) -> bool:
+    """Whether it is a name divided by a number above 0."""
+    return (
+        isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Div)
+        and isinstance(node.left, ast.Name)
+        and isinstance(node.right, ast.Constant)
+        and type(node.right.value) is int
+        and node.right.value > 0
+    )
+
+
+def divisors_in(text: str) -> dict[str, int]:
+    """What each name is divided by, without a remainder: `{"H": 2}` for `H/2`, the least common multiple of several."""
+    found: dict[str, int] = {}
+    for node in filter(_is_quotient, ast.walk(_tree(text))):
+        name, divisor = node.left.id, node.right.value  # type: ignore[attr-defined]
+        found[name] = lcm(found.get(name, 1), divisor)
+    return found
+
+
+def with_parts(text: str, parts: Mapping[str, tuple[str, int]]) -> str | int:
+    """The expression with `k*part` for each name whose part and number of parts are given here."""
+
+    class _Replace(ast.NodeTransformer):
+        def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+            if not _is_quotient(node):
+                return self.generic_visit(node)  # type: ignore[return-value]
+            name, divisor = node.left.id, node.right.value  # type: ignore[attr-defined]
+            return _multiple(parts[name][0], parts[name][1] // divisor)
+
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            return _multiple(*parts[node.id]) if node.id in parts else node
+
+    return normal_size(ast.unparse(_Replace().visit(_tree(text))))
+
+
+def _multiple(name: str, factor: int) -> ast.expr:
+    part = ast.Name(name)
+    return part if factor == 1 else ast.BinOp(ast.Constant(factor), ast.Mult(), part)
 
 
 def _names(node: ast.expr) -> list[str]:
@@ -114,7 +163,7 @@ def _line(node: ast.expr) -> tuple[int, int] | None:
         return None
     if isinstance(node.op, ast.Mult) and 0 in (left[0], right[0]):
         return left[0] * right[1] + right[0] * left[1], left[1] * right[1]
-    if isinstance(node.op, ast.FloorDiv):
+    if isinstance(node.op, ast.FloorDiv | ast.Div):
         return None
     sign = {ast.Add: 1, ast.Sub: -1}.get(type(node.op))
     return None if sign is None else (left[0] + sign * right[0], left[1] + sign * right[1])

@@ -71,7 +71,7 @@ class StateEntry(Struct, frozen=True, forbid_unknown_fields=True):
     reset: Number | tuple[Number, ...]
 
     def named(self, name: str) -> State:
-        return State(name, self.output, self.dtype, self.shape, _numbers(self.reset))
+        return State(name, self.output, self.dtype, self.shape, numbers(self.reset))
 
 
 class OutputTiming(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -187,5 +187,5 @@ def _number(reset: float) -> Number:
     return int(reset) if reset.is_integer() and not (reset == 0 and math.copysign(1, reset) < 0) else reset
 
 
-def _numbers(plain: Number | tuple[Number, ...]) -> Reset:
+def numbers(plain: Number | tuple[Number, ...]) -> Reset:
     return tuple(map(float, plain)) if isinstance(plain, tuple) else float(plain)

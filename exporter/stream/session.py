@@ -84,7 +84,7 @@ def open_step_model(folder: Path, options: ort.SessionOptions | None) -> StepMod
         if steps_only and time is not None:
             options.add_free_dimension_override_by_name(time, 1)
     session = _open(path, options)
-    _check(session, path, manifest.signature, artifact.stream)
+    _check(session, path, manifest.signature, artifact)
     carried = {name for state in states for name in (state.name, state.output)}
     kept = [name for name in manifest.outputs if name not in carried] or [*manifest.outputs]
     return StepModel(
@@ -106,7 +106,7 @@ def _open(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
         raise BundleError(f"ONNX Runtime cannot load {path} ({first_line(error)}). Export it again.") from error
 
 
-def _check(session: ort.InferenceSession, path: Path, signature: Signature, stream: StreamSpec) -> None:
+def _check(session: ort.InferenceSession, path: Path, signature: Signature, artifact: Artifact) -> None:
     """Check that the file says the same as the manifest: what is carried, and what a stream begins with.
 
     Raises:
@@ -114,8 +114,8 @@ def _check(session: ort.InferenceSession, path: Path, signature: Signature, stre
     """
     inputs, outputs = ([each.name for each in values] for values in (session.get_inputs(), session.get_outputs()))
     metadata = session.get_modelmeta().custom_metadata_map
-    wrong = wrong_names(inputs, outputs, expected_interface(signature, stream, {}))
-    wrong = wrong or wrong_metadata(metadata, signature, stream)
+    wrong = wrong_names(inputs, outputs, expected_interface(signature, artifact.stream, {}))
+    wrong = wrong or wrong_metadata(metadata, signature, artifact.stream, artifact.added_metadata)
     if wrong:
         raise InterfaceError(f"{path.name} is not what its manifest says: {wrong}. Export the model again.")
 

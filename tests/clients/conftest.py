@@ -117,6 +117,7 @@ ARGUMENTS = {
     "index_client": ("onnxruntime", "libtorch"),
     "openvino_client": ("openvino",),
     "writer": WRITERS,
+    "pipeline_client": WRITERS,
     "provider_client": ("onnxruntime",),
 }
 

@@ -30,7 +30,10 @@ def test_an_expression_is_kept_without_spaces(text: str, normal: str | int) -> N
 @pytest.mark.parametrize(
     "text",
     [
-        "T/2",
+        "T/0",
+        "T/N",
+        "2/T",
+        "(T+1)/2",
         "2**T",
         "-T",
         "f(T)",
@@ -57,6 +60,33 @@ def test_an_expression_is_kept_without_spaces(text: str, normal: str | int) -> N
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(SignatureError, match=r"is not a dimension. Use a name such as T, .* such as 12\*\(T-4\)"):
         normal_size(text)
+
+
+def test_a_part_of_a_size_has_a_name_of_its_own() -> None:
+    signature = Signature(
+        {"mel": "float32[N, H, T]", "half": "float32[N, H/2, T]", "third": "float32[H/3+1, T]", "flat": "float32[H*N]"}
+    )
+    shapes = {name: spec.shape for name, spec in signature.inputs.items()}
+    assert shapes == {
+        "mel": ("N", "6*H_6", "T"),
+        "half": ("N", "3*H_6", "T"),
+        "third": ("2*H_6+1", "T"),
+        "flat": ("6*H_6*N",),
+    }
+    assert signature.inputs["half"].sized({"N": 1, "H_6": 2, "T": 5}) == (1, 6, 5)
+    assert Signature(dict(signature.inputs)) == signature
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"a": "float32[H, H/2]", "b": "float32[H_2]"}, "A size is H/2, and another is called H_2. Rename that."),
+        ({"a": "float32[H, H/2]", "n": "int64[N] in 1..H"}, "Input 'n' goes up to H, of which there is a part."),
+    ],
+)
+def test_a_part_that_cannot_be_named(inputs: dict[str, str], said: str) -> None:
+    with pytest.raises(SignatureError, match=said):
+        Signature(inputs)
 
 
 @pytest.mark.parametrize("T", [1, 2, 3, 4, 5, 17, 400, *random.Random(0).sample(range(6, 4000), 5)])
