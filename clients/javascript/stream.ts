@@ -99,7 +99,7 @@ export async function runWhole(
 function inTime(manifest: Manifest, spec: StreamSpec, outputs: Tensors): Map<string, Tensor> {
   const whole = new Map(outputs);
   for (const [name, { delay, extra }] of Object.entries(spec.timings)) {
-    const axis = timeAxis(manifest.outputs.get(name)?.shape ?? [], spec.time);
+    const axis = timeAxis(manifest.outputs.get(name)?.shape ?? [], spec.time ?? "");
     if (axis < 0) continue;
     const joined = outputNamed(name, outputs);
     const length = joined.shape[axis]!;
@@ -112,7 +112,7 @@ function inTime(manifest: Manifest, spec: StreamSpec, outputs: Tensors): Map<str
 /** The elements of a whole run's output that a stream gives too. */
 export function seen(manifest: Manifest, spec: StreamSpec, name: string, whole: Tensor): Tensor {
   const timing = spec.timings[name];
-  const axis = timeAxis(manifest.outputs.get(name)?.shape ?? [], spec.time);
+  const axis = timeAxis(manifest.outputs.get(name)?.shape ?? [], spec.time ?? "");
   if (!timing || axis < 0) return whole;
   const length = whole.shape[axis]!;
   return cut(whole, [axis], 0, Math.max(0, Math.min(length, length - timing.extra - timing.delay)));

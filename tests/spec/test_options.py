@@ -15,7 +15,10 @@ from torch import nn
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"lowering": "scn"}, "There is no lowering 'scn'. Did you mean 'scan'? Choose from auto, native, scan."),
+        (
+            {"lowering": "scn"},
+            "There is no lowering 'scn'. Did you mean 'scan'? Choose from auto, native, scan, contrib",
+        ),
         ({"lowering": None}, "There is no lowering None. Choose from"),
         ({"lowering": ["scan"]}, "There is no lowering ['scan']."),
         ({"target": "gpu"}, "There is no target 'gpu'."),

@@ -74,8 +74,8 @@ def _sequence(stream: GraphStream, found: tuple[Fraction, int], axis: int = 0) -
 def _indices(stream: GraphStream, node: ir.Node, flow: Sequence) -> ir.Value:
     """The numbers of a chunk's elements in the sequence.
 
-    The counter is added to a range from 0: of a Gather of a Range from the counter on, ONNX Runtime makes a Slice, which
-    does not raise beyond the end of a table.
+    The counter is added to a range from 0: of a Gather of a Range from the counter on, ONNX Runtime makes a Slice,
+    which does not raise beyond the end of a table.
     """
     zero, one = (stream.memory.constant(name, np.array(k, np.int64)) for k, name in enumerate(("zero", "one")))
     steps = stream.add(node, "Squeeze", [stream.steps(node, flow), stream.memory.ints(0)])

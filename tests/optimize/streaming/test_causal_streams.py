@@ -186,7 +186,7 @@ def test_refusals_name_the_operator_and_the_line(model: type[nn.Module], why: st
 
 
 def test_beyond_the_end_of_a_table_a_stream_raises(tmp_path: Path) -> None:
-    """With one row left, which would fit any chunk, and with none, of which ONNX Runtime's GRU would end the process."""
+    """With one row left, which would fit any chunk, and with none, on which ONNX Runtime's GRU ends the process."""
 
     class Placed(nn.Module):
         def __init__(self) -> None:
