@@ -33,6 +33,8 @@ Array = NDArray[np.generic]
 
 # Calls of the short cases, each at other sizes.
 _SHORT = (7, 4, 11)
+# Calls of the longest case where a state grows: each is as much slower than the one before as it is longer.
+GROWING = 400
 # So far apart are the seeds of two cases, and of two calls.
 _APART, _BETWEEN = 100_003, 17
 
@@ -107,7 +109,7 @@ def check_calls(
         return []
     assert isinstance(drawing.made.make, VisitedStates)
     signature = _one_call(model, drawing.signature)
-    runs = [*_runs(signature, traced, seed, drawing.least)]
+    runs = [*_runs(signature, traced, seed, drawing.least, GROWING if stream.grows else DRIFT)]
     many = _stacked(signature)
     oracle = Oracle(Again(model.original, list(signature.inputs)), many)
     items = [
@@ -137,12 +139,12 @@ def _one_call(model: Remembering, signature: Signature) -> Signature:
 
 
 def _runs(
-    signature: Signature, traced: Mapping[str, int], seed: int, least: Mapping[str, int]
+    signature: Signature, traced: Mapping[str, int], seed: int, least: Mapping[str, int], most: int
 ) -> Iterator[tuple[Case, int]]:
-    """Cases of one call's sizes, and how many calls each has."""
+    """Cases of one call's sizes, and how many calls each has; `most` the longest."""
     ones, twos = (counted(signature.symbols, size, least) for size in (1, 2))
-    sizes = [dict(traced), twos, ones] if signature.symbols else [{}]
-    for k, (each, calls) in enumerate([*zip(sizes, _SHORT, strict=False), (ones, DRIFT)]):
+    sizes = [{name: traced[name] for name in signature.symbols}, twos, ones] if signature.symbols else [{}]
+    for k, (each, calls) in enumerate([*zip(sizes, _SHORT, strict=False), (ones, most)]):
         yield Case(each, "ordinary", seed + _APART * (k + 1)), calls
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import io
 import logging
 import warnings
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from ..errors import LoadError, SignatureError, first_line
 from ..torch_internals.modules import exclusive, tree_map
 from .bind import bind_inputs
+from .contents import is_plain_object, reachable
 from .control_flow import control_flow_in_python
 from .remedies import remedy
 from .source_lines import at, user_line
@@ -63,6 +63,7 @@ _COPIED = 10_000_000
 
 # Where a module keeps its parts, which are not its own attributes.
 _OF_MODULES = ("_parameters", "_buffers", "_modules")
+_MUTABLE = (list, dict, set, deque)
 
 
 def _written_parameters(model: nn.Module) -> list[nn.Parameter]:
@@ -79,16 +80,15 @@ def preserve_module_state(model: nn.Module) -> Iterator[None]:
     """Undo what is written to the model within the block."""
     modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
     attributes = [(module, dict(vars(module))) for module in modules]
-    containers = {
-        id(value): (value, copy.copy(value))
-        for _, values in attributes
-        for value in values.values()
-        if isinstance(value, (list, dict, set, deque))
-    }
+    seen: dict[int, Any] = {}
     own = [value for _, values in attributes for name, value in values.items() if name not in _OF_MODULES]
-    objects = [(value, dict(vars(value))) for value in own if _is_plain_object(value)]
-    kept = _tensors_in([*own, *(inner for _, values in objects for inner in values.values())])
-    contents = [(tensor, tensor.detach().clone()) for tensor in (*model.buffers(), *kept)]
+    kept = [each for value in own for each in reachable(value, seen)]
+    # Of a module's parts, the dictionaries themselves.
+    parts = [value for _, values in attributes for value in values.values() if isinstance(value, _MUTABLE)]
+    containers = {id(each): (each, copy.copy(each)) for each in (*parts, *kept) if isinstance(each, _MUTABLE)}
+    objects = [(each, dict(vars(each))) for each in kept if is_plain_object(each)]
+    tensors = [each for each in kept if type(each) is Tensor and each.layout == torch.strided]
+    contents = [(tensor, tensor.detach().clone()) for tensor in (*model.buffers(), *tensors)]
     weights = [(parameter, parameter.detach().clone()) for parameter in _written_parameters(model)]
     try:
         yield
@@ -108,18 +108,6 @@ def preserve_module_state(model: nn.Module) -> Iterator[None]:
             for parameter, content in weights:
                 if not torch.equal(parameter, content):
                     parameter.copy_(content)
-
-
-def _is_plain_object(value: Any) -> bool:
-    """Whether a value is one of a dataclass with fields that may be set."""
-    return dataclasses.is_dataclass(value) and not isinstance(value, type) and hasattr(value, "__dict__")
-
-
-def _tensors_in(values: Collection[Any]) -> list[Tensor]:
-    """The tensors among the values of a module's attributes, and in their containers, that forward may write to."""
-    inner = [item for value in values if isinstance(value, (list, tuple, deque)) for item in value]
-    inner += [item for value in values if isinstance(value, dict) for item in value.values()]
-    return [each for each in (*values, *inner) if type(each) is Tensor and each.layout == torch.strided]
 
 
 def _refill(container: Any, before: Any) -> None:

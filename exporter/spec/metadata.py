@@ -38,6 +38,7 @@ def metadata_of(signature: Signature, stream: StreamSpec | None, added: Mapping[
         **{f"reset.{state.name}": state.reset_text for state in states},
         **({} if stream is None or stream.time is None else {"time": stream.time}),
         **({} if stream is None or stream.multiple == 1 else {"multiple": str(stream.multiple)}),
+        **({} if stream is None or not stream.grows else {"grows": stream.grows}),
         **({} if stream is None else {f"delay.{name}": str(each.delay) for name, each in stream.timings.items()}),
     }
     return {**{f"{PREFIX}.{key}": value for key, value in properties.items()}, **added}

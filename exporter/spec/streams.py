@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -29,7 +29,7 @@ class State:
 
     A name in `shape` is a dynamic size, a product such as `6*N` one that is computed from others. `reset` is a number
     for every element, or the elements of a state whose dynamic sizes are all 1, in row-major order: each sequence of a
-    batch begins with the same.
+    batch begins with the same. The size that `grows` names, if any, is 0 at first and larger after every call.
     """
 
     name: str
@@ -37,11 +37,13 @@ class State:
     dtype: str
     shape: tuple[str | int, ...]
     reset: Reset = 0.0
+    grows: str = ""
 
     def initial(self, sizes: Mapping[str, int]) -> Array:
         """The state before the first chunk, for given sizes of the dynamic dimensions."""
         least = [1 if isinstance(dim, str) else dim for dim in self.shape]
         values = np.asarray(self.reset, self.dtype)
+        sizes = {**sizes, self.grows: 0}
         shape = [multiply(dim, sizes) if isinstance(dim, str) else dim for dim in self.shape]
         return np.broadcast_to(values.reshape(least) if values.ndim else values, shape).copy()
 
@@ -111,6 +113,10 @@ class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         tuple[str, ...],
         Meta(description="The states that the model keeps in its own buffers and attributes from call to call."),
     ] = field(default=(), name="own")
+    grows: Annotated[
+        str,
+        Meta(description="The size of states that is 0 before the first call, and larger after every one."),
+    ] = ""
 
     @classmethod
     def of(
@@ -122,7 +128,7 @@ class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         timings: Mapping[str, OutputTiming] | None = None,
     ) -> StreamSpec:
         entries = {state.name: state.entry for state in states}
-        return cls(time, entries, multiple, timings or {}, tuple(state.name for state in own))
+        return cls(time, entries, multiple, timings or {}, tuple(state.name for state in own), _growing(own))
 
     def delay(self, output: str) -> int:
         """How many elements of an output, along the time, come before its first."""
@@ -130,7 +136,12 @@ class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
     @property
     def states(self) -> tuple[State, ...]:
-        return tuple(entry.named(name) for name, entry in self.entries.items())
+        named = (entry.named(name) for name, entry in self.entries.items())
+        return tuple(replace(state, grows=self.grows if self.grows in state.shape else "") for state in named)
+
+
+def _growing(states: Sequence[State]) -> str:
+    return next((state.grows for state in states if state.grows), "")
 
 
 def states_json(states: Sequence[State]) -> dict[str, Any]:

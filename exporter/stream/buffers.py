@@ -37,7 +37,8 @@ class StepBuffers:
     """Arrays by name; of each pair the first is for even steps, the other for odd ones.
 
     `sizes` are those of the dynamic dimensions except the time, `initial` the states at the beginning of a stream.
-    `slots` take a step's inputs, `states` are those before a step, `results` what a step has given, without the time.
+    `slots` take a step's inputs, `states` are those before a step, `results` what a step has given,
+    without the time. Where a state grows, nothing is bound.
     """
 
     sizes: dict[str, int]
@@ -45,7 +46,7 @@ class StepBuffers:
     slots: tuple[Slot, ...]
     states: tuple[Arrays, Arrays]
     results: tuple[Arrays, Arrays]
-    bindings: tuple[ort.IOBinding, ort.IOBinding]
+    bindings: tuple[ort.IOBinding, ...]
 
 
 def make_buffers(model: StepModel, sizes: Mapping[str, int]) -> StepBuffers:
@@ -58,6 +59,9 @@ def make_buffers(model: StepModel, sizes: Mapping[str, int]) -> StepBuffers:
     even, odd = ({name: value.copy() for name, value in initial.items()} for _ in range(2))
     inputs = {name: one_step(spec, sizes, model.spec) for name, spec in model.inputs.items()}
     outputs = _outputs(model, inputs, initial)
+    if model.spec.grows:
+        slots = tuple(_slot(model, name, array) for name, array in inputs.items())
+        return StepBuffers(dict(sizes), initial, slots, (even, odd), ({}, {}), ())
     return StepBuffers(
         dict(sizes),
         initial,

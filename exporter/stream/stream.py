@@ -82,6 +82,8 @@ class Stream:
             if not isinstance(x, np.ndarray) or x.shape != slot.shape or x.dtype != slot.dtype:
                 raise wrong_step(slot.name, x, self._model.inputs[slot.name], buffers.sizes, self._model.spec)
             slot.array[...] = x
+        if self._model.spec.grows:
+            return self._grown_step()
         # Written out, here and below, where `run` calls functions: a step takes but a few microseconds.
         try:
             self._model.session.run_with_iobinding(buffers.bindings[turn])
@@ -102,9 +104,27 @@ class Stream:
         given = checked_chunk(self._model, by_name(self._model, arrays, named), self._buffers.sizes)
         names = [*dict.fromkeys([*self._model.outputs, *(state.output for state in self._model.states)])]
         outputs = dict(zip(names, guarded(self._model.chunks.run, names, {**given, **self._current}), strict=True))
-        for state in self._model.states:
-            self._current[state.name][...] = outputs[state.output]
+        self._carry(outputs)
         return _returned({name: outputs[name] for name in self._model.outputs})
+
+    def _grown_step(self) -> Outputs:
+        """The step that was put in the slots, where a state is longer after it: there is no array to bind."""
+        buffers, names = self._buffers, [*self._model.outputs, *(state.output for state in self._model.states)]
+        fed = {slot.name: slot.array for slot in buffers.slots}
+        whole = {
+            name: array.reshape(self._model.inputs[name].sized({**buffers.sizes, **self.time_of_a_step}))
+            for name, array in fed.items()
+        }
+        got = dict(zip(names, guarded(self._model.session.run, names, {**whole, **self._current}), strict=True))
+        self._carry(got)
+        return _returned({name: got[name].squeeze(axes) for name, axes in self._model.outputs.items()})
+
+    def _carry(self, outputs: Mapping[str, Array]) -> None:
+        for state in self._model.states:
+            if state.grows:
+                self._current[state.name] = outputs[state.output]
+            else:
+                self._current[state.name][...] = outputs[state.output]
 
     @property
     def multiple(self) -> int:
@@ -152,11 +172,15 @@ class Stream:
         current = self._current
         if values.keys() != current.keys():
             raise InputError(f"The states are {', '.join(current)}, not {', '.join(values) or 'none'}. Give them all.")
+        growing = {state.name for state in self._model.states if state.grows}
         for name, state in current.items():
-            if describe(values[name]) != describe(state):
+            if name not in growing and describe(values[name]) != describe(state):
                 raise InputError(f"State '{name}' is {describe(state)}, not {describe(values[name])}. Give it so.")
-        for name, state in current.items():
-            state[...] = values[name]
+        for name, state in [*current.items()]:
+            if name in growing:
+                current[name] = np.array(values[name], state.dtype)
+            else:
+                state[...] = values[name]
 
     def reset(self, rows: ArrayLike | None = None) -> None:
         """Go back to the beginning, with every sequence, or with some of a batch.
@@ -167,6 +191,13 @@ class Stream:
         Raises:
             InputError: there is no such row, or no one dimension of all states that counts sequences.
         """
+        if self._model.spec.grows:
+            if rows is not None:
+                raise InputError(
+                    "Some states grow with every step, for all rows together. Reset all, or make `another`."
+                )
+            self._current.update({name: state.copy() for name, state in self._buffers.initial.items()})
+            return
         axes = dict.fromkeys(self._buffers.initial, 0) if rows is None else self._batch_axes()
         chosen = slice(None) if rows is None else _indices(rows)
         for name, state in self._current.items():

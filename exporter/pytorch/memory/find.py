@@ -16,6 +16,7 @@ from ...spec.streams import State, cannot_stream
 from ..first_run import Trial
 from ..run import preserve_module_state, run_eager, run_on
 from .changing import Changing, changing, dims_of, number_of
+from .growth import check_growth, growing_name
 from .places import Keys, Place, copied, frozen, get, rebuilt, same
 from .remembering import Arrangement, Remembering, SizeOf, Slot, as_tensor, remembering
 from .resets import reset_for
@@ -62,7 +63,7 @@ def find_memory(trial: Trial, sizes: Mapping[str, int], also: Collection[Place] 
         return None
     runs = [watched, *_elsewhere(trial, sizes)]
     others = [changing(run, also) for run in runs]
-    _check_growth(watched, found)
+    check_growth(found.places, watched)
     ways = [*_arrangements(trial, runs, others)]
     ways += [_with_first_call(trial, arrangement) for arrangement in ways]
     refused = ""
@@ -96,26 +97,6 @@ def _elsewhere(trial: Trial, sizes: Mapping[str, int]) -> Iterator[Watched]:
                 continue
 
 
-def _check_growth(watched: Watched, found: Changing) -> None:
-    """Refuse what has another size, or another kind, after every call.
-
-    Raises:
-        CaptureError: some place has.
-    """
-    first, *later = [call.after for call in watched.calls]
-    for place in found.places:
-        ends = [call.get(place) for call in later]
-        kinds = {
-            (type(value), tuple(value.shape) if isinstance(value, Tensor) else ())
-            for value in (first.get(place), *ends)
-        }
-        if len(kinds) > 1 or any(place not in call for call in (first, *later)):
-            raise cannot_stream(
-                f"{place} has another size or another kind of value after every call. Keep a fixed number of steps, in "
-                "a tensor that has its size from the beginning."
-            )
-
-
 def _arrangements(trial: Trial, runs: Sequence[Watched], found: Sequence[Changing]) -> Iterator[Arrangement]:
     """Ways in which the states may be given, from the plainest on.
 
@@ -128,19 +109,26 @@ def _arrangements(trial: Trial, runs: Sequence[Watched], found: Sequence[Changin
     moving = {place: None for each in found for place in each.places if place not in settled}
     plain = {place for place in settled if not isinstance(runs[0].calls[0].after.get(place), Tensor)}
     set_by_first = {place: _settled_value(trial.signature, runs, place) for place in plain}
+    carried = {place for place in settled if _can_be_carried(runs[0].calls[0].after.get(place))}
+    # What kind of number an object holds, for instance, or on which device: there is no state for it.
+    rest = {place: value for place, value in set_by_first.items() if place not in carried}
     tables = {place: runs[0].before[place] for place in settled - plain if place in runs[0].before}
     left = {place: runs[0].before[place] for place in settled if place in runs[0].before}
     ways: list[tuple[dict[Place, None], Mapping[Place, Any]]] = [
         (moving, {**tables, **set_by_first}),
         (moving, left),
-        (moving | dict.fromkeys(plain), tables),
-        (moving | dict.fromkeys(settled), {}),
+        (moving | dict.fromkeys(plain & carried), {**tables, **rest}),
+        (moving | dict.fromkeys(carried), rest),
     ]
     tried: list[Any] = []
     for states, fixed in ways:
         if states and (list(states), list(fixed.items())) not in tried:
             tried.append((list(states), list(fixed.items())))
             yield _arranged(trial, runs, list(states), fixed)
+
+
+def _can_be_carried(value: Any) -> bool:
+    return isinstance(value, Tensor) or number_of(value) is not None
 
 
 def _settled_value(signature: Signature, runs: Sequence[Watched], place: Place) -> Any:
@@ -186,12 +174,14 @@ def _leaf(after: Mapping[Place, Any], path: str, name: str, keys: Keys, leaf: An
 def _slot(place: Place, before: str, after: str, runs: Sequence[Watched]) -> Slot:
     value = runs[0].calls[0].after[place]
     number = number_of(value)
-    if number is None and not isinstance(value, Tensor):
+    if not _can_be_carried(value):
         raise cannot_stream(
             f"{place} changes with every call, and is a {type(value).__name__}. Keep tensors or numbers."
         )
     dtype, dims = dims_of(place, runs)
-    return Slot(place, State(before, after, dtype, dims, reset_for(place, dims, runs)), number)
+    grows = growing_name(runs[0])
+    state = State(before, after, dtype, dims, reset_for(place, dims, runs), grows if grows in dims else "")
+    return Slot(place, state, number)
 
 
 def _differs(trial: Trial, arrangement: Arrangement, runs: Sequence[Watched]) -> str:

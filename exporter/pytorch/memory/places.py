@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from ...torch_internals.modules import buffers_of
+from ..contents import items
 
 Keys = tuple[Any, ...]
 
 # What every module has, and no forward is expected to write to.
 _OF_MODULES = {*vars(nn.Module()), *("forward", "_forward_hooks", "_flat_weights", "_flat_weight_refs")}
-_CONTAINERS = (list, tuple, dict, deque)
 
 
 @dataclass(frozen=True)
@@ -48,42 +47,29 @@ def places(model: nn.Module) -> dict[Place, Any]:
     return {Place(path, name, keys): value for path, name, whole in attributes(model) for keys, value in leaves(whole)}
 
 
-def leaves(value: Any, keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
-    """The values in nested containers, each with the keys that lead to it."""
-    inner = items(value)
+def leaves(value: Any, keys: Keys = (), above: tuple[int, ...] = ()) -> Iterator[tuple[Keys, Any]]:
+    """The values in nested containers and objects, each with the keys that lead to it; what holds itself is a value."""
+    inner = {} if id(value) in above else items(value)
     if not inner:
         yield keys, value
     for key, part in inner.items():
-        yield from leaves(part, (*keys, key))
+        yield from leaves(part, (*keys, key), (*above, id(value)))
 
 
-def items(value: Any) -> Mapping[Any, Any]:
-    """What is in a container, by key; nothing for any other value."""
-    if isinstance(value, dict):
-        return value
-    if isinstance(value, _CONTAINERS):
-        return dict(enumerate(value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return {}
-
-
-def rebuilt(value: Any, change: Callable[[Keys, Any], Any], keys: Keys = ()) -> Any:
-    """The same containers, made anew, with `change(keys, leaf)` for each value in them."""
-    inner = items(value)
+def rebuilt(value: Any, change: Callable[[Keys, Any], Any], keys: Keys = (), above: tuple[int, ...] = ()) -> Any:
+    """The same containers and objects, made anew, with `change(keys, leaf)` for each value in them."""
+    inner = {} if id(value) in above else items(value)
     if not inner:
         return change(keys, value)
-    parts = {key: rebuilt(part, change, (*keys, key)) for key, part in inner.items()}
-    if isinstance(value, (dict, list, deque)):
-        same = copy.copy(value)
-        for key, part in parts.items():
-            same[key] = part
-        return same
+    parts = {key: rebuilt(part, change, (*keys, key), (*above, id(value))) for key, part in inner.items()}
     if isinstance(value, tuple):
         return type(value)(*parts.values()) if hasattr(value, "_fields") else tuple(parts.values())
     same = copy.copy(value)
     for key, part in parts.items():
-        object.__setattr__(same, key, part)
+        if isinstance(value, (dict, list, deque)):
+            same[key] = part
+        else:
+            object.__setattr__(same, key, part)
     return same
 
 

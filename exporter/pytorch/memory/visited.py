@@ -29,9 +29,16 @@ class VisitedStates:
 
     def __call__(self, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
         states = {state.name: state.initial(sizes) for state in self.model.states}
-        for k in range(1, 1 + seed % (_MOST + 1)):
-            states = self._after(self.inputs(sizes, seed + k), states)
+        for k, each in enumerate(self._calls_before(sizes, seed)):
+            states = self._after(self.inputs(each, seed + 1 + k), states)
         return {**self.inputs(sizes, seed), **states}
+
+    def _calls_before(self, sizes: Mapping[str, int], seed: int) -> list[Mapping[str, int]]:
+        """The sizes of each call: where states grow, of those that make them as long as the case has them."""
+        grows = next((state.grows for state in self.model.states if state.grows), "")
+        if not grows:
+            return [sizes] * (seed % (_MOST + 1))
+        return [{**sizes, "T": sizes[grows]}] if "T" in sizes else [sizes] * sizes[grows]
 
     def inputs(self, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
         """The inputs of one call, without the states."""
