@@ -50,6 +50,8 @@ def expose_states(model: ir.Model, signature: Signature, own: Sequence[State] = 
     """
     if own and "T" not in signature.symbols:
         return StreamSpec.of(None, _declared(signature, signature.states, own), own)
+    if any(state.grows for state in own):  # a cache: a chunk goes on from there, as the model itself has it
+        return StreamSpec.of(_time(model.graph, signature), _declared(signature, signature.states, own), own)
     time = _time(model.graph, signature)
     _check_sizes(signature, time)
     _check_inside(model.graph, time)

@@ -13,6 +13,7 @@ from torch import nn
 
 from ..errors import InputError
 from ..pytorch.made_cases import MadeCases
+from ..pytorch.memory.visited import VisitedStates
 from ..pytorch.outputs import flatten
 from ..pytorch.run import as_tensors, run_eager
 from ..pytorch.samples import Case, make_inputs
@@ -64,7 +65,7 @@ class Drawing:
         ]
         cases = [case for case in cases if self.signature.fits(case.sizes)]
         if self.made is not None:
-            return [case for case in cases if case.values == "ordinary"]
+            return _reachable(self.made, [case for case in cases if case.values == "ordinary"])
         beside = [] if self.example is None else random_cases(self.signature, traced, seed, bounds)
         return [*cases, *(case for case in beside if self.signature.fits(case.sizes))]
 
@@ -140,6 +141,14 @@ def draw_for(
         f"Write '{free[0]}: {signature.inputs[free[0]]} > 0', or the range that it has, to choose."
     )
     return replace(positive, notes=(note,))
+
+
+def _reachable(made: MadeCases, cases: Sequence[Case]) -> list[Case]:
+    """The cases at sizes that states can have: a window that has been filled is no longer ever."""
+    if not isinstance(made.make, VisitedStates):
+        return [*cases]
+    found = [replace(case, sizes=made.make.reachable(case.sizes)) for case in cases]
+    return [*{tuple(case.sizes.values()): case for case in reversed(found)}.values()][::-1]
 
 
 def _gives_nan(model: nn.Module, drawing: Drawing, cases: Sequence[Case]) -> bool:

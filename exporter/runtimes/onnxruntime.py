@@ -12,6 +12,7 @@ from typing import Any
 import onnxruntime as ort
 
 from ..errors import BundleError, InputError, PlacementError, UnavailableError, first_line
+from ..spec.metadata import PREFIX
 from .nan import nan_kernel_on
 from .onnx_check import read_checked
 from .placement import Placement, Profile
@@ -38,6 +39,7 @@ class OnnxRuntimeSession:
         self._placement = Placement(provider.full_name, ort.__version__)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._hides_nan, self._spreads_nan = nan
+        self._may_be_empty = _growing(self._session)
 
     @property
     def hides_nan(self) -> str:
@@ -53,7 +55,7 @@ class OnnxRuntimeSession:
         Raises:
             InputError: an input is empty.
         """
-        _check_filled(inputs)
+        _check_filled({name: array for name, array in inputs.items() if name not in self._may_be_empty})
         if self._profile is not None:
             self._run(inputs)  # a session's first run is slower than later ones
         outputs = self._run(inputs)
@@ -89,6 +91,12 @@ class OnnxRuntimeSession:
 
     def placement(self) -> Placement:
         return self._placement
+
+
+def _growing(session: ort.InferenceSession) -> frozenset[str]:
+    """The states that grow with every call: they begin empty, and no GRU or LSTM has them for its sequence."""
+    grows = session.get_modelmeta().custom_metadata_map.get(f"{PREFIX}.grows", "")
+    return frozenset(each.name for each in session.get_inputs() if grows and grows in each.shape)
 
 
 def _check_filled(inputs: Mapping[str, Array]) -> None:

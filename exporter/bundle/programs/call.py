@@ -132,6 +132,8 @@ def call_of(file: str, artifact: Artifact, manifest: Manifest) -> ProgramSpec:
 
 def _filled(dtype: str, array: Array) -> Filled:
     flat = array.reshape(-1)
+    if not flat.size:  # a state that grows
+        return Filled(dtype, array.shape, (0,) if flat.dtype.kind != "f" else (0.0,))
     periods = (size for size in range(1, flat.size + 1) if flat.size % size == 0)
     period = next(size for size in periods if np.array_equal(flat, np.resize(flat[:size], flat.size), equal_nan=True))
     if flat.dtype.kind != "f":
