@@ -71,7 +71,7 @@ class Chunked(SessionWrapper):
 
     def seen(self, name: str, whole: Array, steps: int) -> Array:
         """The elements of a whole run's output that follow from the steps that are fed."""
-        axis = _time_axis(self.dims[name], self.time)
+        axis = self._axis(name)
         if axis is None:
             return whole
         timing = self.stream.timings.get(name, OutputTiming())
@@ -82,7 +82,7 @@ class Chunked(SessionWrapper):
 
     def _in_time(self, name: str, joined: Array) -> Array:
         """The elements that a whole run has too, from its first."""
-        axis = _time_axis(self.dims[name], self.time)
+        axis = self._axis(name)
         timing = self.stream.timings.get(name)
         if axis is None or timing is None:
             return joined
@@ -105,12 +105,17 @@ class Chunked(SessionWrapper):
             start += length
         return parts
 
+    def _axis(self, name: str) -> int | None:
+        """The axis of an output that is joined; what grows is returned whole by every chunk."""
+        grown = {state.output for state in self.stream.states if state.grows}
+        return None if name in grown else _time_axis(self.dims[name], self.time)
+
     def _cut(self, name: str, array: Array, steps: slice) -> Array:
         dims = self.signature.inputs[name].shape
         return np.asarray(array[tuple(steps if dim == self.time else slice(None) for dim in dims)], order="C")
 
     def _join(self, name: str, parts: Sequence[Array], inputs: Mapping[str, Array]) -> Array:
-        axis = _time_axis(self.dims[name], self.time)
+        axis = self._axis(name)
         if axis is None:
             return parts[-1]
         sizes = sizes_of(self.signature, inputs)

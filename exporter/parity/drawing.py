@@ -13,7 +13,6 @@ from torch import nn
 
 from ..errors import InputError
 from ..pytorch.made_cases import MadeCases
-from ..pytorch.memory.visited import VisitedStates
 from ..pytorch.outputs import flatten
 from ..pytorch.run import as_tensors, run_eager
 from ..pytorch.samples import Case, make_inputs
@@ -145,9 +144,7 @@ def draw_for(
 
 def _reachable(made: MadeCases, cases: Sequence[Case]) -> list[Case]:
     """The cases at sizes that states can have: a window that has been filled is no longer ever."""
-    if not isinstance(made.make, VisitedStates):
-        return [*cases]
-    found = [replace(case, sizes=made.make.reachable(case.sizes)) for case in cases]
+    found = [replace(case, sizes=made.reachable(case.sizes)) for case in cases]
     return [*{tuple(case.sizes.values()): case for case in reversed(found)}.values()][::-1]
 
 

@@ -94,6 +94,8 @@ def prepare(
         raise InputError("`example` and `cases` both say what goes in. Give one or the other.")
     arrays = None if request.example is None else _arrays(signature, request.example)
     small = traced_sizes(signature, arrays)
+    if request.made is not None:
+        small = request.made.reachable(small)
     if arrays is not None:
         check_ranges(signature, arrays)
     ran = first_run(Trial(model, signature, arrays, request.made, seed), small)

@@ -59,6 +59,11 @@ class MadeCases:
             raise InputError(f"{what} made inputs with {wrong}={given[wrong]}. Make them of the sizes that are given.")
         return arrays
 
+    def reachable(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """These sizes, or smaller ones where the function never makes any so large and says so."""
+        smaller = getattr(self.make, "reachable", dict)
+        return dict(smaller(sizes))
+
     def _arrays(self, what: str, made: Any, signature: Signature) -> dict[str, Array]:
         wanted = list(signature.inputs)
         if not isinstance(made, Mapping):

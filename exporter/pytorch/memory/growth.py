@@ -15,7 +15,10 @@ _NAMES = ("P", "P_", "P__")
 
 
 def grown_axis(place: Place, run: Watched) -> int | None:
-    """The axis along which a tensor grows, from nothing, by as much with every call; None if it does not."""
+    """The axis along which a tensor grows, from nothing, by as much with every call, or until a window is full.
+
+    None if it does not.
+    """
     values = [call.after.get(place) for call in run.calls]
     shapes = [tuple(value.shape) for value in values if isinstance(value, Tensor)]
     if len(shapes) < len(values) or len({len(shape) for shape in shapes}) > 1:
@@ -24,7 +27,8 @@ def grown_axis(place: Place, run: Watched) -> int | None:
     if len(changing) != 1:
         return None
     lengths = [shape[changing[0]] for shape in shapes]
-    return changing[0] if lengths == [lengths[0] * (k + 1) for k in range(len(lengths))] else None
+    steady = [min(lengths[0] * (k + 1), lengths[-1]) for k in range(len(lengths))]
+    return changing[0] if lengths == steady else None
 
 
 def growing_name(run: Watched) -> str:
