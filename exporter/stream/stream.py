@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, did_you_mean, first_line
 from ..spec.signature import TensorSpec
+from ..spec.streams import State
 from .buffers import StepBuffers, guarded, make_buffers, refused
 from .feeding import by_name, checked_chunk, describe, wrong_step
 from .session import StepModel, open_step_model
@@ -172,15 +173,11 @@ class Stream:
         current = self._current
         if values.keys() != current.keys():
             raise InputError(f"The states are {', '.join(current)}, not {', '.join(values) or 'none'}. Give them all.")
-        growing = {state.name for state in self._model.states if state.grows}
-        for name, state in current.items():
-            if name not in growing and describe(values[name]) != describe(state):
-                raise InputError(f"State '{name}' is {describe(state)}, not {describe(values[name])}. Give it so.")
-        for name, state in [*current.items()]:
-            if name in growing:
-                current[name] = np.array(values[name], state.dtype)
-            else:
-                state[...] = values[name]
+        for state in self._model.states:
+            if not _fits(state, values[state.name], current[state.name]):
+                have = describe(current[state.name])
+                raise InputError(f"State '{state.name}' is {have}, not {describe(values[state.name])}. Give it so.")
+        self._carry({state.output: np.array(values[state.name]) for state in self._model.states})
 
     def reset(self, rows: ArrayLike | None = None) -> None:
         """Go back to the beginning, with every sequence, or with some of a batch.
@@ -239,6 +236,15 @@ def _check_sizes(model: StepModel, sizes: Mapping[str, int]) -> None:
             raise InputError(f"There is no dynamic dimension '{name}'.{did_you_mean(name, model.symbols)} {known}")
         if not isinstance(size, int | np.integer) or size < 1:
             raise InputError(f"The size of {name} is {size!r}. Give a whole number, 1 or more.")
+
+
+def _fits(state: State, value: Any, current: Array) -> bool:
+    """Whether a value is one that the state may have: as it is now, but for the length of what grows."""
+    if not state.grows or not isinstance(value, np.ndarray):
+        return describe(value) == describe(current)
+    axis = state.shape.index(state.grows)
+    shape = (*value.shape[:axis], *current.shape[axis : axis + 1], *value.shape[axis + 1 :])
+    return value.dtype == current.dtype and shape == current.shape
 
 
 def _returned(outputs: dict[str, Array]) -> Outputs:
