@@ -46,7 +46,10 @@ def attempt(model: Model, way: str) -> Result:
 def ours(module: nn.Module, model: Model, folder: Path) -> Result:
     """`rnn_export.export_onnx`, which proves what it writes, and writes nothing that is wrong."""
     try:
-        export_onnx(module, Signature(model.inputs), folder / "bundle", example=model.make_example(), seed=SEED)
+        example = model.make_example()
+        export_onnx(
+            module, Signature(model.inputs), folder / "bundle", example=example, seed=SEED, stateful=model.stateful
+        )
     except ParityError as error:
         failed = [case.case.name for case in error.report.cases if case.verdict == "FAIL"]
         return Result("refused", f"verification failed in case {failed[0]}" if failed else first_line(error))

@@ -26,7 +26,8 @@ class Model:
     """One model as its package ships it.
 
     `inputs` are those of a `Signature`; `example` makes real ones where random values will not do. `gap` says why
-    rnn-export does not export it yet; where that is empty, the export must be right.
+    rnn-export does not export it yet; where that is empty, the export must be right. One that is `stateful` is called
+    again and again, and what it keeps becomes states.
     """
 
     package: str
@@ -36,10 +37,11 @@ class Model:
     inputs: Mapping[str, str]
     example: Callable[[], dict[str, Tensor]] | None = None
     gap: str = ""
+    stateful: bool = False
 
     @property
     def key(self) -> str:
-        return f"{self.package}: {self.name}"
+        return f"{self.package}: {self.name}{' (decoding)' if self.stateful else ''}"
 
     def make_example(self) -> dict[str, Tensor] | None:
         torch.manual_seed(1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import audio, recurrences, series, text, vision
+from . import audio, decoding, recurrences, series, text, vision
 
 APPLICATIONS = (*audio.MODELS, *vision.MODELS, *text.MODELS, *series.MODELS)
-RECURRENCES = recurrences.MODELS
+RECURRENCES = (*recurrences.MODELS, *decoding.MODELS)
 MODELS = (*APPLICATIONS, *RECURRENCES)
