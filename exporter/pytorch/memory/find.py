@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from ..first_run import Trial
 from ..run import preserve_module_state, run_eager, run_on
 from .changing import Changing, changing, dims_of, number_of
 from .growth import check_growth, growing_name
-from .places import Keys, Place, copied, frozen, get, rebuilt, same
+from .places import Keys, Place, copied, frozen, get, rebuilt, same, sharing
 from .remembering import Arrangement, Remembering, SizeOf, Slot, as_tensor, remembering
 from .resets import reset_for
 from .state_names import state_names
@@ -77,10 +77,10 @@ def find_memory(trial: Trial, sizes: Mapping[str, int], also: Collection[Place] 
 
 def _with_first_call(trial: Trial, arrangement: Arrangement) -> Arrangement:
     """The same with a state that tells whether there has been a call: the first finds what the model begins with."""
-    before = {}
+    before, made = {}, dict[int, Any]()
     for path, name in arrangement.templates:
         value = get(trial.model.get_submodule(path), name)
-        before[path, name] = rebuilt(value, lambda keys, leaf: frozen(leaf))
+        before[path, name] = rebuilt(value, lambda keys, leaf: frozen(leaf), made)
     taken = [*trial.signature.inputs, *trial.signature.outputs]
     taken += [name for state in arrangement.states for name in (state.name, state.output)]
     names = state_names([Place("", "begun")], taken)[Place("", "begun")]
@@ -156,14 +156,15 @@ def _arranged(
     return Arrangement(slots, _templates(trial, runs[0], owners), fixed, left=left)
 
 
-def _templates(trial: Trial, run: Watched, owners: Iterable[_Owner]) -> dict[_Owner, Any]:
+def _templates(trial: Trial, run: Watched, owners: Collection[_Owner]) -> dict[_Owner, Any]:
     """What the first call makes of these attributes."""
     model, after = copied(trial.model), run.calls[0].after
     with preserve_module_state(model):
         run_on(model, run.calls[0].inputs)
+        made: dict[int, Any] = {}
         return {
-            (path, name): rebuilt(get(model.get_submodule(path), name), partial(_leaf, after, path, name))
-            for path, name in owners
+            (path, name): rebuilt(get(model.get_submodule(path), name), partial(_leaf, after, path, name), made)
+            for path, name in sharing(model, owners)
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...torch_internals.modules import buffers_of
-from ..contents import items
+from ..contents import items, reachable
 
 Keys = tuple[Any, ...]
 
@@ -43,34 +43,62 @@ def attributes(model: nn.Module) -> Iterator[tuple[str, str, Any]]:
 
 
 def places(model: nn.Module) -> dict[Place, Any]:
-    """Every value that a model keeps, looking into containers; an empty one is a value by itself."""
-    return {Place(path, name, keys): value for path, name, whole in attributes(model) for keys, value in leaves(whole)}
+    """Every value that a model keeps, looking into containers and objects, at the first place that leads to it."""
+    seen: set[int] = set()
+    return {
+        Place(path, name, keys): value for path, name, whole in attributes(model) for keys, value in leaves(whole, seen)
+    }
 
 
-def leaves(value: Any, keys: Keys = (), above: tuple[int, ...] = ()) -> Iterator[tuple[Keys, Any]]:
-    """The values in nested containers and objects, each with the keys that lead to it; what holds itself is a value."""
-    inner = {} if id(value) in above else items(value)
+def leaves(value: Any, seen: set[int], keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
+    """The values in nested containers and objects, each with the keys that lead to it; an empty one is a value.
+
+    What is in an object that is in `seen`, or was met before, is left out.
+    """
+    inner = items(value)
     if not inner:
         yield keys, value
-    for key, part in inner.items():
-        yield from leaves(part, (*keys, key), (*above, id(value)))
+    elif isinstance(value, tuple) or id(value) not in seen:
+        seen.add(id(value))
+        for key, part in inner.items():
+            yield from leaves(part, seen, (*keys, key))
 
 
-def rebuilt(value: Any, change: Callable[[Keys, Any], Any], keys: Keys = (), above: tuple[int, ...] = ()) -> Any:
-    """The same containers and objects, made anew, with `change(keys, leaf)` for each value in them."""
-    inner = {} if id(value) in above else items(value)
+def rebuilt(value: Any, change: Callable[[Keys, Any], Any], made: dict[int, Any], keys: Keys = ()) -> Any:
+    """The same containers and objects, made anew, with `change(keys, leaf)` for each value in them.
+
+    `made` has, by the identity of the old one, each that was made before: what is shared stays so.
+    """
+    inner = items(value)
     if not inner:
         return change(keys, value)
-    parts = {key: rebuilt(part, change, (*keys, key), (*above, id(value))) for key, part in inner.items()}
+    if id(value) in made:
+        return made[id(value)]
     if isinstance(value, tuple):
-        return type(value)(*parts.values()) if hasattr(value, "_fields") else tuple(parts.values())
-    same = copy.copy(value)
-    for key, part in parts.items():
+        parts = [rebuilt(part, change, made, (*keys, key)) for key, part in inner.items()]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    same = made[id(value)] = copy.copy(value)
+    for key, part in inner.items():
+        changed = rebuilt(part, change, made, (*keys, key))
         if isinstance(value, (dict, list, deque)):
-            same[key] = part
+            same[key] = changed
         else:
-            object.__setattr__(same, key, part)
+            object.__setattr__(same, key, changed)
     return same
+
+
+def sharing(model: nn.Module, owners: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+    """These attributes, and the others that hold an object which one of these holds too."""
+    shared: dict[int, Any] = {}
+    for path, name in owners:
+        [*reachable(get(model.get_submodule(path), name), shared)]
+    own = {key for key, each in shared.items() if items(each) and not isinstance(each, tuple)}
+    # In the order in which `places` comes to them: an object is made anew under the first path that leads to it.
+    return [(path, name) for path, name, whole in attributes(model) if (path, name) in owners or _holds(whole, own)]
+
+
+def _holds(whole: Any, wanted: Collection[int]) -> bool:
+    return any(id(each) in wanted for each in reachable(whole, {}))
 
 
 def put(module: nn.Module, name: str, value: Any) -> None:
@@ -94,8 +122,9 @@ def copied(model: nn.Module) -> nn.Module:
     Whoever runs the copy undoes what forward writes to parameters, as `preserve_module_state` does.
     """
     memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
+    seen: set[int] = set()
     for _, _, whole in attributes(model):
-        for _, value in leaves(whole):
+        for _, value in leaves(whole, seen):
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
     return copy.deepcopy(model, memo)

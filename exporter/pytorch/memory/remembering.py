@@ -146,8 +146,9 @@ class Remembering(nn.Module):
 
     def _first_call(self, own: Sequence[Tensor]) -> tuple[Tensor, ...]:
         with _undone(self.original, self.arrangement.templates):
+            made: dict[int, Any] = {}
             for (path, name), value in self.arrangement.before.items():
-                put(self.original.get_submodule(path), name, rebuilt(value, lambda keys, leaf: frozen(leaf)))
+                put(self.original.get_submodule(path), name, rebuilt(value, lambda keys, leaf: frozen(leaf), made))
             return self._call(own)
 
     def _call(self, own: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -164,9 +165,10 @@ class Remembering(nn.Module):
 
     def _note_missed(self, before: Mapping[_Owner, Any]) -> None:
         carried = {slot.place for slot in self._slots} | self.arrangement.left
+        met, now = set[int](), set[int]()
         for path, name, value in attributes(self.original):
-            was = dict(leaves(before.get((path, name))))
-            for keys, leaf in leaves(value):
+            was = dict(leaves(before.get((path, name)), met))
+            for keys, leaf in leaves(value, now):
                 place = Place(path, name, keys)
                 if place not in carried and keys in was and not _unchanged(was[keys], leaf):
                     self._missed.places[place] = None
@@ -177,8 +179,9 @@ class Remembering(nn.Module):
 
     def _place(self, model: nn.Module, own: Sequence[Tensor], states: Sequence[Tensor]) -> None:
         by_place = {slot.place: state for slot, state in zip(self._slots, states, strict=True)}
+        made: dict[int, Any] = {}
         for (path, name), template in self.arrangement.templates.items():
-            put(model.get_submodule(path), name, rebuilt(template, self._leaf_of(path, name, own, by_place)))
+            put(model.get_submodule(path), name, rebuilt(template, self._leaf_of(path, name, own, by_place), made))
 
     def _leaf_of(
         self, path: str, name: str, own: Sequence[Tensor], states: Mapping[Place, Tensor]
@@ -196,7 +199,7 @@ class Remembering(nn.Module):
         after = {
             Place(path, name, keys): value
             for path, name in self.arrangement.templates
-            for keys, value in leaves(get(model.get_submodule(path), name))
+            for keys, value in leaves(get(model.get_submodule(path), name), set())
         }
         return [as_tensor(slot, after.get(slot.place)) for slot in self._slots]
 

@@ -59,7 +59,7 @@ class VisitedStates:
             states = self._after(self.inputs(ones, k), states)
             if states[name].shape[axis] == length:
                 break
-        return states[name].shape[axis]
+        return int(states[name].shape[axis])
 
     def inputs(self, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
         """The inputs of one call, without the states."""

@@ -112,3 +112,21 @@ def test_a_list_that_grows_is_refused_with_a_remedy() -> None:
 
     with pytest.raises(CaptureError, match=r"self\.log\[1\] .* along one dimension of a tensor"):
         find_memory(trial_of(logged), {"N": 3})
+
+
+def test_a_cache_that_layers_share_with_the_model_is_one() -> None:
+    class Sharing(nn.Module):
+        def __init__(self, past: Past) -> None:
+            super().__init__()
+            self.past = past
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.past.update(x).mean(1)
+
+    def shared(model: Any, x: Tensor) -> Tensor:
+        return model.inner(x) * model.layers[0].seen
+
+    model = Caching(shared)
+    model.inner = Sharing(model.layers[0])
+    memory = found(Trial(model.eval(), Signature({"x": "float32[N, 1, 4]"}, "y"), None, None, 0))
+    assert sorted(state.name for state in memory.states) == ["layers.0.keys.h0", "layers.0.seen.h0"]
