@@ -195,6 +195,11 @@ class Remembering(nn.Module):
 
         return leaf
 
+    def states_of(self, model: nn.Module) -> list[Tensor]:
+        """All states of the model itself, or a copy of it, which has been called."""
+        begun = [] if self.arrangement.begun is None else [torch.tensor(True)]
+        return [*self._read(model), *begun]
+
     def _read(self, model: nn.Module) -> list[Tensor]:
         after = {
             Place(path, name, keys): value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..first_run import Trial
-from ..run import run_eager
+from ..run import preserve_module_state, run_on
 from ..samples import LONG, Case
+from .places import copied
 from .remembering import Remembering
 
 Array = NDArray[np.generic]
@@ -29,19 +30,26 @@ class VisitedStates:
     model: Remembering
 
     def __call__(self, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
-        states = {state.name: state.initial(sizes) for state in self.model.states}
-        for k, each in enumerate(self._calls_before(sizes, seed)):
-            states = self._after(self.inputs(each, seed + 1 + k), states)
-        return {**self.inputs(sizes, seed), **states}
+        states = [state.initial(sizes) for state in self.model.states]
+        calls = self._calls_before(sizes)
+        calls = [sizes] * (seed % (_MOST + 1)) if calls is None else calls
+        for visited in self._visited([(each, seed + 1 + k) for k, each in enumerate(calls)]):
+            states = visited
+        names = [state.name for state in self.model.states]
+        return {**self.inputs(sizes, seed), **dict(zip(names, states, strict=True))}
+
+    def inputs(self, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
+        """The inputs of one call, without the states."""
+        return self.trial.inputs(Case(sizes, "ordinary", seed % 2**32))
 
     def reachable(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """These sizes, and that of a state which stops to grow no larger than it ever is."""
         return {name: min(size, self._longest) if name == self._grows else size for name, size in sizes.items()}
 
-    def _calls_before(self, sizes: Mapping[str, int], seed: int) -> list[Mapping[str, int]]:
-        """The sizes of each call: where states grow, of those that make them as long as the case has them."""
+    def _calls_before(self, sizes: Mapping[str, int]) -> list[Mapping[str, int]] | None:
+        """The sizes of the calls after which what grows is as long as the case has it; None where nothing does."""
         if not self._grows:
-            return [sizes] * (seed % (_MOST + 1))
+            return None
         return [{**sizes, "T": sizes[self._grows]}] if "T" in sizes else [sizes] * sizes[self._grows]
 
     @cached_property
@@ -52,21 +60,19 @@ class VisitedStates:
     def _longest(self) -> int:
         """How long a state is after many calls."""
         ones = dict.fromkeys(self.trial.signature.symbols, 1)
-        states = {state.name: state.initial(ones) for state in self.model.states}
-        name, axis = next((each.name, each.shape.index(each.grows)) for each in self.model.states if each.grows)
-        for k in range(LONG):
-            length = states[name].shape[axis]
-            states = self._after(self.inputs(ones, k), states)
-            if states[name].shape[axis] == length:
+        place, axis = next((k, each.shape.index(each.grows)) for k, each in enumerate(self.model.states) if each.grows)
+        length = 0
+        for states in self._visited([(ones, k) for k in range(LONG)]):
+            if states[place].shape[axis] == length:
                 break
-        return int(states[name].shape[axis])
+            length = states[place].shape[axis]
+        return length
 
-    def inputs(self, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
-        """The inputs of one call, without the states."""
-        return self.trial.inputs(Case(sizes, "ordinary", seed % 2**32))
-
-    def _after(self, inputs: Mapping[str, Array], states: Mapping[str, Array]) -> dict[str, Array]:
-        got = run_eager(
-            self.model, {name: torch.from_numpy(array.copy()) for name, array in {**inputs, **states}.items()}
-        )
-        return {name: tensor.numpy() for name, tensor in zip(states, got[-len(states) :], strict=True)}
+    def _visited(self, calls: Sequence[tuple[Mapping[str, int], int]]) -> Iterator[list[Array]]:
+        """The states after each of these calls, of given sizes and seed, of the model itself: it is the faster one."""
+        model = copied(self.trial.model)
+        with preserve_module_state(model):
+            for sizes, seed in calls:
+                arrays = self.inputs(sizes, seed)
+                run_on(model, {name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
+                yield [tensor.numpy() for tensor in self.model.states_of(model)]
