@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 _CONTAINERS = (list, tuple, dict, deque)
 _OPAQUE = (Tensor, nn.Module, type, ModuleType, FunctionType, MethodType, enum.Enum, torch.Generator)
-# Objects of these packages are no memory of a model, and hold more than what a call writes.
-_FOREIGN = ("builtins", "torch", "numpy", "logging", "threading", "functools", "re")
+# Objects of these packages are no memory of a model; what a capture notes is not to be undone with what a call writes.
+_FOREIGN = ("builtins", "torch", "numpy", "logging", "threading", "functools", "re", "rnn_export")
 
 
 def items(value: Any) -> Mapping[Any, Any]:
