@@ -13,7 +13,6 @@ from .elements import Elements, by_channel, of_usual_kinds
 from .magnitudes import FEW, Floats
 from .reference import Reference
 
-
 Usual = Callable[..., Floats]
 
 
