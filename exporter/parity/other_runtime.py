@@ -70,8 +70,8 @@ def compare_runtimes(
     """
     if runtime in (None, STANDARD):
         raise InputError(
-            f"{path} is not a bundle, so that nothing says what PyTorch computes. Give another runtime than {STANDARD}, "
-            f"such as openvino or tract, and the two are compared."
+            f"{path} is not a bundle, so that nothing says what PyTorch computes. Give another runtime than "
+            f"{STANDARD}, such as openvino or tract, and the two are compared."
         )
     assert runtime is not None
     signature = signature_of(path, inputs or {}, example)

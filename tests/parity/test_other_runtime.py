@@ -1,4 +1,4 @@
-"""An ONNX file that others made is compared in two runtimes: what they agree on passes, and what they do not is said."""
+"""An ONNX file of others is compared in two runtimes: what they agree on passes, and what they do not is said."""
 
 from __future__ import annotations
 
