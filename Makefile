@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes run side by side, one thread each.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: export browser test test-all test-rest test-webgpu test-openvino-ep test-packages test-genai test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm schema map commands lint types docs workflows wheel versions newcomer wild wild-check bench calibrate large mutation mutation-own clean
+.PHONY: export browser test test-all test-rest test-webgpu test-openvino-ep test-packages test-genai test-triton test-cuda cuda-forms client-node test-node client-web test-web toolchain clients test-clients runtimes char-lm schema map commands lint types docs workflows wheel versions newcomer wild wild-check trained trained-page bench calibrate large mutation mutation-own clean
 
 export: $(READY)
 	$(BIN)/rnn-export onnx --model hetero
@@ -262,6 +262,21 @@ wild-check: build/wild/.ready
 build/wild/.ready: $(READY) tests/wild/requirements.txt
 	rm -rf build/wild
 	$(PIP) install --no-deps --target build/wild -r tests/wild/requirements.txt
+	touch $@
+
+# Packages that ship trained recurrent models: exported with their weights, and run by their own Python with the file in
+# place of their network. They lie apart from .venv.
+TRAINED := $(TEST_ENV) PYTHONPATH=tests:build/trained:build/openvino $(BIN)/python -W ignore
+trained: build/trained/.ready build/openvino/.ready
+	$(TRAINED) -m pytest -W ignore -n 2 tests/trained $(PYTEST_ARGS)
+
+# What docs/internals/trained.md says of them.
+trained-page: build/trained/.ready
+	$(TRAINED) -m trained
+
+build/trained/.ready: $(READY) tests/trained/requirements.txt
+	rm -rf build/trained
+	$(PIP) install --no-deps --target build/trained -r tests/trained/requirements.txt
 	touch $@
 
 # A short set of tests with other versions, each PYTHON:TORCH; writes docs/reference/versions.md. A PyTorch is gigabytes to

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @click.argument("path", type=click.Path(path_type=Path))
 @output_options
 def inspect(path: Path, as_json: bool, quiet: bool, debug: bool) -> None:
-    """Show a model file's inputs, outputs, states, operators, parameters and size.
+    """Show a model file's inputs, outputs, states, recurrent layers, operators, parameters and size.
 
-    PATH is an .onnx file, a TorchScript .pt file, or a bundle.
+    PATH is an .onnx file, a TorchScript .pt or .jit file, or a bundle.
     """
     from ..publish.inspect import inspect as inspect_path
 
@@ -45,6 +45,8 @@ def print_inspection(inspection: Inspection) -> None:
             table.add_row(title, f"{short(name)}: {short(spec)}")
     for before, state in inspection.states.items():
         table.add_row("state", _state_row(short(before), short(str(state["output"])), state["reset"]))
+    for layer in inspection.layers:
+        table.add_row("layer", short(layer))
     operators = ", ".join(f"{short(name)} {count}" for name, count in inspection.operators.items())
     table.add_row("operators", operators)
     table.add_row("parameters", f"{inspection.parameters:,}{_held_in(inspection.weights)}")

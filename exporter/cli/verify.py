@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from .case_table import print_case_table
 from .command import SectionedCommand
 from .console import (
     exit_unless_passed,
@@ -82,6 +83,19 @@ _SHOWN = 24
 @click.option(
     "--provider-library", type=click.Path(path_type=Path), help="A plug-in of ONNX Runtime that holds the provider."
 )
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="SPEC",
+    help="For a file: what an input takes, 'x: float32[N, T, 161] in 0..1', in place of what it declares. Repeatable.",
+)
+@click.option(
+    "--example",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="For a file: real inputs by name, .npz or .safetensors, that cases are cut from.",
+)
 @click.option("--long", is_flag=True, help="Try sequences of 1,000 and 10,000 steps too, where errors may grow.")
 @click.option(
     "--case",
@@ -107,6 +121,8 @@ def verify(
     strict: bool,
     options: tuple[str, ...],
     provider_library: Path | None,
+    inputs: tuple[str, ...],
+    example: Path | None,
     long: bool,
     case: Path | None,
     bisect: bool,
@@ -122,12 +138,25 @@ def verify(
     fails, the smallest case that shows it is written beside the bundle, and the first layer and time step that differ
     are named.
 
+    BUNDLE may also be an ONNX file that others made. Then --runtime is compared with ONNX Runtime on the CPU, on random
+    inputs of the shapes that the file declares: whether the two agree, not whether either is what PyTorch computes.
+
     With --runtime it is shown which nodes ran on which execution provider, and nodes that ran on another are a failure.
     """
     if strict and allow_fallback:
         raise click.UsageError("--strict forbids what --allow-fallback accepts. Leave one of them out.")
     shown = _Shown(table, as_json, quiet, junit)
     given = _Runtime(runtime, _provider_options(options, provider_library, strict), allow_fallback)
+    if bundle.suffix == ".onnx" and bundle.is_file():
+        if model is not None or cases is not None or case is not None or long or bisect or junit is not None:
+            raise click.UsageError(
+                "A file without its bundle is compared in two runtimes alone. Leave out --model, --make-cases, --case, "
+                "--long, --bisect and --junit."
+            )
+        _compare(bundle, inputs, example, seed or 0, given, shown)
+        return
+    if inputs or example is not None:
+        raise click.UsageError("--input and --example are for an ONNX file without its bundle. Leave them out.")
     if case is not None:
         if model is not None or cases is not None or seed is not None or long or bisect:
             raise click.UsageError(
@@ -162,6 +191,42 @@ def _provider_options(options: Sequence[str], library: Path | None, strict: bool
 
     given = ProviderOptions(dict(map(parse_option, options)), library, strict)
     return None if given.plain else given
+
+
+def _compare(
+    path: Path, inputs: Sequence[str], example: Path | None, seed: int, given: _Runtime, shown: _Shown
+) -> None:
+    from ..parity.other_runtime import agreement, compare_runtimes, read_arrays
+
+    with progress(shown.quiet or shown.as_json) as advance:
+        report = compare_runtimes(
+            path,
+            given.name,
+            inputs=dict(map(_named, inputs)),
+            example=None if example is None else read_arrays(example),
+            seed=seed,
+            provider_options=given.provider_options,
+            advance=lambda done, total: advance("reference", done, total),
+        )
+    report = replace(report, allow_fallback=given.allow_fallback)
+    if shown.as_json:
+        print_json({"passed": report.passed, "compared_with": "onnxruntime:cpu", "reports": [report.to_json()]})
+    elif not shown.quiet:
+        headline, *rest = agreement(report)
+        print_line((headline, "bold green" if report.passed else "bold red"), ".")
+        print_line(" ".join(rest))
+        if rows := [each for each in report.cases if shown.table or each.verdict == "FAIL"]:
+            print_case_table(rows if shown.table else rows[:5], report.traced)
+        print_notes([f"{note}." for note in dict.fromkeys(each.note for each in report.cases if each.note)])
+    exit_unless_passed(report)
+
+
+def _named(text: str) -> tuple[str, str]:
+    """An input's name and what it takes; a name may have colons in it, what it takes has none."""
+    name, colon, spec = text.rpartition(":")
+    if not colon:
+        raise click.UsageError(f"'{text}' does not name its input. Write it like 'x: float32[N, T, 161]'.")
+    return name.strip(), spec.strip()
 
 
 def _replay(bundle: Path, case: Path, given: _Runtime, shown: _Shown) -> None:

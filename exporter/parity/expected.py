@@ -16,7 +16,7 @@ from ..spec.signature import Signature
 from .evidence import Doubt, Judged, disagrees, doubt_of, find_unexplained, shows_little
 from .limits import Tolerance, tolerances
 from .reference import JITTERS, JITTERS_AT_TIES, Oracle, Reference, RefusedError
-from .standards import Standard, standard_of
+from .standards import Standard, Usual, standard_of
 
 Array = NDArray[np.generic]
 
@@ -120,13 +120,13 @@ def _affected(eager: Array, ordinary: Array) -> NDArray[np.bool_]:
 Standards = Mapping[str, Standard]
 
 
-def measure_standards(expected: Sequence[Expected]) -> dict[str, Standard]:
-    """What the ordinary cases say of each floating-point output."""
+def measure_standards(expected: Sequence[Expected], usual: Usual = np.median) -> dict[str, Standard]:
+    """What the ordinary cases say of each floating-point output; `usual` makes one baseline of the cases'."""
     references = _ordinary(expected)
     dims = output_dims(expected)
     floats = [name for name, array in (references[0].eager if references else {}).items() if array.dtype.kind == "f"]
     return {
-        name: standard_of(references, name, dims[name], has_reference=_has_reference(references, name))
+        name: standard_of(references, name, dims[name], has_reference=_has_reference(references, name), usual=usual)
         for name in floats
     }
 

@@ -6,7 +6,6 @@ its forward names that.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from ..pytorch.copying import copied
 
 Array = NDArray[np.generic]
 
@@ -33,7 +34,7 @@ def float64_copy(model: nn.Module) -> nn.Module | None:
         id(tensor): _complex128(tensor) for tensor in (*model.parameters(), *model.buffers()) if tensor.is_complex()
     }
     try:
-        return copy.deepcopy(model, memo).double()
+        return copied(model, memo).double()
     except Exception:  # a model that cannot be copied has no float64 form; the report says so
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -12,6 +12,8 @@ from ..spec.dims import Dim
 from .elements import Elements, by_channel, of_usual_kinds
 from .magnitudes import FEW, Floats
 from .reference import Reference
+
+Usual = Callable[..., Floats]
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,10 @@ def usual_scale(standard: Standard, shape: Sequence[int]) -> Floats:
     return fitting.scale.reshape([size if axis in fitting.axes else 1 for axis, size in enumerate(shape)])
 
 
-def standard_of(references: Sequence[Reference], output: str, dims: Sequence[Dim], *, has_reference: bool) -> Standard:
-    """What these ordinary cases say of an output of these dimensions."""
+def standard_of(
+    references: Sequence[Reference], output: str, dims: Sequence[Dim], *, has_reference: bool, usual: Usual = np.median
+) -> Standard:
+    """What these ordinary cases say of an output of these dimensions; `usual` makes one baseline of the cases'."""
     axes = tuple(axis for axis, dim in enumerate(dims) if isinstance(dim, int))
     found = [Elements.of(reference, output, axes, has_reference=has_reference) for reference in references]
     full = [elements for elements in found if elements.magnitude.size]
@@ -64,7 +68,11 @@ def standard_of(references: Sequence[Reference], output: str, dims: Sequence[Dim
     ]
     relative = [_relative(elements) for elements in full]
     return Standard(
-        axes, np.median(relative, axis=0), np.median(scales, axis=0), _deviation(many, channels), has_reference
+        axes,
+        np.asarray(usual(relative, axis=0)),
+        np.median(scales, axis=0),
+        _deviation(many, channels),
+        has_reference,
     )
 
 

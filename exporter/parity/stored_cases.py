@@ -51,10 +51,13 @@ def check_stored(
         InterfaceError: outputs, references or limits are not what PyTorch computes.
     """
     fresh = [expect_inputs(oracle, signature, item.case, item.inputs) for item in stored[0][0]]
-    standards = measure_standards(fresh)
-    judged = [judged_by(standards, item) for item in fresh]
-    for item, again, bound in ((*pair, bound) for cases, bound in stored for pair in zip(cases, judged, strict=True)):
-        wrong = _wrong_answers(item, again) or _wide_limits(item, again, bound)
+    # Of the few stored cases most are short, where PyTorch may err far less than in the many of the export.
+    usual, widest = measure_standards(fresh), measure_standards(fresh, np.max)
+    judged = [(judged_by(usual, item), judged_by(widest, item)) for item in fresh]
+    for item, (again, wide), bound in (
+        (*pair, bound) for cases, bound in stored for pair in zip(cases, judged, strict=True)
+    ):
+        wrong = _wrong_answers(item, again) or _wide_limits(item, wide, bound)
         if wrong:
             raise InterfaceError(
                 f"{file} does not hold what PyTorch computes: in case {item.case.name} {wrong}. Export the model again."

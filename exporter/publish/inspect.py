@@ -1,10 +1,10 @@
-"""Read what a model file holds: inputs, outputs, states, operators, parameters, size."""
+"""Read what a model file holds: inputs, outputs, states, recurrent layers, operators, parameters, size."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -16,13 +16,15 @@ from ..bundle.files import read_bundle
 from ..errors import BundleError
 from ..onnx_file import all_graphs, all_nodes, read_onnx
 from ..spec.metadata import PREFIX
+from .recurrent_nodes import recurrent_nodes
 
 
 @dataclass(frozen=True)
 class Inspection:
     """One model file; inputs and outputs as text such as `float32[T, N, 100]`, `?` where the file does not say.
 
-    `states` are those that a stream carries, by input name, as `StateEntry` has them. `weights` says how many of
+    `states` are those that a stream carries, by input name, as `StateEntry` has them. `layers` are ONNX's own recurrent
+    operators, such as `GRU 161 to 400, forward`, with the inputs that a state begins with. `weights` says how many of
     the parameters are held in which dtype; the scales of int8 weights are none of them.
     """
 
@@ -32,6 +34,7 @@ class Inspection:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     states: Mapping[str, Mapping[str, Any]]
+    layers: Sequence[str]
     operators: Mapping[str, int]
     parameters: int
     weights: Mapping[str, int]
@@ -53,7 +56,7 @@ def inspect(path: str | Path) -> list[Inspection]:
         return [inspection for name in manifest.artifacts for inspection in inspect(path / name)]
     if path.suffix == ".onnx":
         return [_inspect_onnx(path)]
-    if path.suffix in (".pt", ".pth", ".ts"):
+    if path.suffix in (".pt", ".pth", ".ts", ".jit"):
         return [_inspect_torchscript(path)]
     if not path.exists():
         raise BundleError(f"There is no file {path}. Give an .onnx file, a TorchScript .pt file or a bundle.")
@@ -66,9 +69,8 @@ def _inspect_onnx(path: Path) -> Inspection:
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     tensors = {tensor.name: tensor for tensor in _initializers(model.graph)}
     weights = Counter[str]()
-    for tensor in tensors.values():
-        if _is_weight(tensor, tensors):
-            weights[_dtype(tensor.data_type)] += prod(tensor.dims)
+    for tensor in [*(tensor for tensor in tensors.values() if _is_weight(tensor, tensors)), *_constants(model.graph)]:
+        weights[_dtype(tensor.data_type)] += prod(tensor.dims)
     external = {entry.value for tensor in tensors.values() for entry in tensor.external_data if entry.key == "location"}
     beside = [path.parent / name for name in external]
     return Inspection(
@@ -78,6 +80,7 @@ def _inspect_onnx(path: Path) -> Inspection:
         inputs={value.name: _describe(value) for value in model.graph.input if value.name not in tensors},
         outputs={value.name: _describe(value) for value in model.graph.output},
         states=_read_states(properties.get(f"{PREFIX}.states", "{}"), path),
+        layers=[str(layer) for layer in recurrent_nodes(model.graph)],
         operators=dict(Counter(node.op_type for node in all_nodes(model.graph)).most_common()),
         parameters=weights.total(),
         weights=dict(weights.most_common()),
@@ -114,6 +117,14 @@ def _size(file: Path) -> int:
 def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     for inner in all_graphs(graph):
         yield from inner.initializer
+
+
+def _constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """The float tensors that lie in nodes, as other exporters have their weights; single numbers are none."""
+    for node in all_nodes(graph):
+        for attribute in node.attribute if node.op_type == "Constant" else ():
+            if attribute.name == "value" and attribute.t.dims and _dtype(attribute.t.data_type).startswith("float"):
+                yield attribute.t
 
 
 def _is_weight(tensor: onnx.TensorProto, tensors: Mapping[str, onnx.TensorProto]) -> bool:
@@ -157,6 +168,7 @@ def _inspect_torchscript(path: Path) -> Inspection:
         inputs={value.debugName().partition(".")[0]: str(value.type()) for value in list(graph.inputs())[1:]},
         outputs={f"[{i}]": str(value.type()) for i, value in enumerate(graph.outputs())},
         states={},
+        layers=[],
         operators=dict(kinds.most_common()),
         parameters=weights.total(),
         weights=dict(weights.most_common()),

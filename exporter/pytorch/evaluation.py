@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from ..errors import LoadError
 from ..torch_internals.modules import COMPILED_MODULE, exclusive
+from .copying import copied
 from .outputs import flatten
 from .randomness import RandomError, other_generators, refusing_randomness
 from .run import check_runs, preserve_module_state, run_on
@@ -86,7 +86,7 @@ def as_python(model: nn.Module, form: Callable[[nn.Module], nn.Module] = scripte
     """
     python = form(model)
     if any(tensor.is_inference() for tensor in (*python.parameters(), *python.buffers())):
-        return copy.deepcopy(python)
+        return copied(python)
     return python
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import replace as with_fields
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, LoadError, first_line
 from ..spec.signature import Signature, TensorSpec
+from .copying import copied
 from .request import Example, ExportRequest
 
 Array = NDArray[np.generic]
@@ -48,7 +48,7 @@ def in_float16(model: nn.Module) -> nn.Module:
             "The model has no float32 weights that float16 could take the place of. Leave `precision` out."
         )
     try:
-        return copy.deepcopy(model).half()
+        return copied(model).half()
     except Exception as error:  # whatever a module's own __deepcopy__ raises
         raise LoadError(
             f"The model cannot be copied ({type(error).__name__}: {first_line(error)}). "
