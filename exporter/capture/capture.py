@@ -19,6 +19,7 @@ from ..pytorch.source_lines import at, node_line, user_line
 from ..spec.signature import Signature
 from ..torch_internals.capture import specialized_sizes, taken_for_equal, takes_for_number, violates_constraints
 from ..torch_internals.symbols import expression
+from .as_eager import answering_as_eager
 from .computed_weights import fold_computed_weights
 from .control_flow.flow import Flow
 from .control_flow.refusals import ControlFlowError
@@ -71,15 +72,43 @@ def capture(model: nn.Module, signature: Signature, example: Mapping[str, Tensor
         CaptureError: the model cannot be captured; the message gives the reason and, if known, the line.
         RandomError: it draws random numbers.
     """
-    with record_decisions() as decisions:
-        early = _captured_early(model, signature, example, decisions) if _is_long(signature, example) else None
-        captured = early or _captured(model, signature, example, decisions)
+    captured, decisions = _captured_as_eager(model, signature, example)
+    if captured is None:
+        with record_decisions() as decisions:
+            captured = _captured_at_all(model, signature, example, decisions)
     check_left(model, signature, example, decisions.squeezes.left)
     check_program(captured.program)
     drop_zero_states(captured.program)
     drop_sorting(captured.program)
     fold_computed_weights(captured.program)
     return captured
+
+
+def _captured_as_eager(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor]
+) -> tuple[Captured | None, Decisions]:
+    """The way that eager takes through a model whose code asks whether it is being captured, where that can be.
+
+    Raises:
+        CaptureError: it cannot be captured, and does not ask.
+        RandomError: the same.
+    """
+    with record_decisions() as decisions, answering_as_eager(decisions.questions):
+        try:
+            captured = _captured_at_all(model, signature, example, decisions)
+        except Exception:  # whatever is wrong with that way
+            if not decisions.questions.asked:
+                raise
+            return None, decisions
+    has_other_way = decisions.questions.asked and _is_bounded(captured)
+    return (None if has_other_way else captured), decisions
+
+
+def _captured_at_all(
+    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions
+) -> Captured:
+    early = _captured_early(model, signature, example, decisions) if _is_long(signature, example) else None
+    return early or _captured(model, signature, example, decisions)
 
 
 def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions) -> Captured:
@@ -89,6 +118,8 @@ def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tens
         return _with_more(model, signature, example, decisions, captured) or captured
     except Exception as error:  # torch.export raises whatever the captured code raises
         plain = _Refused(error, decisions.specialized_at, decisions.collapsed or takes_for_number(error))
+        if not isinstance(error, RnnExportError):
+            decisions.questions.tell([user_line(error)])
         flowing = _with_control_flow(model, signature, example, decisions)
         return (
             flowing
@@ -197,6 +228,7 @@ def _with_control_flow(
                     program, bounds = export(model, signature, sizes, decisions)
                 finally:
                     has_ways = flow.decisions.found
+                    decisions.questions.tell(flow.decisions.lines)
             inputs = tuple(bind_inputs(model, signature.inputs).order())
             return Captured(program, inputs, bounds, _limits(program, inputs, signature, flow))
         except Exception as error:  # torch.export raises whatever the captured code raises

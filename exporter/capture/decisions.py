@@ -21,6 +21,7 @@ from types import FrameType
 from ..pytorch.source_lines import current_line, is_check, is_users
 from ..torch_internals.capture import DECIDED, SHAPE_LOGGER, SPECIALIZED
 from ..torch_internals.modules import exclusive
+from .as_eager import Questions
 from .squeezes import Squeezes
 
 # The methods by which Python asks a symbolic size for a plain value.
@@ -47,6 +48,7 @@ class Decisions(logging.Handler):
     made: list[Decision] = field(default_factory=list)
     fixed: dict[int, str] = field(default_factory=dict)
     squeezes: Squeezes = field(default_factory=Squeezes)
+    questions: Questions = field(default_factory=Questions)
 
     def __post_init__(self) -> None:
         super().__init__()

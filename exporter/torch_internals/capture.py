@@ -66,6 +66,21 @@ def uncached_operators() -> AbstractContextManager[None]:
     return uncached
 
 
+def capture_questions() -> tuple[tuple[Any, str], ...]:
+    """Where a model's code asks whether it is being captured: the function of that name in that module.
+
+    What `torch.jit` is asked needs no other answer: neither scripting nor tracing is what captures here.
+    """
+    return (
+        (torch.compiler, "is_exporting"),
+        (torch.compiler, "is_compiling"),
+        (torch.compiler, "is_dynamo_compiling"),
+        (torch._utils, "is_compiling"),
+        (torch._dynamo, "is_compiling"),
+        (torch._dynamo.external_utils, "is_compiling"),
+    )
+
+
 def user_error() -> type[Exception]:
     """What `torch.export` raises for a model. A function, since importing it takes longer than torch itself."""
     return torch._dynamo.exc.UserError

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sympy
 from torch import Tensor, nn
 
+from ...pytorch.source_lines import current_line
 from ...torch_internals.symbols import expression, is_unbacked, number_of
 from .branches import Relation
 from .facts import limits_of
@@ -43,12 +44,13 @@ class TooManyPathsError(ControlFlowError):
 class OpenDecisions:
     """Meets the decisions by sizes that are not made yet; `found` tells whether there was one.
 
-    `limits` has the sizes next to which a model goes another way, by the symbol of each.
+    `limits` has the sizes next to which a model goes another way, by the symbol of each, and `lines` where it decides.
     """
 
     def __init__(self) -> None:
         self.found = False
         self.limits: dict[sympy.Symbol, set[int]] = {}
+        self.lines: set[str] = set()
         self._is_looking = False
 
     def meet(self, relation: Relation) -> None:
@@ -59,6 +61,7 @@ class OpenDecisions:
         """
         if _is_of_sizes(relation):
             self.found = True
+            self.lines.add(current_line())
             for symbol, sizes in limits_of(_as_fact(relation)).items():
                 self.limits.setdefault(symbol, set()).update(sizes)
             if self._is_looking:
