@@ -130,11 +130,15 @@ def _moved(inputs: Mapping[str, Array], seed: int) -> dict[str, Array]:
     """The inputs, each float by up to an ulp of itself."""
     rng = np.random.default_rng(seed)
     return {
-        name: (array * (1 + np.finfo(array.dtype).eps * rng.uniform(-1, 1, array.shape))).astype(array.dtype)
+        name: (array.astype(np.float64) * (1 + _eps(array) * rng.uniform(-1, 1, array.shape))).astype(array.dtype)
         if array.dtype.kind == "f"
         else array
         for name, array in inputs.items()
     }
+
+
+def _eps(array: Array) -> float:
+    return float(np.finfo(array.dtype.name).eps)
 
 
 def _checked(session: Session, item: Expected) -> CaseResult:
