@@ -128,13 +128,17 @@ def _expected(standard: _Standard, case: Case) -> Expected:
 
 def _moved(inputs: Mapping[str, Array], seed: int) -> dict[str, Array]:
     """The inputs, each float by up to an ulp of itself."""
-    random = np.random.default_rng(seed)
-    return {name: _nudged(array, random) if array.dtype.kind == "f" else array for name, array in inputs.items()}
+    rng = np.random.default_rng(seed)
+    return {
+        name: (array.astype(np.float64) * (1 + _eps(array) * rng.uniform(-1, 1, array.shape))).astype(array.dtype)
+        if array.dtype.kind == "f"
+        else array
+        for name, array in inputs.items()
+    }
 
 
-def _nudged(array: Array, random: np.random.Generator) -> Array:
-    ulp = float(np.finfo(array.dtype.name).eps)
-    return (array.astype(np.float64) * (1 + ulp * random.uniform(-1, 1, array.shape))).astype(array.dtype)
+def _eps(array: Array) -> float:
+    return float(np.finfo(array.dtype.name).eps)
 
 
 def _checked(session: Session, item: Expected) -> CaseResult:

@@ -13,8 +13,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "internals" / "trained.md"
 
 BEGIN, END = "<!-- written by make trained-page -->\n\n", "\n<!-- end -->\n"
 
-_HEAD = """| package | model | input | cases | share | limit | largest | PyTorch | file | answer |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+_HEAD = """| package | model | input | cases | share | largest | PyTorch | file | answer |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -36,7 +36,7 @@ def _row(key: str, found: Mapping[str, Measured]) -> str:
     measured = found[key]
     wrong = "; ".join(differences(*measured.answers))
     cells = [
-        *(model.key, model.what, model.said, str(measured.cases), f"{measured.share:.0%}", f"{measured.limit:.1e}"),
+        *(model.key, model.what, model.said, str(measured.cases), f"{measured.share:.0%}"),
         *(f"{measured.scale:.3g}", f"{measured.of_pytorch:.1e}", f"{measured.of_file:.1e}", wrong or "the same"),
     ]
     return f"| {' | '.join(cells)} |"

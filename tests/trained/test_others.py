@@ -41,7 +41,6 @@ def test_a_file_is_inspected(file: Path, layers: list[str], parameters: int) -> 
         (NSNET, "tract", []),
         (NSNET, "onnx.reference", []),
         (AECMOS, "openvino", ["--input", _FRAMES]),
-        (AECMOS, "onnx.reference", ["--input", _FRAMES]),
         (SILERO, "tract", []),
     ],
     ids=lambda value: value.stem if isinstance(value, Path) else value if isinstance(value, str) else "",
