@@ -20,6 +20,10 @@ KINDS = ("rnn_tanh", "rnn_relu", "gru", "lstm")
 LINEAR_ATTENTION = "linear_attention"
 LINEAR_FORMS: tuple[Form, ...] = ("contrib", "scan")
 
+# A depthwise convolution over what came before, in a stream: ONNX's Conv, or an operator of ONNX Runtime with a state.
+CAUSAL_CONVOLUTION = "causal_convolution"
+CONVOLUTION_FORMS: tuple[Form, ...] = ("native", "contrib")
+
 # ONNX's own operator for it came with this opset.
 STANDARD_OPSET = 27
 
@@ -93,7 +97,10 @@ _WHOLE: Mapping[Target, Mapping[str, Entry]] = {
 
 # Where a stream is fed step by step, these take the place of the entries above.
 _STEPPED: Mapping[Target, Mapping[str, Entry]] = {
-    "cpu": {"rnn": Entry("step", "1 1 100 256 4: step 0.034 ms (as plain session 0.039), RNN 0.046 ms, Scan 0.046 ms")},
+    "cpu": {
+        "rnn": Entry("step", "1 1 100 256 4: step 0.034 ms (as plain session 0.039), RNN 0.046 ms, Scan 0.046 ms"),
+        CAUSAL_CONVOLUTION: Entry("contrib", "1 1 1024 4: CausalConvWithState 0.0087 ms, Conv 0.0755 ms"),
+    },
     "cuda": {
         "rnn_tanh": Entry("scan", "1 1 100 256 4: Scan 0.155 ms, RNN 0.177 ms; 1 1 100 1024 2: 0.094 ms, 0.108 ms")
     },
@@ -111,6 +118,18 @@ _LINEAR: Mapping[Target, Entry] = {
     **dict.fromkeys(("openvino", "portable"), _FOREIGN),
 }
 
+# Causal depthwise convolutions: T N, channels and their taps.
+_CONVOLUTION: Mapping[Target, Entry] = {
+    "cpu": Entry("native", "256 1 1024 4: Conv 0.16 ms, CausalConvWithState 0.35 ms"),
+    **dict.fromkeys(
+        ("cuda", "webgpu", "web"),
+        Entry("native", "what ONNX Runtime's CausalConvWithState does there was not measured"),
+    ),
+    **dict.fromkeys(
+        ("openvino", "portable"), Entry("native", "CausalConvWithState of com.microsoft is an operator of ONNX Runtime")
+    ),
+}
+
 # Every layer in float64, whatever its kind and target: each file is verified in ONNX Runtime on the CPU.
 _FLOAT64 = Entry("scan", "ONNX Runtime has no float64 kernel of RNN, and those of GRU and LSTM raise")
 
@@ -122,7 +141,12 @@ def _by_kind(entries: Mapping[str, Entry]) -> dict[str, Entry]:
 
 TABLE: Mapping[Target, Mapping[str, Entry]] = MappingProxyType(
     {
-        target: {**_by_kind(entries), LINEAR_ATTENTION: _LINEAR[target], "float64": _FLOAT64}
+        target: {
+            **_by_kind(entries),
+            LINEAR_ATTENTION: _LINEAR[target],
+            CAUSAL_CONVOLUTION: _CONVOLUTION[target],
+            "float64": _FLOAT64,
+        }
         for target, entries in _WHOLE.items()
     }
 )
@@ -165,17 +189,29 @@ def forms_for(lowering: Lowering, target: Target, *, stateful: bool, int8: bool 
             f"int8 weights were not tried on {target}. Choose the target {' or '.join(INT8)}, or leave out `quantize`."
         )
     table = {kind: entry.form for kind, entry in TABLE[target].items()}
-    linear = lowering if lowering in ("scan", "contrib", "standard") else table[LINEAR_ATTENTION]
-    if lowering in ("native", "scan"):
-        return {**dict.fromkeys(KINDS, lowering), LINEAR_ATTENTION: linear}
     stepped = {kind: entry.form for kind, entry in STEPPED.get(target, {}).items()} if stateful else {}
-    return {**(INT8[target] if int8 else {**table, **stepped}), LINEAR_ATTENTION: linear}
+    loops: Forms = {
+        LINEAR_ATTENTION: lowering if lowering in ("scan", "contrib", "standard") else table[LINEAR_ATTENTION],
+        CAUSAL_CONVOLUTION: _form_of_convolutions(lowering, {**table, **stepped}, stateful=stateful),
+    }
+    if lowering in ("native", "scan"):
+        return {**dict.fromkeys(KINDS, lowering), **loops}
+    return {**(INT8[target] if int8 else {**table, **stepped}), **loops}
+
+
+def _form_of_convolutions(lowering: Lowering, table: Forms, *, stateful: bool) -> Form:
+    """ONNX Runtime has one for a stream; it runs ONNX's own, of opset 27, as the `Conv` that it stands for."""
+    if lowering == "auto":
+        return table[CAUSAL_CONVOLUTION]
+    return "contrib" if lowering == "contrib" and stateful else "native"
 
 
 def forms_of(kind: str, *, int8: bool, stateful: bool = False) -> tuple[Form, ...]:
     """The forms that a kind of layer can take."""
     if kind == LINEAR_ATTENTION:
         return LINEAR_FORMS
+    if kind == CAUSAL_CONVOLUTION:
+        return CONVOLUTION_FORMS
     if int8:
         return FORMS if kind == "lstm" else ("scan",)
     return (*FORMS, "step") if stateful else FORMS

@@ -14,6 +14,7 @@ from ..errors import CaptureError, InputError
 from ..optimize.bounds import Bounds, enforce_bounds
 from ..optimize.empty_loops import guard_empty_loops
 from ..optimize.enforced_sizes import enforce_following_sizes
+from ..optimize.linear.convolution import lower_causal_convolutions
 from ..optimize.names import describe
 from ..optimize.pipeline import optimize
 from ..optimize.quantization import Original, quantize_weights
@@ -25,7 +26,7 @@ from ..spec.signature import Signature
 from ..spec.streams import State, StreamSpec
 from .control_flow import write_control_flow
 from .cumulative import lower_cummax, lower_cumprod, lower_logcumsumexp
-from .forms import LINEAR_ATTENTION, forms_of
+from .forms import CAUSAL_CONVOLUTION, LINEAR_ATTENTION, forms_of
 from .native import lower_native
 from .ragged import Padded, Ragged
 from .scan import lower_scan
@@ -225,6 +226,9 @@ def _built(
     stream = expose_states(lowered.model, signature, own) if stateful else None
     if stream is not None and state_names is not None:
         stream = rename_states(lowered.model, signature, stream, state_names)
+    convolution = forms.get(CAUSAL_CONVOLUTION, "native")
+    if stream is not None and lower_causal_convolutions(lowered.model, convolution):
+        taken[CAUSAL_CONVOLUTION] = convolution
     if stream is not None and stream.time is not None and unrolls(taken):
         add_single_step(lowered.model, signature, stream.time)
     quantized = _quantize(lowered.model, taken) if int8 else {}

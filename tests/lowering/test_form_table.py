@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from rnn_export.errors import InputError
 from rnn_export.lowering.forms import (
+    CAUSAL_CONVOLUTION,
+    CONVOLUTION_FORMS,
     FORMS,
     KINDS,
     LINEAR_ATTENTION,
@@ -39,9 +41,10 @@ def flat(table: Mapping[Target, Mapping[str, Entry]]) -> dict[tuple[str, str], t
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_has_a_form_and_a_reason_for_every_kind(target: Target) -> None:
-    assert set(TABLE[target]) - {"float64", "lengths"} == {*KINDS, LINEAR_ATTENTION}
+    assert set(TABLE[target]) - {"float64", "lengths"} == {*KINDS, LINEAR_ATTENTION, CAUSAL_CONVOLUTION}
+    forms = {LINEAR_ATTENTION: LINEAR_FORMS, CAUSAL_CONVOLUTION: CONVOLUTION_FORMS}
     for kind, entry in TABLE[target].items():
-        assert entry.form in (LINEAR_FORMS if kind == LINEAR_ATTENTION else FORMS)
+        assert entry.form in forms.get(kind, FORMS)
         assert entry.why.strip()
 
 
@@ -66,6 +69,7 @@ def test_forms_are_those_of_the_table(target: Target) -> None:
 def test_a_form_that_is_asked_for_is_taken_everywhere(form: Form, target: Target) -> None:
     forms = {**forms_for(form, target, stateful=True)}
     linear = forms.pop(LINEAR_ATTENTION)
+    assert forms.pop(CAUSAL_CONVOLUTION) == "native"
     assert forms == dict.fromkeys(KINDS, form)
     assert linear == ("scan" if form == "scan" else TABLE[target][LINEAR_ATTENTION].form)
 
@@ -75,6 +79,13 @@ def test_a_form_that_is_asked_for_is_taken_everywhere(form: Form, target: Target
 def test_a_form_of_linear_attention_leaves_layers_as_the_table_has_them(form: Form, target: Target) -> None:
     whole = {kind: entry.form for kind, entry in TABLE[target].items()}
     assert forms_for(form, target, stateful=False) == {**whole, LINEAR_ATTENTION: form}
+
+
+def test_a_causal_convolution_has_an_operator_with_a_state_in_a_stream_alone() -> None:
+    assert forms_for("contrib", "cuda", stateful=True)[CAUSAL_CONVOLUTION] == "contrib"
+    assert forms_for("auto", "cpu", stateful=True)[CAUSAL_CONVOLUTION] == "contrib"
+    assert forms_for("contrib", "cpu", stateful=False)[CAUSAL_CONVOLUTION] == "native"
+    assert forms_for("standard", "cpu", stateful=True)[CAUSAL_CONVOLUTION] == "native"
 
 
 def test_onnx_has_its_own_operator_from_opset_27_on() -> None:
