@@ -15,6 +15,7 @@ from ..optimize.bounds import Bounds, enforce_bounds
 from ..optimize.empty_loops import guard_empty_loops
 from ..optimize.enforced_sizes import enforce_following_sizes
 from ..optimize.linear.convolution import lower_causal_convolutions
+from ..optimize.linear.zero_states import leave_out_zero_states
 from ..optimize.names import describe
 from ..optimize.pipeline import optimize
 from ..optimize.quantization import Original, quantize_weights
@@ -231,6 +232,7 @@ def _built(
         taken[CAUSAL_CONVOLUTION] = convolution
     if stream is not None and stream.time is not None and unrolls(taken):
         add_single_step(lowered.model, signature, stream.time)
+    leave_out_zero_states(lowered.model)
     quantized = _quantize(lowered.model, taken) if int8 else {}
     guard_empty_loops(lowered.model, signature)
     enforce_following_sizes(lowered.model, signature)
