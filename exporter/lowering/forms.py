@@ -24,6 +24,9 @@ LINEAR_FORMS: tuple[Form, ...] = ("contrib", "scan")
 CAUSAL_CONVOLUTION = "causal_convolution"
 CONVOLUTION_FORMS: tuple[Form, ...] = ("native", "contrib")
 
+# Targets that are not ONNX Runtime, and so have none of its operators.
+_OTHER_RUNTIMES: tuple[Target, ...] = ("openvino", "portable")
+
 # ONNX's own operator for it came with this opset.
 STANDARD_OPSET = 27
 
@@ -115,7 +118,7 @@ _FOREIGN = Entry("scan", "LinearAttention of com.microsoft is an operator of ONN
 _LINEAR: Mapping[Target, Entry] = {
     "cpu": Entry("contrib", "256 1 8 64: LinearAttention 1.6 ms, Scan 12.2 ms; 1 1 8 64: 0.036 ms, 0.083 ms"),
     **dict.fromkeys(("cuda", "webgpu", "web"), _UNMEASURED),
-    **dict.fromkeys(("openvino", "portable"), _FOREIGN),
+    **dict.fromkeys(_OTHER_RUNTIMES, _FOREIGN),
 }
 
 # Causal depthwise convolutions: T N, channels and their taps.
@@ -126,7 +129,7 @@ _CONVOLUTION: Mapping[Target, Entry] = {
         Entry("native", "what ONNX Runtime's CausalConvWithState does there was not measured"),
     ),
     **dict.fromkeys(
-        ("openvino", "portable"), Entry("native", "CausalConvWithState of com.microsoft is an operator of ONNX Runtime")
+        _OTHER_RUNTIMES, Entry("native", "CausalConvWithState of com.microsoft is an operator of ONNX Runtime")
     ),
 }
 
@@ -166,7 +169,7 @@ def check_lowering(lowering: Lowering, target: Target, opset: int) -> None:
         InputError: ONNX Runtime's operators are asked for where another runtime is to run the file, or ONNX's own
             LinearAttention at an earlier opset.
     """
-    if lowering == "contrib" and target in ("openvino", "portable"):
+    if lowering == "contrib" and target in _OTHER_RUNTIMES:
         raise InputError(
             f"The lowering contrib writes operators of ONNX Runtime (com.microsoft), and a file for {target} is to run "
             "elsewhere. Take the lowering scan, or another target."
@@ -215,3 +218,10 @@ def forms_of(kind: str, *, int8: bool, stateful: bool = False) -> tuple[Form, ..
     if int8:
         return FORMS if kind == "lstm" else ("scan",)
     return (*FORMS, "step") if stateful else FORMS
+
+
+def forms_to_time(kind: str, target: Target, opset: int, *, int8: bool, stateful: bool) -> tuple[Form, ...]:
+    """The forms that tuning chooses among: those that the target and the opset have."""
+    forms = forms_of(kind, int8=int8, stateful=stateful)
+    standard: tuple[Form, ...] = ("standard",) if kind == LINEAR_ATTENTION and opset >= STANDARD_OPSET else ()
+    return tuple(form for form in (*forms, *standard) if form != "contrib" or target not in _OTHER_RUNTIMES)

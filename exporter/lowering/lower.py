@@ -27,7 +27,7 @@ from ..spec.signature import Signature
 from ..spec.streams import State, StreamSpec
 from .control_flow import write_control_flow
 from .cumulative import lower_cummax, lower_cumprod, lower_logcumsumexp
-from .forms import CAUSAL_CONVOLUTION, LINEAR_ATTENTION, forms_of
+from .forms import CAUSAL_CONVOLUTION, KINDS, LINEAR_ATTENTION, forms_of
 from .native import lower_native
 from .ragged import Padded, Ragged
 from .scan import lower_scan
@@ -250,7 +250,7 @@ def _of_a_chunk(bounds: Bounds, stream: StreamSpec | None) -> Bounds:
 
 def _quantize(model: ir.Model, forms: Forms) -> Mapping[str, Original]:
     for kind, form in forms.items():
-        if form not in forms_of(kind, int8=True):
+        if kind in KINDS and form not in forms_of(kind, int8=True):
             raise InputError(
                 f"ONNX Runtime has no {kind[:3].upper()} operator with int8 weights. "
                 "Leave out `lowering='native'` or `quantize`."

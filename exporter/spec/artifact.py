@@ -123,6 +123,8 @@ class Artifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def added_metadata(self) -> Mapping[str, str]:
         """What the file's user has added to its metadata."""
         return {} if isinstance(self.metadata, UnsetType) else self.metadata
+
+    @property
     def is_for_onnx_runtime(self) -> bool:
         """Whether a layer or loop was written as an operator of ONNX Runtime."""
         return self.lowering is not None and "contrib" in self.lowering.forms.values()

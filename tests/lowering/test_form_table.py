@@ -20,6 +20,7 @@ from rnn_export.lowering.forms import (
     Entry,
     check_lowering,
     forms_for,
+    forms_to_time,
 )
 from rnn_export.spec.forms import TARGETS, Form, Target
 
@@ -86,6 +87,17 @@ def test_a_causal_convolution_has_an_operator_with_a_state_in_a_stream_alone() -
     assert forms_for("auto", "cpu", stateful=True)[CAUSAL_CONVOLUTION] == "contrib"
     assert forms_for("contrib", "cpu", stateful=False)[CAUSAL_CONVOLUTION] == "native"
     assert forms_for("standard", "cpu", stateful=True)[CAUSAL_CONVOLUTION] == "native"
+
+
+def test_tuning_times_what_the_target_and_the_opset_have() -> None:
+    def forms(kind: str, target: Target, opset: int) -> set[Form]:
+        return {*forms_to_time(kind, target, opset, int8=False, stateful=True)}
+
+    assert forms(LINEAR_ATTENTION, "cpu", 18) == {"contrib", "scan"}
+    assert forms(LINEAR_ATTENTION, "cpu", 27) == {"contrib", "standard", "scan"}
+    assert forms(LINEAR_ATTENTION, "portable", 27) == {"standard", "scan"}
+    assert forms(CAUSAL_CONVOLUTION, "cpu", 27) == {"contrib", "native"}
+    assert forms(CAUSAL_CONVOLUTION, "openvino", 27) == {"native"}
 
 
 def test_onnx_has_its_own_operator_from_opset_27_on() -> None:
