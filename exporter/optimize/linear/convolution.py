@@ -63,13 +63,13 @@ def _is_depthwise(conv: ir.Node) -> bool:
     With taps apart the operator came later than without, in ONNX Runtime 1.30, so that these stay as they are.
     """
     attributes, sizes = conv.attributes, _sizes(conv.inputs[1])
-    moves = any(attributes.get_ints("pads", None) or [])
+    is_padded = any(attributes.get_ints("pads", []) or [])
     steps = {*(attributes.get_ints("strides", None) or []), *(attributes.get_ints("dilations", None) or [])}
     return (
         conv.domain == ""
         and conv.outputs[0].dtype == ir.DataType.FLOAT
         and attributes.get_string("auto_pad", "NOTSET") in ("NOTSET", "VALID")
-        and not moves
+        and not is_padded
         and steps <= {1}
         and len(sizes) == 3
         and sizes[:2] == [attributes.get_int("group", 1), 1]
