@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ...spec.forms import Form
 from ..graph import array_of
@@ -41,6 +42,7 @@ def lower_causal_convolutions(model: ir.Model, form: Form) -> bool:
     for each in found:
         model.opset_imports[MICROSOFT] = 1
         _replace(model.graph, each)
+    RemoveUnusedNodesPass()(model)
     return bool(found)
 
 

@@ -76,6 +76,8 @@ def test_it_is_one_operator_in_a_stream(model: nn.Module, many: int, tmp_path: P
     exported = export_onnx(model, SIGNATURE, tmp_path / "bundle", stateful=True)
     assert operators(exported.model) == ["CausalConvWithState"] * many
     assert read_bundle(exported.folder).artifacts["model.onnx"].is_for_onnx_runtime
+    graph = onnx.load(exported.model).graph
+    assert {each.name for each in graph.initializer} <= {name for node in graph.node for name in node.input}
 
 
 def test_its_state_goes_on_from_chunk_to_chunk(tmp_path: Path) -> None:
