@@ -1,11 +1,11 @@
-"""The page's sections on what grows and on what an export costs."""
+"""The page's sections on what grows, on loops that an operator computes, and on what an export costs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
 from .exporting import OURS, STOCK, VERIFIED
-from .records import Export
+from .records import Export, LoopTimes
 from .results import Results, RowResult
 from .tables import table
 
@@ -50,6 +50,30 @@ def _exports(exports: Sequence[Export]) -> str:
         ["model", "exporter", "T", "L", "seconds", "file, bytes"],
         [[e.model, e.exporter, str(e.T), str(e.L), f"{e.seconds:.2f}", f"{e.bytes:,}"] for e in exports],
     )
+
+
+def loops_section(results: Results) -> Iterator[str]:
+    """Linear attention and causal convolutions in each form; one that was not timed is left out."""
+    if not results.loops:
+        return
+    names = list(dict.fromkeys(name for times in results.loops for name in times.seconds))
+    yield "## Linear attention\n"
+    yield (
+        "Milliseconds at N=1, one thread: 8 heads of 64; the convolution has 1,024 channels, 4 taps and SiLU "
+        "behind, and its one step is a stream's. `contrib`, `standard` and `scan` are [forms](lowering.md) of ours, "
+        "stock is `torch.onnx.export`. In brackets, how many times as long as `contrib`.\n"
+    )
+    yield table(
+        ["loop", *names],
+        [[f"{times.loop}, T={times.T}", *(_loop_cell(times, name) for name in names)] for times in results.loops],
+    )
+
+
+def _loop_cell(times: LoopTimes, name: str) -> str:
+    if name not in times.seconds:
+        return ""
+    value, own = times.seconds[name], times.seconds["contrib"]
+    return f"{value * 1e3:.3g}" + (f" ({value / own:.2f}x)" if name != "contrib" else "")
 
 
 def export_section(results: Results) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""Times loops of linear attention in each form, beside eager PyTorch; docs/internals/lowering.md quotes it.
+"""Loops of linear attention and causal convolutions in each form, beside eager PyTorch and the stock exporter.
 
-Run as `python -m benchmarks.linear_attention`, some minutes on one thread. All forms of a row take turns in one
-process; medians in milliseconds. "stock" is `torch.onnx.export`, which writes the steps of one length into the file.
+All forms of a row take turns in one process, on one thread, at one sequence. "stock" is `torch.onnx.export`, which
+writes the steps of one length into the file, so that for most loops it is given one step alone.
 """
 
 from __future__ import annotations
@@ -15,22 +15,26 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 import torch
 from rnn_export import export_onnx
 from torch import Tensor, nn
 from torch.nn import functional
 
-ROUNDS = 15
-SECONDS = 0.1
+from .race import Effort
+from .records import LoopTimes
+
 LENGTHS = (256, 1)
 HEADS, SIZE = 8, 64
+CHANNELS, TAPS = 1024, 4
+CONVOLUTION = "causal convolution"
 FORMS: Mapping[str, Mapping[str, Any]] = {
     "contrib": {"lowering": "contrib"},
     "standard": {"lowering": "standard", "opset": 27},
     "scan": {"lowering": "scan"},
 }
+# Of the others a whole sequence takes the stock exporter minutes.
+_STOCK_WHOLE = ("linear attention", CONVOLUTION)
 
 
 class Attention(nn.Module):
@@ -55,15 +59,60 @@ class Attention(nn.Module):
         return torch.stack(outputs, 1)
 
 
-MODELS = {
+class Convolution(nn.Module):
+    """Each channel over its own last steps, then SiLU; with `past`, the steps before the chunk, it returns the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(CHANNELS, CHANNELS, TAPS, groups=CHANNELS)
+
+    def forward(self, x: Tensor, past: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        window = functional.pad(x, (TAPS - 1, 0)) if past is None else torch.cat([past, x], -1)
+        y = functional.silu(self.conv(window))
+        return y if past is None else (y, window[..., 1 - TAPS :])
+
+
+MODELS: Mapping[str, nn.Module] = {
     "linear attention": Attention(decay=False, delta=False),
     "gated": Attention(decay=True, delta=False),
     "delta": Attention(decay=False, delta=True),
     "gated delta": Attention(decay=True, delta=True),
+    CONVOLUTION: Convolution(),
 }
+_WIDE, _NARROW = f"float32[N, T, {HEADS}, {SIZE}]", f"float32[N, T, {HEADS}]"
+_OF_ATTENTION = {**dict.fromkeys("qkv", _WIDE), "gate": _NARROW, "rate": _NARROW}
+_OF_CONVOLUTION = {"x": f"float32[N, {CHANNELS}, T]"}
 
 
-def inputs(steps: int) -> dict[str, Tensor]:
+def measure(effort: Effort) -> list[LoopTimes]:
+    """Every loop at every length."""
+    torch.set_num_threads(1)
+    found = []
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        for name, model in MODELS.items():
+            for steps in LENGTHS:
+                seconds = _medians(_runs(name, model.eval(), steps, Path(folder)), effort)
+                found.append(LoopTimes(name, steps, seconds))
+    return found
+
+
+def _runs(name: str, model: nn.Module, steps: int, folder: Path) -> dict[str, Callable[[], object]]:
+    """A convolution's single step is one of a stream; a loop of one step begins anew."""
+    is_step = name == CONVOLUTION and steps == 1
+    given = _of_convolution(steps) if name == CONVOLUTION else _of_attention(steps)
+    signature = _OF_CONVOLUTION if name == CONVOLUTION else _OF_ATTENTION
+    runs: dict[str, Callable[[], object]] = {"eager": partial(model, *given.values())}
+    if steps == 1 or name in _STOCK_WHOLE:
+        runs["stock"] = _run(_stock(model, given, folder / f"{name}.{steps}.onnx"), given)
+    for form, options in FORMS.items():
+        out = folder / f"{name}.{form}.{steps}"
+        with torch.inference_mode(False):
+            exported = export_onnx(model, signature, out, stateful=is_step, verify=False, **options)
+        runs[form] = _run(_session(exported.model), given)
+    return runs
+
+
+def _of_attention(steps: int) -> dict[str, Tensor]:
     torch.manual_seed(0)
     wide, narrow = (1, steps, HEADS, SIZE), (1, steps, HEADS)
     return {
@@ -72,60 +121,42 @@ def inputs(steps: int) -> dict[str, Tensor]:
     }
 
 
-def session(file: Path) -> ort.InferenceSession:
+def _of_convolution(steps: int) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    past = {"past": torch.zeros(1, CHANNELS, TAPS - 1)} if steps == 1 else {}
+    return {"x": torch.randn(1, CHANNELS, steps), **past}
+
+
+def _session(file: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
-def stock(model: nn.Module, given: Mapping[str, Tensor], file: Path) -> ort.InferenceSession:
+def _run(session: ort.InferenceSession, given: Mapping[str, Tensor]) -> Callable[[], object]:
+    """A stream's file calls the state otherwise than the model does."""
+    names = [value.name for value in session.get_inputs()]
+    arrays = {name: given[name if name in given else "past"].numpy() for name in names}
+    return partial(session.run, None, arrays)
+
+
+def _stock(model: nn.Module, given: Mapping[str, Tensor], file: Path) -> ort.InferenceSession:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(model, tuple(given.values()), file, dynamo=True, verbose=False, input_names=list(given))
-    return session(file)
+    return _session(file)
 
 
-def medians(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Milliseconds of one run of each, in turn."""
+def _medians(runs: Mapping[str, Callable[[], object]], effort: Effort) -> dict[str, float]:
+    """Seconds of one run of each, in turn."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()
-    for _ in range(ROUNDS):
+    for _ in range(effort.rounds):
         for name, run in runs.items():
             begin, count = time.perf_counter(), 0
-            while time.perf_counter() - begin < SECONDS:
+            while time.perf_counter() - begin < effort.seconds:
                 run()
                 count += 1
-            taken[name].append(1e3 * (time.perf_counter() - begin) / count)
+            taken[name].append((time.perf_counter() - begin) / count)
     return {name: median(each) for name, each in taken.items()}
-
-
-def run_all(name: str, model: nn.Module, folder: Path) -> None:
-    sizes = {"q": f"float32[N, T, {HEADS}, {SIZE}]", "gate": f"float32[N, T, {HEADS}]"}
-    signature = {**dict.fromkeys("qkv", sizes["q"]), "gate": sizes["gate"], "rate": sizes["gate"]}
-    files = {
-        form: export_onnx(model, signature, folder / name / form, verify=False, accept=["unverified"], **options).model
-        for form, options in FORMS.items()
-    }
-    for steps in LENGTHS:
-        given = inputs(steps)
-        arrays: dict[str, np.ndarray[Any, Any]] = {key: value.numpy() for key, value in given.items()}
-        runs: dict[str, Callable[[], object]] = {"eager": partial(model, *given.values())}
-        for form, file in files.items():
-            runs[form] = partial(session(file).run, None, arrays)
-        runs["stock"] = partial(stock(model, given, folder / f"{name}.{steps}.onnx").run, None, arrays)
-        with torch.inference_mode():
-            times = medians(runs)
-        print(f"| {name} | {steps} |", " | ".join(f"{times[key]:.3f}" for key in runs), "|", flush=True)
-
-
-def main() -> None:
-    torch.set_num_threads(1)
-    print("| loop | T | eager |", " | ".join(FORMS), "| stock |")
-    with tempfile.TemporaryDirectory() as folder:
-        for name, model in MODELS.items():
-            run_all(name, model.eval(), Path(folder))
-
-
-if __name__ == "__main__":
-    main()

@@ -37,6 +37,15 @@ class Export:
 
 
 @dataclass(frozen=True)
+class LoopTimes:
+    """Seconds of a call of a loop, or of what an operator computes in its place, by form."""
+
+    loop: str
+    T: int
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Memory:
     """The most memory of a process that loads a file in ONNX Runtime, before it has run and after, in bytes."""
 

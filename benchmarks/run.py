@@ -16,7 +16,7 @@ from .apart import apart
 from .engines import ENGINES
 from .files import CASE, write_all
 from .race import Effort, race, running
-from .records import Machine, Written
+from .records import LoopTimes, Machine, Written
 from .results import Results, RowResult, Setting
 from .rows import Model, Row, Shape, rows
 
@@ -54,6 +54,8 @@ def measure(choice: Choice, folder: Path, command: str, progress: Progress) -> R
     if "growth" in choice.parts:
         progress("exports over T and L")
         exports = growth.exports_over_time() + growth.exports_over_layers()
+    if "loops" in choice.parts:
+        progress("loops of linear attention")
     is_exporting = "export" in choice.parts
     return Results(
         machines=machines,
@@ -64,8 +66,15 @@ def measure(choice: Choice, folder: Path, command: str, progress: Progress) -> R
         exports=exports,
         processes=exporting.processes(min(choice.effort.rounds, _EXPORT_ROUNDS), progress) if is_exporting else [],
         peaks=exporting.peaks() if is_exporting else [],
+        loops=apart(_loops, choice.effort) if "loops" in choice.parts else [],
         setting=_setting(command, (time.monotonic() - start) / 60),
     )
+
+
+def _loops(effort: Effort) -> list[LoopTimes]:
+    from .linear_attention import measure as measure_loops
+
+    return measure_loops(effort)
 
 
 def _machine(threads: int) -> Machine:

@@ -119,7 +119,8 @@ def _exported(
         job, captured = _captured(started)
         check_complete(job.model)
         build = _lowering(job, captured, options)
-        graph, timings = fastest(build, forms, job, options.tune, int8=options.quantize is not None)
+        int8 = options.quantize is not None
+        graph, timings = fastest(build, forms, job, options.tune, int8=int8, target=options.target, opset=options.opset)
         write_onnx(graph.model, folder / ONNX)
         check_weights(folder / ONNX, graph.quantized)
         choice = LoweringChoice(options.target, graph.forms, tuple(timings))

@@ -13,14 +13,14 @@ from statistics import median
 from typing import Any
 
 from .errors import InputError, did_you_mean
-from .lowering.forms import forms_of
+from .lowering.forms import forms_to_time
 from .lowering.lower import OnnxGraph
 from .onnx_file import write_onnx
 from .pytorch.job import ExportJob
 from .pytorch.samples import Case
 from .runtimes.onnxruntime import open_onnxruntime_cpu
 from .runtimes.session import Session
-from .spec.forms import Forms, Lowering, Timing
+from .spec.forms import Form, Forms, Lowering, Target, Timing
 from .spec.signature import Signature
 
 Sizes = Mapping[str, int]
@@ -63,7 +63,14 @@ def _is_list_of_sizes(tune: Any) -> bool:
 
 
 def fastest(
-    build: Callable[..., OnnxGraph], forms: Forms, job: ExportJob, tune: Sequence[Sizes], *, int8: bool
+    build: Callable[..., OnnxGraph],
+    forms: Forms,
+    job: ExportJob,
+    tune: Sequence[Sizes],
+    *,
+    int8: bool,
+    target: Target,
+    opset: int,
 ) -> tuple[OnnxGraph, list[Timing]]:
     """The graph whose layers have the forms that are the fastest over all of these sizes, and what was timed.
 
@@ -76,7 +83,9 @@ def fastest(
     """
     if not tune:
         return build(forms, int8=int8), []
-    graphs = list(_candidates(partial(build, int8=int8), forms, int8))
+    graphs = list(
+        _candidates(partial(build, int8=int8), forms, partial(forms_to_time, target=target, opset=opset, int8=int8))
+    )
     timings: list[Timing] = []
     with tempfile.TemporaryDirectory() as folder:
         sessions = [_open(graph, Path(folder) / f"{i}.onnx") for i, graph in enumerate(graphs)]
@@ -92,10 +101,12 @@ def fastest(
     return best, timings
 
 
-def _candidates(build: Callable[[Forms], OnnxGraph], forms: Forms, int8: bool) -> Iterator[OnnxGraph]:
+def _candidates(
+    build: Callable[[Forms], OnnxGraph], forms: Forms, forms_of: Callable[..., tuple[Form, ...]]
+) -> Iterator[OnnxGraph]:
     first = build(forms)
     yield first
-    for chosen in product(*(forms_of(kind, int8=int8, stateful=first.stream is not None) for kind in first.forms)):
+    for chosen in product(*(forms_of(kind, stateful=first.stream is not None) for kind in first.forms)):
         other = dict(zip(first.forms, chosen, strict=True))
         if other != first.forms:
             yield build({**forms, **other})

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..spec.artifact import Artifact
 from .manifest import CASES, MANIFEST, README, WEIGHTS, Manifest
 from .programs.call import ProgramSpec, call_of
-from .programs.oldest_runtime import OLDEST_ONNX_RUNTIME
+from .programs.oldest_runtime import oldest_onnx_runtime
 from .programs.printed import printed
 from .programs.snippets import runs_in_openvino, snippets_of
 from .size_names import size_names
@@ -57,7 +57,7 @@ def describe(manifest: Manifest, files: set[str], outcome: Mapping[str, Sequence
         files={name: what for name, what in _FILES.items() if name in {*files, MANIFEST}},
         sizes=size_names(manifest),
         verdicts={name: _verdicts(artifact) for name, artifact in manifest.artifacts.items()},
-        oldest={name: OLDEST_ONNX_RUNTIME.get(artifact.opset or 0) for name, artifact in manifest.artifacts.items()},
+        oldest={name: oldest_onnx_runtime(artifact) for name, artifact in manifest.artifacts.items()},
         printed=outcome,
         dtypes={name: set(call.outputs.values()) for name, call in calls.items()},
         programs={name: snippets_of(manifest.artifacts[name], call) for name, call in calls.items()},

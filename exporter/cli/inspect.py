@@ -49,6 +49,9 @@ def print_inspection(inspection: Inspection) -> None:
         table.add_row("layer", short(layer))
     operators = ", ".join(f"{short(name)} {count}" for name, count in inspection.operators.items())
     table.add_row("operators", operators)
+    if inspection.own_operators:
+        own = ", ".join(map(short, inspection.own_operators))
+        table.add_row("runs in", f"ONNX Runtime alone: {own} of com.microsoft")
     table.add_row("parameters", f"{inspection.parameters:,}{_held_in(inspection.weights)}")
     table.add_row("size", file_size(inspection.bytes))
     open_console().print(table)

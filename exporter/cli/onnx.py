@@ -47,8 +47,8 @@ from .summary import print_exported
     metavar="FORM",
     default="auto",
     help="Recurrent layers as ONNX's own operators (native) or as Scan; linear attention as ONNX Runtime's operator "
-    "(contrib), ONNX's (standard, from opset 27 on) or as Scan; auto takes what is faster on the target.  "
-    "[default: auto]",
+    "(contrib, in a stream causal convolutions too), ONNX's (standard, from opset 27 on) or as Scan; auto takes what "
+    "is faster on the target.  [default: auto]",
 )
 @click.option(
     "--target",

@@ -20,6 +20,13 @@ KINDS = ("rnn_tanh", "rnn_relu", "gru", "lstm")
 LINEAR_ATTENTION = "linear_attention"
 LINEAR_FORMS: tuple[Form, ...] = ("contrib", "scan")
 
+# A depthwise convolution over what came before, in a stream: ONNX's Conv, or an operator of ONNX Runtime with a state.
+CAUSAL_CONVOLUTION = "causal_convolution"
+CONVOLUTION_FORMS: tuple[Form, ...] = ("native", "contrib")
+
+# Targets that are not ONNX Runtime, and so have none of its operators.
+_OTHER_RUNTIMES: tuple[Target, ...] = ("openvino", "portable")
+
 # ONNX's own operator for it came with this opset.
 STANDARD_OPSET = 27
 
@@ -93,7 +100,10 @@ _WHOLE: Mapping[Target, Mapping[str, Entry]] = {
 
 # Where a stream is fed step by step, these take the place of the entries above.
 _STEPPED: Mapping[Target, Mapping[str, Entry]] = {
-    "cpu": {"rnn": Entry("step", "1 1 100 256 4: step 0.034 ms (as plain session 0.039), RNN 0.046 ms, Scan 0.046 ms")},
+    "cpu": {
+        "rnn": Entry("step", "1 1 100 256 4: step 0.034 ms (as plain session 0.039), RNN 0.046 ms, Scan 0.046 ms"),
+        CAUSAL_CONVOLUTION: Entry("contrib", "1 1 1024 4: CausalConvWithState 0.0087 ms, Conv 0.0755 ms"),
+    },
     "cuda": {
         "rnn_tanh": Entry("scan", "1 1 100 256 4: Scan 0.155 ms, RNN 0.177 ms; 1 1 100 1024 2: 0.094 ms, 0.108 ms")
     },
@@ -108,7 +118,19 @@ _FOREIGN = Entry("scan", "LinearAttention of com.microsoft is an operator of ONN
 _LINEAR: Mapping[Target, Entry] = {
     "cpu": Entry("contrib", "256 1 8 64: LinearAttention 1.6 ms, Scan 12.2 ms; 1 1 8 64: 0.036 ms, 0.083 ms"),
     **dict.fromkeys(("cuda", "webgpu", "web"), _UNMEASURED),
-    **dict.fromkeys(("openvino", "portable"), _FOREIGN),
+    **dict.fromkeys(_OTHER_RUNTIMES, _FOREIGN),
+}
+
+# Causal depthwise convolutions: T N, channels and their taps.
+_CONVOLUTION: Mapping[Target, Entry] = {
+    "cpu": Entry("native", "256 1 1024 4: Conv 0.16 ms, CausalConvWithState 0.35 ms"),
+    **dict.fromkeys(
+        ("cuda", "webgpu", "web"),
+        Entry("native", "what ONNX Runtime's CausalConvWithState does there was not measured"),
+    ),
+    **dict.fromkeys(
+        _OTHER_RUNTIMES, Entry("native", "CausalConvWithState of com.microsoft is an operator of ONNX Runtime")
+    ),
 }
 
 # Every layer in float64, whatever its kind and target: each file is verified in ONNX Runtime on the CPU.
@@ -122,7 +144,12 @@ def _by_kind(entries: Mapping[str, Entry]) -> dict[str, Entry]:
 
 TABLE: Mapping[Target, Mapping[str, Entry]] = MappingProxyType(
     {
-        target: {**_by_kind(entries), LINEAR_ATTENTION: _LINEAR[target], "float64": _FLOAT64}
+        target: {
+            **_by_kind(entries),
+            LINEAR_ATTENTION: _LINEAR[target],
+            CAUSAL_CONVOLUTION: _CONVOLUTION[target],
+            "float64": _FLOAT64,
+        }
         for target, entries in _WHOLE.items()
     }
 )
@@ -142,7 +169,7 @@ def check_lowering(lowering: Lowering, target: Target, opset: int) -> None:
         InputError: ONNX Runtime's operators are asked for where another runtime is to run the file, or ONNX's own
             LinearAttention at an earlier opset.
     """
-    if lowering == "contrib" and target in ("openvino", "portable"):
+    if lowering == "contrib" and target in _OTHER_RUNTIMES:
         raise InputError(
             f"The lowering contrib writes operators of ONNX Runtime (com.microsoft), and a file for {target} is to run "
             "elsewhere. Take the lowering scan, or another target."
@@ -165,17 +192,36 @@ def forms_for(lowering: Lowering, target: Target, *, stateful: bool, int8: bool 
             f"int8 weights were not tried on {target}. Choose the target {' or '.join(INT8)}, or leave out `quantize`."
         )
     table = {kind: entry.form for kind, entry in TABLE[target].items()}
-    linear = lowering if lowering in ("scan", "contrib", "standard") else table[LINEAR_ATTENTION]
-    if lowering in ("native", "scan"):
-        return {**dict.fromkeys(KINDS, lowering), LINEAR_ATTENTION: linear}
     stepped = {kind: entry.form for kind, entry in STEPPED.get(target, {}).items()} if stateful else {}
-    return {**(INT8[target] if int8 else {**table, **stepped}), LINEAR_ATTENTION: linear}
+    loops: Forms = {
+        LINEAR_ATTENTION: lowering if lowering in ("scan", "contrib", "standard") else table[LINEAR_ATTENTION],
+        CAUSAL_CONVOLUTION: _form_of_convolutions(lowering, {**table, **stepped}, stateful=stateful),
+    }
+    if lowering in ("native", "scan"):
+        return {**dict.fromkeys(KINDS, lowering), **loops}
+    return {**(INT8[target] if int8 else {**table, **stepped}), **loops}
+
+
+def _form_of_convolutions(lowering: Lowering, table: Forms, *, stateful: bool) -> Form:
+    """ONNX Runtime has one for a stream; it runs ONNX's own, of opset 27, as the `Conv` that it stands for."""
+    if lowering == "auto":
+        return table[CAUSAL_CONVOLUTION]
+    return "contrib" if lowering == "contrib" and stateful else "native"
 
 
 def forms_of(kind: str, *, int8: bool, stateful: bool = False) -> tuple[Form, ...]:
     """The forms that a kind of layer can take."""
     if kind == LINEAR_ATTENTION:
         return LINEAR_FORMS
+    if kind == CAUSAL_CONVOLUTION:
+        return CONVOLUTION_FORMS
     if int8:
         return FORMS if kind == "lstm" else ("scan",)
     return (*FORMS, "step") if stateful else FORMS
+
+
+def forms_to_time(kind: str, target: Target, opset: int, *, int8: bool, stateful: bool) -> tuple[Form, ...]:
+    """The forms that tuning chooses among: those that the target and the opset have."""
+    forms = forms_of(kind, int8=int8, stateful=stateful)
+    standard: tuple[Form, ...] = ("standard",) if kind == LINEAR_ATTENTION and opset >= STANDARD_OPSET else ()
+    return tuple(form for form in (*forms, *standard) if form != "contrib" or target not in _OTHER_RUNTIMES)

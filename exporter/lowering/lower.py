@@ -14,6 +14,8 @@ from ..errors import CaptureError, InputError
 from ..optimize.bounds import Bounds, enforce_bounds
 from ..optimize.empty_loops import guard_empty_loops
 from ..optimize.enforced_sizes import enforce_following_sizes
+from ..optimize.linear.convolution import lower_causal_convolutions
+from ..optimize.linear.zero_states import leave_out_zero_states
 from ..optimize.names import describe
 from ..optimize.pipeline import optimize
 from ..optimize.quantization import Original, quantize_weights
@@ -25,7 +27,7 @@ from ..spec.signature import Signature
 from ..spec.streams import State, StreamSpec
 from .control_flow import write_control_flow
 from .cumulative import lower_cummax, lower_cumprod, lower_logcumsumexp
-from .forms import LINEAR_ATTENTION, forms_of
+from .forms import CAUSAL_CONVOLUTION, KINDS, LINEAR_ATTENTION, forms_of
 from .native import lower_native
 from .ragged import Padded, Ragged
 from .scan import lower_scan
@@ -225,8 +227,12 @@ def _built(
     stream = expose_states(lowered.model, signature, own) if stateful else None
     if stream is not None and state_names is not None:
         stream = rename_states(lowered.model, signature, stream, state_names)
+    convolution = forms.get(CAUSAL_CONVOLUTION, "native")
+    if stream is not None and lower_causal_convolutions(lowered.model, convolution):
+        taken[CAUSAL_CONVOLUTION] = convolution
     if stream is not None and stream.time is not None and unrolls(taken):
         add_single_step(lowered.model, signature, stream.time)
+    leave_out_zero_states(lowered.model)
     quantized = _quantize(lowered.model, taken) if int8 else {}
     guard_empty_loops(lowered.model, signature)
     enforce_following_sizes(lowered.model, signature)
@@ -244,7 +250,7 @@ def _of_a_chunk(bounds: Bounds, stream: StreamSpec | None) -> Bounds:
 
 def _quantize(model: ir.Model, forms: Forms) -> Mapping[str, Original]:
     for kind, form in forms.items():
-        if form not in forms_of(kind, int8=True):
+        if kind in KINDS and form not in forms_of(kind, int8=True):
             raise InputError(
                 f"ONNX Runtime has no {kind[:3].upper()} operator with int8 weights. "
                 "Leave out `lowering='native'` or `quantize`."

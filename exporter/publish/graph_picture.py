@@ -13,7 +13,7 @@ from ..onnx_file import read_onnx
 from ..optimize.single_step import for_any_length
 
 _HEAVY = ("RNN", "GRU", "LSTM", "Scan", "Loop", "If", "DynamicQuantizeLSTM", "LinearAttention")
-_PRODUCTS = ("MatMul", "Gemm", "Conv", "MatMulInteger", "Einsum")
+_PRODUCTS = ("MatMul", "Gemm", "Conv", "MatMulInteger", "Einsum", "CausalConvWithState")
 
 # A larger graph is no longer a small picture.
 _MOST = 120

@@ -18,6 +18,8 @@ from ..onnx_file import all_graphs, all_nodes, read_onnx
 from ..spec.metadata import PREFIX
 from .recurrent_nodes import recurrent_nodes
 
+_MICROSOFT = "com.microsoft"
+
 
 @dataclass(frozen=True)
 class Inspection:
@@ -25,7 +27,8 @@ class Inspection:
 
     `states` are those that a stream carries, by input name, as `StateEntry` has them. `layers` are ONNX's own recurrent
     operators, such as `GRU 161 to 400, forward`, with the inputs that a state begins with. `weights` says how many of
-    the parameters are held in which dtype; the scales of int8 weights are none of them.
+    the parameters are held in which dtype; the scales of int8 weights are none of them. `own_operators` are those of
+    ONNX Runtime (com.microsoft), which no other runtime is known to have.
     """
 
     path: Path
@@ -36,6 +39,7 @@ class Inspection:
     states: Mapping[str, Mapping[str, Any]]
     layers: Sequence[str]
     operators: Mapping[str, int]
+    own_operators: Sequence[str]
     parameters: int
     weights: Mapping[str, int]
     bytes: int
@@ -82,6 +86,7 @@ def _inspect_onnx(path: Path) -> Inspection:
         states=_read_states(properties.get(f"{PREFIX}.states", "{}"), path),
         layers=[str(layer) for layer in recurrent_nodes(model.graph)],
         operators=dict(Counter(node.op_type for node in all_nodes(model.graph)).most_common()),
+        own_operators=sorted({node.op_type for node in all_nodes(model.graph) if node.domain == _MICROSOFT}),
         parameters=weights.total(),
         weights=dict(weights.most_common()),
         bytes=path.stat().st_size + sum(map(_size, beside)),
@@ -170,6 +175,7 @@ def _inspect_torchscript(path: Path) -> Inspection:
         states={},
         layers=[],
         operators=dict(kinds.most_common()),
+        own_operators=(),
         parameters=weights.total(),
         weights=dict(weights.most_common()),
         bytes=path.stat().st_size,

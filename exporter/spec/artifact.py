@@ -125,6 +125,11 @@ class Artifact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return {} if isinstance(self.metadata, UnsetType) else self.metadata
 
     @property
+    def is_for_onnx_runtime(self) -> bool:
+        """Whether a layer or loop was written as an operator of ONNX Runtime."""
+        return self.lowering is not None and "contrib" in self.lowering.forms.values()
+
+    @property
     def unrolls(self) -> bool:
         """Whether the file is a stream's, and has a graph for one step besides."""
         is_cut = self.stream is not None and self.stream.time is not None

@@ -11,7 +11,7 @@ Form = Literal["native", "scan", "step", "contrib", "standard"]
 Lowering = Literal["auto", "native", "scan", "contrib", "standard"]
 Target = Literal["cpu", "cuda", "webgpu", "web", "openvino", "portable"]
 Forms = Mapping[str, Form]
-Kind = Annotated[str, Meta(pattern="^(rnn_tanh|rnn_relu|gru|lstm|linear_attention)$")]
+Kind = Annotated[str, Meta(pattern="^(rnn_tanh|rnn_relu|gru|lstm|linear_attention|causal_convolution)$")]
 LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)
 TARGETS: tuple[Target, ...] = get_args(Target)
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.page import render
 from benchmarks.plot import plot_growth, plot_rates
-from benchmarks.records import Export, Machine, Memory, Peak, Processes, Written
+from benchmarks.records import Export, LoopTimes, Machine, Memory, Peak, Processes, Written
 from benchmarks.results import Engine, Results, RowResult, Setting
 from benchmarks.rows import SHAPES, Row, Shape
 from benchmarks.verdicts import beaten, best_rival, ours, ratio, rivals, share
@@ -58,6 +58,10 @@ RESULTS = Results(
         )
     ],
     peaks=[Peak("import torch", 10**8, 0.0), Peak("export_onnx(verify=False)", 5 * 10**8, 1.9)],
+    loops=[
+        LoopTimes("gated", 256, {"eager": 0.02, "contrib": 0.002, "scan": 0.008}),
+        LoopTimes("gated", 1, {"eager": 0.0002, "stock": 0.0001, "contrib": 0.00005, "scan": 0.0001}),
+    ],
 )
 
 
@@ -94,16 +98,23 @@ def test_the_page_says_who_is_fastest_and_why_ours_is_not() -> None:
     assert "0.50 s more than the deprecated exporter; verification takes 3.50 s, 1.40 times the rest" in page
 
 
+def test_forms_of_loops_stand_beside_the_operator() -> None:
+    page = render(RESULTS, {}, "")
+    assert "| gated, T=256 | 20 (10.00x) | 2 | 8 (4.00x) |  |" in page
+    assert "| gated, T=1 | 0.2 (4.00x) | 0.05 | 0.1 (2.00x) | 0.1 (2.00x) |" in page
+
+
 def test_rounds_that_overlap_are_called_a_draw() -> None:
     close = replace(BATCH, engines={"eager": timed(9, 9.9, 12), "ours": timed(9.5, 10, 11)})
     assert "a draw: their rounds overlap" in render(replace(RESULTS, rows=[close]), {}, "")
 
 
 def test_parts_that_were_not_measured_are_not_on_the_page() -> None:
-    page = render(replace(RESULTS, rows=[], growth=[], memory=[], exports=[], processes=[], peaks=[]), {}, "")
+    page = render(replace(RESULTS, rows=[], growth=[], memory=[], exports=[], processes=[], peaks=[], loops=[]), {}, "")
     assert "##" in page
     assert "Growth" not in page
     assert "The export itself" not in page
+    assert "Linear attention" not in page
 
 
 def test_plots_have_the_colour_of_text(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from rnn_export.errors import InputError
 from rnn_export.lowering.forms import (
+    CAUSAL_CONVOLUTION,
+    CONVOLUTION_FORMS,
     FORMS,
     KINDS,
     LINEAR_ATTENTION,
@@ -18,6 +20,7 @@ from rnn_export.lowering.forms import (
     Entry,
     check_lowering,
     forms_for,
+    forms_to_time,
 )
 from rnn_export.spec.forms import TARGETS, Form, Target
 
@@ -39,9 +42,10 @@ def flat(table: Mapping[Target, Mapping[str, Entry]]) -> dict[tuple[str, str], t
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_has_a_form_and_a_reason_for_every_kind(target: Target) -> None:
-    assert set(TABLE[target]) - {"float64", "lengths"} == {*KINDS, LINEAR_ATTENTION}
+    assert set(TABLE[target]) - {"float64", "lengths"} == {*KINDS, LINEAR_ATTENTION, CAUSAL_CONVOLUTION}
+    forms = {LINEAR_ATTENTION: LINEAR_FORMS, CAUSAL_CONVOLUTION: CONVOLUTION_FORMS}
     for kind, entry in TABLE[target].items():
-        assert entry.form in (LINEAR_FORMS if kind == LINEAR_ATTENTION else FORMS)
+        assert entry.form in forms.get(kind, FORMS)
         assert entry.why.strip()
 
 
@@ -66,6 +70,7 @@ def test_forms_are_those_of_the_table(target: Target) -> None:
 def test_a_form_that_is_asked_for_is_taken_everywhere(form: Form, target: Target) -> None:
     forms = {**forms_for(form, target, stateful=True)}
     linear = forms.pop(LINEAR_ATTENTION)
+    assert forms.pop(CAUSAL_CONVOLUTION) == "native"
     assert forms == dict.fromkeys(KINDS, form)
     assert linear == ("scan" if form == "scan" else TABLE[target][LINEAR_ATTENTION].form)
 
@@ -75,6 +80,24 @@ def test_a_form_that_is_asked_for_is_taken_everywhere(form: Form, target: Target
 def test_a_form_of_linear_attention_leaves_layers_as_the_table_has_them(form: Form, target: Target) -> None:
     whole = {kind: entry.form for kind, entry in TABLE[target].items()}
     assert forms_for(form, target, stateful=False) == {**whole, LINEAR_ATTENTION: form}
+
+
+def test_a_causal_convolution_has_an_operator_with_a_state_in_a_stream_alone() -> None:
+    assert forms_for("contrib", "cuda", stateful=True)[CAUSAL_CONVOLUTION] == "contrib"
+    assert forms_for("auto", "cpu", stateful=True)[CAUSAL_CONVOLUTION] == "contrib"
+    assert forms_for("contrib", "cpu", stateful=False)[CAUSAL_CONVOLUTION] == "native"
+    assert forms_for("standard", "cpu", stateful=True)[CAUSAL_CONVOLUTION] == "native"
+
+
+def test_tuning_times_what_the_target_and_the_opset_have() -> None:
+    def forms(kind: str, target: Target, opset: int) -> set[Form]:
+        return {*forms_to_time(kind, target, opset, int8=False, stateful=True)}
+
+    assert forms(LINEAR_ATTENTION, "cpu", 18) == {"contrib", "scan"}
+    assert forms(LINEAR_ATTENTION, "cpu", 27) == {"contrib", "standard", "scan"}
+    assert forms(LINEAR_ATTENTION, "portable", 27) == {"standard", "scan"}
+    assert forms(CAUSAL_CONVOLUTION, "cpu", 27) == {"contrib", "native"}
+    assert forms(CAUSAL_CONVOLUTION, "openvino", 27) == {"native"}
 
 
 def test_onnx_has_its_own_operator_from_opset_27_on() -> None:

@@ -1,4 +1,4 @@
-"""Faults in the operator of linear attention: what it forgets, adds, reads, and begins with."""
+"""Faults in the operators of linear attention and causal convolutions: what they forget, add, read, and begin with."""
 
 from __future__ import annotations
 
@@ -58,4 +58,26 @@ def state_transposed(model: Model) -> Model | None:
     turned = op("Transpose", [node.input[_PAST]], ["planted.turned"], perm=[0, 1, 3, 2])
     model.graph.node.insert(list(model.graph.node).index(node), turned)
     node.input[_PAST] = "planted.turned"
+    return model
+
+
+@kind
+def convolution_begins_anew(model: Model) -> Model | None:
+    """A causal convolution takes zeros for what came before a chunk."""
+    node = next(iter(nodes(model, "CausalConvWithState")), None)
+    if node is None:
+        return None
+    del node.input[_PAST:]
+    return model
+
+
+@kind
+def convolution_keeps_its_state(model: Model) -> Model | None:
+    """A causal convolution gives back the state that it was given."""
+    node = next(iter(nodes(model, "CausalConvWithState")), None)
+    if node is None:
+        return None
+    kept = op("Identity", [node.input[_PAST]], [node.output[1]])
+    node.output[1] = "planted.dropped"
+    model.graph.node.append(kept)
     return model

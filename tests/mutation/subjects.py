@@ -137,6 +137,20 @@ class GatedDelta(nn.Module):
         return Signature({"x": "float32[T, N, 3]", "h0": "float32[N, 4, 4]"}, outputs=["y", "h_n"])
 
 
+class Causal(nn.Module):
+    """Each channel over its own last steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 3, 4, groups=3, padding=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.silu(self.conv(x)[..., : x.size(2)])
+
+    def signature(self) -> Signature:
+        return Signature({"x": "float32[N, 3, T]"}, outputs=["y"])
+
+
 _HERE = __name__
 SUBJECTS = (
     Subject("RNN", "initial_state", {**_SMALL, "cell": "rnn_relu"}, {"lowering": "native"}),
@@ -158,6 +172,7 @@ SUBJECTS = (
     Subject("loop, gates", "mgu", {"input_size": 3, "hidden_size": 4}),
     Subject("loop, norms", "layernorm_lstm", {"input_size": 3, "hidden_size": 4}),
     Subject("gated delta", f"{_HERE}:GatedDelta", {}),
+    Subject("stream of a causal convolution", f"{_HERE}:Causal", {}, {"stateful": True}),
     Subject("TorchScript of GRU", "initial_state", {**_SMALL, "cell": "gru"}, {"method": "script"}),
     Subject("TorchScript of LSTM", "classifier", {**_SMALL, "cell": "lstm"}, {"method": "script"}),
     Subject("TorchScript of RNN", "hetero", {"input_size": 3, "hidden_sizes": (4, 4)}, {"method": "trace"}),

@@ -1,6 +1,8 @@
-"""The oldest ONNX Runtime that loads a file, by the file's opset."""
+"""The oldest ONNX Runtime that loads a file, by the file's opset and by whose operators it has."""
 
 from __future__ import annotations
+
+from ...spec.artifact import Artifact
 
 # Found by loading a file of each opset, with the IR version that an export gives it, in the last patch of each minor
 # release from 1.15 to 1.32: the range of ONNX Runtime's packages for Python 3.11. Its page on compatibility promises
@@ -19,3 +21,14 @@ OLDEST_ONNX_RUNTIME = {
     27: "1.32",
     28: "1.32",
 }
+
+# LinearAttention and CausalConvWithState of com.microsoft, found in the same way; from there on they compute the same.
+_CONTRIB = "1.25"
+
+
+def oldest_onnx_runtime(artifact: Artifact) -> str | None:
+    """Its version; None where it is not known, and for TorchScript."""
+    by_opset = OLDEST_ONNX_RUNTIME.get(artifact.opset or 0)
+    if by_opset is None or not artifact.is_for_onnx_runtime:
+        return by_opset
+    return max(by_opset, _CONTRIB, key=lambda version: [*map(int, version.split("."))])

@@ -48,6 +48,32 @@ def test_what_no_operator_computes_stays_a_scan(name: str, tmp_path: Path) -> No
     assert operators(file) == ["Scan"]
 
 
+class Initial(nn.Module):
+    """The state begins with a number."""
+
+    def __init__(self, begin: float) -> None:
+        super().__init__()
+        self.begin = begin
+
+    def forward(self, q: Tensor, k: Tensor) -> Tensor:
+        state, outputs = q.new_full((q.shape[1], 4, 4), self.begin), []
+        for t in range(q.shape[0]):
+            state = state + k[t][:, :, None] * k[t][:, None]
+            outputs.append(torch.einsum("ni,nij->nj", q[t], state))
+        return torch.stack(outputs)
+
+
+@pytest.mark.parametrize(("begin", "many"), [(0.0, 3), (0.5, 4)])
+def test_zeros_to_begin_with_are_left_out(begin: float, many: int, tmp_path: Path) -> None:
+    sizes = {"q": "float32[T, N, 4]", "k": "float32[T, N, 4]"}
+    given = translated(Initial(begin), Signature(sizes, ["y"]), CASES)
+    for lowering, opset in (("contrib", 18), ("standard", 27)):
+        file = written(given, lowering, tmp_path / f"{lowering}.onnx", opset)
+        (node,) = (node for node in file.graph.node if node.op_type == "LinearAttention")
+        assert len(node.input) == many
+        assert begin or not any(each.op_type == "ConstantOfShape" for each in file.graph.node)
+
+
 class TwoLayers(nn.Module):
     """Both layers step together: the second reads, in the same loop, what the first one's state gives."""
 
