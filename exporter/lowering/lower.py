@@ -15,9 +15,10 @@ from ..optimize.bounds import Bounds, enforce_bounds
 from ..optimize.empty_loops import guard_empty_loops
 from ..optimize.enforced_sizes import enforce_following_sizes
 from ..optimize.names import describe
+from ..optimize.one_step.branch import runs_over_time
+from ..optimize.one_step.single_step import add_single_step
 from ..optimize.pipeline import optimize
 from ..optimize.quantization import Original, quantize_weights
-from ..optimize.single_step import add_single_step
 from ..optimize.state_names import rename_states
 from ..optimize.stateful import expose_states
 from ..spec.forms import Form, Forms, unrolls
@@ -43,12 +44,14 @@ _LOWERINGS: Mapping[Form, Callable[[Stack, ir.tape.Tape], list[ir.Value]]] = {
 class Lowered:
     """The ONNX model at opset 18, and the form that each kind of layer in it has.
 
-    `scan_only` are the layers that ONNX has no operator for, by name, each with the reason.
+    `scan_only` are the layers that ONNX has no operator for, by name, each with the reason. `has_loops` says whether
+    there are loops that are not layers.
     """
 
     model: ir.Model
     forms: Forms
     scan_only: Mapping[str, str]
+    has_loops: bool
 
 
 def lower(translated: ir.Model, forms: Forms) -> Lowered:
@@ -63,6 +66,7 @@ def lower(translated: ir.Model, forms: Forms) -> Lowered:
     """
     model = translated.clone()
     write_control_flow(model)
+    has_loops = any(node.op_type == "Scan" for node in model.graph)
     tape = ir.tape.Tape()
     ragged: dict[ir.Graph, Ragged] = {}
     choice = _Choice(forms)
@@ -77,7 +81,7 @@ def lower(translated: ir.Model, forms: Forms) -> Lowered:
             value.name = f"{value.name}_"
         model.graph.register_initializer(value)
     model.opset_imports.pop(DOMAIN, None)
-    return Lowered(model, choice.taken, choice.scan_only)
+    return Lowered(model, choice.taken, choice.scan_only, has_loops)
 
 
 class _Choice:
@@ -225,6 +229,7 @@ def _built(
     stream = expose_states(lowered.model, signature, own) if stateful else None
     if stream is not None and state_names is not None:
         stream = rename_states(lowered.model, signature, stream, state_names)
+    taken = taken if stream is None else _in_stream(lowered, forms, taken, stream)
     if stream is not None and stream.time is not None and unrolls(taken):
         add_single_step(lowered.model, signature, stream.time)
     quantized = _quantize(lowered.model, taken) if int8 else {}
@@ -233,6 +238,14 @@ def _built(
     enforce_bounds(lowered.model, signature, _of_a_chunk(bounds or {}, stream))
     describe(lowered.model, signature, stream, metadata)
     return OnnxGraph(lowered.model, taken, lowered.scan_only, stream, quantized)
+
+
+def _in_stream(lowered: Lowered, asked: Forms, taken: Forms, stream: StreamSpec) -> Forms:
+    """The forms in a stream: loops that are not layers have one too, and "step" is only where one step is a chunk."""
+    graph, time = lowered.model.graph, stream.time
+    loops = lowered.has_loops and time is not None and any(runs_over_time(node, graph, time) for node in graph)
+    forms = {**taken, **({"loop": asked["loop"]} if loops and "loop" in asked else {})}
+    return {kind: "scan" if form == "step" and stream.multiple > 1 else form for kind, form in forms.items()}
 
 
 def _of_a_chunk(bounds: Bounds, stream: StreamSpec | None) -> Bounds:
