@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from ..graph import constant_like
+from ..graph import Array, constant_like
 
 
 class WithoutTime:
@@ -83,5 +83,8 @@ class WithoutTime:
         return nodes
 
     def ints(self, numbers: Sequence[int]) -> ir.Value:
-        name = ".".join([self._prefix, "ints", *(str(number).replace("-", "m") for number in numbers)])
-        return constant_like(self._main, name, np.array(numbers, np.int64))
+        name = ".".join(["ints", *(str(number).replace("-", "m") for number in numbers)])
+        return self.constant(name, np.array(numbers, np.int64))
+
+    def constant(self, name: str, array: Array) -> ir.Value:
+        return constant_like(self._main, f"{self._prefix}.{name}", array)
