@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import median, quantiles
 from typing import Any
 
-from .records import Export, Machine, Memory, Peak, Processes, Written
+from .records import Export, Machine, MambaStep, Memory, Peak, Processes, Written
 from .rows import Row, operations
 
 
@@ -124,6 +124,7 @@ class Results:
     exports: Sequence[Export]
     processes: Sequence[Processes]
     peaks: Sequence[Peak]
+    mamba: Sequence[MambaStep]
 
     def to_json(self) -> str:
         plain = asdict(self)
@@ -150,6 +151,7 @@ class Results:
             exports=[Export(**export) for export in data["exports"]],
             processes=[Processes(process["command"], tuple(process["rounds"])) for process in data["processes"]],
             peaks=[Peak(**peak) for peak in data["peaks"]],
+            mamba=[MambaStep(**step) for step in data.get("mamba", [])],
         )
 
 
