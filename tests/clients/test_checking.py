@@ -25,7 +25,7 @@ from clients.programs import ROOT, run
 
 MODELS = [*SMALL, "classes", "learned", "bidirectional", "float16"]
 GOLDEN = ROOT / "tests" / "golden"
-STREAMS = ["single", "tagger", "classifier", "initial_state", "scratch", "classes", "learned"]
+STREAMS = ["single", "tagger", "classifier", "initial_state", "scratch", "classes", "learned", "ahead", "strided"]
 LINE = re.compile(r"\S+ +error \S+ +limit \S+ +PASS")
 
 
