@@ -184,4 +184,4 @@ def _notes_on_time(artifact: Artifact) -> Iterator[str]:
         yield f"{time} of every request is a multiple of {multiple}."
     for name, timing in artifact.stream.timings.items():
         if timing.delay:
-            yield f"The first {timing.delay} elements of '{name}' in a sequence, along {time}, mean nothing: it is that late."
+            yield f"The first {timing.delay} elements of '{name}' in a sequence mean nothing: it is late."

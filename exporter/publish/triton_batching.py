@@ -14,6 +14,7 @@ from ..bundle.manifest import CASES, Manifest
 from ..errors import BundleError
 from ..parity.artifact import open_whole
 from ..parity.check import Trims, check_case
+from ..parity.expected import Expected
 from ..runtimes.session import Session, SessionWrapper
 from ..spec.artifact import Artifact
 from ..spec.dims import Dim, parse, spell

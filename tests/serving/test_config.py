@@ -311,5 +311,5 @@ def test_what_a_client_of_a_late_stream_has_to_know_is_said(
     (state,) = config.sequence_batching.state
     assert list(state.dims) == [3, 4]
     delay = 2 // stride
-    said = f"The first {delay} elements of 'y' in a sequence, along T, mean nothing: it is that late."
+    said = f"The first {delay} elements of 'y' in a sequence mean nothing: it is late."
     assert notes[1:] == (*multiple, said)
