@@ -225,7 +225,7 @@ def _built(
     lowered = lower(translated, forms)
     linear = forms.get(LINEAR_ATTENTION, "scan")
     found = optimize(lowered.model, signature, opset, linear)
-    taken = {**lowered.forms, **({LINEAR_ATTENTION: linear} if found else {})}
+    taken: Forms = {**lowered.forms, **({LINEAR_ATTENTION: linear} if found else {})}
     stream = expose_states(lowered.model, signature, own) if stateful else None
     if stream is not None and state_names is not None:
         stream = rename_states(lowered.model, signature, stream, state_names)
