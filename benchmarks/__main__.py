@@ -19,7 +19,7 @@ from .run import Choice, measure
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "internals"
 BUILD = ROOT / "build" / "bench"
-PARTS = ("rows", "growth", "loops", "export")
+PARTS = ("rows", "growth", "loops", "export", "mamba")
 
 
 def main(arguments: Sequence[str]) -> int:

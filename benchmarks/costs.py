@@ -98,3 +98,18 @@ def export_section(results: Results) -> Iterator[str]:
             for peak in results.peaks
         ],
     )
+
+
+def mamba_section(results: Results) -> Iterator[str]:
+    """A step of a block whose loop and convolution are both found in the graph."""
+    if not results.mamba:
+        return
+    yield "## A step of a Mamba block\n"
+    yield (
+        "Microseconds, one thread, N=1: a step written by hand in eager PyTorch, as the authors' is, and `Stream.step` "
+        "of the file of the model over whole sequences (`stateful=True`); the fastest of five rounds in turn:\n"
+    )
+    yield table(
+        ["d_model", "eager PyTorch", "ours", "times"],
+        [[str(s.size), f"{s.eager:.0f}", f"{s.stream:.0f}", f"{s.eager / s.stream:.1f}"] for s in results.mamba],
+    )

@@ -19,6 +19,8 @@ from rnn_export import Stream, export_onnx
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .records import MambaStep
+
 _STEPS = 2000
 _WARM_UP = 200
 _ROUNDS = 5
@@ -82,8 +84,9 @@ def _median(step: Callable[[], object]) -> float:
     return float(np.median(times)) / 1e3
 
 
-def compare(size: int) -> tuple[float, float]:
+def compare(size: int) -> MambaStep:
     """Microseconds of a step in eager PyTorch and in the stream, which take turns; the fastest round of each."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     model = Mamba(size).eval()
     with tempfile.TemporaryDirectory() as folder:
@@ -97,11 +100,11 @@ def compare(size: int) -> tuple[float, float]:
             (_median(lambda: model.step(x, past, h)), _median(lambda: stream.step(array))) for _ in range(_ROUNDS)
         ]
     eager, ours = zip(*rounds, strict=True)
-    return min(eager), min(ours)
+    return MambaStep(size, min(eager), min(ours))
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     for given in map(int, sys.argv[1:] or ["64", "128", "256"]):
-        eager, ours = compare(given)
-        print(f"Mamba d_model {given}: eager {eager:.0f} us, stream {ours:.0f} us, {eager / ours:.1f} times")
+        found = compare(given)
+        times = found.eager / found.stream
+        print(f"Mamba d_model {given}: eager {found.eager:.0f} us, stream {found.stream:.0f} us, {times:.1f} times")

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .costs import export_section, growth_section, loops_section
+from .costs import export_section, growth_section, loops_section, mamba_section
 from .engines import INT8
 from .plot import plot_growth, plot_rates
 from .results import Engine, Results, RowResult, Setting
@@ -40,7 +40,8 @@ def render(results: Results, remarks: Mapping[str, str], method: str) -> str:
             parts.append(_threads(threads, rows, remarks))
     if results.rows:
         parts.append(_not_timed(results.rows))
-    parts += [_machine(results), *growth_section(results), *loops_section(results), *export_section(results), method]
+    sections = [growth_section, loops_section, export_section, mamba_section]
+    parts += [_machine(results), *(line for section in sections for line in section(results)), method]
     return "\n".join(parts)
 
 

@@ -70,6 +70,15 @@ class Processes:
 
 
 @dataclass(frozen=True)
+class MambaStep:
+    """Microseconds of a step of a Mamba block at a size, by hand in eager PyTorch and in the stream of its file."""
+
+    size: int
+    eager: float
+    stream: float
+
+
+@dataclass(frozen=True)
 class Peak:
     """The most memory of a process, in bytes, and how many times its weights that is beyond one that imports torch."""
 

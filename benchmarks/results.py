@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import median, quantiles
 from typing import Any
 
-from .records import Export, LoopTimes, Machine, Memory, Peak, Processes, Written
+from .records import Export, LoopTimes, Machine, MambaStep, Memory, Peak, Processes, Written
 from .rows import Row, operations
 
 
@@ -125,6 +125,7 @@ class Results:
     processes: Sequence[Processes]
     peaks: Sequence[Peak]
     loops: Sequence[LoopTimes]
+    mamba: Sequence[MambaStep]
 
     def to_json(self) -> str:
         plain = asdict(self)
@@ -151,7 +152,8 @@ class Results:
             exports=[Export(**export) for export in data["exports"]],
             processes=[Processes(process["command"], tuple(process["rounds"])) for process in data["processes"]],
             peaks=[Peak(**peak) for peak in data["peaks"]],
-            loops=[LoopTimes(**times) for times in data["loops"]],
+            loops=[LoopTimes(**times) for times in data.get("loops", [])],
+            mamba=[MambaStep(**step) for step in data.get("mamba", [])],
         )
 
 

@@ -16,7 +16,7 @@ from .apart import apart
 from .engines import ENGINES
 from .files import CASE, write_all
 from .race import Effort, race, running
-from .records import LoopTimes, Machine, Written
+from .records import LoopTimes, Machine, MambaStep, Written
 from .results import Results, RowResult, Setting
 from .rows import Model, Row, Shape, rows
 
@@ -24,6 +24,7 @@ Progress = Callable[[str], None]
 PACKAGES = ("rnn-export", "torch", "onnxruntime", "openvino", "onnx", "onnxscript", "numpy")
 _MACHINE_SECONDS = 0.1
 _EXPORT_ROUNDS = 5
+MAMBA_SIZES = (64, 128, 256)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def measure(choice: Choice, folder: Path, command: str, progress: Progress) -> R
         processes=exporting.processes(min(choice.effort.rounds, _EXPORT_ROUNDS), progress) if is_exporting else [],
         peaks=exporting.peaks() if is_exporting else [],
         loops=apart(_loops, choice.effort) if "loops" in choice.parts else [],
+        mamba=_mamba(progress) if "mamba" in choice.parts else [],
         setting=_setting(command, (time.monotonic() - start) / 60),
     )
 
@@ -75,6 +77,17 @@ def _loops(effort: Effort) -> list[LoopTimes]:
     from .linear_attention import measure as measure_loops
 
     return measure_loops(effort)
+
+
+def _mamba(progress: Progress) -> list[MambaStep]:
+    progress("steps of a Mamba block")
+    return [apart(_mamba_step, size) for size in MAMBA_SIZES]
+
+
+def _mamba_step(size: int) -> MambaStep:
+    from .mamba_step import compare
+
+    return compare(size)
 
 
 def _machine(threads: int) -> Machine:

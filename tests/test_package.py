@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,6 +51,14 @@ def _texts(file: Path) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documenting:
             yield node.value
+
+
+def test_every_folder_of_the_package_is_installed() -> None:
+    folders = {file.parent.relative_to(ROOT) for file in (ROOT / "exporter").rglob("__init__.py")}
+    named = {".".join(["rnn_export", *folder.parts[1:]]) for folder in folders}
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        packages = tomllib.load(file)["tool"]["setuptools"]["packages"]
+    assert {*packages} == named | {"rnn_export.models"}
 
 
 def test_no_message_names_what_only_a_checkout_has() -> None:

@@ -17,9 +17,10 @@ from ..optimize.enforced_sizes import enforce_following_sizes
 from ..optimize.linear.convolution import lower_causal_convolutions
 from ..optimize.linear.zero_states import leave_out_zero_states
 from ..optimize.names import describe
+from ..optimize.one_step.branch import runs_over_time
+from ..optimize.one_step.single_step import add_single_step
 from ..optimize.pipeline import optimize
 from ..optimize.quantization import Original, quantize_weights
-from ..optimize.single_step import add_single_step
 from ..optimize.state_names import rename_states
 from ..optimize.stateful import expose_states
 from ..spec.forms import Form, Forms, unrolls
@@ -45,12 +46,14 @@ _LOWERINGS: Mapping[Form, Callable[[Stack, ir.tape.Tape], list[ir.Value]]] = {
 class Lowered:
     """The ONNX model at opset 18, and the form that each kind of layer in it has.
 
-    `scan_only` are the layers that ONNX has no operator for, by name, each with the reason.
+    `scan_only` are the layers that ONNX has no operator for, by name, each with the reason. `has_loops` says whether
+    there are loops that are not layers.
     """
 
     model: ir.Model
     forms: Forms
     scan_only: Mapping[str, str]
+    has_loops: bool
 
 
 def lower(translated: ir.Model, forms: Forms) -> Lowered:
@@ -65,6 +68,7 @@ def lower(translated: ir.Model, forms: Forms) -> Lowered:
     """
     model = translated.clone()
     write_control_flow(model)
+    has_loops = any(node.op_type == "Scan" for node in model.graph)
     tape = ir.tape.Tape()
     ragged: dict[ir.Graph, Ragged] = {}
     choice = _Choice(forms)
@@ -79,7 +83,7 @@ def lower(translated: ir.Model, forms: Forms) -> Lowered:
             value.name = f"{value.name}_"
         model.graph.register_initializer(value)
     model.opset_imports.pop(DOMAIN, None)
-    return Lowered(model, choice.taken, choice.scan_only)
+    return Lowered(model, choice.taken, choice.scan_only, has_loops)
 
 
 class _Choice:
@@ -223,13 +227,14 @@ def _built(
     lowered = lower(translated, forms)
     linear = forms.get(LINEAR_ATTENTION, "scan")
     found = optimize(lowered.model, signature, opset, linear)
-    taken = {**lowered.forms, **({LINEAR_ATTENTION: linear} if found else {})}
+    taken: Forms = {**lowered.forms, **({LINEAR_ATTENTION: linear} if found else {})}
     stream = expose_states(lowered.model, signature, own) if stateful else None
     if stream is not None and state_names is not None:
         stream = rename_states(lowered.model, signature, stream, state_names)
     convolution = forms.get(CAUSAL_CONVOLUTION, "native")
     if stream is not None and lower_causal_convolutions(lowered.model, convolution):
-        taken[CAUSAL_CONVOLUTION] = convolution
+        taken = {**taken, CAUSAL_CONVOLUTION: convolution}
+    taken = taken if stream is None else _in_stream(lowered, forms, taken, stream)
     if stream is not None and stream.time is not None and unrolls(taken):
         add_single_step(lowered.model, signature, stream.time)
     leave_out_zero_states(lowered.model)
@@ -239,6 +244,14 @@ def _built(
     enforce_bounds(lowered.model, signature, _of_a_chunk(bounds or {}, stream))
     describe(lowered.model, signature, stream, metadata)
     return OnnxGraph(lowered.model, taken, lowered.scan_only, stream, quantized)
+
+
+def _in_stream(lowered: Lowered, asked: Forms, taken: Forms, stream: StreamSpec) -> Forms:
+    """The forms in a stream: loops that are not layers have one too, and "step" is only where one step is a chunk."""
+    graph, time = lowered.model.graph, stream.time
+    loops = lowered.has_loops and time is not None and any(runs_over_time(node, graph, time) for node in graph)
+    forms = {**taken, **({"loop": asked["loop"]} if loops and "loop" in asked else {})}
+    return {kind: "scan" if form == "step" and stream.multiple > 1 else form for kind, form in forms.items()}
 
 
 def _of_a_chunk(bounds: Bounds, stream: StreamSpec | None) -> Bounds:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..onnx_file import INLINE_LIMIT, read_onnx
-from ..optimize.single_step import for_any_length
+from ..optimize.one_step.single_step import for_any_length
 from ..pytorch.run import run_eager
 from ..runtimes.onnx_check import external_file
 from ..runtimes.open import open_session

@@ -10,7 +10,7 @@ import networkx as nx
 from onnx import GraphProto, ValueInfoProto
 
 from ..onnx_file import read_onnx
-from ..optimize.single_step import for_any_length
+from ..optimize.one_step.single_step import for_any_length
 
 _HEAVY = ("RNN", "GRU", "LSTM", "Scan", "Loop", "If", "DynamicQuantizeLSTM", "LinearAttention")
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "MatMulInteger", "Einsum", "CausalConvWithState")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -87,7 +87,8 @@ def write_triton(
     place = Path(out) / called
     begin = {entry.file: _begin(state) for state, entry in zip(states, carried, strict=True) if entry.file}
     _write(place, config, [folder / each for each in manifest.files_of(file)], begin)
-    return WrittenFiles(place, sizes_of(place), tuple(_notes(layout, why, max_batch, instances, artifact)))
+    notes = (*_notes(layout, why, max_batch, instances, artifact), *_notes_on_time(artifact))
+    return WrittenFiles(place, sizes_of(place), notes)
 
 
 def _check(name: str, max_batch: int, instances: int, device: str) -> None:
@@ -172,3 +173,15 @@ def _notes(layout: Layout, why: str, max_batch: int, instances: int, artifact: A
     return [
         f"Not batched: {why}. A request is a part of one sequence, and {many} open at once; more instances take more."
     ]
+
+
+def _notes_on_time(artifact: Artifact) -> Iterator[str]:
+    """What a client has to know of a stream: Triton's configuration has no field for it."""
+    if artifact.stream is None:
+        return
+    time, multiple = artifact.stream.time, artifact.stream.multiple
+    if multiple > 1:
+        yield f"{time} of every request is a multiple of {multiple}."
+    for name, timing in artifact.stream.timings.items():
+        if timing.delay:
+            yield f"The first {timing.delay} elements of '{name}' in a sequence mean nothing: it is late."

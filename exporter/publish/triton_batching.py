@@ -13,7 +13,8 @@ from ..bundle.cases import read_cases
 from ..bundle.manifest import CASES, Manifest
 from ..errors import BundleError
 from ..parity.artifact import open_whole
-from ..parity.check import check_case
+from ..parity.check import Trims, check_case
+from ..parity.expected import Expected
 from ..runtimes.session import Session, SessionWrapper
 from ..spec.artifact import Artifact
 from ..spec.dims import Dim, parse, spell
@@ -78,6 +79,9 @@ class _OneByOne(SessionWrapper):
         count = len(next(iter(inputs.values())))
         alone = [self.session.run({name: array[i : i + 1] for name, array in inputs.items()}) for i in range(count)]
         return {name: np.concatenate([each[name] for each in alone]) for name in self.signature.outputs}
+
+    def trimmed(self, item: Expected) -> Expected:
+        return self.session.trimmed(item) if isinstance(self.session, Trims) else item
 
 
 def why_not_batched(file: Path, artifact: Artifact, manifest: Manifest, layout: Layout) -> str:

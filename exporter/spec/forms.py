@@ -11,7 +11,7 @@ Form = Literal["native", "scan", "step", "contrib", "standard"]
 Lowering = Literal["auto", "native", "scan", "contrib", "standard"]
 Target = Literal["cpu", "cuda", "webgpu", "web", "openvino", "portable"]
 Forms = Mapping[str, Form]
-Kind = Annotated[str, Meta(pattern="^(rnn_tanh|rnn_relu|gru|lstm|linear_attention|causal_convolution)$")]
+Kind = Annotated[str, Meta(pattern="^(rnn_tanh|rnn_relu|gru|lstm|linear_attention|causal_convolution|loop)$")]
 LOWERINGS: tuple[Lowering, ...] = get_args(Lowering)
 TARGETS: tuple[Target, ...] = get_args(Target)
 
@@ -28,7 +28,10 @@ class Timing(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LoweringChoice(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an exported file was written for: the target, the form of each kind of layer in it, and what was timed."""
+    """What an exported file was written for: the target, the form of each kind of layer in it, and what was timed.
+
+    "loop" is every loop over time of a stream that is not a layer.
+    """
 
     target: Target
     forms: Mapping[Kind, Form]

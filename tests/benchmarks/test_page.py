@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.page import render
 from benchmarks.plot import plot_growth, plot_rates
-from benchmarks.records import Export, LoopTimes, Machine, Memory, Peak, Processes, Written
+from benchmarks.records import Export, LoopTimes, Machine, MambaStep, Memory, Peak, Processes, Written
 from benchmarks.results import Engine, Results, RowResult, Setting
 from benchmarks.rows import SHAPES, Row, Shape
 from benchmarks.verdicts import beaten, best_rival, ours, ratio, rivals, share
@@ -62,6 +62,7 @@ RESULTS = Results(
         LoopTimes("gated", 256, {"eager": 0.02, "contrib": 0.002, "scan": 0.008}),
         LoopTimes("gated", 1, {"eager": 0.0002, "stock": 0.0001, "contrib": 0.00005, "scan": 0.0001}),
     ],
+    mamba=[MambaStep(64, 52.0, 17.4)],
 )
 
 
@@ -73,6 +74,10 @@ def test_ratios_are_of_medians_to_ours() -> None:
     assert ratio(BATCH, BATCH.engines["eager"]) == pytest.approx(2.1)
     assert ratio(BATCH, BATCH.engines["dynamo exporter"]) is None
     assert share(BATCH) == pytest.approx(0.8)
+
+
+def test_a_step_of_a_mamba_block_is_a_row() -> None:
+    assert "| 64 | 52 | 17 | 3.0 |" in render(RESULTS, {}, "")
 
 
 def test_in_a_single_step_a_stream_counts_as_ours() -> None:

@@ -44,6 +44,19 @@ class Learned(nn.Module):
         return self.rnn(x, (h0, 2 * h0))[0]
 
 
+class Late(nn.Module):
+    """Shapes: x float32[N, T, 3] to float32[N, T, 4], or half as many steps; reads two steps ahead."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 4, 5, stride=stride, padding=2)
+        self.rnn = nn.GRU(4, 4, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.rnn(self.conv(x.transpose(1, 2)).transpose(1, 2))[0]
+        return y
+
+
 def _layers(dtype: str, **options: object) -> tuple[nn.Module, Signature]:
     sizes = {"input_size": 3, "hidden_size": 4, **options}
     loaded = load_with(
@@ -61,6 +74,8 @@ def _model(name: str) -> tuple[nn.Module, Signature]:
         return Classes(), Signature({"x": "float32[N, T, 3]"}, ["scores", "classes"])
     if name == "learned":
         return Learned(), Signature({"x": "float32[T, N, 3]"}, ["y"])
+    if name in ("ahead", "strided"):
+        return Late(2 if name == "strided" else 1), Signature({"x": "float32[N, T, 3]"}, ["y"])
     if name == "bidirectional":
         return _layers("float32", bidirectional=True, num_layers=2)
     return _layers(name)

@@ -25,7 +25,7 @@ from clients.programs import ROOT, run
 
 MODELS = [*SMALL, "classes", "learned", "bidirectional", "float16"]
 GOLDEN = ROOT / "tests" / "golden"
-STREAMS = ["single", "tagger", "classifier", "initial_state", "scratch", "classes", "learned"]
+STREAMS = ["single", "tagger", "classifier", "initial_state", "scratch", "classes", "learned", "ahead"]
 LINE = re.compile(r"\S+ +error \S+ +limit \S+ +PASS")
 
 
@@ -51,6 +51,17 @@ def test_right(client: str, model: str, bundles: Bundles) -> None:
 @pytest.mark.parametrize("model", STREAMS)
 def test_stream(onnx_client: str, model: str, chunk: str, bundles: Bundles) -> None:
     assert_right(onnx_client, bundles(model, "stateful"), *(["--chunk", chunk] if chunk else []))
+
+
+@pytest.mark.parametrize("chunk", ["", "2", "6"])
+def test_strides_take_chunks_of_their_multiple(onnx_client: str, chunk: str, bundles: Bundles) -> None:
+    assert_right(onnx_client, bundles("strided", "stateful"), *(["--chunk", chunk] if chunk else []))
+
+
+def test_no_other_chunk_is_fed(onnx_client: str, bundles: Bundles) -> None:
+    ended = run(onnx_client, "--check", bundles("strided", "stateful"), "--chunk", "3")
+    assert ended.code == 2
+    assert "takes chunks of a multiple of 2 steps" in ended.stderr
 
 
 @pytest.mark.skipif(

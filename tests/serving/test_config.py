@@ -299,3 +299,17 @@ def test_a_model_of_somebody_elses_is_left_alone(change: str, tmp_path: Path) ->
     with pytest.raises(BundleError, match="holds something other than a Triton model, which is left alone"):
         write_triton(GOLDEN / "onnx", tmp_path, name="mine")
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(("stride", "multiple"), [(1, ()), (2, ("T of every request is a multiple of 2.",))])
+def test_what_a_client_of_a_late_stream_has_to_know_is_said(
+    stride: int, multiple: tuple[str, ...], tmp_path: Path
+) -> None:
+    late = nn.Conv1d(3, 4, 5, stride=stride, padding=2)
+    config, notes = write(tmp_path, late, {"x": "float32[N, 3, T]"}, ["y"], stateful=True)
+    assert config.max_batch_size == 32
+    (state,) = config.sequence_batching.state
+    assert list(state.dims) == [3, 4]
+    delay = 2 // stride
+    said = f"The first {delay} elements of 'y' in a sequence mean nothing: it is late."
+    assert notes[1:] == (*multiple, said)
