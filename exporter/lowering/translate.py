@@ -195,7 +195,8 @@ def _cumsum(x: Any, axis: int, dtype: int = -1) -> Any:
     if x.shape is not None and x.shape.rank() == 0:
         return opset18.Identity(_cast(x, wanted))
     wide = ir.DataType.DOUBLE if wanted == ir.DataType.FLOAT else wanted
-    return _cast(opset18.CumSum(_cast(x, wide), opset18.Constant(value_int=axis)), wanted, wide)
+    sums: Any = opset18.CumSum
+    return _cast(sums(_cast(x, wide), opset18.Constant(value_int=axis)), wanted, wide)
 
 
 def _result_type(x: Any, dtype: int) -> ir.DataType:
