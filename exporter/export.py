@@ -35,7 +35,7 @@ from .pytorch.job import ExportJob, start_job
 from .pytorch.made_cases import CaseMaker
 from .pytorch.make_request import folder_for, request_for
 from .pytorch.memory.places import Place
-from .pytorch.memory.remembering import MissedError, check_complete, own_states
+from .pytorch.memory.remembering import MissedError, check_buffers, check_complete, own_states
 from .pytorch.memory.requested import with_memory
 from .pytorch.memory.streamed import streamed
 from .pytorch.request import Example, ExportRequest, Progress, silent
@@ -118,6 +118,8 @@ def _exported(
     with replacing(out) as folder, _python_job(request, options, progress, also) as started:
         job, captured = _captured(started)
         check_complete(job.model)
+        if options.stateful:
+            check_buffers(job.model, captured.program.graph_signature.buffers_to_mutate.values())
         build = _lowering(job, captured, options)
         int8 = options.quantize is not None
         graph, timings = fastest(build, forms, job, options.tune, int8=int8, target=options.target, opset=options.opset)

@@ -215,7 +215,7 @@ def _check_format(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def _malformed(path: Path, reason: str) -> BundleError:
-    return BundleError(f"{path} is not a manifest ({reason[:120]}). Export the model again.")
+    return BundleError(f"{path} is not a manifest ({reason[:200]}). Export the model again.")
 
 
 def _plain(value: Any) -> str | int | float:

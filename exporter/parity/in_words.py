@@ -24,12 +24,13 @@ def verdict_in_words(report: Report) -> str:
 
 def shown(report: Report) -> str:
     """How many cases of which sizes, how near the worst of them is to its limit, and whether weights are identical."""
-    sizes = {name: [result.case.sizes[name] for result in report.cases] for name in report.traced}
+    cases = [result.case for result in report.cases]
+    sizes = {name: [case.sizes[name] for case in cases if name in case.sizes] for name in report.traced}
     ranges = [f"{name} {_range(tried)}" for name, tried in sizes.items() if tried]
     fed = ["whole and in chunks"] if any(result.fed for result in report.cases) else []
-    cases = ", ".join([_counted(report), *ranges, *fed, *_worst(report)])
+    counted = ", ".join([_counted(report), *ranges, *fed, *_worst(report)])
     identical = report.weights is not None and report.weights.identical
-    return f"{cases}; weights identical" if identical else cases
+    return f"{counted}; weights identical" if identical else counted
 
 
 def behind(report: Report) -> list[str]:

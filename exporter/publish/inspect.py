@@ -15,7 +15,7 @@ import onnx
 from ..bundle.files import read_bundle
 from ..errors import BundleError
 from ..onnx_file import all_graphs, all_nodes, read_onnx
-from ..spec.metadata import PREFIX
+from ..spec.added_metadata import PREFIX
 from .recurrent_nodes import recurrent_nodes
 
 _MICROSOFT = "com.microsoft"

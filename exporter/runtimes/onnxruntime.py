@@ -12,7 +12,7 @@ from typing import Any
 import onnxruntime as ort
 
 from ..errors import BundleError, InputError, PlacementError, UnavailableError, first_line
-from ..spec.metadata import PREFIX
+from ..spec.added_metadata import PREFIX
 from .nan import nan_kernel_on
 from .onnx_check import read_checked
 from .placement import Placement, Profile

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from msgspec import Meta, Struct
 
 from ..errors import InputError, did_you_mean, type_in_words
+from .added_metadata import check_added
 from .forms import LOWERINGS, TARGETS, Lowering, Target
-from .metadata import check_added
 from .option_values import check_choice, check_flag, check_list, check_number, check_seed, check_whole
 from .state_names import check_template
 

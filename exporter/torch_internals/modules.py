@@ -152,6 +152,12 @@ def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
     return module._buffers
 
 
+def share_parts(module: nn.Module, other: nn.Module) -> None:
+    """Give a module the modules, parameters and buffers of another, under the names that these have there."""
+    for name in ("_modules", "_parameters", "_buffers", "_non_persistent_buffers_set"):
+        vars(module)[name] = vars(other)[name]
+
+
 def with_children(module: nn.Module, children: Mapping[str, nn.Module]) -> nn.Module:
     """A shallow copy of a module that has these children."""
     copied: nn.Module = type(module).__new__(type(module))

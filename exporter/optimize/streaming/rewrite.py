@@ -51,11 +51,11 @@ _RULES: Mapping[str, Rule] = {
 _TAKES = ("Shape", "Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Concat", "Cast", "Identity")
 
 
-def make_causal(model: ir.Model, signature: Signature, time: str, declared: Collection[str]) -> GraphStream | None:
+def make_causal(model: ir.Model, signature: Signature, time: str, declared: Mapping[str, str]) -> GraphStream | None:
     """Rewrite the graph for chunks; None where it cannot be run to find out, and is as it was.
 
     Args:
-        declared: the inputs that are states which the model itself takes.
+        declared: the inputs that are states which the model itself takes, each with the output that continues it.
 
     Raises:
         CaptureError: an output needs all steps at once, or what a stream begins with depends on the inputs.
@@ -74,7 +74,7 @@ def make_causal(model: ir.Model, signature: Signature, time: str, declared: Coll
         _follow(stream, node)
     stream.multiple = multiple_of([flow for flow in stream.flows.values() if isinstance(flow, Sequence)])
     for k, output in enumerate(outputs):
-        _give(stream, k, output)
+        _give(stream, k, output, {*declared.values()})
     return stream
 
 
@@ -126,10 +126,12 @@ def _follow_shape(stream: GraphStream, node: ir.Node) -> None:
             stream.settle(node, output, Sized())
 
 
-def _give(stream: GraphStream, k: int, output: ir.Value) -> None:
+def _give(stream: GraphStream, k: int, output: ir.Value, continued: Collection[str]) -> None:
     """Let a stream give an output, no element before its step."""
     flow = stream.flow(output)
     name = str(output.name)
+    if isinstance(flow, Mixed) and name in continued:
+        return  # such as a running maximum, which takes in each chunk whole; verification tells
     if isinstance(flow, Mixed):
         raise cannot_stream(f"{flow.why}.")
     if isinstance(flow, Sized):

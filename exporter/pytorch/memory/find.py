@@ -21,7 +21,7 @@ from .places import Keys, Place, copied, frozen, get, rebuilt, same, sharing
 from .remembering import Arrangement, Remembering, SizeOf, Slot, as_tensor, remembering
 from .resets import reset_for
 from .state_names import state_names
-from .watching import Watched, moved_later, watch
+from .watching import Watched, moved_later, remembered_while_still, watch
 
 _Owner = tuple[str, str]
 
@@ -58,10 +58,12 @@ def find_memory(trial: Trial, sizes: Mapping[str, int], also: Collection[Place] 
     """
     watched = watch(trial, sizes)
     found = changing(watched)
-    also = [*dict.fromkeys([*also, *(place for place in moved_later(trial, sizes) if place not in found.places)])]
+    more = [*moved_later(trial, sizes), *remembered_while_still(trial, watched)]
+    also = [*dict.fromkeys([*also, *(place for place in more if place not in found.places or place in found.settled)])]
     if not found.places and not also:
         return None
     runs = [watched, *_elsewhere(trial, sizes)]
+    also = [*dict.fromkeys([*also, *(place for place in found.settled if _is_made_for_a_batch(trial, runs, place))])]
     others = [changing(run, also) for run in runs]
     check_growth(found.places, watched)
     ways = [*_arrangements(trial, runs, others)]
@@ -79,7 +81,10 @@ def _with_first_call(trial: Trial, arrangement: Arrangement) -> Arrangement:
     """The same with a state that tells whether there has been a call: the first finds what the model begins with."""
     before, made = {}, dict[int, Any]()
     for path, name in arrangement.templates:
-        value = get(trial.model.get_submodule(path), name)
+        module = trial.model.get_submodule(path)
+        if not hasattr(module, name):  # the first call makes it
+            continue
+        value = get(module, name)
         before[path, name] = rebuilt(value, lambda keys, leaf: frozen(leaf), made)
     taken = [*trial.signature.inputs, *trial.signature.outputs]
     taken += [name for state in arrangement.states for name in (state.name, state.output)]
@@ -112,7 +117,7 @@ def _arrangements(trial: Trial, runs: Sequence[Watched], found: Sequence[Changin
     carried = {place for place in settled if _can_be_carried(runs[0].calls[0].after.get(place))}
     # What kind of number an object holds, for instance, or on which device: there is no state for it.
     rest = {place: value for place, value in set_by_first.items() if place not in carried}
-    tables = {place: runs[0].before[place] for place in settled - plain if place in runs[0].before}
+    tables = {place: _table(runs, place) for place in settled - plain if place in runs[0].before}
     left = {place: runs[0].before[place] for place in settled if place in runs[0].before}
     ways: list[tuple[dict[Place, None], Mapping[Place, Any]]] = [
         (moving, {**tables, **set_by_first}),
@@ -125,6 +130,25 @@ def _arrangements(trial: Trial, runs: Sequence[Watched], found: Sequence[Changin
         if states and (list(states), list(fixed.items())) not in tried:
             tried.append((list(states), list(fixed.items())))
             yield _arranged(trial, runs, list(states), fixed)
+
+
+def _is_made_for_a_batch(trial: Trial, runs: Sequence[Watched], place: Place) -> bool:
+    """Whether the first call makes a tensor for its sequences: a later one may write to it, however long it does not.
+
+    A table as long as the sequence, such as a mask, is made anew for another length.
+    """
+    value = runs[0].calls[0].after.get(place)
+    if not isinstance(value, Tensor) or isinstance(runs[0].before.get(place), Tensor):
+        return False
+    values = [run.calls[0].after.get(place) for run in runs]
+    sizes = {tuple(each.shape) for each in values if isinstance(each, Tensor)}
+    return len(sizes) > 1 and "T" not in trial.signature.symbols
+
+
+def _table(runs: Sequence[Watched], place: Place) -> Any:
+    """What the first call makes of a tensor where that is always the same, so that what a later one writes is seen."""
+    values = [run.calls[0].after.get(place) for run in runs]
+    return values[0] if all(same(value, values[0]) for value in values) else runs[0].before[place]
 
 
 def _can_be_carried(value: Any) -> bool:

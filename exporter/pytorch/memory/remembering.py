@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...errors import CaptureError
 from ...spec.signature import Signature
 from ...spec.streams import STATELESS, State
-from ...torch_internals.modules import buffers_of
+from ...torch_internals.modules import buffers_of, share_parts
 from ..bind import InputBinding, bind_inputs
 from ..outputs import flatten
 from .numbers import DTYPES, Numbers
@@ -41,6 +41,19 @@ def check_complete(model: nn.Module) -> None:
     """
     if isinstance(model, Remembering) and model.missed:
         raise MissedError(model.missed)
+
+
+def check_buffers(model: nn.Module, written: Collection[str]) -> None:
+    """See that the buffers which a capture of all ways writes to, by their names, are states.
+
+    Raises:
+        MissedError: one is not.
+    """
+    carried = {slot.place for slot in model.arrangement.slots} if isinstance(model, Remembering) else set()
+    paths = [name.rpartition(".") for name in written]
+    missed = [place for path, _, name in paths if (place := Place(path, name)) not in carried]
+    if missed:
+        raise MissedError(missed)
 
 
 class _Noted:
@@ -98,10 +111,7 @@ class Remembering(nn.Module):
     def __init__(self, model: nn.Module, signature: Signature, arrangement: Arrangement) -> None:
         super().__init__()
         self._held = (model,)
-        self._modules = model._modules
-        self._parameters = model._parameters
-        self._buffers = model._buffers
-        self._non_persistent_buffers_set = model._non_persistent_buffers_set
+        share_parts(self, model)
         self.training = model.training
         self._names = tuple(signature.inputs)
         self.arrangement = arrangement
@@ -221,17 +231,17 @@ def _undone(model: nn.Module, owners: Mapping[_Owner, Any]) -> Iterator[None]:
     before = []
     for path, name in owners:
         module = model.get_submodule(path)
-        before.append((module, name, name in buffers_of(module), [*buffers_of(module).items()], vars(module).get(name)))
+        own = {name: vars(module)[name]} if name in vars(module) else {}
+        before.append((module, name, [*buffers_of(module).items()], own))
     try:
         yield
     finally:
-        for module, name, is_buffer, buffers, value in reversed(before):
+        for module, name, buffers, own in reversed(before):
             vars(module).pop(name, None)
-            if is_buffer:
+            vars(module).update(own)
+            if name in dict(buffers):
                 buffers_of(module).clear()
                 buffers_of(module).update(buffers)
-            else:
-                vars(module)[name] = value
 
 
 def _unchanged(before: Any, after: Any) -> bool:

@@ -75,5 +75,58 @@ def moved_later(trial: Trial, sizes: Mapping[str, int]) -> list[Place]:
     return [*found]
 
 
+def remembered_while_still(trial: Trial, watched: Watched) -> list[Place]:
+    """What later calls write, and the next one reads, though the few that were tried wrote what was there before.
+
+    A maximum, say, over what ordinary inputs never reach. What each call makes anew before it reads it is no memory.
+    """
+    return [place for place in _written(trial, watched) if _is_read(trial, watched, place)]
+
+
+def _written(trial: Trial, watched: Watched) -> list[Place]:
+    """The tensors that calls after the first replace or write to."""
+    model, found = copied(trial.model), dict[Place, None]()
+    with preserve_module_state(model):
+        run_on(model, watched.calls[0].inputs)
+        for call in watched.calls[1:]:
+            before = {place: (value, value._version) for place, value in _tensors(model)}
+            run_on(model, call.inputs)
+            for place, value in _tensors(model):
+                was = before.get(place)
+                if was is not None and (was[0] is not value or was[1] != value._version):
+                    found[place] = None
+    return [*found]
+
+
+def _is_read(trial: Trial, watched: Watched, place: Place) -> bool:
+    """Whether a call gives something else after another value was there."""
+    told = []
+    for change in (False, True):
+        model = copied(trial.model)
+        with preserve_module_state(model):
+            run_on(model, watched.calls[0].inputs)
+            if change:
+                _other_value(dict(_tensors(model))[place])
+            try:
+                outputs = [tensor for _, tensor in flatten(run_on(model, watched.calls[1].inputs))]
+            except Exception:  # whatever the model's forward raises: it has read the value
+                return True
+            told.append((outputs, _kept(model)))
+    (outputs, kept), (others, also) = told
+    return not all(map(same, outputs, others)) or any(not same(kept[each], also.get(each)) for each in kept)
+
+
+def _other_value(value: Tensor) -> None:
+    with torch.no_grad():
+        if value.dtype == torch.bool:
+            value.logical_not_()
+        else:
+            value.add_(1000)
+
+
+def _tensors(model: nn.Module) -> list[tuple[Place, Tensor]]:
+    return [(place, value) for place, value in places(model).items() if isinstance(value, Tensor)]
+
+
 def _kept(model: nn.Module) -> dict[Place, Any]:
     return {place: frozen(value) for place, value in places(model).items()}
