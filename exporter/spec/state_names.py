@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from string import Formatter
 
 from ..errors import InputError, did_you_mean
-from .signature import is_name
 
 FIELDS = ("layer", "module", "kind", "index")
 
@@ -51,6 +50,8 @@ def chosen_names(template: str, found: Sequence[str]) -> dict[str, tuple[str, st
         InputError: two states would have one name, or a name has other characters than names do; or the states cannot
             be dealt two to a layer, as onnxruntime-genai has them.
     """
+    from .signature import is_name  # with numpy, which --help does without
+
     chosen = _genai(found) if template == GENAI else _filled(template, found)
     names = [name for pair in chosen.values() for name in pair]
     for name, count in Counter(names).items():

@@ -152,6 +152,11 @@ def buffers_of(module: nn.Module) -> dict[str, Tensor | None]:
     return module._buffers
 
 
+def writes_to(tensor: Tensor) -> int:
+    """How often a tensor was written to in place."""
+    return tensor._version
+
+
 def share_parts(module: nn.Module, other: nn.Module) -> None:
     """Give a module the modules, parameters and buffers of another, under the names that these have there."""
     for name in ("_modules", "_parameters", "_buffers", "_non_persistent_buffers_set"):

@@ -63,16 +63,7 @@ class Late(nn.Module):
         return x + self.h
 
 
-class Masked(Cell):
-    """A mask that every call makes anew is no state."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.h = self.cell(x, self.h)
-        self.mask = torch.arange(3.0)
-        return self.h * self.mask
-
-
-STILL = [(Peak, {"h0", "top0"}), (Alarm, {"h0", "over0"}), (Late, {"h0", "n0"}), (Masked, {"h0"})]
+STILL = [(Peak, {"h0", "top0"}), (Alarm, {"h0", "over0"}), (Late, {"h0", "n0"})]
 
 
 @pytest.mark.parametrize(("kind", "states"), STILL)

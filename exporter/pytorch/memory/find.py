@@ -58,8 +58,8 @@ def find_memory(trial: Trial, sizes: Mapping[str, int], also: Collection[Place] 
     """
     watched = watch(trial, sizes)
     found = changing(watched)
-    more = [*moved_later(trial, sizes), *remembered_while_still(trial, watched)]
-    also = [*dict.fromkeys([*also, *(place for place in more if place not in found.places or place in found.settled)])]
+    later = (place for place in moved_later(trial, sizes) if place not in found.places)
+    also = [*dict.fromkeys([*also, *later, *remembered_while_still(trial, watched)])]
     if not found.places and not also:
         return None
     runs = [watched, *_elsewhere(trial, sizes)]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...torch_internals.modules import writes_to
 from ..first_run import Trial
 from ..outputs import flatten
 from ..run import preserve_module_state, run_on
@@ -89,11 +90,11 @@ def _written(trial: Trial, watched: Watched) -> list[Place]:
     with preserve_module_state(model):
         run_on(model, watched.calls[0].inputs)
         for call in watched.calls[1:]:
-            before = {place: (value, value._version) for place, value in _tensors(model)}
+            before = {place: (value, writes_to(value)) for place, value in _tensors(model)}
             run_on(model, call.inputs)
             for place, value in _tensors(model):
                 was = before.get(place)
-                if was is not None and (was[0] is not value or was[1] != value._version):
+                if was is not None and (was[0] is not value or was[1] != writes_to(value)):
                     found[place] = None
     return [*found]
 
