@@ -76,5 +76,4 @@ MODELS = (
         gap="the length of its mask is decided with a counter of tokens, a Python number",
     ),
     _model("Rwkv", "five tensors in a list, one begins at -1e30", _decoding("Rwkv", "state"), token="int64[1, 1]"),
-    _model("xLSTM", "matrix memory, a counter", _decoding("xLSTM", "cache")),
 )
