@@ -192,56 +192,63 @@ def build_graph(
         InputError: a kind of layer has no int8 weights in its form, the model has no weights to store as int8, or the
             template gives two states one name.
     """
-    build = partial(
-        _built,
-        translated,
-        signature,
-        opset=opset,
-        stateful=stateful,
-        int8=int8,
-        bounds=bounds,
-        own=own,
-        metadata=metadata,
-        state_names=state_names,
+    optimized = _optimized(translated, signature, forms, opset)
+    finish = partial(
+        _finished, signature=signature, int8=int8, bounds=bounds or {}, metadata=metadata, state_names=state_names
     )
-    if not stateful or forms.get(LINEAR_ATTENTION) == "scan":
-        return build(forms)
+    if not stateful:
+        return finish(optimized, None)
     try:
-        return build(forms)
-    except CaptureError:  # a loop may be fed in chunks where the operator in its place is not
-        return build({**forms, LINEAR_ATTENTION: "scan"})
+        stream = expose_states(optimized.lowered.model, signature, own)
+    except CaptureError:
+        if optimized.taken.get(LINEAR_ATTENTION, "scan") == "scan":
+            raise
+        # A loop may be fed in chunks where the operator in its place is not.
+        optimized = _optimized(translated, signature, {**forms, LINEAR_ATTENTION: "scan"}, opset)
+        stream = expose_states(optimized.lowered.model, signature, own)
+    return finish(optimized, stream)
 
 
-def _built(
-    translated: ir.Model,
-    signature: Signature,
-    forms: Forms,
-    opset: int,
-    stateful: bool,
-    int8: bool,
-    bounds: Bounds | None,
-    own: Sequence[State],
-    metadata: Mapping[str, str],
-    state_names: str | None,
-) -> OnnxGraph:
+@dataclass(frozen=True)
+class _Optimized:
+    """A lowered model after all passes, the forms that were asked for, and those that its layers have."""
+
+    lowered: Lowered
+    asked: Forms
+    taken: Forms
+
+
+def _optimized(translated: ir.Model, signature: Signature, forms: Forms, opset: int) -> _Optimized:
     lowered = lower(translated, forms)
     linear = forms.get(LINEAR_ATTENTION, "scan")
     found = optimize(lowered.model, signature, opset, linear)
-    taken: Forms = {**lowered.forms, **({LINEAR_ATTENTION: linear} if found else {})}
-    stream = expose_states(lowered.model, signature, own) if stateful else None
-    if stream is not None and state_names is not None:
-        stream = rename_states(lowered.model, signature, stream, state_names)
-    convolution = forms.get(CAUSAL_CONVOLUTION, "native")
-    if stream is not None and lower_causal_convolutions(lowered.model, convolution):
-        taken = {**taken, CAUSAL_CONVOLUTION: convolution}
-    taken = taken if stream is None else _in_stream(lowered, forms, taken, stream)
-    if stream is not None and stream.time is not None and unrolls(taken):
-        add_single_step(lowered.model, signature, stream.time)
+    return _Optimized(lowered, forms, {**lowered.forms, **({LINEAR_ATTENTION: linear} if found else {})})
+
+
+def _finished(
+    optimized: _Optimized,
+    stream: StreamSpec | None,
+    signature: Signature,
+    int8: bool,
+    bounds: Bounds,
+    metadata: Mapping[str, str],
+    state_names: str | None,
+) -> OnnxGraph:
+    lowered, taken = optimized.lowered, optimized.taken
+    if stream is not None:
+        if state_names is not None:
+            stream = rename_states(lowered.model, signature, stream, state_names)
+        convolution = optimized.asked.get(CAUSAL_CONVOLUTION, "native")
+        if lower_causal_convolutions(lowered.model, convolution):
+            taken = {**taken, CAUSAL_CONVOLUTION: convolution}
+        taken = _in_stream(lowered, optimized.asked, taken, stream)
+        if stream.time is not None and unrolls(taken):
+            add_single_step(lowered.model, signature, stream.time)
     leave_out_zero_states(lowered.model)
     quantized = _quantize(lowered.model, taken) if int8 else {}
     guard_empty_loops(lowered.model, signature)
     enforce_following_sizes(lowered.model, signature)
-    enforce_bounds(lowered.model, signature, _of_a_chunk(bounds or {}, stream))
+    enforce_bounds(lowered.model, signature, _of_a_chunk(bounds, stream))
     describe(lowered.model, signature, stream, metadata)
     return OnnxGraph(lowered.model, taken, lowered.scan_only, stream, quantized)
 

@@ -51,9 +51,9 @@ class Trial:
             return self.made.inputs(self.signature, case)
         return make_inputs(self.signature, case, self.example)
 
-    def tensors(self, sizes: Mapping[str, int]) -> dict[str, Tensor]:
-        """The inputs at these sizes."""
-        inputs = self.inputs(Case(sizes, "ordinary", self.seed))
+    def tensors(self, sizes: Mapping[str, int], call: int = 0) -> dict[str, Tensor]:
+        """The inputs at these sizes, other ones for each of many calls."""
+        inputs = self.inputs(Case(sizes, "ordinary", self.seed + call))
         return {name: torch.from_numpy(inputs[name].copy()) for name in self.signature.inputs}
 
     def runs(self, sizes: Mapping[str, int]) -> bool:

@@ -58,8 +58,9 @@ def find_memory(trial: Trial, sizes: Mapping[str, int], also: Collection[Place] 
     """
     watched = watch(trial, sizes)
     found = changing(watched)
-    later = (place for place in moved_later(trial, sizes) if place not in found.places)
-    also = [*dict.fromkeys([*also, *later, *remembered_while_still(trial, watched)])]
+    later = [place for place in moved_later(trial, sizes) if place not in found.places]
+    moving = {*later, *found.places} - found.settled
+    also = [*dict.fromkeys([*also, *later, *remembered_while_still(trial, watched, moving)])]
     if not found.places and not also:
         return None
     runs = [watched, *_elsewhere(trial, sizes)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from ...torch_internals.modules import writes_to
 from ..first_run import Trial
 from ..outputs import flatten
 from ..run import preserve_module_state, run_on
-from ..samples import Case
 from .places import Place, copied, frozen, places, same
 
 # What tells one call from another must not stop to be seen: a value that is the same after so many has settled.
@@ -44,8 +43,7 @@ def watch(trial: Trial, sizes: Mapping[str, int], calls: int = CALLS) -> Watched
     before, done = _kept(model), []
     with preserve_module_state(model):
         for k in range(calls):
-            arrays = trial.inputs(Case(sizes, "ordinary", trial.seed + k))
-            inputs = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+            inputs = trial.tensors(sizes, k)
             outputs = tuple(tensor for _, tensor in flatten(run_on(model, inputs)))
             done.append(Call(inputs, outputs, _kept(model)))
     return Watched(sizes, before, tuple(done))
@@ -63,11 +61,9 @@ def moved_later(trial: Trial, sizes: Mapping[str, int]) -> list[Place]:
     before = _kept(model)
     with preserve_module_state(model):
         for k in range(_EACH * len(_SCALES)):
-            arrays = trial.inputs(Case(sizes, "ordinary", trial.seed + k))
             scale = _SCALES[k // _EACH]
-            inputs = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
             try:
-                run_on(model, {name: x * scale if name in free else x for name, x in inputs.items()})
+                run_on(model, {name: x * scale if name in free else x for name, x in trial.tensors(sizes, k).items()})
             except Exception:  # whatever the model's forward raises for other values
                 break
             after = _kept(model)
@@ -76,12 +72,15 @@ def moved_later(trial: Trial, sizes: Mapping[str, int]) -> list[Place]:
     return [*found]
 
 
-def remembered_while_still(trial: Trial, watched: Watched) -> list[Place]:
+def remembered_while_still(trial: Trial, watched: Watched, moving: Collection[Place]) -> list[Place]:
     """What later calls write, and the next one reads, though the few that were tried wrote what was there before.
 
     A maximum, say, over what ordinary inputs never reach. What each call makes anew before it reads it is no memory.
+
+    Args:
+        moving: what is known to change anyway.
     """
-    return [place for place in _written(trial, watched) if _is_read(trial, watched, place)]
+    return [place for place in _written(trial, watched) if place not in moving and _is_read(trial, watched, place)]
 
 
 def _written(trial: Trial, watched: Watched) -> list[Place]:
@@ -100,21 +99,20 @@ def _written(trial: Trial, watched: Watched) -> list[Place]:
 
 
 def _is_read(trial: Trial, watched: Watched, place: Place) -> bool:
-    """Whether a call gives something else after another value was there."""
-    told = []
-    for change in (False, True):
-        model = copied(trial.model)
-        with preserve_module_state(model):
-            run_on(model, watched.calls[0].inputs)
-            if change:
-                _other_value(dict(_tensors(model))[place])
-            try:
-                outputs = [tensor for _, tensor in flatten(run_on(model, watched.calls[1].inputs))]
-            except Exception:  # whatever the model's forward raises: it has read the value
-                return True
-            told.append((outputs, _kept(model)))
-    (outputs, kept), (others, also) = told
-    return not all(map(same, outputs, others)) or any(not same(kept[each], also.get(each)) for each in kept)
+    """Whether the second call gives something else after another value was there."""
+    first, second = watched.calls[:2]
+    model = copied(trial.model)
+    with preserve_module_state(model):
+        run_on(model, first.inputs)
+        try:
+            _other_value(dict(_tensors(model))[place])
+            outputs = [tensor for _, tensor in flatten(run_on(model, second.inputs))]
+        except Exception:  # whatever the model's forward raises: it has read the value; or nothing else can be written
+            return True
+        kept = _kept(model)
+    return not all(map(same, outputs, second.outputs)) or any(
+        not same(value, kept.get(each)) for each, value in second.after.items()
+    )
 
 
 def _other_value(value: Tensor) -> None:
