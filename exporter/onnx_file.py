@@ -101,6 +101,14 @@ def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         yield from inner.node
 
 
+def constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """The tensors in the Constant nodes of one graph, where other exporters keep weights; a `value_float` is none."""
+    for node in graph.node:
+        for attribute in node.attribute if node.op_type == "Constant" else ():
+            if attribute.name == "value":
+                yield attribute.t
+
+
 _GRAPH = 7
 _INITIALIZER = 5
 _RAW_DATA = 9

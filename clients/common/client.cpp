@@ -173,15 +173,10 @@ int run(const Client& client, const Options& options) {
 }  // namespace
 
 int run(const Client& client, int argc, char** argv) {
-  try {
+  return guarded(client.name, [&] {
     const auto options = parse_options(client, argc, argv);
     return options ? run(client, *options) : 0;
-  } catch (const std::bad_alloc&) {
-    std::cerr << client.name << ": There is not enough memory.\n";
-  } catch (const std::exception& error) {
-    std::cerr << client.name << ": " << error.what() << "\n";
-  }
-  return 2;
+  });
 }
 
 }  // namespace rnn

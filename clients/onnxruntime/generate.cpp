@@ -107,13 +107,8 @@ void run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  return rnn::guarded("Error", [&] {
     if (const auto options = parse(argc, argv)) run(*options);
     return 0;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "Error: There is not enough memory.\n";
-  } catch (const std::exception& error) {
-    std::cerr << "Error: " << error.what() << "\n";
-  }
-  return 2;
+  });
 }

@@ -9,7 +9,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from ..onnx_file import all_graphs, read_onnx
+from ..onnx_file import all_graphs, constants, read_onnx
 from ..pytorch.archive import read_torchscript
 from ..torch_internals.random_operators import graph_nodes
 
@@ -30,10 +30,7 @@ def file_numbers(file: Path) -> list[int]:
 
 def _onnx(file: Path) -> Iterator[int]:
     for graph in all_graphs(read_onnx(file, weights=False).graph):
-        constants = [
-            a.t for node in graph.node if node.op_type == "Constant" for a in node.attribute if a.name == "value"
-        ]
-        for tensor in (*graph.initializer, *constants):
+        for tensor in (*graph.initializer, *constants(graph)):
             few = not tensor.dims or (max(tensor.dims) <= _FEW and len(tensor.dims) == 1)
             if few and tensor.data_type in _INTEGERS:
                 yield from numpy_helper.to_array(tensor).reshape(-1).tolist()

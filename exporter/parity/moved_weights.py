@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from ..onnx_file import all_graphs, read_onnx
+from ..onnx_file import all_graphs, constants, read_onnx
 
 # One for a whole layer of a recurrent operator is [directions, gates * H, I]: a sum has as many terms as it is long.
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
@@ -31,13 +31,7 @@ def write_moved(path: Path, folder: Path, seeds: Sequence[int]) -> list[Path]:
 def _weights(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """Float tensors of at least two dimensions, as initializers and in nodes; others may be scales, sizes or limits."""
     for inner in all_graphs(graph):
-        held = [*inner.initializer]
-        held += [
-            attribute.t
-            for node in inner.node
-            for attribute in node.attribute
-            if node.op_type == "Constant" and attribute.name == "value"
-        ]
+        held = (*inner.initializer, *constants(inner))
         yield from (tensor for tensor in held if tensor.data_type in _FLOATS and len(tensor.dims) > 1)
 
 

@@ -14,7 +14,7 @@ import onnx
 
 from ..bundle.files import read_bundle
 from ..errors import BundleError
-from ..onnx_file import all_graphs, all_nodes, read_onnx
+from ..onnx_file import all_graphs, all_nodes, constants, read_onnx
 from ..spec.added_metadata import PREFIX
 from .recurrent_nodes import recurrent_nodes
 
@@ -73,7 +73,7 @@ def _inspect_onnx(path: Path) -> Inspection:
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     tensors = {tensor.name: tensor for tensor in _initializers(model.graph)}
     weights = Counter[str]()
-    for tensor in [*(tensor for tensor in tensors.values() if _is_weight(tensor, tensors)), *_constants(model.graph)]:
+    for tensor in [*(tensor for tensor in tensors.values() if _is_weight(tensor, tensors)), *_held(model.graph)]:
         weights[_dtype(tensor.data_type)] += prod(tensor.dims)
     external = {entry.value for tensor in tensors.values() for entry in tensor.external_data if entry.key == "location"}
     beside = [path.parent / name for name in external]
@@ -124,12 +124,10 @@ def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
         yield from inner.initializer
 
 
-def _constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """The float tensors that lie in nodes, as other exporters have their weights; single numbers are none."""
-    for node in all_nodes(graph):
-        for attribute in node.attribute if node.op_type == "Constant" else ():
-            if attribute.name == "value" and attribute.t.dims and _dtype(attribute.t.data_type).startswith("float"):
-                yield attribute.t
+def _held(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """The float tensors that lie in nodes, with a dimension at least."""
+    for inner in all_graphs(graph):
+        yield from (t for t in constants(inner) if t.dims and _dtype(t.data_type).startswith("float"))
 
 
 def _is_weight(tensor: onnx.TensorProto, tensors: Mapping[str, onnx.TensorProto]) -> bool:
