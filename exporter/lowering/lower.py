@@ -29,6 +29,7 @@ from ..spec.streams import State, StreamSpec
 from .control_flow import write_control_flow
 from .cumulative import lower_cummax, lower_cumprod, lower_logcumsumexp
 from .forms import CAUSAL_CONVOLUTION, KINDS, LINEAR_ATTENTION, forms_of
+from .linear_system import lower_inverse, lower_solve
 from .native import lower_native
 from .ragged import Padded, Ragged
 from .scan import lower_scan
@@ -120,6 +121,8 @@ def _replace(graph: ir.Graph, node: ir.Node, tape: ir.tape.Tape, ragged: Ragged,
         "cummax": partial(lower_cummax, tape=tape),
         "cummin": partial(lower_cummax, tape=tape),
         "solve_triangular": partial(lower_solve_triangular, tape=tape),
+        "solve": partial(lower_solve, tape=tape),
+        "inverse": partial(lower_inverse, tape=tape),
     }
     values = lowerings[node.op_type](node)
     for old, new in zip(node.outputs, values, strict=True):

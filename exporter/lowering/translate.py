@@ -141,6 +141,8 @@ _CUMMAX, _CUMMIN = (_operator(name, [_X], ["y", "place"], {"axis": _INT}) for na
 _SOLVE = _operator(
     "solve_triangular", [_X, OpSchema.FormalParameter("b", "T")], ["y"], {"upper": _INT, "left": _INT, "unit": _INT}
 )
+_SYSTEM = _operator("solve", [_X, OpSchema.FormalParameter("b", "T")], ["y"], {"left": _INT, "vector": _INT})
+_INVERSE = _operator("inverse", [_X], ["y"], {})
 _PAD = _operator("pad", [_X, _LENGTHS, _STEPS], ["padded"], {"value": _FLOAT})
 
 
@@ -220,6 +222,16 @@ def _solve_triangular(a: Any, b: Any, upper: bool, left: bool = True, unitriangu
     return _SOLVE(a, b, upper=int(upper), left=int(left), unit=int(unitriangular))
 
 
+def _solve(a: Any, b: Any, left: bool = True) -> Any:
+    # As PyTorch tells vectors from matrices: one dimension less, and equal sizes before the last.
+    is_vector = b.shape.rank() == 1 or (b.shape.rank() == a.shape.rank() - 1 and b.shape == a.shape[:-1])
+    return _SYSTEM(a, b, left=int(left), vector=int(is_vector))
+
+
+def _inverse(a: Any) -> Any:
+    return _INVERSE(a)
+
+
 _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.rnn_export.recurrent.default: _recurrent,
     torch.ops.rnn_export.lstm.default: _lstm,
@@ -234,6 +246,9 @@ _TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.cummax.default: _cummax,
     torch.ops.aten.cummin.default: _cummin,
     torch.ops.aten.linalg_solve_triangular.default: _solve_triangular,
+    torch.ops.aten.linalg_solve.default: _solve,
+    torch.ops.aten.linalg_inv.default: _inverse,
+    torch.ops.aten.inverse.default: _inverse,
     **CORRECTIONS,
     **ADAPTIVE_POOLING,
     **ORDERING,

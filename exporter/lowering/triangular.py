@@ -23,14 +23,14 @@ def lower_solve_triangular(node: ir.Node, tape: ir.tape.Tape) -> list[ir.Value]:
     assert a is not None
     assert b is not None
     is_upper, is_left, is_unit = (bool(node.attributes[name].as_int()) for name in ("upper", "left", "unit"))
-    a, b = _matched(tape, a, b), _matched(tape, b, a)
+    a, b = matched(tape, a, b), matched(tape, b, a)
     if not is_left:
-        a, b, is_upper = _transposed(tape, a), _transposed(tape, b), not is_upper
+        a, b, is_upper = transposed(tape, a), transposed(tape, b), not is_upper
     x = _scan(node.name or "solve", tape, a, b, is_upper=is_upper, is_unit=is_unit)
-    return [x if is_left else _transposed(tape, x)]
+    return [x if is_left else transposed(tape, x)]
 
 
-def _matched(tape: ir.tape.Tape, x: ir.Value, other: ir.Value) -> ir.Value:
+def matched(tape: ir.tape.Tape, x: ir.Value, other: ir.Value) -> ir.Value:
     """As many matrices as the other has, for the state of a loop keeps its shape."""
     dims, others = _shape(x), _shape(other)
     if list(dims[:-2]) == list(others[:-2]):
@@ -42,14 +42,14 @@ def _matched(tape: ir.tape.Tape, x: ir.Value, other: ir.Value) -> ir.Value:
     longer, shorter = sorted([[*dims[:-2]], [*others[:-2]]], key=len, reverse=True)
     shorter = [*[1] * (len(longer) - len(shorter)), *shorter]
     sizes = [n if m == 1 else m for n, m in zip(longer, shorter, strict=True)]
-    return _typed(made, x.dtype, [*sizes, *dims[-2:]])
+    return typed(made, x.dtype, [*sizes, *dims[-2:]])
 
 
-def _transposed(tape: ir.tape.Tape, x: ir.Value) -> ir.Value:
+def transposed(tape: ir.tape.Tape, x: ir.Value) -> ir.Value:
     dims = _shape(x)
     axes = list(range(len(dims)))
     made = tape.op("Transpose", [x], {"perm": [*axes[:-2], axes[-1], axes[-2]]})
-    return _typed(made, x.dtype, [*dims[:-2], dims[-1], dims[-2]])
+    return typed(made, x.dtype, [*dims[:-2], dims[-1], dims[-2]])
 
 
 def _scan(name: str, tape: ir.tape.Tape, a: ir.Value, b: ir.Value, *, is_upper: bool, is_unit: bool) -> ir.Value:
@@ -58,10 +58,10 @@ def _scan(name: str, tape: ir.tape.Tape, a: ir.Value, b: ir.Value, *, is_upper: 
     sizes = tape.op("Shape", [b])
     first, last, one = (initializer(tape, f"number_{i}", np.array(i, np.int64)) for i in (0, -2, 1))
     places = tape.op("Range", [first, tape.op("Gather", [sizes, last]), one])
-    x = _typed(ir.Value(name=f"{name}.x"), b.dtype, [*batch, n, width])
-    row = _typed(ir.Value(name=f"{name}.a"), b.dtype, [*batch, n])
-    value = _typed(ir.Value(name=f"{name}.b"), b.dtype, [*batch, width])
-    place = _typed(ir.Value(name=f"{name}.place"), ir.DataType.INT64, [])
+    x = typed(ir.Value(name=f"{name}.x"), b.dtype, [*batch, n, width])
+    row = typed(ir.Value(name=f"{name}.a"), b.dtype, [*batch, n])
+    value = typed(ir.Value(name=f"{name}.b"), b.dtype, [*batch, width])
+    place = typed(ir.Value(name=f"{name}.place"), ir.DataType.INT64, [])
     record = ir.tape.Tape()
     axis = {i: initializer(tape, f"axis_{-i}_from_the_end", np.array([i], np.int64)) for i in (-1, -2)}
     zero = initializer(tape, "nothing", np.zeros((), _dtype(b).numpy()))
@@ -72,14 +72,14 @@ def _scan(name: str, tape: ir.tape.Tape, a: ir.Value, b: ir.Value, *, is_upper: 
     if not is_unit:
         diagonal = record.op("ReduceSum", [record.op("Where", [is_here, row, zero]), axis[-1]])
         rest = record.op("Div", [rest, record.op("Unsqueeze", [diagonal, axis[-1]])])
-    after = _typed(record.op("Where", [record.op("Unsqueeze", [is_here, axis[-1]]), rest, x]), b.dtype, list(_shape(x)))
+    after = typed(record.op("Where", [record.op("Unsqueeze", [is_here, axis[-1]]), rest, x]), b.dtype, list(_shape(x)))
     for i, each in enumerate(record.nodes):
         each.outputs[0].name = f"{name}.{each.op_type.lower()}_{i}"
     body = ir.Graph([x, row, value, place], [after], nodes=record.nodes, name=f"{name}.rows")
     begin = tape.op("ConstantOfShape", [sizes], {"value": ir.tensor(np.zeros(1, _dtype(b).numpy()))})
     ways = {"scan_input_axes": [len(batch), len(batch), 0], "scan_input_directions": [int(is_upper)] * 3}
     attributes: dict[str, Any] = {"body": body, "num_scan_inputs": 3, **ways}
-    return _typed(tape.op("Scan", [begin, a, b, places], attributes, name=name), b.dtype, [*batch, n, width])
+    return typed(tape.op("Scan", [begin, a, b, places], attributes, name=name), b.dtype, [*batch, n, width])
 
 
 def _shape(x: ir.Value) -> ir.Shape:
@@ -92,7 +92,7 @@ def _dtype(x: ir.Value) -> ir.DataType:
     return x.dtype
 
 
-def _typed(x: ir.Value, dtype: ir.DataType | None, dims: list[Any]) -> ir.Value:
+def typed(x: ir.Value, dtype: ir.DataType | None, dims: list[Any]) -> ir.Value:
     assert dtype is not None
     x.type, x.shape = ir.TensorType(dtype), ir.Shape(dims)
     return x
