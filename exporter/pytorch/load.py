@@ -266,14 +266,17 @@ def _importable(folder: Path | None) -> AbstractContextManager[None]:
 
 @contextmanager
 def _search_path(entries: Sequence[str]) -> Iterator[None]:
-    """Import from these within the block; exclusive, as are standard output and the random seed within it."""
+    """Import from these within the block; exclusive, as are standard output and the random seed within it.
+
+    What the user's code adds to the path itself stays: its `forward` may import from there, too.
+    """
     with exclusive():
         before = list(sys.path)
         sys.path[:] = entries
         try:
             yield
         finally:
-            sys.path[:] = before
+            sys.path[:] = [entry for entry in sys.path if entry in before or entry not in entries]
 
 
 @contextmanager

@@ -17,6 +17,8 @@ def remedy(error: BaseException, model: nn.Module, tensors: Mapping[str, Tensor]
     """What to do about an error that the model's forward raised for these inputs."""
     if isinstance(error, AttributeError) and isinstance(error.obj, nn.Module) and error.name:
         return _of_missing(error.obj, error.name, "self" if error.obj is model else type(error.obj).__name__)
+    if isinstance(error, ImportError):
+        return "Install it, or import it at the top of the file, where the file's own folder is searched too."
     message = str(error)
     if _takes_two_states(error, message):
         return "An nn.LSTM or LSTMCell takes its two states as a tuple: give (h0, c0)."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,22 @@ def test_a_file_may_import_its_neighbours(write: Callable[[str], Path]) -> None:
     loaded = load(f"{path}:make", inputs=X)
     assert loaded.model.hidden_size == 7
     assert loaded.source.name == "make"
+
+
+def test_a_file_may_add_a_folder_and_import_from_it_in_forward(
+    write: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "only_in_sources.py").write_text("FACTOR = 2\n")
+    path = write(
+        f"import sys\nsys.path.insert(0, {str(tmp_path / 'sources')!r})\nclass Late(nn.Module):\n"
+        "    def forward(self, x):\n        from only_in_sources import FACTOR\n        return x * FACTOR\n"
+    )
+    before = list(sys.path)
+    loaded = load(f"{path}:Late", inputs=X)
+    assert loaded.model(torch.ones(1)) == 2
+    assert [entry for entry in sys.path if entry not in before] == [str(tmp_path / "sources")]
 
 
 def test_a_package_class_is_loaded() -> None:

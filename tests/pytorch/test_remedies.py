@@ -136,6 +136,15 @@ class NumbersInShape(Model):
 
 
 TOKENS = "int64[N, T] in 0..2"
+
+
+class ImportedLate(Model):
+    def forward(self, x: Tensor) -> Tensor:
+        import package_of_nobody  # type: ignore[import-not-found]  # here
+
+        return x * package_of_nobody.FACTOR  # type: ignore[no-any-return]
+
+
 FAULTS: dict[type[Model], tuple[str, str]] = {
     StepsForBatch: (X, "was made with x.size(0), but here the layer's batch is x.size(1)"),
     BatchForSteps: (Y, "was made with x.size(1), but here the layer's batch is x.size(0)"),
@@ -159,6 +168,7 @@ FAULTS: dict[type[Model], tuple[str, str]] = {
     TupleOfLayer: (X, "output, h_n = self.rnn(x)"),
     WholeOneHot: (TOKENS, "until .float() is called"),
     FewClasses: ("int64[N, T] in 0..27", "Describe the range of the whole numbers as the model takes them"),
+    ImportedLate: (X, "Install it, or import it at the top of the file"),
     NumbersInShape: (X, "such as output.size(0), or write -1"),
 }
 
