@@ -4,6 +4,7 @@
     stack([count, x > 0])        stack([count, int64(x > 0)])
     flag + other                 flag or other
     step % x.size(0)             step % tensor(x.size(0))
+    arange(0, 6.0)               arange(0, 6.0, dtype=float32)
 
 PyTorch's exporter promotes most operators itself, and refuses or mistakes the rest.
 """
@@ -54,6 +55,8 @@ def _promote(graph: Graph, node: Node) -> None:
         if packet in _LOGIC and result.dtype == torch.bool and _are_tensors(node):
             node.target, node.args = _LOGIC[packet], node.args[:2]
             node.kwargs = {}
+        elif packet is _aten.arange:
+            node.kwargs = {**node.kwargs, "dtype": result.dtype}
         elif packet in _COMPARISONS:
             _take_numbers_as_tensors(graph, node)
             first, second = (_value(arg) for arg in node.args)

@@ -56,6 +56,7 @@ class Sizes(nn.Module):
             *(m % steps, torch.arange(10) % steps, (m * 3) // steps, m / steps, steps - m, steps / (x.abs() + 1)),
             *(x.abs().clamp(max=1) ** steps, m.clamp(0, steps - 1), x.clamp(max=steps / 4), m > steps / 2),
             *(torch.full((2,), steps / 2), m.masked_fill(m > 1, steps), torch.where(x > 1, steps, x)),
+            *(torch.arange(0, 6.0) * x.mean(), torch.arange(0, steps, 0.5), torch.arange(1, steps + 2.0)),
         )
 
 

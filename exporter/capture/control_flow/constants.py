@@ -1,10 +1,12 @@
-"""The values of what is computed from parameters and buffers alone: these are known while a model is captured."""
+"""The values of what is computed from parameters, buffers and literals alone: these are known during a capture."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -13,6 +15,10 @@ from ...torch_internals.symbols import without_capture
 from .numbers import is_symbolic
 from .operators import MARKS
 from .region import writes
+
+# They make a tensor of their arguments alone; `x.new_*` takes no more of x than its dtype.
+_MADE = {"tensor", "as_tensor", "scalar_tensor", "arange", "linspace", "logspace", "zeros", "ones", "full", "eye"}
+_MADE_LIKE = {"new_tensor", "new_zeros", "new_ones", "new_full"}
 
 
 class Constants(TorchFunctionMode):
@@ -47,8 +53,8 @@ class Constants(TorchFunctionMode):
             self._forget(args[0])
         elif isinstance(kwargs.get("out"), Tensor):
             self._forget(kwargs["out"])
-        elif isinstance(result, Tensor):
-            self._note(func, args, kwargs, result)
+        else:
+            self._note(func, args, kwargs, [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)])
         return result
 
     def _forget(self, written: Tensor) -> None:
@@ -56,19 +62,30 @@ class Constants(TorchFunctionMode):
         for key in [key for key, (tensor, _) in self._known.items() if share_memory(tensor, written)]:
             del self._known[key]
 
-    def _note(self, func: Callable[..., Any], args: Any, kwargs: Any, result: Tensor) -> None:
+    def _note(self, func: Callable[..., Any], args: Any, kwargs: Any, results: Sequence[Tensor]) -> None:
         leaves = tree_leaves((args, kwargs))
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         if any(map(is_symbolic, leaves)):  # a size is an input's
             return
-        # What a loop carries is another value in every step, whatever it begins with.
-        is_mark = operator_name(func) in MARKS
-        if is_mark or not tensors or any(id(tensor) not in self._known for tensor in tensors):
+        name = operator_name(func) or getattr(func, "__name__", "")
+        thunks = self._thunks(name, [leaf for leaf in leaves if isinstance(leaf, Tensor)])
+        if thunks is None:
             return
-        thunks = {id(tensor): self._known[id(tensor)][1] for tensor in tensors}
 
-        def compute() -> Any:
+        @cache
+        def compute() -> list[Any]:
             given = tree_map(lambda leaf: thunks[id(leaf)]() if isinstance(leaf, Tensor) else leaf, (args, kwargs))
-            return func(*given[0], **given[1])
+            return [leaf for leaf in tree_leaves(func(*given[0], **given[1])) if isinstance(leaf, Tensor)]
 
-        self._known[id(result)] = (result, compute)
+        self._known.update({id(result): (result, lambda k=k: compute()[k]) for k, result in enumerate(results)})
+
+    def _thunks(self, name: str, tensors: Sequence[Tensor]) -> dict[int, Callable[[], Any]] | None:
+        """What gives the values of an operator's tensors, by identity; None if they or the operator's are not known."""
+        # What a loop carries is another value in every step, whatever it begins with.
+        if name in MARKS or (not tensors and name not in _MADE):
+            return None
+        if name in _MADE_LIKE and len(tensors) == 1:
+            dtype = tensors[0].dtype
+            return {id(tensors[0]): lambda: torch.empty((), dtype=dtype)}
+        if any(id(tensor) not in self._known for tensor in tensors):
+            return None
+        return {id(tensor): self._known[id(tensor)][1] for tensor in tensors}

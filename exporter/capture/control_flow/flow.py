@@ -203,12 +203,29 @@ class Flow:
             if going is False:
                 return
             way = None if isinstance(going, Condition) else self._planned(loop)
-            if isinstance(going, Condition) or (way is not None and way.plan.is_stopped):
+            stopped = way is not None and way.plan.is_stopped
+            if isinstance(going, Condition) or (stopped and not self._is_known_to_end(loop)):
                 self._loops.run(loop, way)
                 return
             body()
             if stop is not None and self._decided(stop()) is True:
                 return
+
+    def _is_known_to_end(self, loop: Loop) -> bool:
+        """Whether a loop ends after a few steps, whatever the inputs: it asks numbers and constants alone."""
+        assert loop.stop is not None
+        before = loop.scope.snapshot()
+        try:
+            with self._loops.unrecorded():
+                for i in range(_FEWEST_STEPS):
+                    loop.run(i)
+                    if (stops := self._decided(loop.stop())) is not False:
+                        return stops is True
+        except Exception:  # whatever the model's code raises
+            return False
+        finally:
+            loop.scope.restore(before)
+        return False
 
     def if_(
         self, test: Any, then: Callable[[], Any], orelse: Callable[[], Any], names: Names, get: Get, set: Set,
