@@ -1,7 +1,7 @@
 """Find the states of recurrent nodes: their names, and the dtype, shape and value they begin with.
 
 The lowerings name a node after its layer. A `Scan` that was a Python loop is named after the module whose weights its
-body reads, or else `loop`.
+body reads, or else whose `forward` holds it, or else `loop`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..spec.dims import infer_dims
 from ..spec.signature import Signature, is_name
 from ..spec.streams import Reset, cannot_stream, reset_of
 from .graph import captured
+from .user_places import line_of, module_of
 
 NATIVE = {"RNN": ("h0",), "GRU": ("h0",), "LSTM": ("h0", "c0")}
 
@@ -82,14 +83,29 @@ def layer_of(node: ir.Node) -> tuple[str, int | None]:
     if match:
         return f"{match['module']}{match['again'] or ''}", int(match["layer"])
     # PyTorch calls its nodes node_<operator>.
-    return (_module_read(node) or "loop" if name.startswith("node_") or not is_name(name) else name), None
+    if name.startswith("node_") or not is_name(name):
+        return _module_read(node) or _module_around(node) or "loop", None
+    return name, None
 
 
 def _module_read(node: ir.Node) -> str:
     """The innermost module that holds all weights that the bodies inside a node read; empty if there is none."""
     weights = [value for value in captured(node) if value is not None and value.const_value is not None]
-    modules = [str(value.name).split(".")[:-1] for value in weights if "." in str(value.name)]
-    shared = takewhile(lambda parts: len({*parts}) == 1, zip(*modules, strict=False))
+    return _shared([str(value.name).rpartition(".")[0] for value in weights if "." in str(value.name)])
+
+
+def _module_around(node: ir.Node) -> str:
+    """The innermost module whose `forward` holds all that a node's bodies do; empty for the model itself."""
+    bodies = [
+        attribute.as_graph() for attribute in node.attributes.values() if attribute.type == ir.AttributeType.GRAPH
+    ]
+    inner = [each for body in bodies for each in ir.traversal.RecursiveGraphIterator(body)]
+    return _shared([module_of(each) for each in inner if line_of(each)])
+
+
+def _shared(modules: Sequence[str]) -> str:
+    """The innermost module that holds all of these."""
+    shared = takewhile(lambda parts: len({*parts}) == 1, zip(*(name.split(".") for name in modules), strict=False))
     return ".".join(parts[0] for parts in shared)
 
 

@@ -14,20 +14,19 @@ _LINE, _MODULE = "rnn_export.line", "rnn_export.module"
 def remember_places(model: ir.Model) -> None:
     """Keep the line and the module of every node beside the graph; neither is written to a file."""
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        if stack := node.metadata_props.get("pkg.torch.onnx.stack_trace"):
-            node.meta[_LINE] = stack_line(stack)
-        if scopes := node.metadata_props.get("pkg.torch.onnx.name_scopes"):
-            node.meta[_MODULE] = _innermost(scopes)
+        node.meta[_LINE], node.meta[_MODULE] = line_of(node), module_of(node)
 
 
 def line_of(node: ir.Node) -> str:
     """`model.py:12`; empty if not known."""
-    return str(node.meta.get(_LINE, ""))
+    stack = node.metadata_props.get("pkg.torch.onnx.stack_trace")
+    return stack_line(stack) if stack else str(node.meta.get(_LINE, ""))
 
 
 def module_of(node: ir.Node) -> str:
     """The module that a node came from, such as `encoder.0`; empty for the model itself, or if not known."""
-    return str(node.meta.get(_MODULE, ""))
+    scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes")
+    return _innermost(scopes) if scopes else str(node.meta.get(_MODULE, ""))
 
 
 def _innermost(scopes: str) -> str:

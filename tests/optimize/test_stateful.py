@@ -332,6 +332,24 @@ def test_the_states_of_a_loop(tmp_path: Path) -> None:
     assert properties["rnn_export.reset.cell.2.h0"] == "-Infinity"
 
 
+class Smoothed(nn.Module):
+    """A loop that reads no weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.new_zeros(x.size(1), x.size(2))
+        outputs = []
+        for step in x:
+            h = 0.9 * h + torch.sin(step)
+            outputs.append(h)
+        return torch.stack(outputs)
+
+
+def test_a_loop_without_weights_is_named_after_the_module_whose_forward_holds_it(tmp_path: Path) -> None:
+    assert stream_of(Smoothed(), {"x": X}, tmp_path / "a").states[0].name == "loop.h0"
+    stream = stream_of(nn.Sequential(Smoothed(), nn.Linear(3, 4), Smoothed()), {"x": X}, tmp_path / "b")
+    assert [state.name for state in stream.states] == ["0.h0", "2.h0"]
+
+
 def test_a_loop_is_named_after_what_it_reads(tmp_path: Path) -> None:
     assert stream_of(Weighted(), {"x": "float32[T, N, 4]"}, tmp_path / "a").states[0].name == "loop.h0"
     inner = nn.Sequential(nn.Linear(3, 4), Weighted())
