@@ -18,7 +18,7 @@ from .bundle.assemble import Exported, assemble
 from .bundle.replace import replacing
 from .capture.capture import Captured
 from .capture.growing import capture_growing
-from .errors import FixedDecisionError, LoadError
+from .errors import FixedDecisionError, LoadError, RnnExportError
 from .lowering.forms import check_lowering, forms_for
 from .lowering.lower import OnnxGraph, build_graph
 from .lowering.torchscript import Compiled, compile_torchscript
@@ -46,7 +46,7 @@ from .spec.artifact import Artifact, Source
 from .spec.forms import Forms, LoweringChoice
 from .spec.options import OnnxOptions, TorchScriptOptions, options_of
 from .spec.signature import Signature
-from .spec.streams import State, StreamSpec
+from .spec.streams import State, StatelessError, StreamSpec
 from .tune import check_tuning, fastest
 
 __all__ = ["Exported", "export_onnx", "export_torchscript", "to_onnx"]
@@ -97,14 +97,39 @@ def export_onnx(
     request = request_for(model, signature, example, cases, source, options.seed)
     forms = _plan(options, request.signature)
     out = folder_for(out, request)
-    also: tuple[Place, ...] = ()
+    export = partial(_exported, request, forms, out, options, progress)
+    try:
+        return _with_missed(export)
+    except StatelessError:
+        found = _rarely_written(request, options) if options.stateful else ()
+        if not found:
+            raise
+        return _with_missed(export, found)
+
+
+def _with_missed(export: Callable[[Sequence[Place]], Exported], also: Sequence[Place] = ()) -> Exported:
+    """Export a model, again with what a capture of all its ways has shown that it writes."""
     while True:
         try:
-            return _exported(request, forms, out, options, progress, also)
+            return export(also)
         except MissedError as missed:
             if {*missed.places} <= {*also}:
                 raise
             also = (*also, *missed.places)
+
+
+def _rarely_written(request: ExportRequest, options: OnnxOptions) -> Sequence[Place]:
+    """What a model writes in ways that only a capture goes, where no call that was tried wrote anything."""
+    try:
+        with _python_job(request, options, silent, (), watched=True) as started:
+            job, captured = _captured(started)
+            check_complete(job.model)
+            check_buffers(job.model, captured.program.graph_signature.buffers_to_mutate.values())
+    except MissedError as missed:
+        return missed.places
+    except RnnExportError:  # then that the model has no state says more
+        return ()
+    return ()
 
 
 def _exported(
@@ -247,9 +272,9 @@ def _plan(options: OnnxOptions, signature: Signature) -> Forms:
 
 @contextmanager
 def _python_job(
-    request: ExportRequest, options: OnnxOptions, progress: Progress, also: Sequence[Place]
+    request: ExportRequest, options: OnnxOptions, progress: Progress, also: Sequence[Place], *, watched: bool = False
 ) -> Iterator[ExportJob]:
-    """A job whose model can be captured: TorchScript is taken back to Python.
+    """A job whose model can be captured: TorchScript is taken back to Python. `watched` is that of `with_memory`.
 
     Raises:
         LoadError: it has no form in Python, or that computes something else.
@@ -258,7 +283,7 @@ def _python_job(
     check_tensors(given)
     request = _in_python(replace(request, model=given), options.seed)
     if options.stateful:
-        request = with_memory(request, options.seed, also)
+        request = with_memory(request, options.seed, also, watched=watched)
     with start_job(request, precision=options.precision, seed=options.seed, progress=progress) as job:
         yield job
 

@@ -15,7 +15,17 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from ..errors import CaptureError
 from ..spec.signature import Signature
 from ..spec.size_expression import names_in
-from ..spec.streams import STATELESS, Reset, State, StreamSpec, after_name, cannot_stream, declared_states, reset_of
+from ..spec.streams import (
+    STATELESS,
+    Reset,
+    State,
+    StatelessError,
+    StreamSpec,
+    after_name,
+    cannot_stream,
+    declared_states,
+    reset_of,
+)
 from .graph import defined_by, subgraphs
 from .recurrent_states import (
     NATIVE,
@@ -77,7 +87,7 @@ def expose_states(model: ir.Model, signature: Signature, own: Sequence[State] = 
     remembered = () if stream is None else stream.memory.states
     states = (*_declared(signature, pairs, own), *remembered, *exposed)
     if not states:
-        raise CaptureError(f"The model has no recurrent layer over {time} whose state could be carried. {STATELESS}")
+        raise StatelessError(f"The model has no recurrent layer over {time} whose state could be carried. {STATELESS}")
     if stream is None:
         return StreamSpec.of(time, states, own)
     return StreamSpec.of(time, states, own, stream.multiple, stream.timings)
@@ -132,7 +142,7 @@ def _time(graph: ir.Graph, signature: Signature) -> str:
     dims = [dim for node in graph if _is_recurrent(node) for dim in _sequence_dims(node)]
     names = [name for dim in dims for name in re.findall(r"\w+", str(dim)) if name in signature.symbols]
     if not names:
-        raise CaptureError(
+        raise StatelessError(
             "The model has no recurrent layer over a dynamic dimension, so it cannot be fed in chunks. "
             "Name the time dimension in the input, such as T in 'x: float32[T, N, 100]'."
         )

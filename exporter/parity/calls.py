@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..pytorch.bind import bind_inputs
-from ..pytorch.memory.places import copied
+from ..pytorch.memory.places import copied, same
 from ..pytorch.memory.remembering import Remembering
 from ..pytorch.memory.visited import VisitedStates
 from ..pytorch.outputs import flatten
+from ..pytorch.run import preserve_module_state, run_on
 from ..pytorch.samples import Case, sizes_of
 from ..runtimes.session import Session, SessionWrapper
 from ..spec.signature import Signature, TensorSpec
@@ -37,6 +38,12 @@ _SHORT = (7, 4, 11)
 GROWING = 400
 # So far apart are the seeds of two cases, and of two calls.
 _APART, _BETWEEN = 100_003, 17
+
+# Why a file may be wrong in one call after another though its states are all that the model keeps.
+_ELSEWHERE = (
+    "its states are all that the model keeps, but what the file computes from them is not what Python does, as with "
+    "whole numbers that come to have more than 64 bits on the way"
+)
 
 
 class Again(nn.Module):
@@ -104,6 +111,7 @@ def check_calls(
 
     Raises:
         UnavailableError: the runtime cannot run the file at all.
+        CaptureError: it is wrong because the model keeps a whole number of more bits than a file has.
     """
     if stream is None or not stream.kept or not isinstance(model, Remembering) or drawing.made is None:
         return []
@@ -121,10 +129,35 @@ def check_calls(
     fed = Fed(session, stream, signature)
     feedings = [(fed, *pair) for pair in zip(judged, runs, strict=True)]
     feedings.append((replace(fed, after_reset=True), judged[0], runs[0]))
-    return [
+    results = [
         replace(check_case(each, item, bound), case=case, fed=_spelled(calls, each))
         for each, item, (case, calls) in feedings
     ]
+    if all(result.verdict != "FAIL" for result in results):
+        return results
+    note = _ELSEWHERE if all(_suffice(model, item.inputs) for item in items) else ""
+    return [replace(result, note=note) if result.verdict == "FAIL" and result.outputs else result for result in results]
+
+
+def _suffice(model: Remembering, stacked: Mapping[str, Array]) -> bool:
+    """Whether PyTorch, given the states of a model as inputs, computes what the model itself does call after call.
+
+    Raises:
+        CaptureError: a whole number that it keeps comes to have more than 64 bits, so that a file could not hold it.
+    """
+    called, before = copied(model.original), None
+    with preserve_module_state(called):
+        for rows in zip(*stacked.values(), strict=True):
+            inputs = [torch.from_numpy(row) for row in rows]
+            wanted = [tensor for _, tensor in flatten(run_on(called, dict(zip(stacked, inputs, strict=True))))]
+            kept = model.states_of(called)
+            if before is not None:
+                with torch.no_grad():
+                    got = model(*inputs, *before)
+                if not all(map(same, got, [*wanted, *kept])):
+                    return False
+            before = kept
+    return True
 
 
 def _spelled(calls: int, fed: Fed) -> str:

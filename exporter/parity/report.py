@@ -207,9 +207,10 @@ class Report:
 
     def _wrong_outputs(self, shown: CaseResult) -> str:
         if "call" in shown.fed:
+            why = shown.note or "something is kept from call to call that is not among its states"
             return (
-                f"{self.artifact} is right in one call but not in one after another: something is kept from call to "
-                f"call that is not among its states. In {self.runtime}, {self._describe(shown)}."
+                f"{self.artifact} is right in one call but not in one after another: {why}. In {self.runtime}, "
+                f"{self._describe(shown)}."
             )
         if self.mixes_steps:
             return (

@@ -15,7 +15,19 @@ from torch import Tensor, nn
 _CONTAINERS = (list, tuple, dict, deque)
 _OPAQUE = (Tensor, nn.Module, type, ModuleType, FunctionType, MethodType, enum.Enum, torch.Generator)
 # Objects of these packages are no memory of a model; what a capture notes is not to be undone with what a call writes.
-_FOREIGN = ("builtins", "torch", "numpy", "logging", "threading", "functools", "re", "rnn_export")
+_FOREIGN = (
+    "builtins",
+    "types",
+    "typing",
+    "inspect",
+    "torch",
+    "numpy",
+    "logging",
+    "threading",
+    "functools",
+    "re",
+    "rnn_export",
+)
 
 
 def items(value: Any) -> Mapping[Any, Any]:
@@ -32,7 +44,8 @@ def items(value: Any) -> Mapping[Any, Any]:
 def is_plain_object(value: Any) -> bool:
     """Whether a value is an object with attributes that forward may set, of a class that is no part of a framework."""
     package = type(value).__module__.partition(".")[0]
-    return hasattr(value, "__dict__") and not isinstance(value, (*_OPAQUE, *_CONTAINERS)) and package not in _FOREIGN
+    is_open = isinstance(getattr(value, "__dict__", None), dict)
+    return is_open and not isinstance(value, (*_OPAQUE, *_CONTAINERS)) and package not in _FOREIGN
 
 
 def reachable(value: Any, seen: dict[int, Any]) -> Iterator[Any]:

@@ -66,7 +66,7 @@ _OF_MODULES = ("_parameters", "_buffers", "_modules")
 _MUTABLE = (list, dict, set, deque)
 
 
-def _written_parameters(model: nn.Module) -> list[nn.Parameter]:
+def writable_parameters(model: nn.Module) -> list[nn.Parameter]:
     """The parameters that forward may write to: of a small model all, else those that `max_norm` makes smaller."""
     parameters = [each for each in model.parameters() if each.layout == torch.strided and not each.is_meta]
     if sum(each.numel() for each in parameters) <= _COPIED:
@@ -88,8 +88,9 @@ def preserve_module_state(model: nn.Module) -> Iterator[None]:
     containers = {id(each): (each, copy.copy(each)) for each in (*parts, *kept) if isinstance(each, _MUTABLE)}
     objects = [(each, dict(vars(each))) for each in kept if is_plain_object(each)]
     tensors = [each for each in kept if type(each) is Tensor and each.layout == torch.strided]
+    arrays = [(each, each.copy()) for each in kept if isinstance(each, np.ndarray)]
     contents = [(tensor, tensor.detach().clone()) for tensor in (*model.buffers(), *tensors)]
-    weights = [(parameter, parameter.detach().clone()) for parameter in _written_parameters(model)]
+    weights = [(parameter, parameter.detach().clone()) for parameter in writable_parameters(model)]
     try:
         yield
     finally:
@@ -101,6 +102,9 @@ def preserve_module_state(model: nn.Module) -> Iterator[None]:
             vars(value).update(inner)
         for container, before in containers.values():
             _refill(container, before)
+        for array, numbers in arrays:
+            if array.flags.writeable:
+                array[...] = numbers
         with torch.no_grad():
             for tensor, content in contents:
                 if not tensor.is_inference():

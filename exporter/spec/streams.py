@@ -163,6 +163,10 @@ def declared_states(signature: Signature, pairs: Mapping[str, str] | None = None
     )
 
 
+class StatelessError(CaptureError):
+    """A model has no state that could be carried from chunk to chunk."""
+
+
 def cannot_stream(why: str) -> CaptureError:
     """The error for a model whose outputs in chunks differ from those in one pass."""
     return CaptureError(f"The model cannot stream: {why} {STATELESS}")

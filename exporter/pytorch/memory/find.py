@@ -10,16 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import first_line
+from ...errors import CaptureError, first_line
 from ...spec.signature import Signature
 from ...spec.streams import State, cannot_stream
 from ..first_run import Trial
 from ..run import preserve_module_state, run_eager, run_on
 from .changing import Changing, changing, dims_of, number_of
 from .growth import check_growth, growing_name
+from .left_behind import left_behind, made_at
 from .places import Keys, Place, copied, frozen, get, rebuilt, same, sharing
 from .remembering import Arrangement, Remembering, SizeOf, Slot, as_tensor, remembering
 from .resets import reset_for
+from .shared_memory import View, lasting
 from .state_names import state_names
 from .watching import Watched, moved_later, remembered_while_still, watch
 
@@ -67,15 +69,24 @@ def find_memory(trial: Trial, sizes: Mapping[str, int], also: Collection[Place] 
     also = [*dict.fromkeys([*also, *(place for place in found.settled if _is_made_for_a_batch(trial, runs, place))])]
     others = [changing(run, also) for run in runs]
     check_growth(found.places, watched)
-    ways = [*_arrangements(trial, runs, others)]
-    ways += [_with_first_call(trial, arrangement) for arrangement in ways]
+    lasted = lasting([call.shared for run in runs for call in run.calls])
+    shared = {place: view for place, view in lasted.items() if place not in also}
+    ways = [*_arrangements(trial, runs, others, shared), *(_arrangements(trial, runs, others, {}) if shared else ())]
+    left = made_at(found.places, runs)
+    earlier = [*_watched(trial, [{**sizes, **each} for each in left.values()])]
+    # What an earlier call has left is no beginning that a first call has as a path of its own.
+    ways += [] if left else [_with_first_call(trial, arrangement) for arrangement in ways]
     refused = ""
     for arrangement in ways:
         wrong = _differs(trial, arrangement, runs)
+        if left and (wrong or _differs(trial, arrangement, earlier)):
+            wrong = left_behind([*left])
+        if not wrong and not arrangement.states:  # what the first call changes makes no difference to a later one
+            return None
         if not wrong:
             return Memory(trial.model, trial.signature, arrangement)
         refused = refused or wrong
-    raise cannot_stream(refused)
+    raise cannot_stream(_parting(lasted, also) or refused)
 
 
 def _with_first_call(trial: Trial, arrangement: Arrangement) -> Arrangement:
@@ -95,15 +106,21 @@ def _with_first_call(trial: Trial, arrangement: Arrangement) -> Arrangement:
 
 def _elsewhere(trial: Trial, sizes: Mapping[str, int]) -> Iterator[Watched]:
     """The same at other sizes, all of them others than these, and where they are all 1."""
-    for other in ({name: size + 1 + i for i, (name, size) in enumerate(sizes.items())}, dict.fromkeys(sizes, 1)):
-        if sizes:
-            try:
-                yield watch(trial, other)
-            except Exception:  # what the model does not take at these sizes is no fault of it
-                continue
+    larger = {name: size + 1 + i for i, (name, size) in enumerate(sizes.items())}
+    return _watched(trial, [larger, dict.fromkeys(sizes, 1)] if sizes else [])
 
 
-def _arrangements(trial: Trial, runs: Sequence[Watched], found: Sequence[Changing]) -> Iterator[Arrangement]:
+def _watched(trial: Trial, sizes: Sequence[Mapping[str, int]]) -> Iterator[Watched]:
+    for each in sizes:
+        try:
+            yield watch(trial, each)
+        except Exception:  # what the model does not take at these sizes is no fault of it
+            continue
+
+
+def _arrangements(
+    trial: Trial, runs: Sequence[Watched], found: Sequence[Changing], shared: Mapping[Place, View]
+) -> Iterator[Arrangement]:
     """Ways in which the states may be given, from the plainest on.
 
     A value that only the first call changes may be what that call makes of it, for instance a flag that says that there
@@ -128,9 +145,9 @@ def _arrangements(trial: Trial, runs: Sequence[Watched], found: Sequence[Changin
     ]
     tried: list[Any] = []
     for states, fixed in ways:
-        if states and (list(states), list(fixed.items())) not in tried:
+        if (list(states), list(fixed.items())) not in tried:
             tried.append((list(states), list(fixed.items())))
-            yield _arranged(trial, runs, list(states), fixed)
+            yield _arranged(trial, runs, list(states), fixed, shared)
 
 
 def _is_made_for_a_batch(trial: Trial, runs: Sequence[Watched], place: Place) -> bool:
@@ -171,14 +188,20 @@ def _settled_value(signature: Signature, runs: Sequence[Watched], place: Place) 
 
 
 def _arranged(
-    trial: Trial, runs: Sequence[Watched], states: Sequence[Place], fixed: Mapping[Place, Any]
+    trial: Trial,
+    runs: Sequence[Watched],
+    moving: Sequence[Place],
+    fixed: Mapping[Place, Any],
+    shared: Mapping[Place, View],
 ) -> Arrangement:
+    shared = {place: view for place, view in shared.items() if place in moving and view.base in moving}
+    states = [place for place in moving if place not in shared]
     names = state_names(states, [*trial.signature.inputs, *trial.signature.outputs])
     slots = tuple(_slot(place, *names[place], runs) for place in states)
-    owners = {(place.module, place.attribute): None for place in (*states, *fixed)}
+    owners = {(place.module, place.attribute): None for place in (*moving, *fixed)}
     start = runs[0].before
     left = frozenset(place for place, value in fixed.items() if place in start and value is start[place])
-    return Arrangement(slots, _templates(trial, runs[0], owners), fixed, left=left)
+    return Arrangement(slots, _templates(trial, runs[0], owners), fixed, left=left, shared=shared)
 
 
 def _templates(trial: Trial, run: Watched, owners: Collection[_Owner]) -> dict[_Owner, Any]:
@@ -202,7 +225,7 @@ def _slot(place: Place, before: str, after: str, runs: Sequence[Watched]) -> Slo
     number = number_of(value)
     if not _can_be_carried(value):
         raise cannot_stream(
-            f"{place} changes with every call, and is a {type(value).__name__}. Keep tensors or numbers."
+            f"{place} changes from call to call, and is a {type(value).__name__}. Keep tensors or numbers."
         )
     dtype, dims = dims_of(place, runs)
     grows = growing_name(runs[0])
@@ -218,6 +241,8 @@ def _differs(trial: Trial, arrangement: Arrangement, runs: Sequence[Watched]) ->
         for k, call in enumerate(run.calls):
             try:
                 got = _step(model, call.inputs, states)
+            except CaptureError:
+                raise
             except Exception as error:  # whatever the model's forward raises
                 return f"with its states as inputs its forward raises {type(error).__name__}: {first_line(error)}."
             count = len(call.outputs)
@@ -232,6 +257,19 @@ def _differs(trial: Trial, arrangement: Arrangement, runs: Sequence[Watched]) ->
                 return _why(arrangement, run, k, late)
             states = list(got[count:])
     return ""
+
+
+def _parting(lasted: Mapping[Place, View], also: Collection[Place]) -> str:
+    """Of a tensor that some call was seen to keep apart from the one in whose memory it lies after others."""
+    return next(
+        (
+            f"{place} lies in the memory of {view.base} in some calls and not in others. Keep a copy, such as "
+            f"{view.base}.clone(), in one of them."
+            for place, view in lasted.items()
+            if place in also
+        ),
+        "",
+    )
 
 
 def _step(model: Remembering, inputs: Mapping[str, Tensor], states: Sequence[Tensor]) -> tuple[Tensor, ...]:

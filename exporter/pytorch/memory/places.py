@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +17,10 @@ from ...torch_internals.modules import buffers_of
 from ..contents import items, reachable
 
 Keys = tuple[Any, ...]
+
+# What holds something, and is no container of places: what is in it has no order, or is no tensor.
+_WRITABLE = (set, bytearray, np.ndarray)
+_COMPARED = (set, frozenset, bytes, bytearray, complex, range)
 
 # What every module has, and no forward is expected to write to.
 _OF_MODULES = {*vars(nn.Module()), *("forward", "_forward_hooks", "_flat_weights", "_flat_weight_refs")}
@@ -113,7 +118,9 @@ def get(module: nn.Module, name: str) -> Any:
 
 def frozen(value: Any) -> Any:
     """A value as it is now, which nothing that is written in place changes."""
-    return value.detach().clone() if isinstance(value, Tensor) else value
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    return copy.copy(value) if isinstance(value, _WRITABLE) else value
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -139,6 +146,10 @@ def same(one: Any, other: Any) -> bool:
         )
     if isinstance(one, (bool, int, float, str, type(None))):
         return type(one) is type(other) and (one == other or (_is_nan(one) and _is_nan(other)))
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
+    if isinstance(one, _COMPARED):
+        return type(one) is type(other) and one == other
     return type(one) is type(other) and not isinstance(one, Tensor)
 
 

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from ...errors import CaptureError
 from ...spec.signature import Signature
 from ...spec.streams import STATELESS, State
-from ...torch_internals.modules import buffers_of, share_parts
+from ...torch_internals.modules import buffers_of, share_memory, share_parts
 from ..bind import InputBinding, bind_inputs
 from ..outputs import flatten
-from .numbers import DTYPES, Numbers
+from .assigned_data import AssignedData
+from .numbers import DTYPES, LARGEST, Numbers, too_large
 from .places import Keys, Place, attributes, frozen, get, leaves, put, rebuilt
+from .shared_memory import View
 
 _Owner = tuple[str, str]
 
@@ -85,7 +87,7 @@ class Arrangement:
     """How states lie in a model: each attribute as the first call leaves it, and what stands where in it.
 
     What is in no slot and not in `settled` is as it was before the first call, and what is in `left` every call makes
-    again from that. Where no value of the states gives the
+    again from that. What is in `shared` lies in the memory of a slot. Where no value of the states gives the
     first call, `begun` is a state besides that tells whether there has been one, and `before` what the attributes are
     until then.
     """
@@ -96,6 +98,7 @@ class Arrangement:
     begun: State | None = None
     before: Mapping[_Owner, Any] = field(default_factory=dict)
     left: frozenset[Place] = frozenset()
+    shared: Mapping[Place, View] = field(default_factory=dict)
 
     @property
     def states(self) -> tuple[State, ...]:
@@ -148,10 +151,16 @@ class Remembering(nn.Module):
         return (*(torch.where(begun, later, first) for later, first in calls), torch.ones_like(begun))
 
     def _later_call(self, own: Sequence[Tensor], states: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        states = [state.clone() for state in states]
-        numbers = [state for slot, state in zip(self._slots, states, strict=True) if slot.number is not None]
-        with _undone(self.original, self.arrangement.templates), Numbers(numbers) if numbers else nullcontext():
-            self._place(self.original, own, states)
+        held = [_held(slot, state) for slot, state in zip(self._slots, states, strict=True)]
+        numbers = [
+            value for slot, value in zip(self._slots, held, strict=True) if slot.number and isinstance(value, Tensor)
+        ]
+        with (
+            _undone(self.original, self.arrangement.templates),
+            AssignedData() if any(map(_is_in_graph, states)) else nullcontext(),
+            Numbers(numbers) if numbers else nullcontext(),
+        ):
+            self._place(self.original, own, held)
             return self._call(own)
 
     def _first_call(self, own: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -180,28 +189,49 @@ class Remembering(nn.Module):
             was = dict(leaves(before.get((path, name)), met))
             for keys, leaf in leaves(value, now):
                 place = Place(path, name, keys)
-                if place not in carried and keys in was and not _unchanged(was[keys], leaf):
+                if place in self.arrangement.shared:
+                    self._note_apart(place, leaf)
+                elif (
+                    place not in carried
+                    and keys in was
+                    and not _unchanged(was[keys], leaf)
+                    and not self._settles(place, leaf)
+                ):
                     self._missed.places[place] = None
+
+    def _note_apart(self, place: Place, value: Any) -> None:
+        """Note what no longer lies in the memory of the tensor that it was found in."""
+        base = self.arrangement.shared[place].base
+        whole = dict(leaves(get(self.original.get_submodule(base.module), base.attribute), set())).get(base.keys)
+        if not (isinstance(value, Tensor) and isinstance(whole, Tensor) and share_memory(value, whole)):
+            self._missed.places[place] = None
+
+    def _settles(self, place: Place, value: Any) -> bool:
+        """Whether this is what the first call makes of a value, and later ones leave."""
+        return self.arrangement.begun is not None and _unchanged(self.arrangement.settled.get(place), value)
 
     @property
     def _slots(self) -> Sequence[Slot]:
         return self.arrangement.slots
 
-    def _place(self, model: nn.Module, own: Sequence[Tensor], states: Sequence[Tensor]) -> None:
-        by_place = {slot.place: state for slot, state in zip(self._slots, states, strict=True)}
+    def _place(self, model: nn.Module, own: Sequence[Tensor], held: Sequence[Any]) -> None:
+        by_place = {slot.place: value for slot, value in zip(self._slots, held, strict=True)}
         made: dict[int, Any] = {}
         for (path, name), template in self.arrangement.templates.items():
             put(model.get_submodule(path), name, rebuilt(template, self._leaf_of(path, name, own, by_place), made))
 
     def _leaf_of(
-        self, path: str, name: str, own: Sequence[Tensor], states: Mapping[Place, Tensor]
+        self, path: str, name: str, own: Sequence[Tensor], states: Mapping[Place, Any]
     ) -> Callable[[Keys, Any], Any]:
         def leaf(keys: Keys, value: Any) -> Any:
             place = Place(path, name, keys)
             if place in states:
                 return states[place]
+            if place in self.arrangement.shared:
+                view = self.arrangement.shared[place]
+                return view.of(states[view.base])
             settled = self.arrangement.settled.get(place, value)
-            return own[settled.tensor].shape[settled.axis] if isinstance(settled, SizeOf) else settled
+            return own[settled.tensor].shape[settled.axis] if isinstance(settled, SizeOf) else frozen(settled)
 
         return leaf
 
@@ -253,10 +283,25 @@ def _unchanged(before: Any, after: Any) -> bool:
     return type(before) is type(after) and not isinstance(before, Tensor)
 
 
+def _held(slot: Slot, state: Tensor) -> Any:
+    """What the model holds for a state: a tensor of its own, or a Python number, which a graph has as a tensor."""
+    return state.clone() if slot.number is None or _is_in_graph(state) else slot.number(state.item())
+
+
+def _is_in_graph(state: Tensor) -> bool:
+    return type(state) is not Tensor or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+
+
 def as_tensor(slot: Slot, value: Any) -> Tensor:
-    """What a place holds after a call, as its state."""
+    """What a place holds after a call, as its state.
+
+    Raises:
+        CaptureError: it is no tensor or number, or a whole number of more bits than a file has.
+    """
     if isinstance(value, Tensor):
         return value.detach().clone()
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise CaptureError(too_large(str(slot.place)))
     if slot.number is not None and isinstance(value, (bool, int, float, torch.SymInt, torch.SymFloat, torch.SymBool)):
         return torch.full((), value, dtype=DTYPES[slot.number])  # type: ignore[arg-type]
     raise CaptureError(

@@ -14,6 +14,7 @@ from ..first_run import Trial
 from ..outputs import flatten
 from ..run import preserve_module_state, run_on
 from .places import Place, copied, frozen, places, same
+from .shared_memory import View, views
 
 # What tells one call from another must not stop to be seen: a value that is the same after so many has settled.
 CALLS = 4
@@ -21,11 +22,12 @@ CALLS = 4
 
 @dataclass(frozen=True)
 class Call:
-    """What went in, what came out, and what every place of the model held afterwards."""
+    """What went in, what came out, and what every place of the model held afterwards, `shared` with another."""
 
     inputs: Mapping[str, Tensor]
     outputs: tuple[Tensor, ...]
     after: Mapping[Place, Any]
+    shared: Mapping[Place, View]
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def watch(trial: Trial, sizes: Mapping[str, int], calls: int = CALLS) -> Watched
         for k in range(calls):
             inputs = trial.tensors(sizes, k)
             outputs = tuple(tensor for _, tensor in flatten(run_on(model, inputs)))
-            done.append(Call(inputs, outputs, _kept(model)))
+            done.append(Call(inputs, outputs, _kept(model), views(model)))
     return Watched(sizes, before, tuple(done))
 
 

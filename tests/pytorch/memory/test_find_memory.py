@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rnn_export.errors import CaptureError
@@ -217,3 +218,64 @@ def test_what_is_kept_out_of_sight_is_refused() -> None:
 
     with pytest.raises(CaptureError, match="beside its attributes and buffers"):
         memory_of(Keeping(sly, calls=0))
+
+
+def toggled(model: Any, x: Tensor) -> Tensor:
+    model.kept = {*model.kept} ^ {"on"}
+    return x * len(model.kept)
+
+
+def as_array(model: Any, x: Tensor) -> Tensor:
+    model.kept = model.kept + x.mean(0).numpy()
+    return x + torch.from_numpy(model.kept)
+
+
+def switched(model: Any, x: Tensor) -> Tensor:
+    model.kept = "off" if model.kept == "on" else "on"
+    return x if model.kept == "on" else -x
+
+
+@pytest.mark.parametrize(
+    ("step", "kept", "kind"),
+    [(toggled, {"on"}, "set"), (as_array, np.zeros(4, np.float32), "ndarray"), (switched, "on", "str")],
+)
+def test_what_has_no_form_in_a_file_is_refused_with_its_kind(step: Any, kept: Any, kind: str) -> None:
+    with pytest.raises(CaptureError, match=rf"self\.kept changes from call to call, and is a {kind}\. Keep tensors or"):
+        memory_of(Keeping(step, kept=kept))
+
+
+def test_a_set_that_the_first_call_fills_is_whether_there_has_been_one() -> None:
+    def first(model: Any, x: Tensor) -> Tensor:
+        begun = "begun" in model.kept
+        model.kept.add("begun")
+        return x if begun else 2 * x
+
+    assert [state.name for state in states_of(Keeping(first, kept=set()))] == ["begun0"]
+
+
+def test_a_table_that_the_first_call_makes_is_no_state() -> None:
+    def tabled(model: Any, x: Tensor) -> Tensor:
+        if model.table is None:
+            model.table = torch.arange(4.0)
+        return x + model.table
+
+    assert memory_of(Keeping(tabled, table=None)) is None
+
+
+@pytest.mark.parametrize("first", [2**70, -(2**60), torch.tensor([0, 2**60])])
+def test_a_number_that_metadata_does_not_hold_is_refused(first: Any) -> None:
+    def raised(model: Any, x: Tensor) -> Tensor:
+        model.calls = model.calls + 1
+        return x * torch.as_tensor(model.calls % 7).sum()
+
+    with pytest.raises(CaptureError, match=r"self\.calls begins with a whole number beyond 2\*\*53"):
+        memory_of(Keeping(raised, calls=first))
+
+
+def test_a_number_that_comes_to_be_too_large_is_refused() -> None:
+    def shifted(model: Any, x: Tensor) -> Tensor:
+        model.calls = model.calls * 2**40 + 1
+        return x * (model.calls % 7)
+
+    with pytest.raises(CaptureError, match=r"self\.calls is a whole number that comes to have more than 64 bits"):
+        memory_of(Keeping(shifted, calls=1))
