@@ -17,6 +17,7 @@ from torch.nn.utils import rnn
 from .collected import Collected, Ragged, Repeated, listed
 from .constants import Constants
 from .exits import FLOW
+from .math_functions import math_functions
 from .numbers import Ranges, as_number, as_plain, as_tensor, is_symbolic
 from .refusals import UnrolledError
 from .rewriting import rewritten
@@ -174,6 +175,7 @@ class Calls:
             if not any(map(is_series, items)) else self._mapped(function, *items),
             builtins.divmod: lambda left, right: (self._flow.quotient(left, right), self._flow.remainder(left, right)),
             **rounding_functions(self._ranges),
+            **math_functions(self.constants.value, rounding_functions(self._ranges)),
             torch.stack: self._stack,
             torch.cat: self._cat,
             torch.concat: self._cat,
