@@ -21,6 +21,8 @@ from ..torch_internals.modules import TracerWarning
 _DECIDED = ("Converting a tensor to", "Iterating over a tensor", "Using len to get tensor shape")
 Place = tuple[str, int]
 _TORCH = Path(torch.__file__).resolve().parent
+_BETWEEN = (_TORCH / "_tensor.py", _TORCH / "overrides.py")
+_OWN = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def recording_decisions() -> Iterator[Callable[[], TraceDecisions]]:
 
     def note(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
         if issubclass(category, TracerWarning) and str(message).startswith(_DECIDED):
-            file, line = _caller() if _is_method(filename) else (filename, lineno)
+            file, line = _asking(filename, lineno) if _asks_for_others(filename) else (filename, lineno)
             if not Path(file).resolve().is_relative_to(_TORCH):
                 found.add((file, line))
 
@@ -55,21 +57,20 @@ def recording_decisions() -> Iterator[Callable[[], TraceDecisions]]:
         yield lambda: _sorted_out(found)
 
 
-def _is_method(file: str) -> bool:
-    """Whether a file holds the methods of a tensor, which ask on behalf of their callers."""
-    return Path(file).resolve() == _TORCH / "_tensor.py"
+def _asks_for_others(file: str) -> bool:
+    """Whether code asks on behalf of its callers: the methods of a tensor, and what stands before functions."""
+    path = Path(file).resolve()
+    return path in _BETWEEN or (path.is_relative_to(_OWN) and not path.is_relative_to(_OWN / "models"))
 
 
-def _caller() -> Place:
-    """Where a method of a tensor was called."""
+def _asking(file: str, line: int) -> Place:
+    """The place that asks, of a running one that may ask on behalf of it."""
     frame: FrameType | None = sys._getframe(1)
-    inside = False
-    while frame is not None:
-        if inside and not _is_method(frame.f_code.co_filename):
-            return frame.f_code.co_filename, frame.f_lineno
-        inside = inside or _is_method(frame.f_code.co_filename)
+    while frame is not None and (frame.f_code.co_filename, frame.f_lineno) != (file, line):
         frame = frame.f_back
-    return str(_TORCH), 0
+    while frame is not None and _asks_for_others(frame.f_code.co_filename):
+        frame = frame.f_back
+    return (file, line) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
 
 
 def _sorted_out(found: set[Place]) -> TraceDecisions:
