@@ -177,7 +177,9 @@ def probe_artifact(
     if not report.right:
         return _with_path(report, expected, prober), []
     probe = Probe(opened.in_one_pass(expected), prober, opened.bound, file_numbers(opened.file))
-    probed = probe.run(report.traced if decides_by_value(opened.file) else None, advance)
+    stream = opened.artifact.stream
+    carried = {} if stream is None else {state.name: state.output for state in stream.states}
+    probed = probe.run(report.traced if decides_by_value(opened.file, carried) else None, advance)
     items, results = [item for item, _ in probe.failed], [result for _, result in probe.failed]
     time = "T" if "T" in report.traced else next(iter(report.traced), "")
     step = first_wrong_step(output_dims(expected), results, time)

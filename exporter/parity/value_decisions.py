@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import onnx
@@ -16,28 +16,34 @@ _SHAPES = ("Shape", "Size")
 _DECIDING = ("prim::If", "prim::Loop")
 
 
-def decides_by_value(file: Path) -> bool:
+def decides_by_value(file: Path, carried: Mapping[str, str]) -> bool:
     """Whether some inputs of one size may lead a file another way than others; of TorchScript, whether it decides.
+
+    Args:
+        carried: the states' inputs and outputs; a counter of calls leads every stream the same way.
 
     Raises:
         BundleError: the file is no model.
     """
     if file.suffix == ".pt":
-        graph = read_torchscript(file).inlined_graph  # kept, because its nodes live no longer than it does
+        module = read_torchscript(file)
+        # Of a stream, what is computed in a step: around it lies when it begins.
+        graph = (module.step if carried else module).inlined_graph  # kept: its nodes live no longer than it does
         return any(node.kind() in _DECIDING for node in graph_nodes(graph))
     graph = read_onnx(file, weights=False).graph
     if not any(node.op_type in ("If", "Loop") for each in all_graphs(graph) for node in each.node):
         return False
-    dependent = _dependent(graph)
+    dependent = _dependent(graph, carried)
     return any(name in dependent for each in all_graphs(graph) for node in each.node for name in _conditions(node))
 
 
-def _dependent(graph: onnx.GraphProto) -> set[str]:
-    """The names of all values, also in bodies, that depend on the values of inputs."""
-    found = {value.name for value in graph.input}
+def _dependent(graph: onnx.GraphProto, carried: Mapping[str, str]) -> set[str]:
+    """The names of all values, also in bodies, that depend on the values of inputs, now or in calls before."""
+    found = {value.name for value in graph.input if value.name not in carried}
     before = 0
     while len(found) > before:  # what a loop carries may depend on values from its second step on
         before = len(found)
+        found.update(state for state, output in carried.items() if output in found)
         for each in all_graphs(graph):
             for node in each.node:
                 found.update(target for target, sources in _flows(node) if found.intersection(sources))

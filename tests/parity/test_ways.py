@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from rnn_export import Signature, export_onnx
+from rnn_export import Signature, export_onnx, export_torchscript
 from rnn_export.errors import ParityError
 from rnn_export.parity import artifact
 from rnn_export.parity.drawing import Drawing
@@ -54,7 +54,7 @@ def test_one_way_where_values_decide_nothing() -> None:
 
 def test_a_loop_that_stops_on_values_is_tried_with_several_ways(tmp_path: Path) -> None:
     exported = export_onnx(Doubling(), ROWS, tmp_path / "b")
-    assert decides_by_value(exported.model)
+    assert decides_by_value(exported.model, {})
     assert exported.report is not None
     assert exported.report.probed is not None
     assert (exported.report.probed.ways or 0) > 2
@@ -65,7 +65,37 @@ def test_a_loop_that_stops_on_values_is_tried_with_several_ways(tmp_path: Path) 
 def test_sizes_and_layers_decide_nothing_by_values(model: nn.Module, tmp_path: Path) -> None:
     inputs = ROWS if isinstance(model, Halves) else {"x": "float32[N, T, 4]"}
     exported = export_onnx(model, inputs, tmp_path / "b")
-    assert not decides_by_value(exported.model)
+    assert not decides_by_value(exported.model, {})
+    assert exported.report is not None
+    assert exported.report.probed is not None
+    assert exported.report.probed.ways is None
+
+
+class Turning(nn.Module):
+    """Turns about by what it keeps: the number of calls, or of those that were loud."""
+
+    def __init__(self, by_values: bool) -> None:
+        super().__init__()
+        self.by_values = by_values
+        self.count = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.cumsum(x, 1) if self.count > 2 else -x
+        self.count = self.count + (x.sum() > 0) if self.by_values else self.count + 1
+        return y
+
+
+@pytest.mark.parametrize("by_values", [False, True])
+def test_a_counter_of_calls_is_no_value(by_values: bool, tmp_path: Path) -> None:
+    exported = export_onnx(Turning(by_values), {"x": "float32[N, 4]"}, tmp_path / "b", stateful=True)
+    assert decides_by_value(exported.model, {"count0": "count_n"}) == by_values
+    assert exported.report is not None
+    assert exported.report.probed is not None
+    assert ("decides by values" in str(exported.report.probed)) == by_values
+
+
+def test_what_begins_a_stream_of_torchscript_is_no_decision(tmp_path: Path) -> None:
+    exported = export_torchscript(nn.GRU(4, 3), {"x": "float32[T, N, 4]"}, tmp_path / "b", stateful=True)
     assert exported.report is not None
     assert exported.report.probed is not None
     assert exported.report.probed.ways is None
