@@ -14,13 +14,13 @@ from itertools import chain, count, takewhile
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 
 from ..errors import CaptureError
 from ..spec.dims import infer_dims
 from ..spec.signature import Signature, is_name
 from ..spec.streams import Reset, cannot_stream, reset_of
 from .graph import captured
+from .tried_session import tried_session
 from .user_places import line_of, module_of
 
 NATIVE = {"RNN": ("h0",), "GRU": ("h0",), "LSTM": ("h0", "c0")}
@@ -214,10 +214,9 @@ def _refusal(slot: StateSlot, why: str) -> CaptureError:
 def _evaluate(model: ir.Model, value: ir.Value, signature: Signature, sizes: Mapping[str, int]) -> np.ndarray:
     """Compute a value that depends only on the inputs' sizes."""
     graph = ir.convenience.extract(model.graph, model.graph.inputs[: len(signature.inputs)], [value])
-    proto = ir.to_proto(ir.Model(graph, ir_version=model.ir_version))
     zeros = {name: np.zeros(spec.sized(sizes), spec.dtype) for name, spec in signature.inputs.items()}
     # onnx's reference evaluator cannot run a Scan from the end, which another layer may be.
-    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = tried_session(ir.Model(graph, ir_version=model.ir_version))
     wanted = {given.name for given in session.get_inputs()}
     (result,) = session.run(None, {name: array for name, array in zeros.items() if name in wanted})
     return np.asarray(result)

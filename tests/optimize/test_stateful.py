@@ -16,6 +16,7 @@ import pytest
 import torch
 from conftest import LOOPS, SMALL
 from rnn_export import CaptureError, Signature, export_onnx, load, read_bundle, recur
+from rnn_export.errors import UnavailableError
 from rnn_export.optimize.stateful import expose_states
 from rnn_export.spec.streams import StreamSpec
 from torch import Tensor, nn
@@ -400,6 +401,13 @@ def test_what_cannot_stream_is_refused(model: nn.Module, inputs: dict[str, str],
         export_onnx(model, Signature(inputs), tmp_path / "out", stateful=True)
     assert error.value.exit_code == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_a_graph_that_onnx_runtime_cannot_run_is_refused(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.ConstantPad1d((2, 0), 0.0), nn.Conv1d(3, 4, 3))
+    with pytest.raises(UnavailableError, match=r"no CPU kernel for Conv in the dtype .* Export a float32 model"):
+        export_onnx(model.double(), "x: float64[N, 3, T]", tmp_path / "out", stateful=True)
+    export_onnx(model.float(), "x: float32[N, 3, T]", tmp_path / "out", stateful=True)
 
 
 @pytest.mark.parametrize(

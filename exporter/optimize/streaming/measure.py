@@ -13,6 +13,7 @@ import onnxruntime as ort
 
 from ...spec.signature import Signature
 from ..graph import Array
+from ..tried_session import tried_session
 
 Sizes = Mapping[str, int]
 
@@ -73,7 +74,7 @@ def measure(model: ir.Model, signature: Signature, time: str, unit: int) -> Meas
     inputs = model.graph.inputs[: len(signature.inputs)]
     values = [value for node in model.graph for value in node.outputs if value.name and _is_tensor(value)]
     graph = ir.convenience.extract(model.graph.clone(), [str(value.name) for value in inputs], _names(values))
-    session = _session(ir.Model(graph, ir_version=model.ir_version))
+    session = tried_session(ir.Model(graph, ir_version=model.ir_version))
     for steps in _STEPS:
         sizes = _sizes(signature, time, [unit * many for many in steps])
         try:
@@ -88,7 +89,7 @@ def measure_values(
 ) -> list[list[Array]]:
     """Values by name, each in every run, of another form of a graph that was measured at these sizes."""
     graph = ir.convenience.extract(model.graph, [*signature.inputs], names)
-    session = _session(ir.Model(graph, ir_version=model.ir_version))
+    session = tried_session(ir.Model(graph, ir_version=model.ir_version))
     runs = [_run(session, signature, each, seed) for seed, each in enumerate(sizes)]
     return [[run[name] for run in runs] for name in names]
 
@@ -99,14 +100,6 @@ def _names(values: Sequence[ir.Value]) -> list[str]:
 
 def _is_tensor(value: ir.Value) -> bool:
     return value.type is None or isinstance(value.type, ir.TensorType)
-
-
-def _session(model: ir.Model) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _sizes(signature: Signature, time: str, steps: Sequence[int]) -> list[dict[str, int]]:
