@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import onnx_ir as ir
 
+from ..recurrent_states import inputs_behind
 from .flow import Sequence
 from .graph_stream import GraphStream
 from .together import stepwise
@@ -30,6 +31,11 @@ def count_up(stream: GraphStream, node: ir.Node) -> None:
         stepwise(stream, node)
         return
     found = fit(stream, lengths)
+    if found is not None and inputs_behind(node.inputs[0], stream.model.graph) & stream.declared:
+        # What the model counts goes on by itself.
+        stream.rewire(node)
+        stream.settle(node, output, _sequence(stream, found))
+        return
     first, _, by = (stream.measured.arrays(value) for value in node.inputs)
     if found is None or len({*map(float, first)}) > 1 or len({*map(float, by)}) > 1:
         stream.mixed(node, "counts down or by the number of steps")

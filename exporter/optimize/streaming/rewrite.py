@@ -130,8 +130,8 @@ def _give(stream: GraphStream, k: int, output: ir.Value, continued: Collection[s
     """Let a stream give an output, no element before its step."""
     flow = stream.flow(output)
     name = str(output.name)
-    if isinstance(flow, Mixed) and name in continued:
-        return  # such as a running maximum, which takes in each chunk whole; verification tells
+    if isinstance(flow, Mixed | Sized) and name in continued:
+        return  # such as a running maximum or a count of steps, which takes in each chunk whole; verification tells
     if isinstance(flow, Mixed):
         raise cannot_stream(f"{flow.why}.")
     if isinstance(flow, Sized):
