@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from rnn_export import export_onnx
 from rnn_export.errors import InputError
 from rnn_export.parity import other_runtime
+from rnn_export.parity.file_signature import signature_of
 from rnn_export.parity.other_runtime import agreement, compare_runtimes
 from rnn_export.runtimes.onnxruntime import open_onnxruntime_cpu
 from rnn_export.runtimes.session import SessionWrapper
+from torch import nn
 
 Array = NDArray[np.generic]
 
@@ -107,3 +111,21 @@ def test_sizes_that_onnx_runtime_refuses_are_not_compared(tmp_path: Path) -> Non
     assert all(
         result.note.startswith("ONNX Runtime refuses it") for result in report.cases if result.verdict == "REFUSED"
     )
+
+
+def test_whole_numbers_that_are_states_are_what_a_stream_begins_with(tmp_path: Path) -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = -3
+            self.register_buffer("seen", torch.tensor([2, 5]))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            self.seen = self.seen + 1
+            return x * self.calls + self.seen.sum()
+
+    exported = export_onnx(Counting(), "x: float32[N, 4]", tmp_path / "bundle", stateful=True)
+    signature = signature_of(exported.model, {})
+    assert (signature.inputs["calls0"].range, signature.inputs["seen0"].range) == ((-3, -3), (2, 5))
+    assert compare_runtimes(exported.model, "onnx.reference").passed
