@@ -87,6 +87,7 @@ def wire(
     chosen_from = _logits(graphs, logits, runs)
     begin = _start(found, decoding, start, needed=isinstance(chosen_from.first, UnsetType))
     _check_decoding(found, decoding)
+    _check_silent(graphs, chosen_from, decoding)
     return Pipeline(
         name=name,
         inputs=given,
@@ -216,3 +217,15 @@ def _check_decoding(graphs: Mapping[str, Graph], decoding: Transducer | Text) ->
         raise InputError("A transducer reads frame by frame. Wire it so: 'joiner.encoder': 'encoder.out[:, t]'.")
     if isinstance(decoding, Text) and framed:
         raise InputError(f"'{framed[0]}' is fed frame by frame, which text is not. Feed it with the whole output.")
+
+
+def _check_silent(graphs: Mapping[str, Written], logits: Logits, decoding: Transducer | Text) -> None:
+    """See that the token which is not emitted is one that may be chosen."""
+    named, silent = ("blank", decoding.blank) if isinstance(decoding, Transducer) else ("end", decoding.end)
+    graph, _, output = logits.step.partition(".")
+    count = parse(graphs[graph].manifest.outputs[output])[1][-1]
+    if silent is not None and isinstance(count, int) and silent >= count:
+        raise InputError(
+            f"The {named} token is {silent}, and '{logits.step}' has logits for tokens from 0 to {count - 1} alone, so "
+            f"that it is never chosen. Give one of these as `{named}`."
+        )

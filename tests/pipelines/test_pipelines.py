@@ -258,6 +258,28 @@ def test_what_does_not_fit_together(changed: dict[str, str | None], said: str, t
         )
 
 
+@pytest.mark.parametrize(
+    ("decoding", "said"),
+    [
+        (Text(end=1000, limit=30), "The end token is 1000, and 'step.logits' has logits for tokens from 0 to"),
+        (Transducer(blank=99, max_symbols=2, limit=30), "The blank token is 99, and 'joiner.logits' has logits for"),
+    ],
+)
+def test_a_token_that_is_never_chosen_ends_nothing(decoding: Text | Transducer, said: str, tmp_path: Path) -> None:
+    is_text = isinstance(decoding, Text)
+    model = (Translator() if is_text else RnnTransducer()).eval()
+    with pytest.raises(InputError, match=said):
+        export_pipeline(
+            model.parts(),
+            decoding,
+            tmp_path / "bundle",
+            logits="step.logits" if is_text else "joiner.logits",
+            wiring=TRANSLATION if is_text else WIRING,
+            start=1,
+            options=OnnxOptions(verify=False),
+        )
+
+
 class Strided(nn.Module):
     def __init__(self) -> None:
         super().__init__()
