@@ -58,6 +58,7 @@ def expose_states(model: ir.Model, signature: Signature, own: Sequence[State] = 
         CaptureError: a layer reads its sequence from the end or by given lengths, or starts from a state that is
             computed from the inputs; or no layer runs over time.
     """
+    _open_lengths(model.graph, own)
     if own and "T" not in signature.symbols:
         return StreamSpec.of(None, _declared(signature, signature.states, own), own)
     if any(state.grows for state in own):  # a cache: a chunk goes on from there, as the model itself has it
@@ -91,6 +92,17 @@ def expose_states(model: ir.Model, signature: Signature, own: Sequence[State] = 
     if stream is None:
         return StreamSpec.of(time, states, own)
     return StreamSpec.of(time, states, own, stream.multiple, stream.timings)
+
+
+def _open_lengths(graph: ir.Graph, own: Sequence[State]) -> None:
+    """What grows until a window is full was captured with a full one: the output has not that length in every call."""
+    growing = {state.output: state.shape.index(state.grows) for state in own if state.grows}
+    for output in graph.outputs:
+        axis = growing.get(str(output.name))
+        if axis is not None and output.shape is not None and isinstance(output.shape[axis], int):
+            dims = list(output.shape)
+            dims[axis] = ir.SymbolicDim(None)
+            output.shape = ir.Shape(dims)
 
 
 def _declared(signature: Signature, pairs: Mapping[str, str], own: Sequence[State]) -> tuple[State, ...]:
