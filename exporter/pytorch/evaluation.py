@@ -105,7 +105,8 @@ def check_deterministic(model: nn.Module, example: Mapping[str, Tensor]) -> tupl
     if not is_same(once, first):
         raise RandomError(
             "The model gives two answers to one input, also in evaluation mode (noise, the time, or something else "
-            "that is not among its inputs). Make it depend on self.training, or take it as an input."
+            "that is not among its inputs, such as a count in a global variable). Make it depend on self.training, "
+            "take it as an input, or keep it in an attribute of the model."
         )
     return once, not is_same(first, second)
 

@@ -19,6 +19,7 @@ from .changing import Changing, changing, dims_of, number_of
 from .growth import check_growth, growing_name
 from .left_behind import left_behind, made_at
 from .places import Keys, Place, copied, frozen, get, rebuilt, same, sharing
+from .recorded import Recorded, recorded
 from .remembering import Arrangement, Remembering, SizeOf, Slot, as_tensor, remembering
 from .resets import reset_for
 from .shared_memory import View, lasting
@@ -71,7 +72,12 @@ def find_memory(trial: Trial, sizes: Mapping[str, int], also: Collection[Place] 
     check_growth(found.places, watched)
     lasted = lasting([call.shared for run in runs for call in run.calls])
     shared = {place: view for place, view in lasted.items() if place not in also}
-    ways = [*_arrangements(trial, runs, others, shared), *(_arrangements(trial, runs, others, {}) if shared else ())]
+    records = recorded(trial, {place for each in others for place in each.places}, runs)
+    ways = [
+        arrangement
+        for lying in ([shared, {}] if shared else [{}])
+        for arrangement in _arrangements(trial, runs, others, lying, records)
+    ]
     left = made_at(found.places, runs)
     earlier = [*_watched(trial, [{**sizes, **each} for each in left.values()])]
     # What an earlier call has left is no beginning that a first call has as a path of its own.
@@ -119,7 +125,11 @@ def _watched(trial: Trial, sizes: Sequence[Mapping[str, int]]) -> Iterator[Watch
 
 
 def _arrangements(
-    trial: Trial, runs: Sequence[Watched], found: Sequence[Changing], shared: Mapping[Place, View]
+    trial: Trial,
+    runs: Sequence[Watched],
+    found: Sequence[Changing],
+    shared: Mapping[Place, View],
+    records: Mapping[Place, Recorded],
 ) -> Iterator[Arrangement]:
     """Ways in which the states may be given, from the plainest on.
 
@@ -147,7 +157,7 @@ def _arrangements(
     for states, fixed in ways:
         if (list(states), list(fixed.items())) not in tried:
             tried.append((list(states), list(fixed.items())))
-            yield _arranged(trial, runs, list(states), fixed, shared)
+            yield _arranged(trial, runs, list(states), {**fixed, **records}, shared)
 
 
 def _is_made_for_a_batch(trial: Trial, runs: Sequence[Watched], place: Place) -> bool:
@@ -195,12 +205,16 @@ def _arranged(
     shared: Mapping[Place, View],
 ) -> Arrangement:
     shared = {place: view for place, view in shared.items() if place in moving and view.base in moving}
-    states = [place for place in moving if place not in shared]
+    states = [place for place in moving if place not in shared and not isinstance(fixed.get(place), Recorded)]
     names = state_names(states, [*trial.signature.inputs, *trial.signature.outputs])
     slots = tuple(_slot(place, *names[place], runs) for place in states)
     owners = {(place.module, place.attribute): None for place in (*moving, *fixed)}
     start = runs[0].before
-    left = frozenset(place for place, value in fixed.items() if place in start and value is start[place])
+    left = frozenset(
+        place
+        for place, value in fixed.items()
+        if isinstance(value, Recorded) or (place in start and value is start[place])
+    )
     return Arrangement(slots, _templates(trial, runs[0], owners), fixed, left=left, shared=shared)
 
 

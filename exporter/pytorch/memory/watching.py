@@ -82,7 +82,7 @@ def remembered_while_still(trial: Trial, watched: Watched, moving: Collection[Pl
     Args:
         moving: what is known to change anyway.
     """
-    return [place for place in _written(trial, watched) if place not in moving and _is_read(trial, watched, place)]
+    return [place for place in _written(trial, watched) if place not in moving and is_read(trial, watched, place)]
 
 
 def _written(trial: Trial, watched: Watched) -> list[Place]:
@@ -100,7 +100,7 @@ def _written(trial: Trial, watched: Watched) -> list[Place]:
     return [*found]
 
 
-def _is_read(trial: Trial, watched: Watched, place: Place) -> bool:
+def is_read(trial: Trial, watched: Watched, place: Place) -> bool:
     """Whether the second call gives something else after another value was there."""
     first, second = watched.calls[:2]
     model = copied(trial.model)

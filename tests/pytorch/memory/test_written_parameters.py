@@ -51,14 +51,22 @@ def test_a_written_parameter_is_a_state(write: Callable[[Any, Tensor], None], tm
             assert np.allclose(stream.step(x.numpy()), model(x).numpy(), atol=1e-5)
 
 
-def test_one_that_is_found_otherwise_than_by_name_is_refused(tmp_path: Path) -> None:
-    class Sly(Written):
-        def forward(self, x: Tensor) -> Tensor:
-            in_place(self, x)
-            return x * sum(each.sum() for each in self.parameters())
+class Sly(Written):
+    def forward(self, x: Tensor) -> Tensor:
+        in_place(self, x)
+        return x * sum(each.sum() for each in self.parameters())
 
+
+class Replaced(Written):
+    def forward(self, x: Tensor) -> Tensor:
+        self.weight = nn.Parameter(self.weight * 0.9 + x.mean(0))
+        return x * self.weight
+
+
+@pytest.mark.parametrize("kind", [Sly, Replaced])
+def test_one_that_is_found_or_set_otherwise_is_refused(kind: type[Written], tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match=r"writes to the parameter self\.weight.* register_buffer"):
-        export_onnx(Sly(in_place), "x: float32[N, 4]", tmp_path / "bundle", stateful=True)
+        export_onnx(kind(in_place), "x: float32[N, 4]", tmp_path / "bundle", stateful=True)
 
 
 def test_an_embedding_that_is_made_shorter_is_no_memory(tmp_path: Path) -> None:
