@@ -80,7 +80,7 @@ def expose_states(model: ir.Model, signature: Signature, own: Sequence[State] = 
         raise CaptureError(f"The model has no recurrent layer over {time} whose state could be carried. {STATELESS}")
     if stream is None:
         return StreamSpec.of(time, states, own)
-    return StreamSpec.of(time, states, own, stream.multiple, stream.timings)
+    return StreamSpec.of(time, states, own, stream.multiple, stream.timings, stream.masked)
 
 
 def _declared(signature: Signature, pairs: Mapping[str, str], own: Sequence[State]) -> tuple[State, ...]:

@@ -50,6 +50,14 @@ class Sequence:
 
 
 @dataclass(frozen=True)
+class Paired:
+    """Every element of one sequence with every one of another, along the two axes; each is where its operands are."""
+
+    first: Sequence
+    second: Sequence
+
+
+@dataclass(frozen=True)
 class Result:
     """Something about the sequence up to here, such as its last state."""
 
@@ -66,4 +74,4 @@ class Mixed:
     why: str
 
 
-Flow = Still | Sized | Sequence | Result | Own | Mixed
+Flow = Still | Sized | Sequence | Paired | Result | Own | Mixed
