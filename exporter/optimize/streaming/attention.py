@@ -9,7 +9,7 @@ import onnx_ir as ir
 from .axes import mixed_axes
 from .flow import Mixed, Paired, Sequence
 from .graph_stream import GraphStream
-from .pairs import pair, summed_axis
+from .pairs import axes_of, letter_of, pair, summed_axis
 from .span import Span, Steps
 from .support import NOT_MASKED, NOT_ZERO, reach, support, unreadable
 from .tables import Tables
@@ -64,8 +64,16 @@ def _values(stream: GraphStream, node: ir.Node, at: int) -> dict[int, Sequence] 
     many = 0 if node.op_type.startswith("Reduce") else 1
     if len(found) != many or any(flow.is_merged for flow in found.values()):
         return None
-    fits = node.op_type == "Einsum" or all(flow.axis in mixed_axes(stream, node, k) for k, flow in found.items())
-    return found if fits else None
+    return found if all(_is_summed(stream, node, at, k, flow) for k, flow in found.items()) else None
+
+
+def _is_summed(stream: GraphStream, node: ir.Node, at: int, k: int, flow: Sequence) -> bool:
+    """Whether an operand's steps are those that the table is summed up along."""
+    if node.op_type != "Einsum":
+        return flow.axis in mixed_axes(stream, node, k)
+    table, found = stream.flow(node.inputs[at]), summed_axis(stream, node)
+    assert isinstance(table, Paired)
+    return found is not None and letter_of(node, k, flow.axis) == letter_of(node, at, axes_of(table)[found[1]])
 
 
 def _sum_up(stream: GraphStream, node: ir.Node, at: int, turned: bool, span: Span, values: dict[int, Sequence]) -> None:

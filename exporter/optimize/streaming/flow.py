@@ -25,7 +25,7 @@ class Sized:
 class Sequence:
     """A sequence along `axis`, whose length in the r-th run is `before[r] * (rate * T + extra) * after[r]`.
 
-    A `steady` one has the same elements at every step.
+    A `steady` one has the same elements at every step. The first `edge` elements are the next one again.
     """
 
     axis: int
@@ -35,6 +35,7 @@ class Sequence:
     before: tuple[int, ...]
     after: tuple[int, ...]
     steady: bool = False
+    edge: int = 0
 
     @property
     def is_merged(self) -> bool:

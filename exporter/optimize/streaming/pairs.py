@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from math import prod
 
 import onnx_ir as ir
 
@@ -11,6 +12,17 @@ from .axes import mixed_axes
 from .flow import Mixed, Own, Paired, Result, Sequence, Sized
 from .graph_stream import GraphStream
 from .positions import fit
+
+# Where none of the axes of a table is theirs, these compute each element from the elements of the same two steps.
+_NAMES = """
+Abs Add And Cast Ceil Clip Concat Cos Div Einsum Elu Equal Erf Exp Expand Floor Gather Gelu Greater GreaterOrEqual
+HardSigmoid HardSwish Identity IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max Min
+Mish Mod Mul Neg Not Or PRelu Pow Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum Relu Reshape Round Selu
+Sigmoid Sign Sin Softmax Softplus Softsign Sqrt Squeeze Sub Sum Tan Tanh ThresholdedRelu Transpose Trilu Unsqueeze
+Where Xor
+"""
+_ELEMENTWISE = frozenset(_NAMES.split())
+_MOVED = ("Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def is_pairing(stream: GraphStream, node: ir.Node) -> bool:
@@ -65,10 +77,11 @@ def pair(stream: GraphStream, node: ir.Node) -> None:
     along = [
         k
         for k, flow in enumerate(flows)
-        if isinstance(flow, Sequence | Paired) and {*axes_of(flow)} & mixed_axes(stream, node, k)
+        if isinstance(flow, Sequence | Paired) and {*axes_of(flow)} & _together(stream, node, k)
     ]
     apart = node.op_type == "Softmax" or (node.op_type == "Trilu" and _is_last(stream, node))
-    if (along and not apart) or len(node.outputs) != 1 or any(_is_wide(stream, value) for value in node.inputs):
+    known = node.op_type in _ELEMENTWISE and node.domain == "" and len(node.outputs) == 1 and _is_in_place(stream, node)
+    if (along and not apart) or not known or any(_is_wide(stream, value) for value in node.inputs):
         stream.mixed(node)
         return
     sides = [_side(stream, node, which) for which in (0, 1)]
@@ -77,6 +90,31 @@ def pair(stream: GraphStream, node: ir.Node) -> None:
         stream.mixed(node)
         return
     stream.flows[output] = Paired(first, second)
+
+
+def _together(stream: GraphStream, node: ir.Node, k: int) -> set[int]:
+    """The axes of an operand along which an element is computed from several."""
+    return _summed(stream, node, k) if node.op_type == "Einsum" else mixed_axes(stream, node, k)
+
+
+def _is_in_place(stream: GraphStream, node: ir.Node) -> bool:
+    """Whether what only moves elements moves those of a table, and a Reshape leaves its axes whole."""
+    if node.op_type not in _MOVED:
+        return True
+    flow, output = stream.flow(node.inputs[0]), node.outputs[0]
+    if not isinstance(flow, Paired):
+        return False
+    if node.op_type != "Reshape":
+        return True
+    axes = _varying(stream, output)
+    arrays = zip(stream.measured.arrays(node.inputs[0]), stream.measured.arrays(output), strict=True)
+    return len(axes) == 2 and all(_around(one.shape, axes_of(flow)) == _around(two.shape, axes) for one, two in arrays)
+
+
+def _around(shape: tuple[int, ...], axes: tuple[int, ...] | list[int]) -> tuple[int, ...]:
+    """How many elements before, between and behind two axes."""
+    first, second = axes
+    return prod(shape[:first]), prod(shape[first + 1 : second]), prod(shape[second + 1 :])
 
 
 def _is_last(stream: GraphStream, node: ir.Node) -> bool:
@@ -181,6 +219,11 @@ def _summed(stream: GraphStream, node: ir.Node, k: int) -> set[int]:
     if node.op_type in ("ReduceSum", "ReduceMax", "MatMul"):
         return mixed_axes(stream, node, k)
     return set()
+
+
+def letter_of(node: ir.Node, k: int, axis: int) -> str:
+    """What an Einsum calls an axis of an operand."""
+    return _letters(node)[0][k][axis]
 
 
 def softmax_side(stream: GraphStream, node: ir.Node) -> int | None:

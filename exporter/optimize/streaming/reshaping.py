@@ -69,7 +69,8 @@ def _with_steps(flow: Sequence, ratio: Fraction) -> Sequence | None:
     extra, shift = flow.extra * ratio, flow.shift * ratio
     if extra.denominator > 1 or shift.denominator > 1:
         return None
-    return replace(flow, rate=flow.rate * ratio, extra=int(extra), shift=int(shift))
+    edge = flow.edge if ratio == 1 else 0
+    return replace(flow, rate=flow.rate * ratio, extra=int(extra), shift=int(shift), edge=edge)
 
 
 def expand(stream: GraphStream, node: ir.Node) -> None:

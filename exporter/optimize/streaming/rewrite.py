@@ -26,6 +26,7 @@ from .measure import measure
 from .memory import Memory
 from .pairs import fixed_table, is_fixed_table, is_pairing
 from .positions import count_up
+from .repeating import resize
 from .reshaping import expand, reshape
 from .running import cumulative_sum
 from .together import stepwise
@@ -45,6 +46,7 @@ _RULES: Mapping[str, Rule] = {
     "Range": count_up,
     "Gather": look_up,
     "Reshape": reshape,
+    "Resize": resize,
     "Expand": expand,
     "ConstantOfShape": expand,
     **dict.fromkeys(("RNN", "GRU", "LSTM", "Scan", *WITH_STATE), recur),

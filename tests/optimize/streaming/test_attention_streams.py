@@ -32,7 +32,7 @@ def stream_of(model: nn.Module, out: Path) -> StreamSpec:
 WINDOWS: list[tuple[type[nn.Module], dict[str, tuple[Any, ...]]]] = [
     (models.Triangles, {"stream.v0": ("N", 2, 2, 3), "stream.k0": ("N", 2, 3, 2), "stream.known0": ("N", 1, 1, 2)}),
     (models.Slopes, {"stream.v0": ("N", 2, 6, 3), "stream.k0": ("N", 2, 3, 6), "stream.known0": ("N", 1, 1, 6)}),
-    (models.Sums, {"stream.v0": ("N", 2, 6), "score.k0": ("N", 1, 2, 4), "stream.known0": ("N", 1, 2)}),
+    (models.Sums, {"stream.v0": ("N", 2, 6), "stream.k0": ("N", 1, 2, 4), "stream.known0": ("N", 1, 2)}),
     (models.Prefixed, {"stream.v0": ("N", 2, 3, 3), "stream.k0": ("N", 2, 3, 3), "stream.known0": ("N", 1, 1, 3)}),
 ]
 
@@ -160,6 +160,24 @@ class StridedCausal(Heads):
         return self.join(F.scaled_dot_product_attention(*self.split(x[:, ::2]), is_causal=True))
 
 
+class Accumulated(Heads):
+    """Sums down the rows of a table, of which a chunk has a part."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.split(x)
+        return self.join((q @ k.mT).cumsum(-2).tril() @ v)
+
+
+class Scrambled(Heads):
+    """Heads and steps change places without their elements."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, _ = self.split(x)
+        N, H, T, _ = q.shape
+        scores = (q @ k.mT).tril().reshape(N, T, H, T)
+        return (scores @ x[:, :, None].transpose(1, 2)).sum(2)
+
+
 AT = r"at .*test_attention_streams\.py:\d+"
 REFUSED: list[tuple[type[nn.Module], str]] = [
     (Everything, rf"MatMul {AT} multiplies every step by every other, as attention does"),
@@ -169,6 +187,8 @@ REFUSED: list[tuple[type[nn.Module], str]] = [
     (Means, rf"MatMul {AT} reads a table of every step by every other that is not the same for the same distance"),
     (Shown, r"output 'output' is a table of every step by every other"),
     (Huge, rf"MatMul {AT} reads a table of every step by every other, made with a number of more than 8192"),
+    (Accumulated, rf"CumSum {AT} mixes steps along T"),
+    (Scrambled, rf"Reshape {AT} mixes steps along T"),
     (StridedCausal, r"MatMul at .* looks back at all steps of a sequence that has not one for each of T"),
 ]
 
