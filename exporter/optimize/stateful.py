@@ -48,6 +48,7 @@ def expose_states(model: ir.Model, signature: Signature, own: Sequence[State] = 
         CaptureError: a layer reads its sequence from the end or by given lengths, or starts from a state that is
             computed from the inputs; or no layer runs over time.
     """
+    _leave_lengths_open(model.graph, own)
     if own and "T" not in signature.symbols:
         return StreamSpec.of(None, _declared(signature, signature.states, own), own)
     if any(state.grows for state in own):  # a cache: a chunk goes on from there, as the model itself has it
@@ -81,6 +82,16 @@ def expose_states(model: ir.Model, signature: Signature, own: Sequence[State] = 
     if stream is None:
         return StreamSpec.of(time, states, own)
     return StreamSpec.of(time, states, own, stream.multiple, stream.timings, stream.masked)
+
+
+def _leave_lengths_open(graph: ir.Graph, own: Sequence[State]) -> None:
+    """Say no number for what a state has grown to: one that is cut to a window has its full length only later."""
+    axes = {state.output: state.shape.index(state.grows) for state in own if state.grows}
+    for value in graph.outputs:
+        if value.name in axes and value.shape is not None and isinstance(value.shape[axes[value.name]], int):
+            value.shape = ir.Shape(
+                [ir.SymbolicDim(None) if axis == axes[value.name] else dim for axis, dim in enumerate(value.shape)]
+            )
 
 
 def _declared(signature: Signature, pairs: Mapping[str, str], own: Sequence[State]) -> tuple[State, ...]:
