@@ -91,7 +91,7 @@ def expose_states(model: ir.Model, signature: Signature, own: Sequence[State] = 
         raise StatelessError(f"The model has no recurrent layer over {time} whose state could be carried. {STATELESS}")
     if stream is None:
         return StreamSpec.of(time, states, own)
-    return StreamSpec.of(time, states, own, stream.multiple, stream.timings)
+    return StreamSpec.of(time, states, own, stream.multiple, stream.timings, stream.masked)
 
 
 def _open_lengths(graph: ir.Graph, own: Sequence[State]) -> None:

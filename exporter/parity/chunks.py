@@ -52,6 +52,11 @@ class Chunked(SessionWrapper):
         assert self.stream.time is not None
         return self.stream.time
 
+    @property
+    def leaves_out(self) -> bool:
+        """Whether steps that a mask leaves out may not have been read yet, or not be kept any more."""
+        return self.stream.masked
+
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of the whole sequence, without the states that the model's `forward` does not return."""
         if self.after_reset:

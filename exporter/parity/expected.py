@@ -27,7 +27,8 @@ class Expected:
 
     `nonfinite_mask` marks, per output, the elements that a non-finite input affects; None where every input is finite.
     `measures` are sizes that depend on the inputs' values, such as `{"max(lengths)": 5, "sum(lengths)": 12}`.
-    `tolerances` are those of the floating-point outputs.
+    `tolerances` are those of the floating-point outputs. `ordinary` is the case with ordinary values in place of
+    non-finite ones.
     """
 
     case: Case
@@ -37,6 +38,7 @@ class Expected:
     nonfinite_mask: Mapping[str, NDArray[np.bool_]] | None = None
     measures: Mapping[str, int] = field(default_factory=dict)
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    ordinary: Expected | None = None
 
 
 def expect(
@@ -66,12 +68,14 @@ def expect_case(oracle: Oracle, signature: Signature, case: Case, example: Mappi
     if not signature.fits(case.sizes):
         return Expected(case, {}, None, "a size that follows from these is less than 1")
     item = expect_inputs(oracle, signature, case, make_inputs(signature, case, example))
-    if item.reference is None:
+    if item.reference is None or case.values not in NON_FINITE:
         return item
-    try:
-        return replace(item, nonfinite_mask=_nonfinite_mask(oracle, signature, case, item.reference, example))
-    except RefusedError as refused:
-        return Expected(case, item.inputs, None, str(refused))
+    same = replace(case, values="ordinary")
+    ordinary = expect_inputs(oracle, signature, same, make_inputs(signature, same, example))
+    if ordinary.reference is None:
+        return Expected(case, item.inputs, None, ordinary.refused)
+    mask = _nonfinite_mask(item.reference.eager, ordinary.reference.eager)
+    return replace(item, nonfinite_mask=mask, ordinary=ordinary)
 
 
 def expect_inputs(oracle: Oracle, signature: Signature, case: Case, inputs: Mapping[str, Array]) -> Expected:
@@ -91,22 +95,13 @@ def _measures(signature: Signature, inputs: Mapping[str, Array]) -> dict[str, in
     }
 
 
-def _nonfinite_mask(
-    oracle: Oracle,
-    signature: Signature,
-    case: Case,
-    reference: Reference,
-    example: Mapping[str, Array] | None,
-) -> dict[str, NDArray[np.bool_]] | None:
-    """Where PyTorch's outputs change when an ordinary value replaces the non-finite one; None if all are finite.
+def _nonfinite_mask(found: Mapping[str, Array], ordinary: Mapping[str, Array]) -> dict[str, NDArray[np.bool_]]:
+    """Where PyTorch's outputs change when an ordinary value replaces the non-finite one.
 
     Outputs that take few values may stay equal by chance, so integers count as affected everywhere, and so does every
     element whose value occurs more than once, such as those that a threshold clips.
     """
-    if case.values not in NON_FINITE:
-        return None
-    ordinary = oracle.eager(make_inputs(signature, replace(case, values="ordinary"), example))
-    return {name: _affected(eager, ordinary[name]) for name, eager in reference.eager.items()}
+    return {name: _affected(eager, ordinary[name]) for name, eager in found.items()}
 
 
 def _affected(eager: Array, ordinary: Array) -> NDArray[np.bool_]:
@@ -146,7 +141,8 @@ def judged_by(standards: Standards, item: Expected) -> Expected:
         return item
     reference = _with_references(item.reference, standards)
     limits = tolerances(reference, standards, ordinary=item.case.values in ORDINARY)
-    return replace(item, reference=reference, tolerances=limits)
+    ordinary = None if item.ordinary is None else judged_by(standards, item.ordinary)
+    return replace(item, reference=reference, tolerances=limits, ordinary=ordinary)
 
 
 def _with_references(reference: Reference, standards: Standards) -> Reference:
@@ -225,7 +221,8 @@ def trimmed_by(item: Expected, cut: Callable[[str, Array], Array]) -> Expected:
         if name in kept
     }
     mask = None if item.nonfinite_mask is None else part(item.nonfinite_mask)
-    return replace(item, reference=trimmed, nonfinite_mask=mask, tolerances=limits)
+    ordinary = None if item.ordinary is None else trimmed_by(item.ordinary, cut)
+    return replace(item, reference=trimmed, nonfinite_mask=mask, tolerances=limits, ordinary=ordinary)
 
 
 def output_dims(expected: Sequence[Expected]) -> dict[str, tuple[Dim, ...]]:

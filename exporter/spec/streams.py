@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,9 @@ from .signature import Dtype, Signature, Size
 STATELESS = "Export it without `stateful=True`."
 Array = NDArray[np.generic]
 Reset = float | tuple[float, ...]
+
+# How many steps there are in what grows; the past.
+_PAST = ("P", "P_", "P__")
 
 # As JSON has it: infinity and NaN, which it lacks, are the strings that C and JavaScript read as such.
 Number = int | float | Literal["Infinity", "-Infinity", "NaN"]
@@ -117,6 +120,13 @@ class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         str,
         Meta(description="The size of states that is 0 before the first call, and larger after every one."),
     ] = ""
+    masked: Annotated[
+        bool,
+        Meta(
+            description="Whether a mask leaves steps out, which a stream does not read: one that is infinite or NaN "
+            "makes NaN of all steps in PyTorch's whole run, and not here."
+        ),
+    ] = False
 
     @classmethod
     def of(
@@ -126,9 +136,10 @@ class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         own: Sequence[State] = (),
         multiple: int = 1,
         timings: Mapping[str, OutputTiming] | None = None,
+        masked: bool = False,
     ) -> StreamSpec:
         entries = {state.name: state.entry for state in states}
-        return cls(time, entries, multiple, timings or {}, tuple(state.name for state in own), _growing(own))
+        return cls(time, entries, multiple, timings or {}, tuple(state.name for state in own), _growing(states), masked)
 
     def delay(self, output: str) -> int:
         """How many elements of an output, along the time, come before its first."""
@@ -138,6 +149,11 @@ class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     def states(self) -> tuple[State, ...]:
         named = (entry.named(name) for name, entry in self.entries.items())
         return tuple(replace(state, grows=self.grows if self.grows in state.shape else "") for state in named)
+
+
+def past_name(taken: Collection[str]) -> str:
+    """What the size of a state that grows is called, beside other sizes."""
+    return next(name for name in _PAST if name not in taken)
 
 
 def _growing(states: Sequence[State]) -> str:

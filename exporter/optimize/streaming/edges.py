@@ -27,8 +27,10 @@ def pad(stream: GraphStream, node: ir.Node) -> None:
         stream.mixed(node, "pads by a number that follows from the number of steps")
         return
     left, right = amounts.pop(flow.axis, (0, 0))
-    if left > 0 and node.attributes.get_string("mode", "constant") != "constant":
-        stream.mixed(node, "pads the beginning with later steps. Pad with a constant")
+    mode = node.attributes.get_string("mode", "constant")
+    repeats = mode == "edge" and flow.shift == 0 and not amounts
+    if left > 0 and mode != "constant" and not repeats:
+        stream.mixed(node, "pads the beginning with later steps. Pad with a constant or the first step")
         return
     fill = 0.0
     if len(node.inputs) > 2 and node.inputs[2] is not None:
@@ -38,7 +40,8 @@ def pad(stream: GraphStream, node: ir.Node) -> None:
         made = _pad_others(stream, node, made, amounts)
     extra = flow.extra + left + right
     shift = flow.shift + left
-    stream.settle(node, output, replace(flow, extra=extra, shift=shift, steady=False), made)
+    edge = left if repeats else 0
+    stream.settle(node, output, replace(flow, extra=extra, shift=shift, steady=False, edge=edge), made)
 
 
 def _pads(stream: GraphStream, node: ir.Node) -> dict[int, tuple[int, int]] | None:
@@ -130,7 +133,8 @@ def _cut_sequence(stream: GraphStream, node: ir.Node, flow: Sequence, bounds: di
     elif len({*starts}) > 1 or fit(stream, lengths) is None:
         stream.mixed(node, "starts at a step that follows from the number of steps")
     else:
-        begun = replace(flow, shift=flow.shift - starts[0], extra=flow.extra - starts[0])
+        edge = max(0, flow.edge - starts[0])
+        begun = replace(flow, shift=flow.shift - starts[0], extra=flow.extra - starts[0], edge=edge)
         if step > 1:
             every(stream, node, begun, step)
             return

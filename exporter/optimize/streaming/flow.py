@@ -25,7 +25,7 @@ class Sized:
 class Sequence:
     """A sequence along `axis`, whose length in the r-th run is `before[r] * (rate * T + extra) * after[r]`.
 
-    A `steady` one has the same elements at every step.
+    A `steady` one has the same elements at every step. The first `edge` elements are the next one again.
     """
 
     axis: int
@@ -35,6 +35,7 @@ class Sequence:
     before: tuple[int, ...]
     after: tuple[int, ...]
     steady: bool = False
+    edge: int = 0
 
     @property
     def is_merged(self) -> bool:
@@ -47,6 +48,14 @@ class Sequence:
     def is_along(self, other: Sequence) -> bool:
         """Whether both have the same steps, but for the axis."""
         return (self.rate, self.extra, self.before, self.after) == (other.rate, other.extra, other.before, other.after)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Every element of one sequence with every one of another, along the two axes; each is where its operands are."""
+
+    first: Sequence
+    second: Sequence
 
 
 @dataclass(frozen=True)
@@ -66,4 +75,4 @@ class Mixed:
     why: str
 
 
-Flow = Still | Sized | Sequence | Result | Own | Mixed
+Flow = Still | Sized | Sequence | Paired | Result | Own | Mixed

@@ -12,7 +12,8 @@ import onnx_ir as ir
 
 from ...spec.signature import Signature
 from ...spec.streams import OutputTiming, cannot_stream
-from ..graph import Array, subgraphs
+from ..graph import Array, constant_like, subgraphs
+from .distances import Distances
 from .flow import Flow, Mixed, Sequence, Still
 from .measure import Measured
 from .memory import END, Memory
@@ -32,12 +33,15 @@ class GraphStream:
     memory: Memory
     original: ir.Model
     declared: frozenset[str]
+    distances: Distances
     multiple: int = 1
+    masked: bool = False
     flows: dict[ir.Value, Flow] = field(default_factory=dict)
     current: dict[ir.Value, ir.Value] = field(default_factory=dict)
     resets: dict[ir.Node, Many[Many[Array]]] = field(default_factory=dict)
     waiting: dict[ir.Node, ir.Value] = field(default_factory=dict)
     timings: dict[str, OutputTiming] = field(default_factory=dict)
+    made: dict[object, ir.Value] = field(default_factory=dict)
     _counter: ir.Value | None = None
     _late: dict[tuple[ir.Value, int], ir.Value] = field(default_factory=dict)
 
@@ -109,14 +113,22 @@ class GraphStream:
             found.append(np.concatenate([*before, kept], flow.axis))
         return found
 
-    def keep(self, node: ir.Node, value: ir.Value, axis: int, resets: Many[Array]) -> ir.Value:
+    def keep(self, node: ir.Node, value: ir.Value, axis: int, resets: Many[Array], letter: str = "x") -> ir.Value:
         """A chunk with the elements before it, as many as the resets have."""
         many = resets[0].shape[axis]
         memory = self.memory
-        before = memory.state(node, resets)
+        before = memory.state(node, resets, letter)
         joined = self.add(node, "Concat", [before, value], {"axis": axis}, like=value)
         after = self.add(node, "Slice", [joined, memory.ints(-many), memory.ints(END), memory.ints(axis)], like=value)
         memory.carry(before, after)
+        return of_any_length(joined, axis)
+
+    def grow(self, node: ir.Node, value: ir.Value, axis: int, letter: str, whole: Many[Array]) -> ir.Value:
+        """A chunk with all elements before it, in a state that grows; `whole` is the sequence in each run."""
+        none = [np.zeros((*array.shape[:axis], 1, *array.shape[axis + 1 :]), array.dtype) for array in whole]
+        before = self.memory.state(node, none, letter, axis)
+        joined = self.add(node, "Concat", [before, value], {"axis": axis}, like=value)
+        self.memory.carry(before, self.add(node, "Identity", [joined]))
         return of_any_length(joined, axis)
 
     def part(self, node: ir.Node, value: ir.Value, axis: int, start: int, end: int) -> ir.Value:
@@ -161,31 +173,33 @@ class GraphStream:
         resets = [
             np.zeros(
                 [
-                    -flow.shift if k == flow.axis else size if self._is_name(value, k) else 1
+                    -flow.shift if k == flow.axis else size if self.is_name(value, k) else 1
                     for k, size in enumerate(array.shape)
                 ],
                 bool,
             )
             for array in self.measured.arrays(value)
         ]
+        length = self.add(node, "Shape", [self.now(value)], {"start": flow.axis, "end": flow.axis + 1})
+        return self.part(node, self.begun(node, resets, flow.axis, length), flow.axis, 0, flow.shift)
+
+    def begun(self, node: ir.Node, resets: Many[Array], axis: int, length: ir.Value) -> ir.Value:
+        """Whether there is something yet: what the resets say, and True from the first step on."""
         before = self.memory.state(node, resets, "known")
         ints = self.memory.ints
         shape_of = self.add(node, "Shape", [before])
-        length = self.add(node, "Shape", [self.now(value)], {"start": flow.axis, "end": flow.axis + 1})
-        rank = resets[0].ndim
         around = [
-            self.add(node, "Slice", [shape_of, ints(0), ints(flow.axis)]),
+            self.add(node, "Slice", [shape_of, ints(0), ints(axis)]),
             length,
-            self.add(node, "Slice", [shape_of, ints(flow.axis + 1), ints(rank)]),
+            self.add(node, "Slice", [shape_of, ints(axis + 1), ints(resets[0].ndim)]),
         ]
         shape = self.add(node, "Concat", around, {"axis": 0})
-        true = self.memory.constant(f"{value.name}.true", np.array(True))
-        joined = self.add(node, "Concat", [before, self.add(node, "Expand", [true, shape])], {"axis": flow.axis})
-        after = self.part(node, joined, flow.axis, flow.shift, END)
-        self.memory.carry(before, after)
-        return self.part(node, joined, flow.axis, 0, flow.shift)
+        true = constant_like(self.model.graph, "true", np.array(True))
+        joined = self.add(node, "Concat", [before, self.add(node, "Expand", [true, shape])], {"axis": axis})
+        self.memory.carry(before, self.part(node, joined, axis, -resets[0].shape[axis], END))
+        return joined
 
-    def _is_name(self, value: ir.Value, axis: int) -> bool:
+    def is_name(self, value: ir.Value, axis: int) -> bool:
         return str(self.measured.spell(self.measured.dims(value, axis))) in self.signature.symbols
 
     def add(

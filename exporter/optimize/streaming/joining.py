@@ -55,5 +55,5 @@ def _prepend(stream: GraphStream, node: ir.Node, at: int, axis: int) -> None:
             return
         first = next(each for each in node.inputs[:at] if each is not None)
         made = stream.add(node, "Where", [stream.known(node, value, flow), made, stream.now(first)], like=made)
-    shifted = replace(flow, extra=found[1], shift=flow.shift + left, steady=False)
+    shifted = replace(flow, extra=found[1], shift=flow.shift + left, steady=False, edge=0)
     stream.settle(node, node.outputs[0], shifted, made)

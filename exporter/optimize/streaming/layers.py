@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from ..graph import Array, captured
 from ..recurrent_states import WITH_STATE
-from .flow import Flow, Mixed, Result, Sequence
+from .flow import Flow, Mixed, Paired, Result, Sequence
 from .graph_stream import GraphStream, of_any_length
 from .measure import measure_values
 from .memory import END
@@ -50,8 +50,15 @@ def recur(stream: GraphStream, node: ir.Node) -> None:
 def within(stream: GraphStream, node: ir.Node) -> None:
     """A layer within each step, a loop or a branch; what its body reads from around has to be as it was."""
     around = [stream.flow(value) for value in captured(node) if value is not None]
-    mixed = next((flow for flow in around if isinstance(flow, Mixed)), None)
-    if mixed is not None or any(isinstance(flow, Sequence) and (flow.shift or flow.extra) for flow in around):
+    mixed = next((flow for flow in around if isinstance(flow, Mixed | Paired)), None)
+    if isinstance(mixed, Paired):
+        stream.mixed(node, "reads a table of every step by every other")
+        return
+    if mixed is not None:
+        for output in node.outputs:
+            stream.flows[output] = mixed
+        return
+    if any(isinstance(flow, Sequence) and (flow.shift or flow.extra) for flow in around):
         stream.mixed(node)
         return
     flow = joined(stream, node, broadcast=False)
@@ -89,7 +96,7 @@ def _over_time(stream: GraphStream, node: ir.Node) -> None:
         assert value is not None
         node.replace_input_with(k, stream.delayed(node, value, shift))
     stream.rewire(node)
-    whole = replace(flows[0], shift=shift, steady=False)
+    whole = replace(flows[0], shift=shift, steady=False, edge=0)
     made = _wait(stream, node, whole) if shift < 0 else {}
     for output in node.outputs:
         found: Flow | None = stream.located(output, whole) if output not in finals else Result()

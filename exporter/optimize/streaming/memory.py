@@ -25,24 +25,38 @@ class Memory:
     model: ir.Model
     measured: Measured
     taken: set[str]
+    past: str
     states: list[State] = field(default_factory=list)
 
-    def state(self, node: ir.Node, resets: Many[Array], letter: str = "x") -> ir.Value:
-        """An input for a state that begins as in each run, and is named after the node's module."""
+    def state(self, node: ir.Node, resets: Many[Array], letter: str = "x", grows: int | None = None) -> ir.Value:
+        """An input for a state that begins as in each run, and is named after the node's module.
+
+        Args:
+            grows: the axis along which it begins with nothing and is longer after every chunk.
+        """
         shape, reset = self.begin(node, resets)
+        if grows is not None:
+            shape = (*shape[:grows], self.past, *shape[grows + 1 :])
         name = self._name(module_of(node) or _module_read(node) or "stream", letter)
         dtype = ir.DataType.from_numpy(resets[0].dtype)
         before = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
         self.model.graph.inputs.append(before)
         output = f"{name.removesuffix('0')}_n"
-        self.states.append(State(name, output, str(resets[0].dtype), shape, reset_of(reset)))
+        begins = 0.0 if grows is not None else reset_of(reset)
+        size = "" if grows is None else self.past
+        self.states.append(State(name, output, str(resets[0].dtype), shape, begins, size))
         return before
 
     def carry(self, before: ir.Value, after: ir.Value) -> None:
         """Make `after` the output that continues a state."""
         output = f"{str(before.name).removesuffix('0')}_n"
-        after.name, after.type, after.shape = output, before.type, before.shape
+        after.name, after.type, after.shape = output, before.type, self._after(before)
         self.model.graph.outputs.append(after)
+
+    def _after(self, before: ir.Value) -> ir.Shape:
+        """A state's shape after a chunk, of which it is not known how long it has become."""
+        assert before.shape is not None
+        return ir.Shape([ir.SymbolicDim(None) if dim == self.past else dim for dim in before.shape])
 
     def forget_unused(self, many: int) -> None:
         """Take back the states that no output follows from but their own, where the first `many` are the model's."""

@@ -25,8 +25,15 @@ def reshape(stream: GraphStream, node: ir.Node) -> None:
         return
     stream.rewire(node)
     if isinstance(stream.flow(node.inputs[1]), Sized) or _is_fixed(stream, node):
-        node.replace_input_with(1, shape_with(stream, node, found.axis, stream.memory.ints(-1)))
+        node.replace_input_with(1, shape_with(stream, node, found.axis, _many(stream, node, found)))
     stream.settle(node, node.outputs[0], found)
+
+
+def _many(stream: GraphStream, node: ir.Node, flow: Sequence) -> ir.Value:
+    """How many elements of a chunk a Reshape has there: what is left, unless another axis is that already."""
+    asked = stream.measured.arrays(node.inputs[1])[0]
+    is_left = not any(number == -1 for axis, number in enumerate(asked) if axis != flow.axis)
+    return stream.memory.ints(-1) if is_left or flow.is_merged else stream.steps(node, flow)
 
 
 def _is_fixed(stream: GraphStream, node: ir.Node) -> bool:
@@ -62,7 +69,8 @@ def _with_steps(flow: Sequence, ratio: Fraction) -> Sequence | None:
     extra, shift = flow.extra * ratio, flow.shift * ratio
     if extra.denominator > 1 or shift.denominator > 1:
         return None
-    return replace(flow, rate=flow.rate * ratio, extra=int(extra), shift=int(shift))
+    edge = flow.edge if ratio == 1 else 0
+    return replace(flow, rate=flow.rate * ratio, extra=int(extra), shift=int(shift), edge=edge)
 
 
 def expand(stream: GraphStream, node: ir.Node) -> None:

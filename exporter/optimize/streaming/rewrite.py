@@ -10,19 +10,23 @@ import numpy as np
 import onnx_ir as ir
 
 from ...spec.signature import Signature
-from ...spec.streams import OutputTiming, cannot_stream
+from ...spec.streams import OutputTiming, cannot_stream, past_name
 from ..graph import Array, subgraphs
 from ..recurrent_states import WITH_STATE
+from .attention import follow_pairs
 from .axes import by_axis
+from .distances import Distances
 from .edges import cut, pad
-from .flow import Flow, Mixed, Own, Sequence, Sized, Still
+from .flow import Flow, Mixed, Own, Paired, Sequence, Sized, Still
 from .graph_stream import GraphStream
 from .joining import concatenate
 from .layers import recur, within
 from .lookup import look_up
 from .measure import measure
 from .memory import Memory
+from .pairs import fixed_table, is_fixed_table, is_pairing
 from .positions import count_up
+from .repeating import resize
 from .reshaping import expand, reshape
 from .running import cumulative_sum
 from .together import stepwise
@@ -42,6 +46,7 @@ _RULES: Mapping[str, Rule] = {
     "Range": count_up,
     "Gather": look_up,
     "Reshape": reshape,
+    "Resize": resize,
     "Expand": expand,
     "ConstantOfShape": expand,
     **dict.fromkeys(("RNN", "GRU", "LSTM", "Scan", *WITH_STATE), recur),
@@ -65,7 +70,14 @@ def make_causal(model: ir.Model, signature: Signature, time: str, declared: Mapp
         return None
     original, taken = model.clone(), {*signature.inputs, *signature.outputs}
     stream = GraphStream(
-        model, signature, time, measured, Memory(model, measured, taken), original, frozenset(declared)
+        model,
+        signature,
+        time,
+        measured,
+        Memory(model, measured, taken, past_name(signature.symbols)),
+        original,
+        frozenset(declared),
+        Distances(original, signature, time, measured),
     )
     for value, spec in zip(model.graph.inputs, signature.inputs.values(), strict=False):
         stream.flows[value] = _given(spec.shape, time, len(measured.runs))
@@ -90,6 +102,9 @@ def _follow(stream: GraphStream, node: ir.Node) -> None:
     if node.op_type in ("Shape", "Size"):
         _follow_shape(stream, node)
         return
+    if is_fixed_table(stream, node):
+        fixed_table(stream, node)
+        return
     mixed = next((flow for flow in flows if isinstance(flow, Mixed)), None)
     if mixed is not None:
         for output in node.outputs:
@@ -98,6 +113,8 @@ def _follow(stream: GraphStream, node: ir.Node) -> None:
         stream.rewire(node)
     elif all(isinstance(flow, Still | Sized) for flow in flows) and _is_number(stream, node):
         _follow_shape(stream, node)
+    elif is_pairing(stream, node):
+        follow_pairs(stream, node)
     elif any(isinstance(flow, Own) for flow in flows):
         stepwise(stream, node, broadcast=False)
     elif [*subgraphs(node)] and node.op_type != "Scan":
@@ -134,6 +151,8 @@ def _give(stream: GraphStream, k: int, output: ir.Value, continued: Collection[s
         return  # such as a running maximum or a count of steps, which takes in each chunk whole; verification tells
     if isinstance(flow, Mixed):
         raise cannot_stream(f"{flow.why}.")
+    if isinstance(flow, Paired):
+        raise cannot_stream(f"output '{name}' is a table of every step by every other.")
     if isinstance(flow, Sized):
         raise cannot_stream(f"output '{name}' follows from the number of steps of the whole sequence.")
     node = output.producer()

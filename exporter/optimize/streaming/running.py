@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 
@@ -44,7 +46,7 @@ def cumulative_sum(stream: GraphStream, node: ir.Node) -> None:
     if wide != own:
         sums = stream.add(node, "Cast", [sums], {"to": int(ir.DataType.from_numpy(own))}, like=output)
     sums.type, sums.shape = output.type, output.shape
-    stream.settle(node, output, flow, sums)
+    stream.settle(node, output, replace(flow, steady=False), sums)
 
 
 def _sums(stream: GraphStream, value: ir.Value, flow: Sequence, dtype: np.dtype) -> list[np.ndarray]:

@@ -52,7 +52,9 @@ def joined(stream: GraphStream, node: ir.Node, *, broadcast: bool = True) -> Flo
         value = node.inputs[i]
         assert value is not None
         node.replace_input_with(i, stream.delayed(node, value, shift))
-    return replace(first, shift=shift, steady=all(flow.steady for _, flow in sequences))
+    edges = {flow.edge for _, flow in sequences}
+    steady = all(flow.steady for _, flow in sequences)
+    return replace(first, shift=shift, steady=steady, edge=edges.pop() if len(edges) == 1 else 0)
 
 
 def own(stream: GraphStream, node: ir.Node) -> Flow:

@@ -23,6 +23,7 @@ def after_window(flow: Sequence, reach: int, stride: int) -> Sequence:
         extra=(flow.extra - reach) // stride + 1,
         shift=(flow.shift - reach) // stride + 1,
         steady=False,
+        edge=0,
     )
 
 
@@ -78,7 +79,27 @@ def held(
     """A chunk with the `hold` elements before it; below 0, without its first ones."""
     if hold <= 0:
         return stream.part(node, now, flow.axis, -hold, END)
+    if flow.edge == flow.shift > 0 and left == 0:
+        return _with_edge(stream, node, now, value, flow, hold)
     return stream.keep(node, now, flow.axis, stream.extent(value, flow, hold, left, fill))
+
+
+def _with_edge(
+    stream: GraphStream, node: ir.Node, now: ir.Value, value: ir.Value, flow: Sequence, hold: int
+) -> ir.Value:
+    """A chunk with the `hold` elements before it, which are its first one if it is the first chunk."""
+    axis, arrays = flow.axis, stream.measured.arrays(value)
+    shapes = [(*array.shape[:axis], hold, *array.shape[axis + 1 :]) for array in arrays]
+    named = [k for k in range(arrays[0].ndim) if k != axis and stream.is_name(value, k)]
+    flags = [np.zeros([size if k in named else 1 for k, size in enumerate(array.shape)], bool) for array in arrays]
+    length = stream.add(node, "Shape", [now], {"start": axis, "end": axis + 1})
+    begun = stream.part(node, stream.begun(node, flags, axis, length), axis, 0, 1)
+    before = stream.memory.state(node, [np.zeros(shape, arrays[0].dtype) for shape in shapes])
+    kept = stream.add(node, "Where", [begun, before, stream.part(node, now, axis, 0, 1)])
+    joined = stream.add(node, "Concat", [kept, now], {"axis": axis}, like=now)
+    after = stream.add(node, "Slice", [joined, *(stream.memory.ints(number) for number in (-hold, END, axis))])
+    stream.memory.carry(before, after)
+    return of_any_length(joined, axis)
 
 
 def _window(stream: GraphStream, node: ir.Node, axis: int) -> tuple[int, int, int, int]:
@@ -121,6 +142,7 @@ def convolve_back(stream: GraphStream, node: ir.Node) -> None:
         extra=(flow.extra - 1) * stride + reach + added - left - right,
         shift=flow.shift * stride - left,
         steady=False,
+        edge=0,
     )
     if _located(stream, node.outputs[0], found) is None:
         stream.mixed(node)

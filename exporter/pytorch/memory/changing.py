@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ...spec.dims import Dim, infer_dims
 from ...spec.signature import DTYPES
-from ...spec.streams import cannot_stream
-from .growth import growing_name, grown_axis
+from ...spec.streams import cannot_stream, past_name
+from .growth import grown_axis
 from .numbers import DTYPES as NUMBERS
 from .places import Place, same
 from .watching import Watched
@@ -62,7 +62,7 @@ def dims_of(place: Place, runs: Sequence[Watched]) -> tuple[str, tuple[str | int
     dims = _dims([run.sizes for run in runs], shapes)
     axes = {grown_axis(place, run) for run in runs}
     if len(axes) == 1 and (axis := axes.pop()) is not None:
-        dims = (*dims[:axis], growing_name(runs[0]), *dims[axis + 1 :])
+        dims = (*dims[:axis], past_name(runs[0].sizes), *dims[axis + 1 :])
     if any(dim is None for dim in dims) or len({len(shape) for shape in shapes}) > 1:
         raise cannot_stream(
             f"{place} has a size that is none of the inputs', as its shapes "

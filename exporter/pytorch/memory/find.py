@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from ...errors import CaptureError, first_line
 from ...spec.signature import Signature
-from ...spec.streams import State, cannot_stream
+from ...spec.streams import State, cannot_stream, past_name
 from ..first_run import Trial
 from ..run import preserve_module_state, run_eager, run_on
 from .changing import Changing, changing, dims_of, number_of
-from .growth import check_growth, growing_name
+from .growth import check_growth
 from .left_behind import left_behind, made_at
 from .places import Keys, Place, copied, frozen, get, rebuilt, same, sharing
 from .recorded import Recorded, recorded
@@ -242,7 +242,7 @@ def _slot(place: Place, before: str, after: str, runs: Sequence[Watched]) -> Slo
             f"{place} changes from call to call, and is a {type(value).__name__}. Keep tensors or numbers."
         )
     dtype, dims = dims_of(place, runs)
-    grows = growing_name(runs[0])
+    grows = past_name(runs[0].sizes)
     state = State(before, after, dtype, dims, reset_for(place, dims, runs), grows if grows in dims else "")
     return Slot(place, state, number)
 

@@ -10,9 +10,6 @@ from ...spec.streams import cannot_stream
 from .places import Place
 from .watching import Watched
 
-# How many steps there are in what grows; the past.
-_NAMES = ("P", "P_", "P__")
-
 
 def grown_axis(place: Place, run: Watched) -> int | None:
     """The axis along which a tensor grows, from nothing, by as much with every call, or until a window is full.
@@ -29,11 +26,6 @@ def grown_axis(place: Place, run: Watched) -> int | None:
     lengths = [shape[changing[0]] for shape in shapes]
     steady = [min(lengths[0] * (k + 1), lengths[-1]) for k in range(len(lengths))]
     return changing[0] if lengths == steady else None
-
-
-def growing_name(run: Watched) -> str:
-    """What the size is called."""
-    return next(name for name in _NAMES if name not in run.sizes)
 
 
 def check_growth(places: Sequence[Place], run: Watched) -> None:

@@ -207,3 +207,51 @@ class Last(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.pad(x, (2, 0)))[:, :, -1]
+
+
+class Counted(nn.Module):
+    """A running number of steps beside what looks ahead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) / torch.ones_like(x).cumsum(2)
+
+
+class FirstAgain(nn.Module):
+    """Begins with its first step again, twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(3, 3, 3)
+        self.second = nn.Conv1d(3, 3, 3, dilation=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(F.pad(x, (2, 0), mode="replicate"))
+        return self.second(F.pad(y, (4, 0), mode="replicate").sigmoid())
+
+
+class Repeated(nn.Module):
+    """Every step twice, by two ways, and a window of that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(F.interpolate(x, scale_factor=2) - x.repeat_interleave(2, 2).tanh(), (2, 0)))
+
+
+class Neighbours(nn.Module):
+    """To half the steps and back, with a connection around."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.out = nn.Conv1d(3, 3, 4, 2), nn.Conv1d(3, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        even = x[..., : x.size(2) // 2 * 2]
+        y = F.interpolate(self.down(F.pad(even, (2, 0))), scale_factor=2)
+        return self.out(F.pad(y + even, (2, 0)))

@@ -36,6 +36,16 @@ STATES: list[tuple[type[nn.Module], str, dict[str, tuple[Any, ...]]]] = [
     (models.AfterPrefix, ROWS, {"rnn.h0": (1, "N", 3), "rnn.c0": (1, "N", 3)}),
     (models.Loop, CHANNELS, {"conv.x0": ("N", 3, 1), "cell.h0": ("N", 4)}),
     (models.Last, CHANNELS, {"conv.x0": ("N", 3, 2)}),
+    (
+        models.FirstAgain,
+        CHANNELS,
+        {
+            "first.x0": ("N", 3, 2),
+            "first.known0": ("N", 1, 1),
+            "second.x0": ("N", 3, 4),
+            "second.known0": ("N", 1, 1),
+        },
+    ),
 ]
 
 
@@ -67,6 +77,9 @@ TIMINGS: list[tuple[type[nn.Module], str, int, OutputTiming]] = [
     (models.Valid, CHANNELS, 1, OutputTiming(4, -4)),
     (models.Strided, CHANNELS, 4, OutputTiming(0, 0, 4)),
     (models.Frames, "float32[N, T]", 4, OutputTiming(4, 0, 4)),
+    (models.Counted, CHANNELS, 1, OutputTiming(1)),
+    (models.Repeated, CHANNELS, 1, OutputTiming(0, 0, 2)),
+    (models.Neighbours, CHANNELS, 2, OutputTiming(0, 0, 2)),
     (models.Stacked, ROWS, 2, OutputTiming(0, 0, 1)),
 ]
 
@@ -169,11 +182,17 @@ class Ends(nn.Module):
         return self.conv(x.transpose(1, 2))[:, :, -1]
 
 
+class Mirrored(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool1d(F.pad(x.mT, (2, 0), mode="reflect"), 3, 1)
+
+
 REFUSED: list[tuple[type[nn.Module], str]] = [
     (Mean, r"ReduceMean at .*test_causal_streams\.py:\d+ takes a mean over T"),
     (Softmax, r"Softmax at .*test_causal_streams\.py:\d+ takes a softmax over T"),
     (Attention, r"MatMul at .*test_causal_streams\.py:\d+ multiplies every step by every other"),
     (Flipped, r"at .*test_causal_streams\.py:\d+ turns the sequence round"),
+    (Mirrored, r"Pad at .*test_causal_streams\.py:\d+ pads the beginning with later steps"),
     (Share, r"Div at .*test_causal_streams\.py:\d+ computes with the number of steps of the whole sequence"),
     (Ends, r"at .*test_causal_streams\.py:\d+ reads the last step, which depends on what the sequence is padded with"),
 ]
