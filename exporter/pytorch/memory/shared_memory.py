@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from ...torch_internals.modules import share_memory
 from .places import Place, places
 
 Index = tuple[int | slice, ...]
@@ -31,15 +31,15 @@ def views(model: nn.Module) -> dict[Place, View]:
     """Each tensor that is another one, or a piece of it, with the first of the largest that share that memory."""
     tensors = [(place, value) for place, value in places(model).items() if isinstance(value, Tensor) and value.numel()]
     found: dict[Place, View] = {}
-    bases: list[tuple[Place, Tensor]] = []
+    bases: dict[int, list[tuple[Place, Tensor]]] = defaultdict(list)
     for place, value in sorted(tensors, key=lambda each: -each[1].numel()):
-        for base, whole in bases:
-            index = _index(whole, value) if share_memory(whole, value) else None
-            if index is not None:
-                found[place] = View(base, index)
-                break
+        known = bases[value.untyped_storage().data_ptr()]
+        indices = ((base, _index(whole, value)) for base, whole in known)
+        view = next((View(base, index) for base, index in indices if index is not None), None)
+        if view is None:
+            known.append((place, value))
         else:
-            bases.append((place, value))
+            found[place] = view
     return found
 
 
