@@ -34,8 +34,9 @@ from .pytorch.evaluation import as_python, check_tensors, unwrap
 from .pytorch.job import ExportJob, start_job
 from .pytorch.made_cases import CaseMaker
 from .pytorch.make_request import folder_for, request_for
+from .pytorch.memory.missed import MissedError
 from .pytorch.memory.places import Place
-from .pytorch.memory.remembering import MissedError, check_buffers, check_complete, own_states
+from .pytorch.memory.remembering import check_buffers, check_complete, own_states
 from .pytorch.memory.requested import with_memory
 from .pytorch.memory.streamed import streamed
 from .pytorch.request import Example, ExportRequest, Progress, silent

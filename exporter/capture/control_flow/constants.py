@@ -76,7 +76,10 @@ class Constants(TorchFunctionMode):
             given = tree_map(lambda leaf: thunks[id(leaf)]() if isinstance(leaf, Tensor) else leaf, (args, kwargs))
             return [leaf for leaf in tree_leaves(func(*given[0], **given[1])) if isinstance(leaf, Tensor)]
 
-        self._known.update({id(result): (result, lambda k=k: compute()[k]) for k, result in enumerate(results)})
+        def of(k: int) -> Callable[[], Any]:
+            return lambda: compute()[k]
+
+        self._known.update({id(result): (result, of(k)) for k, result in enumerate(results)})
 
     def _thunks(self, name: str, tensors: Sequence[Tensor]) -> dict[int, Callable[[], Any]] | None:
         """What gives the values of an operator's tensors, by identity; None if they or the operator's are not known."""

@@ -4,35 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from ...errors import CaptureError
 from ...spec.signature import Signature
-from ...spec.streams import STATELESS, State
-from ...torch_internals.modules import buffers_of, share_memory, share_parts
+from ...spec.streams import State
+from ...torch_internals.modules import buffers_of, share_parts
 from ..bind import InputBinding, bind_inputs
 from ..outputs import flatten
+from .arrangement import Arrangement, Owner, SizeOf, Slot, as_tensor
 from .assigned_data import AssignedData
-from .numbers import DTYPES, LARGEST, Numbers, too_large
+from .missed import Missed, MissedError
+from .numbers import Numbers
 from .places import Keys, Place, attributes, frozen, get, leaves, put, rebuilt
-from .shared_memory import View
-
-_Owner = tuple[str, str]
-
-
-class MissedError(CaptureError):
-    """A call writes to `places`, which are no states yet."""
-
-    def __init__(self, places: Collection[Place]) -> None:
-        written = " and ".join(map(str, places))
-        super().__init__(
-            f"The model cannot stream: {written} is written by some calls, and cannot be carried. {STATELESS}"
-        )
-        self.places = tuple(places)
 
 
 def check_complete(model: nn.Module) -> None:
@@ -58,53 +45,6 @@ def check_buffers(model: nn.Module, written: Collection[str]) -> None:
         raise MissedError(missed)
 
 
-class _Noted:
-    """Places in an object of its own, which is not put back to what it was when what a call writes is undone."""
-
-    def __init__(self) -> None:
-        self.places: dict[Place, None] = {}
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A value that is carried from call to call, and the state that it is; of a Python number, `number` is the type."""
-
-    place: Place
-    state: State
-    number: type | None = None
-
-
-@dataclass(frozen=True)
-class SizeOf:
-    """A number that is the size of a dimension: of which input, and which of its dimensions."""
-
-    tensor: int
-    axis: int
-
-
-@dataclass(frozen=True)
-class Arrangement:
-    """How states lie in a model: each attribute as the first call leaves it, and what stands where in it.
-
-    What is in no slot and not in `settled` is as it was before the first call, and what is in `left` every call makes
-    again from that. What is in `shared` lies in the memory of a slot. Where no value of the states gives the
-    first call, `begun` is a state besides that tells whether there has been one, and `before` what the attributes are
-    until then.
-    """
-
-    slots: tuple[Slot, ...]
-    templates: Mapping[_Owner, Any]
-    settled: Mapping[Place, Any]
-    begun: State | None = None
-    before: Mapping[_Owner, Any] = field(default_factory=dict)
-    left: frozenset[Place] = frozenset()
-    shared: Mapping[Place, View] = field(default_factory=dict)
-
-    @property
-    def states(self) -> tuple[State, ...]:
-        return (*(slot.state for slot in self.slots), *([] if self.begun is None else [self.begun]))
-
-
 class Remembering(nn.Module):
     """The model with its states as inputs, after the model's own, and as outputs likewise.
 
@@ -119,8 +59,7 @@ class Remembering(nn.Module):
         self._names = tuple(signature.inputs)
         self.arrangement = arrangement
         self._binding: InputBinding = bind_inputs(model, signature.inputs)
-        # What some call was seen to write that is no state: a capture goes ways that no call before has gone.
-        self._missed = _Noted()
+        self._missed = Missed(arrangement)
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[nn.Module]:
         """This module, those of the model, and the model itself, whose forward is called and which keeps attributes."""
@@ -174,41 +113,14 @@ class Remembering(nn.Module):
         args, kwargs = self._binding.arguments(dict(zip(self._names, own, strict=True)))
         before = {(path, name): value for path, name, value in attributes(self.original)}
         returned = flatten(self.original(*args, **kwargs))
-        self._note_missed(before)
+        self._missed.note(self.original, before)
         # A buffer that is returned, and kept, is written to by the next call.
         return (*(tensor.clone() for _, tensor in returned), *self._read(self.original))
 
     @property
     def missed(self) -> tuple[Place, ...]:
+        """What some call was seen to write that is no state."""
         return tuple(self._missed.places)
-
-    def _note_missed(self, before: Mapping[_Owner, Any]) -> None:
-        carried = {slot.place for slot in self._slots} | self.arrangement.left
-        met, now = set[int](), set[int]()
-        for path, name, value in attributes(self.original):
-            was = dict(leaves(before.get((path, name)), met))
-            for keys, leaf in leaves(value, now):
-                place = Place(path, name, keys)
-                if place in self.arrangement.shared:
-                    self._note_apart(place, leaf)
-                elif (
-                    place not in carried
-                    and keys in was
-                    and not _unchanged(was[keys], leaf)
-                    and not self._settles(place, leaf)
-                ):
-                    self._missed.places[place] = None
-
-    def _note_apart(self, place: Place, value: Any) -> None:
-        """Note what no longer lies in the memory of the tensor that it was found in."""
-        base = self.arrangement.shared[place].base
-        whole = dict(leaves(get(self.original.get_submodule(base.module), base.attribute), set())).get(base.keys)
-        if not (isinstance(value, Tensor) and isinstance(whole, Tensor) and share_memory(value, whole)):
-            self._missed.places[place] = None
-
-    def _settles(self, place: Place, value: Any) -> bool:
-        """Whether this is what the first call makes of a value, and later ones leave."""
-        return self.arrangement.begun is not None and _unchanged(self.arrangement.settled.get(place), value)
 
     @property
     def _slots(self) -> Sequence[Slot]:
@@ -256,7 +168,7 @@ def remembering(model: nn.Module, signature: Signature, arrangement: Arrangement
 
 
 @contextmanager
-def _undone(model: nn.Module, owners: Mapping[_Owner, Any]) -> Iterator[None]:
+def _undone(model: nn.Module, owners: Mapping[Owner, Any]) -> Iterator[None]:
     """After the block these attributes and buffers are the same objects as before."""
     before = []
     for path, name in owners:
@@ -274,15 +186,6 @@ def _undone(model: nn.Module, owners: Mapping[_Owner, Any]) -> Iterator[None]:
                 buffers_of(module).update(buffers)
 
 
-def _unchanged(before: Any, after: Any) -> bool:
-    """Whether a call has left a value as it was; in a capture a tensor has no values that could be compared."""
-    if before is after:
-        return True
-    if isinstance(before, (bool, int, float, str)):
-        return type(before) is type(after) and bool(before == after)
-    return type(before) is type(after) and not isinstance(before, Tensor)
-
-
 def _held(slot: Slot, state: Tensor) -> Any:
     """What the model holds for a state: a tensor of its own, or a Python number, which a graph has as a tensor."""
     return state.clone() if slot.number is None or _is_in_graph(state) else slot.number(state.item())
@@ -290,24 +193,6 @@ def _held(slot: Slot, state: Tensor) -> Any:
 
 def _is_in_graph(state: Tensor) -> bool:
     return type(state) is not Tensor or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-
-
-def as_tensor(slot: Slot, value: Any) -> Tensor:
-    """What a place holds after a call, as its state.
-
-    Raises:
-        CaptureError: it is no tensor or number, or a whole number of more bits than a file has.
-    """
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, int) and abs(value) > LARGEST:
-        raise CaptureError(too_large(str(slot.place)))
-    if slot.number is not None and isinstance(value, (bool, int, float, torch.SymInt, torch.SymFloat, torch.SymBool)):
-        return torch.full((), value, dtype=DTYPES[slot.number])  # type: ignore[arg-type]
-    raise CaptureError(
-        f"{slot.place} is a {type(value).__name__} after a call, where it was a tensor or number after another. "
-        "Keep the same kind of value."
-    )
 
 
 def own_states(model: nn.Module, signature: Signature) -> tuple[State, ...]:

@@ -12,10 +12,10 @@ from ..first_run import Trial
 from ..job import ExportJob, prepare
 from ..made_cases import MadeCases
 from ..request import ExportRequest, silent
+from .arrangement import Arrangement
 from .find import Memory, find_memory
 from .left_behind import says_left_behind
 from .places import Place, copied
-from .remembering import Arrangement
 from .start import at_start
 from .visited import VisitedStates
 from .written_parameters import hold_written_parameters

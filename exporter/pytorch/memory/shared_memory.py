@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,3 +83,16 @@ def _slice(first: int, length: int, size: int) -> slice:
 
 def _layout(tensor: Tensor) -> tuple[Any, ...]:
     return tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def parting(lasted: Mapping[Place, View], also: Collection[Place]) -> str:
+    """Of a tensor that some call was seen to keep apart from the one in whose memory it lies after others."""
+    return next(
+        (
+            f"{place} lies in the memory of {view.base} in some calls and not in others. Keep a copy, such as "
+            f"{view.base}.clone(), in one of them."
+            for place, view in lasted.items()
+            if place in also
+        ),
+        "",
+    )

@@ -12,9 +12,9 @@ import pytest
 import torch
 from rnn_export.errors import CaptureError
 from rnn_export.pytorch.first_run import Trial
+from rnn_export.pytorch.memory.arrangement import SizeOf
 from rnn_export.pytorch.memory.find import Memory, find_memory
 from rnn_export.pytorch.memory.places import Place
-from rnn_export.pytorch.memory.remembering import SizeOf
 from rnn_export.pytorch.memory.start import at_start
 from rnn_export.pytorch.run import run_on
 from rnn_export.spec.signature import Signature
