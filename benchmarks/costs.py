@@ -59,7 +59,9 @@ def loops_section(results: Results) -> Iterator[str]:
     names = list(dict.fromkeys(name for times in results.loops for name in times.seconds))
     yield "## Linear attention\n"
     yield (
-        "Milliseconds at N=1, one thread: 8 heads of 64; the convolution has 1,024 channels, 4 taps and SiLU "
+        "Milliseconds at N=1, one thread: 8 heads of 64; `pairs` are `((q k') * mask) v` over all steps at once, and "
+        "`chunks` of 64 steps are Mamba-2's form; both are as they were written in the column `scan`. The convolution "
+        "has 1,024 channels, 4 taps and SiLU "
         "behind, and its one step is a stream's. `contrib`, `standard` and `scan` are [forms](lowering.md) of ours, "
         "stock is `torch.onnx.export`. In brackets, how many times as long as `contrib`.\n"
     )

@@ -1,4 +1,4 @@
-"""Loops of linear attention and causal convolutions in each form, beside eager PyTorch and the stock exporter.
+"""Linear attention and causal convolutions in each form, beside eager PyTorch and the stock exporter.
 
 All forms of a row take turns in one process, on one thread, at one sequence. "stock" is `torch.onnx.export`, which
 writes the steps of one length into the file, so that for most loops it is given one step alone.
@@ -25,6 +25,7 @@ from .race import Effort
 from .records import LoopTimes
 
 LENGTHS = (256, 1)
+LENGTHS_OF_PAIRS = (256, 1024)
 HEADS, SIZE = 8, 64
 CHANNELS, TAPS = 1024, 4
 CONVOLUTION = "causal convolution"
@@ -34,7 +35,7 @@ FORMS: Mapping[str, Mapping[str, Any]] = {
     "scan": {"lowering": "scan"},
 }
 # Of the others a whole sequence takes the stock exporter minutes.
-_STOCK_WHOLE = ("linear attention", CONVOLUTION)
+_STOCK_WHOLE = ("linear attention", "pairs, masked", "pairs, retention", CONVOLUTION)
 
 
 class Attention(nn.Module):
@@ -59,6 +60,53 @@ class Attention(nn.Module):
         return torch.stack(outputs, 1)
 
 
+class Pairs(nn.Module):
+    """The same over all pairs of steps, y = ((q k') * mask) v; with `decay` each head forgets at a rate of its own."""
+
+    def __init__(self, *, decay: bool) -> None:
+        super().__init__()
+        self.decay = decay
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, gate: Tensor, rate: Tensor) -> Tensor:
+        at = torch.arange(q.shape[1], dtype=torch.float32)
+        apart = at[:, None] - at[None]
+        mask = (apart >= 0).float()
+        if self.decay:
+            rates = 1 - 2.0 ** (-5 - torch.arange(HEADS, dtype=torch.float32))
+            mask = mask * rates[:, None, None] ** apart.clamp(min=0)
+        q, k, v = (each.transpose(1, 2) for each in (q, k, v))
+        return ((q @ k.transpose(-1, -2) * mask) @ v).transpose(1, 2)
+
+
+class Chunks(nn.Module):
+    """The gated form chunk by chunk, with a matrix over the chunks for their states, as Mamba-2 has it."""
+
+    chunk = 64
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, gate: Tensor, rate: Tensor) -> Tensor:
+        steps = q.shape[1]
+        rest = -steps % self.chunk
+        wide = (functional.pad(each, (0, 0, 0, 0, 0, rest)).unflatten(1, (-1, self.chunk)) for each in (q, k, v))
+        q, k, v = wide
+        fade = functional.pad(functional.logsigmoid(gate), (0, 0, 0, rest)).unflatten(1, (-1, self.chunk))
+        fade = fade.permute(0, 3, 1, 2)
+        total = fade.cumsum(-1)
+        inside = torch.einsum("nclhk,ncshk,nhcls,ncshv->nclhv", q, k, _between(fade).exp(), v)
+        states = torch.einsum("nclhk,nhcl,nclhv->nchkv", k, (total[..., -1:] - total).exp(), v)
+        states = torch.cat([torch.zeros_like(states[:, :1]), states], 1)
+        carried = _between(functional.pad(total[..., -1], (1, 0))).exp()
+        states = torch.einsum("nhzc,nchkv->nzhkv", carried, states)[:, :-1]
+        across = torch.einsum("nclhk,nchkv,nhcl->nclhv", q, states, total.exp())
+        return (inside + across).flatten(1, 2)[:, :steps]
+
+
+def _between(x: Tensor) -> Tensor:
+    """The sums of x between any two steps, the first left out; minus infinity for those to come."""
+    total = x.cumsum(-1)
+    apart = total[..., :, None] - total[..., None, :]
+    return apart.masked_fill(torch.ones(apart.shape[-1], apart.shape[-1]).triu(1) == 1, -torch.inf)
+
+
 class Convolution(nn.Module):
     """Each channel over its own last steps, then SiLU; with `past`, the steps before the chunk, it returns the next."""
 
@@ -77,6 +125,9 @@ MODELS: Mapping[str, nn.Module] = {
     "gated": Attention(decay=True, delta=False),
     "delta": Attention(decay=False, delta=True),
     "gated delta": Attention(decay=True, delta=True),
+    "pairs, masked": Pairs(decay=False),
+    "pairs, retention": Pairs(decay=True),
+    "chunks, gated": Chunks(),
     CONVOLUTION: Convolution(),
 }
 _WIDE, _NARROW = f"float32[N, T, {HEADS}, {SIZE}]", f"float32[N, T, {HEADS}]"
@@ -90,7 +141,7 @@ def measure(effort: Effort) -> list[LoopTimes]:
     found = []
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         for name, model in MODELS.items():
-            for steps in LENGTHS:
+            for steps in LENGTHS_OF_PAIRS if isinstance(model, Pairs | Chunks) else LENGTHS:
                 seconds = _medians(_runs(name, model.eval(), steps, Path(folder)), effort)
                 found.append(LoopTimes(name, steps, seconds))
     return found

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 
 from . import exporting, growth
@@ -129,9 +129,15 @@ def _setting(command: str, minutes: float) -> Setting:
         cores=os.cpu_count() or 0,
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        versions={package: version(package).partition("+")[0] for package in PACKAGES},
+        versions=_versions(),
         minutes=minutes,
     )
+
+
+def _versions() -> dict[str, str]:
+    """Those of the packages that are there: a part of the run needs only some."""
+    found = {package: [*distributions(name=package)] for package in PACKAGES}
+    return {package: there[0].version.partition("+")[0] for package, there in found.items() if there}
 
 
 def _processor() -> str:

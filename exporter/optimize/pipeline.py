@@ -11,6 +11,7 @@ from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
 from ..spec.forms import Form
 from ..spec.signature import Signature
 from .linear.attention import lower_linear_attention, move_to_standard
+from .linear.parallel import lower_parallel_forms
 from .loops.pipeline import fuse_loops, optimize_loops
 from .names import name_after
 from .opset import convert_opset
@@ -29,7 +30,8 @@ def optimize(model: ir.Model, signature: Signature, opset: int, linear_attention
         CaptureError: the model cannot be written at `opset`.
     """
     _apply(model, (simplify, partial(optimize_loops, signature=signature)))
-    found = lower_linear_attention(model, linear_attention)
+    found = lower_parallel_forms(model, signature, linear_attention)
+    found |= lower_linear_attention(model, linear_attention)
     if found:  # an operator has other axes than the loop had: many a transpose undoes one of the model's own
         _apply(model, (IdentityEliminationPass(), simplify))
     _apply(model, _finishing(signature, opset, linear_attention))

@@ -124,10 +124,12 @@ class Layout:
         return list(itertools.accumulate(read, lambda a, b: self.node("Mul", [a, b])))[-1]
 
     def _reshaped(self, value: ir.Value, old: Sequence[Axis], groups: Sequence[Sequence[int]]) -> ir.Value:
-        dims = [self._joint([self.extents[axis].size for axis in group]) for group in groups]
+        dims = [self.joint(group) for group in groups]
         return self.node("Reshape", [value, self.shape(groups, copied=old)], dims)
 
-    def _joint(self, sizes: Sequence[Size]) -> Size:
+    def joint(self, group: Sequence[int]) -> Size:
+        """How long joined axes are."""
+        sizes = [self.extents[axis].size for axis in group]
         known = [size for size in sizes if isinstance(size, int)]
         return prod(known) if len(known) == len(sizes) else sizes[0] if len(sizes) == 1 else ir.SymbolicDim(None)
 

@@ -6,7 +6,7 @@ a model reads it before, queries stay and all else comes one step later, with a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log, prod
 
@@ -33,6 +33,15 @@ class Written:
     final: ir.Value
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a recurrence is computed: how long its axes are, and the state that it begins with; None for zeros."""
+
+    main: ir.Graph
+    extents: Mapping[int, Extent]
+    initial: ir.Value | None
+
+
 def is_writable(loop: ScanLoop, found: Recurrence) -> bool:
     """Whether an operator computes it: sizes are known where they have to be, and a decay has a logarithm."""
     state, initial = loop.body.inputs[found.k], loop.node.inputs[found.k]
@@ -54,26 +63,32 @@ def _has_logarithm(decay: tuple[Term, ...]) -> bool:
 
 
 def write(loop: ScanLoop, found: Recurrence, name: str) -> Written:
-    """The nodes that compute a recurrence."""
-    return _Writer(loop, found, name).written()
+    """The nodes that compute the recurrence of a loop's state."""
+    state, initial = loop.body.inputs[found.k], loop.node.inputs[found.k]
+    sequence = loop.node.inputs[loop.num_states]
+    assert initial is not None
+    assert sequence is not None
+    extents = {
+        axis: Extent(size, initial, at)
+        for at, (axis, size) in enumerate(zip(found.axes, state.shape or (), strict=True))
+        if axis is not None
+    }
+    extents[TIME] = Extent(loop.length, sequence, loop.input_axes[0])
+    return write_at(Place(loop.main, extents, initial), found, name)
+
+
+def write_at(place: Place, found: Recurrence, name: str) -> Written:
+    """The nodes that compute a recurrence there."""
+    return _Writer(place, found, name).written()
 
 
 class _Writer:
     """Axes: sizes that are dynamic make the operator's batch, those that are fixed its heads."""
 
-    def __init__(self, loop: ScanLoop, found: Recurrence, name: str) -> None:
-        state, initial = loop.body.inputs[found.k], loop.node.inputs[found.k]
-        sequence = loop.node.inputs[loop.num_states]
-        assert initial is not None
-        assert sequence is not None
-        self._found, self._name, self._initial = found, name, initial
-        extents = {
-            axis: Extent(size, initial, at)
-            for at, (axis, size) in enumerate(zip(found.axes, state.shape or (), strict=True))
-            if axis is not None
-        }
-        extents[TIME] = Extent(loop.length, sequence, loop.input_axes[0])
-        self._layout = Layout(loop.main, extents, name, [])
+    def __init__(self, place: Place, found: Recurrence, name: str) -> None:
+        extents = place.extents
+        self._found, self._name, self._initial = found, name, place.initial
+        self._layout = Layout(place.main, extents, name, [])
         self._streams = [axis for axis in found.batch if not isinstance(extents[axis].size, int)]
         self._heads = [axis for axis in found.batch if axis not in self._streams]
         self._value_axes = [] if found.value_axis is None else [found.value_axis]
@@ -107,11 +122,12 @@ class _Writer:
         )
         layout.nodes.append(node)
         y, present = node.outputs
-        value, past = inputs[2], inputs[3]
+        value = inputs[2]
         assert value is not None
-        assert past is not None
+        groups = [self._streams, self._heads, [found.key_axis], self._value_axes]
         y.name, y.type, y.shape = f"{self._name}.Y", value.type, value.shape
-        present.name, present.type, present.shape = f"{self._name}.present_state", past.type, past.shape
+        present.name, present.type = f"{self._name}.present_state", value.type
+        present.shape = ir.Shape([layout.joint(group) for group in groups])
         readout, final = self._readout(y), self._final(present)
         return Written(layout.nodes, readout, final)
 
@@ -172,8 +188,10 @@ class _Writer:
     def _state_axes(self) -> list[int]:
         return [*self._streams, *self._heads, self._found.key_axis, *self._value_axes]
 
-    def _past(self) -> ir.Value:
+    def _past(self) -> ir.Value | None:
         """[batch, heads, key, value]"""
+        if self._initial is None:
+            return None
         axes = self._state_axes()
         value = self._layout.product(Term(1.0, (Factor(self._initial, self._found.axes),)), axes)
         return self._layout.joined(value, axes, [self._streams, self._heads, [self._found.key_axis], self._value_axes])

@@ -21,7 +21,7 @@ def leave_out_zero_states(model: ir.Model) -> None:
     place = WITH_STATE[OPERATOR].before
     nodes = [node for node in ir.traversal.RecursiveGraphIterator(model.graph) if node.op_type == OPERATOR]
     for node in nodes:
-        if _is_zero(node.inputs[place]):
+        if place < len(node.inputs) and _is_zero(node.inputs[place]):
             node.replace_input_with(place, None)
             if not any(node.inputs[place:]):
                 node.resize_inputs(place)

@@ -7,6 +7,7 @@ import onnx_ir as ir
 from ..loops.scan_loop import ScanLoop
 from .products import write_products
 from .rules import without_time
+from .softplus import drop_thresholds
 from .without_time import WithoutTime
 
 
@@ -32,6 +33,7 @@ def make_one_step(branch: ir.Graph, main: ir.Graph, time: str, prefix: str) -> N
             without_time(node, values)
             branch.insert_before(node, values.take())
     write_products(branch, values)
+    drop_thresholds(branch)
     for place, value in enumerate(branch.outputs):
         producer = value.producer()
         if producer is None or producer.graph is not branch or value in branch.outputs[:place]:

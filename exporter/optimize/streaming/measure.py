@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import prod
@@ -71,10 +71,7 @@ class Measured:
 
 def measure(model: ir.Model, signature: Signature, time: str, unit: int) -> Measured | None:
     """Run the graph at multiples of `unit` steps; None where ONNX Runtime cannot at any sizes that are tried."""
-    inputs = model.graph.inputs[: len(signature.inputs)]
-    values = [value for node in model.graph for value in node.outputs if value.name and _is_tensor(value)]
-    graph = ir.convenience.extract(model.graph.clone(), [str(value.name) for value in inputs], _names(values))
-    session = tried_session(ir.Model(graph, ir_version=model.ir_version))
+    session = tried_session(_with_all_values(model, signature))
     for steps in _STEPS:
         sizes = _sizes(signature, time, [unit * many for many in steps])
         try:
@@ -82,6 +79,17 @@ def measure(model: ir.Model, signature: Signature, time: str, unit: int) -> Meas
         except Exception:  # onnxruntime raises classes of its own that have no common base
             continue
     return None
+
+
+def measure_at(model: ir.Model, signature: Signature, sizes: Sequence[Sizes]) -> Measured:
+    """Run the graph at these sizes, or raise what ONNX Runtime does where it cannot.
+
+    Its inputs are those of the signature in their order, whatever they are called.
+    """
+    session = tried_session(_with_all_values(model, signature))
+    names = _names(model.graph.inputs[: len(signature.inputs)])
+    drawn = [dict(zip(names, _drawn(signature, each, seed).values(), strict=True)) for seed, each in enumerate(sizes)]
+    return Measured(sizes, [_fed(session, inputs) for inputs in drawn])
 
 
 def measure_values(
@@ -94,7 +102,15 @@ def measure_values(
     return [[run[name] for run in runs] for name in names]
 
 
-def _names(values: Sequence[ir.Value]) -> list[str]:
+def _with_all_values(model: ir.Model, signature: Signature) -> ir.Model:
+    """A copy whose outputs are all values of the main graph."""
+    inputs = model.graph.inputs[: len(signature.inputs)]
+    values = [value for node in model.graph for value in node.outputs if value.name and _is_tensor(value)]
+    graph = ir.convenience.extract(model.graph.clone(), [str(value.name) for value in inputs], _names(values))
+    return ir.Model(graph, ir_version=model.ir_version)
+
+
+def _names(values: Iterable[ir.Value]) -> list[str]:
     return [str(value.name) for value in values]
 
 
@@ -113,12 +129,22 @@ def _sizes(signature: Signature, time: str, steps: Sequence[int]) -> list[dict[s
 
 
 def _run(session: ort.InferenceSession, signature: Signature, sizes: Sizes, seed: int) -> dict[str, Array]:
+    return _fed(session, _drawn(signature, sizes, seed))
+
+
+def _drawn(signature: Signature, sizes: Sizes, seed: int) -> dict[str, Array]:
+    """Elements of every input."""
     random = np.random.default_rng(seed)
     inputs: dict[str, Array] = {}
     for name, spec in signature.inputs.items():
         shape = spec.sized(sizes)
         free = spec.is_float and not spec.floats
         inputs[name] = (random.standard_normal(shape) if free else np.full(shape, spec.filler)).astype(spec.dtype)
+    return inputs
+
+
+def _fed(session: ort.InferenceSession, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The inputs and all outputs by name."""
     wanted = {given.name for given in session.get_inputs()}
     names = [output.name for output in session.get_outputs()]
     got = session.run(names, {name: array for name, array in inputs.items() if name in wanted})

@@ -176,3 +176,30 @@ def test_no_graph_for_one_step_where_a_chunk_is_two(tmp_path: Path) -> None:
     stream.reset()
     parts = [stream.run(np.ones((1, 2, 4), np.float32)) for _ in range(3)]
     np.testing.assert_allclose(np.concatenate(parts, 1), whole, rtol=0, atol=1e-6)
+
+
+class Thresholds(nn.Module):
+    """A running mean whose rate is a softplus, which PyTorch computes up to a threshold."""
+
+    def __init__(self, threshold: float) -> None:
+        super().__init__()
+        self.threshold = threshold
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, y = torch.zeros_like(x[:, 0]), []
+        for t in range(x.size(1)):
+            h = torch.tanh(h + F.softplus(x[:, t] + h, threshold=self.threshold))
+            y.append(h)
+        return torch.stack(y, 1)
+
+
+@pytest.mark.parametrize(("threshold", "many"), [(20.0, 0), (2.0, 1)])
+def test_a_threshold_that_changes_nothing_is_left_out(threshold: float, many: int, tmp_path: Path) -> None:
+    exported = export_onnx(Thresholds(threshold), {"x": "float32[N, T, 3]"}, tmp_path / "bundle", stateful=True)
+    graphs = {graph.name: graph for graph in all_graphs(onnx.load(exported.model).graph)}
+    assert sum(node.op_type == "Where" for node in graphs["one_step"].node) == many
+    x = np.linspace(-40, 40, 60, dtype=np.float32).reshape(1, 20, 3)
+    stream = Stream(exported.folder)
+    with torch.inference_mode():
+        wanted = Thresholds(threshold)(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(np.stack([stream.step(x[:, t]) for t in range(20)], 1), wanted, atol=1e-6)

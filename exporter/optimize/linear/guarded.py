@@ -1,0 +1,64 @@
+"""The parts of a choice: whether all numbers are finite, and a copy of what a part of a graph was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from ..graph import constant_like, subgraphs
+from .regions import Region
+
+
+def are_finite(main: ir.Graph, sources: Sequence[ir.Value], name: str) -> tuple[list[ir.Node], ir.Value]:
+    """Whether no element is infinite or NaN: then the sums are not either, unless they overflow."""
+    tape = ir.tape.Tape()
+    zero = constant_like(main, "number.0", np.array(0, np.float32))
+    total: ir.Value | None = None
+    for source in sources:
+        part = tape.op("Mul", [tape.op("ReduceSum", [source], {"keepdims": 0}), zero])
+        total = part if total is None else tape.op("Add", [total, part])
+    assert total is not None
+    finite = tape.op("Equal", [total, zero])
+    for i, node in enumerate(tape.nodes):
+        node.name = node.outputs[0].name = f"{name}.finite.{i}"
+        node.outputs[0].type = ir.TensorType(ir.DataType.BOOL if node.op_type == "Equal" else ir.DataType.FLOAT)
+        node.outputs[0].shape = ir.Shape([])
+    return [*tape.nodes], finite
+
+
+def as_it_was(main: ir.Graph, region: Region) -> ir.Graph:
+    """A copy of the region's nodes, which reads the same sequences."""
+    copy = main.clone()
+    outer = {str(value.name): value for value in _values(main)}
+    moved = [new for old, new in zip(main, copy, strict=True) if old in region.nodes]
+    made = {value for node in moved for value in node.outputs}
+    theirs = {*_values(copy)} - made
+    copy.outputs.clear()
+    copy.remove(moved)
+    output = next(value for value in made if value.name == region.output.name)
+    for node in (inner for each in moved for inner in inside(each)):
+        for at, value in enumerate(node.inputs):
+            if value is not None and value in theirs:
+                node.replace_input_with(at, outer[str(value.name)])
+        for value in node.outputs:
+            value.name = f"{value.name}.as_it_was.{region.output.name}"
+        for graph in subgraphs(node):
+            for value in graph.inputs:
+                value.name = f"{value.name}.as_it_was.{region.output.name}"
+    return ir.Graph([], [output], nodes=moved, name=f"{region.output.name}.as_it_was")
+
+
+def _values(graph: ir.Graph) -> Iterable[ir.Value]:
+    yield from graph.inputs
+    yield from graph.initializers.values()
+    for node in graph:
+        yield from node.outputs
+
+
+def inside(node: ir.Node) -> Iterator[ir.Node]:
+    """A node, and those of its bodies."""
+    yield node
+    for graph in subgraphs(node):
+        yield from ir.traversal.RecursiveGraphIterator(graph)
