@@ -21,7 +21,6 @@ from .region import Region
 from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined
 from .values import Maybe, is_changed, is_number, map_pairs, same
 
-
 # PyTorch raises this of sizes that are numbers: it does so whatever the inputs are, without a capture too.
 _MISMATCH = re.compile(r"The size of tensor a \(\d+\) must match the size of tensor b \(\d+\)")
 

@@ -97,12 +97,14 @@ class Calls:
         if isinstance(function, BuiltinMethodType) and isinstance(function.__self__, (list, tuple)):
             return self._list_method(function)
         bound = getattr(function, "__self__", None)
-        if isinstance(bound, SymInt) and function.__name__ == "bit_length":
-            return lambda: bit_length(bound)
-        if isinstance(bound, Tensor):
-            method = _TENSOR_METHODS.get(function.__name__)
-            return None if method is None else functools.partial(getattr(self, method), bound)
-        return self.rewritten(function)
+        return self._method(bound, function) if isinstance(bound, (Tensor, SymInt)) else self.rewritten(function)
+
+    def _method(self, bound: Tensor | SymInt, function: Any) -> Callable[..., Any] | None:
+        """What is called in place of a method of a tensor or of a symbolic number."""
+        if isinstance(bound, SymInt):
+            return (lambda: bit_length(bound)) if function.__name__ == "bit_length" else self.rewritten(function)
+        method = _TENSOR_METHODS.get(function.__name__)
+        return None if method is None else functools.partial(getattr(self, method), bound)
 
     def _partial(self, function: functools.partial[Any]) -> Callable[..., Any] | None:
         # PyTorch puts such a one in the place of max and min during a capture.
@@ -363,7 +365,7 @@ class Calls:
     def _squeeze(self, input: Tensor, dim: Any = None) -> Tensor:
         """`squeeze`; a size that a decision says is 1 PyTorch would not remove."""
         size = input.shape[dim] if isinstance(dim, int) else None
-        if is_symbolic(size) and self._ranges.known(size == 1):
+        if is_symbolic(size) and self._ranges.at_most(size, 1) and self._ranges.at_least(size, 1):
             return input.select(dim, 0)
         return input.squeeze() if dim is None else input.squeeze(dim)
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 SIZES = ((1, 2), (2, 1), (3, 3), (4, 2), (5, 1), (7, 2), (8, 1), (9, 1), (64, 1), (65, 2))
 
+
 class Doubling(nn.Module):
     """The linear recurrence h = a h + b by Hillis and Steele."""
 
