@@ -22,7 +22,7 @@ from ..torch_internals.symbols import expression
 from .as_eager import answering_as_eager
 from .computed_weights import fold_computed_weights
 from .control_flow.flow import Flow
-from .control_flow.refusals import ControlFlowError
+from .control_flow.refusals import ControlFlowError, RecursionBySizeError
 from .control_flow.rewrite_model import rewritten_model
 from .decisions import Decisions, record_decisions
 from .exporting import Bounds, BranchError, at_other_sizes, export
@@ -154,6 +154,8 @@ def _rerolled_or_raise(
         flowing: why the loops and decisions could not be captured as such.
     """
     error = plain.error
+    if isinstance(flowing, RecursionBySizeError):
+        raise _explain_flow(flowing) from flowing
     if isinstance(error, RnnExportError) and not isinstance(error, BranchError):
         growing = _with_other_sizes(model, signature, example, decisions, flowing)
         if isinstance(growing, Captured):
@@ -176,10 +178,7 @@ def _rerolled_or_raise(
             symbols = specialized_sizes(error, signature.symbols) or signature.symbols
             raise CollapsedError(str(refused), symbols) from refused
         if isinstance(flowing, ControlFlowError) and not isinstance(refused, OtherLengthError):
-            place = at(user_line(flowing))
-            raise CaptureError(
-                f"A loop or decision of the model{place} cannot be exported: {flowing}. {flowing.remedy}"
-            ) from flowing
+            raise _explain_flow(flowing) from flowing
         raise
 
 
@@ -231,6 +230,8 @@ def _with_control_flow(
                     decisions.questions.tell(flow.decisions.lines)
             inputs = tuple(bind_inputs(model, signature.inputs).order())
             return Captured(program, inputs, bounds, _limits(program, inputs, signature, flow))
+        except RecursionBySizeError as error:
+            return error  # in whichever way it is tried
         except Exception as error:  # torch.export raises whatever the captured code raises
             # What one way alone cannot do says less than what the model cannot do as it is.
             refused = refused if apart and isinstance(refused, ControlFlowError) else error
@@ -378,6 +379,12 @@ def _explain_mismatch(symbols: Sequence[str], mismatch: MismatchError, error: Ex
         f"The model works for one value of {names} only: it loops over it, but not every step is the same. "
         f"'{what}'{at(node_line(mismatch.op.node))} {mismatch}. "
         "Make all steps the same, or move what differs out of the loop."
+    )
+
+
+def _explain_flow(error: ControlFlowError) -> CaptureError:
+    return CaptureError(
+        f"A loop or decision of the model{at(user_line(error))} cannot be exported: {error}. {error.remedy}"
     )
 
 

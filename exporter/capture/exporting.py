@@ -17,6 +17,7 @@ from ..pytorch.run import preserve_module_state, suppress_output
 from ..pytorch.script.functions import functions_as_python
 from ..spec.signature import Signature
 from ..torch_internals.capture import (
+    leaving_modules,
     suggested_bounds,
     uncached_operators,
     unwatched_buffers,
@@ -184,6 +185,7 @@ def _export_within(
         preserve_module_state(model),
         unwatched_buffers(),
         uncached_operators(),
+        leaving_modules(),
         symbolic,
         functions_as_python(),
         capturing_control_flow(Substitutions(squeezes), KeepRecurrentLayers()),

@@ -241,7 +241,7 @@ def write_choice(graph: ir.Graph, marks: Sequence[ir.Node]) -> None:
         return
     loop = _loop_around(graph, marks)
     branches = [_only_for(graph, marks, side, loop) for side in (0, 1)]
-    if all(map(_is_cheap, (*branches[0], *branches[1]))) and all(map(_has_one_shape, marks)):
+    if all(map(_is_cheap, (*branches[0], *branches[1]))) and all(map(_can_be_where, marks)):
         for mark in marks:
             a, b, condition = mark.inputs
             where = ir.node("Where", [condition, a, b], name=mark.name)
@@ -340,7 +340,10 @@ def _is_cheap(node: ir.Node) -> bool:
     return node.op_type in _CHEAP and node.domain == ""
 
 
-def _has_one_shape(mark: ir.Node) -> bool:
+def _can_be_where(mark: ir.Node) -> bool:
+    """Whether both values have one shape, and are of a kind that ONNX Runtime's `Where` takes on the CPU."""
+    if mark.outputs[0].dtype == ir.DataType.BOOL:
+        return False
     shapes = [value.shape for value in mark.inputs[:2] if value is not None]
     if any(shape is None for shape in shapes):
         return False

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from math import inf, pi
 from typing import Any
 
+import onnx_ir as ir
 import torch
 from onnxscript import opset18 as op
 
@@ -88,9 +89,17 @@ def _div_mode(x: Any, y: Any, rounding_mode: str | None = None) -> Any:
     return op.Where(op.Less(quotient, _number(0, x)), op.Ceil(quotient), op.Floor(quotient))
 
 
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    """Of truth values by logic: ONNX Runtime's CPU provider has no `Where` of these."""
+    if x.dtype != ir.DataType.BOOL or y.dtype != ir.DataType.BOOL:
+        return op.Where(condition, x, y)
+    return op.Or(op.And(condition, x), op.And(op.Not(condition), y))
+
+
 CORRECTIONS: Mapping[Callable[..., Any], Callable[..., Any]] = {
     _aten.atan2.default: _atan2,
     _aten.copy.default: _copy,
+    _aten.where.self: _where,
     _aten.sign.default: _sign,
     _aten.sgn.default: _sign,
     _aten.hypot.default: _hypot,

@@ -66,6 +66,22 @@ def uncached_operators() -> AbstractContextManager[None]:
     return uncached
 
 
+def leaving_modules() -> AbstractContextManager[None]:
+    """Within the block a capture knows that a module was left, also by an exception that is caught further out."""
+    original = torch.fx.Tracer.call_module
+
+    def call_module(self: Any, *args: Any) -> Any:
+        before = OrderedDict(self.module_stack)
+        try:
+            return original(self, *args)
+        except BaseException:
+            self.module_stack.clear()
+            self.module_stack.update(before)
+            raise
+
+    return patched(torch.fx.Tracer, "call_module", call_module)
+
+
 def capture_questions() -> tuple[tuple[Any, str], ...]:
     """Where a model's code asks whether it is being captured: the function of that name in that module.
 

@@ -12,7 +12,15 @@ from torch import SymInt, Tensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
-from torch.utils._sympy.functions import CleanDiv, FloatTrueDiv, FloorDiv, IntTrueDiv, Max, ToFloat
+from torch.utils._sympy.functions import (
+    CleanDiv,
+    FloatTrueDiv,
+    FloorDiv,
+    IntTrueDiv,
+    Max,
+    OpaqueUnaryFn_log2,
+    ToFloat,
+)
 from torch.utils._sympy.interp import sympy_interp
 from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.reference import PythonReferenceAnalysis
@@ -26,6 +34,7 @@ untraced = disable_proxy_modes_tracing
 # The functions that stand in expressions for `/`, and for a whole number as a floating-point one.
 QUOTIENTS = (IntTrueDiv, FloatTrueDiv)
 TO_FLOAT = ToFloat
+LOG2 = OpaqueUnaryFn_log2
 
 # Those that round down, or need not round, and what stands for no bound of a whole number.
 WHOLE_QUOTIENTS = (FloorDiv, CleanDiv)
@@ -42,6 +51,11 @@ def where_positive(expr: Any) -> Any:
     if isinstance(expr, Max) and len(rest := [part for part in expr.args if part != 0]) == 1:
         return rest[0]
     return expr
+
+
+def log2_of(number: Any) -> Any:
+    """The binary logarithm of a symbolic number."""
+    return torch._sym_log2(torch.sym_float(number))  # type: ignore[attr-defined]
 
 
 def is_unbacked(symbol: sympy.Symbol) -> bool:

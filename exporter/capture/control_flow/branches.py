@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from .refusals import DifferentFormsError, WriteToViewError
 from .region import Region
 from .state import UNDEFINED, Scope, Slot, Snapshot, Undefined
 from .values import Maybe, is_changed, is_number, map_pairs, same
+
+# PyTorch raises this of sizes that are numbers: it does so whatever the inputs are, without a capture too.
+_MISMATCH = re.compile(r"The size of tensor a \(\d+\) must match the size of tensor b \(\d+\)")
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def decide(condition: Condition, then: Callable[[], Any], orelse: Callable[[], A
             with region:
                 way()
         except Exception as error:
-            if not getattr(error, "raised_by_model", False):
+            if not getattr(error, "raised_by_model", False) and not _MISMATCH.match(str(error)):
                 raise
             refused = error
         if region.through_views:

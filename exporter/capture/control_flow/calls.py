@@ -16,6 +16,7 @@ from torch.nn.utils import rnn
 
 from .collected import Collected, Ragged, Repeated, listed
 from .constants import Constants
+from .doublings import bit_length, logarithms
 from .exits import FLOW
 from .math_functions import math_functions
 from .numbers import Ranges, as_number, as_plain, as_tensor, is_symbolic
@@ -96,10 +97,14 @@ class Calls:
         if isinstance(function, BuiltinMethodType) and isinstance(function.__self__, (list, tuple)):
             return self._list_method(function)
         bound = getattr(function, "__self__", None)
-        if isinstance(bound, Tensor):
-            method = _TENSOR_METHODS.get(function.__name__)
-            return None if method is None else functools.partial(getattr(self, method), bound)
-        return self.rewritten(function)
+        return self._method(bound, function) if isinstance(bound, (Tensor, SymInt)) else self.rewritten(function)
+
+    def _method(self, bound: Tensor | SymInt, function: Any) -> Callable[..., Any] | None:
+        """What is called in place of a method of a tensor or of a symbolic number."""
+        if isinstance(bound, SymInt):
+            return (lambda: bit_length(bound)) if function.__name__ == "bit_length" else self.rewritten(function)
+        method = _TENSOR_METHODS.get(function.__name__)
+        return None if method is None else functools.partial(getattr(self, method), bound)
 
     def _partial(self, function: functools.partial[Any]) -> Callable[..., Any] | None:
         # PyTorch puts such a one in the place of max and min during a capture.
@@ -175,7 +180,8 @@ class Calls:
             if not any(map(is_series, items)) else self._mapped(function, *items),
             builtins.divmod: lambda left, right: (self._flow.quotient(left, right), self._flow.remainder(left, right)),
             **rounding_functions(self._ranges),
-            **math_functions(self.constants.value, rounding_functions(self._ranges)),
+            **logarithms(),
+            **math_functions(self.constants.value, {**rounding_functions(self._ranges), **logarithms()}),
             torch.stack: self._stack,
             torch.cat: self._cat,
             torch.concat: self._cat,
@@ -183,6 +189,7 @@ class Calls:
             torch.unbind: self._unbind,
             torch.split: self._split,
             torch.chunk: self._chunk,
+            torch.squeeze: self._squeeze,
             torch.tensor: functools.partial(self._as_tensor, torch.tensor),
             torch.as_tensor: functools.partial(self._as_tensor, torch.as_tensor),
             torch.LongTensor: functools.partial(self._as_tensor, torch.LongTensor),
@@ -355,6 +362,13 @@ class Calls:
             return tensor.unflatten(dim, (chunks, size // chunks)).unbind(dim % tensor.dim())
         return torch.chunk(tensor, chunks, dim)
 
+    def _squeeze(self, input: Tensor, dim: Any = None) -> Tensor:
+        """`squeeze`; a size that a decision says is 1 PyTorch would not remove."""
+        size = input.shape[dim] if isinstance(dim, int) else None
+        if is_symbolic(size) and self._ranges.at_most(size, 1) and self._ranges.at_least(size, 1):
+            return input.select(dim, 0)
+        return input.squeeze() if dim is None else input.squeeze(dim)
+
     def _pad_sequence(self, sequences: Any, batch_first: bool = False, *args: Any, **options: Any) -> Tensor:
         if not holds_collected(sequences):
             padded: Tensor = rnn.pad_sequence(sequences, batch_first, *args, **options)
@@ -382,7 +396,7 @@ class Calls:
         return make(data, *args, **options)
 
 
-_TENSOR_METHODS = {"unbind": "_unbind", "split": "_split", "chunk": "_chunk", "item": "_item"}
+_TENSOR_METHODS = {"unbind": "_unbind", "split": "_split", "chunk": "_chunk", "item": "_item", "squeeze": "_squeeze"}
 
 
 def _keeps_items(function: Any) -> bool:

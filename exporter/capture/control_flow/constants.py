@@ -1,4 +1,4 @@
-"""The values of what is computed from parameters, buffers and literals alone: these are known during a capture."""
+"""The values of what is computed from parameters, buffers, literals and uniform tensors: known during a capture."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ...torch_internals.symbols import without_capture
 from .numbers import is_symbolic
 from .operators import MARKS
 from .region import writes
+from .uniform import Uniform
 
 # They make a tensor of their arguments alone; `x.new_*` takes no more of x than its dtype.
 _MADE = {"tensor", "as_tensor", "scalar_tensor", "arange", "linspace", "logspace", "zeros", "ones", "full", "eye"}
@@ -28,6 +29,7 @@ class Constants(TorchFunctionMode):
         super().__init__()
         # By identity: the tensor, which is kept so that no other takes its place, and what gives its value.
         self._known: dict[int, tuple[Tensor, Callable[[], Any]]] = {}
+        self._uniform = Uniform()
 
     def add(self, tensor: Tensor, value: Tensor) -> None:
         self._known[id(tensor)] = (tensor, lambda: value)
@@ -35,10 +37,11 @@ class Constants(TorchFunctionMode):
     def value(self, tensor: Tensor) -> Any:
         """What a tensor holds, as a number or nested lists of them; None if it depends on an input."""
         known = self._known.get(id(tensor))
-        if known is None:
-            return None
         with without_capture():
-            return known[1]().tolist()
+            if known is not None:
+                return known[1]().tolist()
+            element = self._uniform.element(tensor) if tensor.dim() == 0 else None
+            return None if element is None else element.tolist()
 
     def __torch_function__(
         self,
@@ -55,12 +58,15 @@ class Constants(TorchFunctionMode):
             self._forget(kwargs["out"])
         else:
             self._note(func, args, kwargs, [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)])
+            if isinstance(result, Tensor):
+                self._uniform.note(func, args, kwargs, result)
         return result
 
     def _forget(self, written: Tensor) -> None:
         """What shares the memory of a tensor that was written to is no longer what it was."""
         for key in [key for key, (tensor, _) in self._known.items() if share_memory(tensor, written)]:
             del self._known[key]
+        self._uniform.forget(lambda tensor: share_memory(tensor, written))
 
     def _note(self, func: Callable[..., Any], args: Any, kwargs: Any, results: Sequence[Tensor]) -> None:
         leaves = tree_leaves((args, kwargs))

@@ -17,7 +17,7 @@ from .joining import Joined, joined, last
 from .numbers import as_number, as_size, as_tensor, dtype_of, is_data_dependent, is_symbolic
 from .operators import all_steps, carry, close, collect, final, grown, leave
 from .refusals import RaggedError, StepsDifferError, UnrolledError
-from .region import StepWrite, dimension_of
+from .region import StepWrite, dimension_of, step_in
 from .state import UNDEFINED, WHOLE, Scope, Slot, Undefined
 from .steps import Carried, Counter, Plan, Step
 from .values import Front, Maybe, Meta, as_leaf, is_changed, is_number, same
@@ -292,30 +292,34 @@ class Ending:
         )
 
     def _write(self, write: StepWrite) -> None:
-        """`target[..., i, ...] = value` of all steps at once."""
+        """`target[..., i, ...] = value` of all steps at once, or `target[..., i * width : (i + 1) * width, ...]`."""
         index = write.index if isinstance(write.index, tuple) else (write.index,)
-        symbol = expression(self.done.number)
-        at = next(
-            k for k, part in enumerate(index) if isinstance(part, SymInt) and symbol in expression(part).free_symbols
+        at, start, width = next(
+            (k, *found) for k, part in enumerate(index) if (found := step_in(part, self.done.number)) is not None
         )
-        slope, first = _affine(expression(index[at]), symbol)
-        count = write.target.shape[dimension_of(index, at, write.target.dim())]
+        slope, first = _affine(expression(start), expression(self.done.number))
+        if width is not None and slope != width:
+            raise UnrolledError("a step writes to places of which the step before has written some, or leaves some out")
         kept = sum(isinstance(part, slice) for part in index[:at])
         if Ellipsis in index[:at]:
-            kept = write.target.dim() - sum(part is not Ellipsis for part in index) + kept
-        shape = torch.empty(tuple(write.target.shape))[(*index[:at], 0, *index[at + 1 :])].shape
+            dims_of_rest = sum(part is not Ellipsis for part in index)
+            kept = write.target.dim() - dims_of_rest + kept
+        one = 0 if width is None else slice(0, width)
+        shape = torch.empty(tuple(write.target.shape))[(*index[:at], one, *index[at + 1 :])].shape
         value = as_tensor(write.value).to(write.target.dtype).expand(shape)
         values = self._collect_leaf(value).movedim(0, kept)
-        last = first + slope * (self.ran - 1)
-        if slope == -1:
-            values, first, last = values.flip(kept), last, first
-        if slope not in (1, -1):
-            place: Any = torch.arange(self.ran) * slope + first
-        elif same(first, 0) and same(last + 1, count):
-            place = slice(None)
-        else:
-            place = slice(first, last + 1)
+        values = values if width is None else values.flatten(kept, kept + 1)
+        place = self._places(slope, first, width, write.target.shape[dimension_of(index, at, write.target.dim())])
+        values = values.flip(kept) if slope == -1 else values
         write.target[(*index[:at], place, *index[at + 1 :])] = values
+
+    def _places(self, slope: int, first: Any, width: int | None, size: Any) -> Any:
+        """Where all steps have written: step `i` from `first + slope * i` on."""
+        after = first + slope * self.ran if slope > 0 else first + 1
+        begin = first if slope > 0 else first + slope * (self.ran - 1)
+        if width is None and slope not in (1, -1):
+            return torch.arange(self.ran) * slope + first
+        return slice(None) if same(begin, 0) and same(after, size) else slice(begin, after)
 
 
 def _affine(expr: Any, symbol: Any) -> tuple[int, Any]:

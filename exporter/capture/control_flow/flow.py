@@ -7,7 +7,9 @@ otherwise.
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Sequence
+from types import CodeType
 from typing import Any
 
 import torch
@@ -19,11 +21,12 @@ from ..packed import ListedTensor
 from .branches import Condition, Relation, choose_value, decide, negated, nonnegative
 from .calls import Calls
 from .collected import Collected, Repeated, listed
+from .doublings import power, shifted_left, shifted_right
 from .loops import UNLIMITED, Loop, Loops, Way
 from .numbers import Ranges, as_plain, as_tensor, is_symbolic
 from .paths import OpenDecisions, Paths
 from .places import element_at, names_place, write_at
-from .refusals import UnrolledError
+from .refusals import RecursionBySizeError, UnrolledError
 from .region import dimension_of
 from .series import (
     Series,
@@ -47,13 +50,13 @@ _IN_PLACE: dict[str, Callable[[Any, Any], Any]] = {
     "Div": operator.itruediv,
     "FloorDiv": operator.ifloordiv,
     "Mod": operator.imod,
-    "Pow": operator.ipow,
+    "Pow": power,
     "MatMult": operator.imatmul,
     "BitAnd": operator.iand,
     "BitOr": operator.ior,
     "BitXor": operator.ixor,
-    "LShift": operator.ilshift,
-    "RShift": operator.irshift,
+    "LShift": shifted_left,
+    "RShift": shifted_right,
 }
 
 _COMPARISONS = {
@@ -64,6 +67,9 @@ _COMPARISONS = {
     "Gt": operator.gt,
     "GtE": operator.ge,
 }
+
+# So often a decision may be met within one of its own ways.
+_DEEPEST = 4
 
 # A loop of so many steps is written once, not unrolled, if its steps are alike.
 _FEWEST_STEPS = 8
@@ -94,11 +100,13 @@ class Flow:
         self.whole_numbers = self._loops.whole_numbers
         self._calls = Calls(self, self._ranges)
         self._slices = Slices(self._ranges)
+        self._deciding: Counter[CodeType] = Counter()
         self._fixed_loops = fixed_loops
         # Comparisons by the identity of the truth value, which is kept so that no other takes its place.
         self._relations: dict[int, tuple[SymBool, Relation]] = {}
         self.call = self._calls.callee
         self.rewritten = self._calls.rewritten
+        self.power, self.shifted_left, self.shifted_right = power, shifted_left, shifted_right
         self.constants = self._calls.constants
 
     # Statements
@@ -241,7 +249,7 @@ class Flow:
         relation = condition.relation if compared is None else compared[1]
 
         def way(run: Callable[[], Any], holds: bool) -> Callable[[], Any]:
-            if relation is None or not self.growing:
+            if relation is None or not (self.growing or condition.symbol is not None):
                 return run
             known = nonnegative(relation, holds)
 
@@ -251,7 +259,15 @@ class Flow:
 
             return where_known
 
-        decide(condition, way(then, True), way(orelse, False), scope, self._loops.next_number())
+        # The same line within a way of its own decision, again and again, belongs to a function that calls itself.
+        code = then.__code__
+        if self._deciding[code] >= _DEEPEST:
+            raise RecursionBySizeError
+        self._deciding[code] += 1
+        try:
+            decide(condition, way(then, True), way(orelse, False), scope, self._loops.next_number())
+        finally:
+            self._deciding[code] -= 1
         for container in before.containers.values():
             if isinstance(container, list) and not self.is_before_step(container):
                 _settle(container)

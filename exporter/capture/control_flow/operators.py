@@ -28,11 +28,11 @@ from torch import Tensor
 DOMAIN = "rnn_export_flow"
 
 
-def _define(name: str, schema: str, fake: object) -> None:
+def _define(name: str, schema: str, fake: object, run: object = None) -> None:
     full = f"{DOMAIN}::{name}"
     torch.library.define(full, schema)
     torch.library.register_fake(full)(fake)
-    torch.library.impl(full, "CompositeExplicitAutograd")(_unrun)
+    torch.library.impl(full, "CompositeExplicitAutograd")(run or _unrun)
 
 
 def _unrun(*_: object) -> NoReturn:
@@ -41,20 +41,30 @@ def _unrun(*_: object) -> NoReturn:
     )
 
 
+def _empty(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """Not `like.new_empty`: of a constant PyTorch would take what happens to be in that for known."""
+    return torch.empty(shape, dtype=like.dtype, device=like.device)
+
+
 def _step(count: int, loop: int) -> Tensor:
     return torch.empty((), dtype=torch.int64)
 
 
 def _carry(initial: Tensor, loop: int) -> Tensor:
-    return initial.new_empty(initial.shape)
+    return _empty(initial, initial.shape)
+
+
+def _run_carry(initial: Tensor, loop: int) -> Tensor:
+    """What PyTorch gets that runs a mark of a constant, to know its value: one that has none."""
+    return initial.new_empty(initial.shape, device="meta")
 
 
 def _grow(initial: Tensor, shape: Sequence[int], loop: int) -> Tensor:
-    return initial.new_empty(tuple(shape))
+    return _empty(initial, tuple(shape))
 
 
 def _grown(carried: Tensor, after: Tensor, shape: Sequence[int], loop: int) -> Tensor:
-    return carried.new_empty(tuple(shape))
+    return _empty(carried, tuple(shape))
 
 
 def _steps(begin: Tensor, again: Tensor, count: int, loop: int) -> Tensor:
@@ -62,7 +72,7 @@ def _steps(begin: Tensor, again: Tensor, count: int, loop: int) -> Tensor:
 
 
 def _final(carried: Tensor, after: Tensor, loop: int) -> Tensor:
-    return carried.new_empty(carried.shape)
+    return _empty(carried, carried.shape)
 
 
 def _close(step: Tensor, parts: Sequence[Tensor], loop: int) -> Tensor:
@@ -70,19 +80,19 @@ def _close(step: Tensor, parts: Sequence[Tensor], loop: int) -> Tensor:
 
 
 def _leave(final: Tensor, end: Tensor, loop: int) -> Tensor:
-    return final.new_empty(final.shape)
+    return _empty(final, final.shape)
 
 
 def _collect(y: Tensor, end: Tensor, count: int, loop: int) -> Tensor:
-    return y.new_empty((count, *y.shape))
+    return _empty(y, (count, *y.shape))
 
 
 def _choose(condition: Tensor, a: Tensor, b: Tensor, shape: Sequence[int], decision: int) -> Tensor:
-    return a.new_empty(tuple(shape))
+    return _empty(a, tuple(shape))
 
 
 _define("step", "(SymInt count, int loop) -> Tensor", _step)
-_define("carry", "(Tensor initial, int loop) -> Tensor", _carry)
+_define("carry", "(Tensor initial, int loop) -> Tensor", _carry, _run_carry)
 _define("grow", "(Tensor initial, SymInt[] shape, int loop) -> Tensor", _grow)
 _define("grown", "(Tensor carried, Tensor after, SymInt[] shape, int loop) -> Tensor", _grown)
 _define("steps", "(Tensor begin, Tensor again, SymInt count, int loop) -> Tensor", _steps)

@@ -34,6 +34,15 @@ class UnrolledError(ControlFlowError, TypeError):
     remedy = "Use tensor operations there, or give the size as a number in the input."
 
 
+class RecursionBySizeError(ControlFlowError):
+    """A function calls itself as often as a size says."""
+
+    remedy = "Write the recursion as a loop, such as one over offsets that double, or as cumulative sums."
+
+    def __init__(self) -> None:
+        super().__init__("a function calls itself as often as a size says")
+
+
 class WriteToViewError(ControlFlowError):
     """A step or a branch writes to a part of a tensor through another tensor."""
 

@@ -147,12 +147,25 @@ def writes(name: str) -> bool:
 
 
 def names_step(index: Any, i: Any) -> bool:
-    """Whether one of the numbers in an index is computed from the number of a step."""
-    symbol = expression(i)
+    """Whether one of the numbers in an index, or a slice of fixed width, is computed from the number of a step."""
     parts = index if isinstance(index, tuple) else (index,)
-    return sum(isinstance(part, SymInt) and symbol in expression(part).free_symbols for part in parts) == 1 and all(
+    return sum(step_in(part, i) is not None for part in parts) == 1 and all(
         part is Ellipsis or isinstance(part, (int, SymInt, slice)) for part in parts
     )
+
+
+def step_in(part: Any, i: Any) -> tuple[SymInt, int | None] | None:
+    """Where a part of an index that is computed from the number of a step begins, and the width of a slice.
+
+    None for any other part.
+    """
+    if isinstance(part, SymInt):
+        return (part, None) if expression(i) in expression(part).free_symbols else None
+    if not isinstance(part, slice) or part.step not in (None, 1) or not isinstance(part.start, SymInt):
+        return None
+    width = None if part.stop is None else expression(part.stop - part.start)
+    found = step_in(part.start, i)
+    return None if found is None or width is None or not width.is_Integer else (found[0], int(width))
 
 
 def dimension_of(index: Sequence[Any], at: int, dims: int) -> int:

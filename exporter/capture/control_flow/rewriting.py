@@ -411,6 +411,9 @@ _OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "add",
     ast.Mod: "remainder",
     ast.FloorDiv: "quotient",
+    ast.Pow: "power",
+    ast.LShift: "shifted_left",
+    ast.RShift: "shifted_right",
 }
 
 

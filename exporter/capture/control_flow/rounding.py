@@ -18,6 +18,7 @@ import torch
 from torch import SymFloat, SymInt
 
 from ...torch_internals.symbols import QUOTIENTS, TO_FLOAT, expression, number_of
+from .doublings import bit_length, logarithm_of
 from .numbers import Ranges, is_symbolic
 
 # The finest fraction that counts as one: 0.75, but not 0.1, which is none of tenths in floating point.
@@ -44,18 +45,27 @@ def _of_symbolic(plain: Callable[..., Any], symbolic: Callable[[Any], Any], valu
 
 def truncated(value: Any, ranges: Ranges) -> Any:
     """`int(value)` of a symbolic number."""
+    doubled = logarithm_of(value)
+    if doubled is not None:
+        return bit_length(doubled) - 1
     parts = _fraction(value)
     return torch.sym_int(value) if parts is None or not ranges.at_least(parts[0], 0) else parts[0] // parts[1]
 
 
 def floored(value: Any) -> Any:
     """`math.floor(value)` of a symbolic number."""
+    doubled = logarithm_of(value)
+    if doubled is not None:
+        return bit_length(doubled) - 1
     parts = _fraction(value)
     return torch.sym_int(value.__floor__()) if parts is None else parts[0] // parts[1]
 
 
 def ceiled(value: Any) -> Any:
     """`math.ceil(value)` of a symbolic number."""
+    doubled = logarithm_of(value)
+    if doubled is not None:
+        return bit_length(doubled - 1)
     parts = _fraction(value)
     return torch.sym_int(value.__ceil__()) if parts is None else (parts[0] + (parts[1] - 1)) // parts[1]
 

@@ -223,7 +223,6 @@ MODELS = (
         "complex state, loops over N and T, the state an attribute",
         _lru,
         _FRAMES,
-        gap="its loop over the batch reads other places in other steps",
     ),
     Model(
         "s5-pytorch",
@@ -231,7 +230,7 @@ MODELS = (
         "complex diagonal state, associative scan under vmap",
         _s5,
         _FRAMES,
-        gap="no answer in 600 seconds",
+        gap="its scan calls itself as often as T can be halved",
     ),
     Model("minGRU-pytorch", "minLSTM", "parallel scan in log space", _min_lstm, _FRAMES),
     Model("torchxlstm", "sLSTM", "exponential gates, loop over T", lambda: _torchxlstm("sLSTM"), _FRAMES),
@@ -250,6 +249,6 @@ MODELS = (
         "delta rule with a diagonal decay, loop over T",
         _rwkv7,
         _TOKENS,
-        gap="it asks whether all of the mask is set, and takes another way through a sequence token by token if not",
+        gap="its linear maps take tiles of the batch, padded to a power of two",
     ),
 )
