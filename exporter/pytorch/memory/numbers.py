@@ -37,6 +37,9 @@ class _Operator:
     fractional: Callable[[Any, Any], bool] = lambda left, right: False
 
 
+# What gives one of its operands.
+_CHOOSING = ("where", "maximum", "minimum", "clamp", "clip", "masked_fill")
+
 # What makes a tensor of numbers.
 _MAKING = ("tensor", "as_tensor", "scalar_tensor", "full")
 
@@ -120,10 +123,21 @@ class Numbers(TorchFunctionMode):
     def _mixed(
         self, func: Callable[..., Any], others: Sequence[Tensor], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        """What another function computes of tensors and numbers: floats take no part in what dtype comes out."""
-        if any(other.dtype == torch.float64 for other in others):
+        """What another function computes of tensors and numbers: these take no part in what dtype comes out."""
+        dtypes = {other.dtype for other in others}
+        if torch.float64 in dtypes:
             return func(*args, **kwargs)
-        args, kwargs = tree_map(lambda leaf: _in_default(leaf) if self._is_number(leaf) else leaf, (args, dict(kwargs)))
+        # An index keeps its dtype.
+        is_choice = getattr(func, "__name__", "") in _CHOOSING
+        whole = {dtype for dtype in dtypes if not dtype.is_floating_point and dtype != torch.bool}
+
+        def beside(leaf: Any) -> Any:
+            if not self._is_number(leaf) or _kind(leaf) is bool:
+                return leaf
+            is_narrow = is_choice and _kind(leaf) is int and len(whole) == 1
+            return leaf.to(next(iter(whole))) if is_narrow else _in_default(leaf)
+
+        args, kwargs = tree_map(beside, (args, dict(kwargs)))
         return func(*args, **kwargs)
 
     def _is_number(self, value: Any) -> bool:
@@ -146,6 +160,8 @@ def _made(make: Callable[..., Tensor], args: tuple[Any, ...], kwargs: Mapping[st
         kind = float if any(_kind(each) is float for each in data) else int
         parts = [_tensor(each, DTYPES[kind]) for each in data]
         made = torch.stack(parts).to(kwargs.get("dtype"))
+    elif isinstance(data, Tensor):
+        made = data.clone().to(kwargs.get("dtype"))
     else:
         made = make(*args, **kwargs)
     return made if kwargs.get("dtype") is not None else _in_default(made)
