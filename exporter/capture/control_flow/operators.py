@@ -19,7 +19,7 @@ only one side of `choose` needs is a branch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import torch
@@ -28,7 +28,7 @@ from torch import Tensor
 DOMAIN = "rnn_export_flow"
 
 
-def _define(name: str, schema: str, fake: object, run: object = None) -> None:
+def _define(name: str, schema: str, fake: Callable[..., Tensor], run: Callable[..., Tensor] | None = None) -> None:
     full = f"{DOMAIN}::{name}"
     torch.library.define(full, schema)
     torch.library.register_fake(full)(fake)
