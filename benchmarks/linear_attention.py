@@ -156,10 +156,11 @@ def _runs(name: str, model: nn.Module, steps: int, folder: Path) -> dict[str, Ca
     if steps == 1 or name in _STOCK_WHOLE:
         runs["stock"] = _run(_stock(model, given, folder / f"{name}.{steps}.onnx"), given)
     for form, options in FORMS.items():
-        out = folder / f"{name}.{form}.{steps}"
-        with torch.inference_mode(False):
-            exported = export_onnx(model, signature, out, stateful=is_step, verify=False, **options)
-        runs[form] = _run(_session(exported.model), given)
+        out = folder / f"{name}.{form}{'.step' if is_step else ''}"
+        if not out.exists():  # the file for one length is that for all
+            with torch.inference_mode(False):
+                export_onnx(model, signature, out, stateful=is_step, verify=False, **options)
+        runs[form] = _run(_session(out / "model.onnx"), given)
     return runs
 
 
