@@ -8,6 +8,7 @@ from functools import partial
 from types import MappingProxyType
 
 import onnx_ir as ir
+from msgspec import structs
 
 from ..capture.operators import DOMAIN
 from ..errors import CaptureError, InputError
@@ -15,6 +16,7 @@ from ..optimize.bounds import Bounds, enforce_bounds
 from ..optimize.empty_loops import guard_empty_loops
 from ..optimize.enforced_sizes import enforce_following_sizes
 from ..optimize.linear.convolution import lower_causal_convolutions
+from ..optimize.linear.guarded import take_operators
 from ..optimize.linear.zero_states import leave_out_zero_states
 from ..optimize.names import describe
 from ..optimize.one_step.branch import runs_over_time
@@ -201,8 +203,10 @@ def build_graph(
     )
     if not stateful:
         return finish(optimized, None)
+    is_masked = take_operators(optimized.lowered.model)
     try:
         stream = expose_states(optimized.lowered.model, signature, own)
+        stream = structs.replace(stream, masked=True) if is_masked else stream
     except CaptureError:
         if optimized.taken.get(LINEAR_ATTENTION, "scan") == "scan":
             raise

@@ -180,12 +180,9 @@ def reset_value(model: ir.Model, slot: StateSlot, signature: Signature) -> tuple
         CaptureError: its values depend on the sizes, or differ from sequence to sequence.
     """
     if slot.initial is None:  # zero, by the operator's definition
-        x = slot.node.inputs[0]
-        assert x is not None
-        assert x.shape is not None
-        shape = _spell([1, x.shape[1], slot.node.attributes["hidden_size"].as_int()], signature)
+        shape = _spell(_dims_of_final(slot), signature)
         if shape is None:
-            raise _refusal(slot, f"has a size, {x.shape[1]}, that is not a product of the inputs' sizes")
+            raise _refusal(slot, "has a size that is not a product of the inputs' sizes")
         return shape, 0.0
     sizes = [{name: _PRIMES[(i + k) % len(_PRIMES)] for i, name in enumerate(signature.symbols)} for k in range(3)]
     runs = [_evaluate(model, slot.initial, signature, run) for run in sizes]
@@ -198,6 +195,18 @@ def reset_value(model: ir.Model, slot: StateSlot, signature: Signature) -> tuple
     if not all(np.array_equal(run, np.broadcast_to(first, run.shape), equal_nan=run.dtype.kind == "f") for run in runs):
         raise _refusal(slot, "does not begin the same for every sequence and every size. Make it an input")
     return shape, reset_of(first)
+
+
+def _dims_of_final(slot: StateSlot) -> list[int | ir.SymbolicDim]:
+    """The dimensions of a state, as the operator gives it (ONNX operator specification)."""
+    if slot.node.op_type in WITH_STATE:
+        final = slot.node.outputs[slot.after]
+        assert final.shape is not None
+        return [*final.shape]
+    x = slot.node.inputs[0]
+    assert x is not None
+    assert x.shape is not None
+    return [1, x.shape[1], slot.node.attributes["hidden_size"].as_int()]
 
 
 def _spell(dims: Sequence[int | ir.SymbolicDim | str | None], signature: Signature) -> Shape | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 
 from ..onnx_file import all_graphs, read_onnx
+from ..optimize.linear.guarded import IF_FINITE
 from ..pytorch.archive import read_torchscript
 from ..torch_internals.random_operators import graph_nodes
 
@@ -73,8 +74,8 @@ def _flows(node: onnx.NodeProto) -> Iterator[tuple[str, list[str]]]:
 
 def _conditions(node: onnx.NodeProto) -> list[str]:
     """What decides which branch a node takes, or how many steps."""
-    if node.op_type == "If":
-        return [node.input[0]]
+    if node.op_type == "If":  # what is infinite or NaN among the cases leads a file the other way there
+        return [] if node.name.endswith(IF_FINITE) else [node.input[0]]
     if node.op_type != "Loop":
         return []
     body = next(attribute.g for attribute in node.attribute if attribute.name == "body")

@@ -11,7 +11,7 @@ from .axis_names import KEY, VALUE
 from .candidate import Roles
 from .layout import Extent, Layout
 from .matching import Readout, Recurrence
-from .operator import Place, write_at
+from .operator import OPERATOR, Place, write_at
 from .regions import Lengths, Region
 
 _MOST_IN_A_CHUNK = 1024
@@ -47,6 +47,8 @@ def operator_graph(lengths: Lengths, region: Region, roles: Roles, name: str) ->
         Readout(output, read, Term(roles.scale, (roles.query,)), is_before=False),
     )
     written = write_at(Place(main, extents, None), recurrence, f"{name}.{output.name}")
+    for node in written.nodes:
+        node.name = name if node.op_type == OPERATOR else node.name
     nodes += written.nodes
     at = roles.axes.index(TIME)
     end = ir.node("Transpose", [written.readout], {"perm": [*range(1, at + 1), 0, *range(at + 1, len(roles.axes))]})

@@ -1,4 +1,4 @@
-"""The parts of a choice: whether all numbers are finite, and a copy of what a part of a graph was."""
+"""A choice between an operator and what it stands for, by whether all numbers are finite; in a stream there is none."""
 
 from __future__ import annotations
 
@@ -6,9 +6,34 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..graph import constant_like, subgraphs
 from .regions import Region
+
+# How the name ends of the node that chooses.
+IF_FINITE = ".if_finite"
+
+
+def take_operators(model: ir.Model) -> bool:
+    """Put the operator in place of each choice, as a stream has it; returns whether there was one.
+
+    A stream has not read the steps to come, from which an infinite number would spread.
+    """
+    choices = [node for node in model.graph if node.op_type == "If" and str(node.name).endswith(IF_FINITE)]
+    for node in choices:
+        branch = node.attributes["then_branch"].as_graph()
+        nodes, result = [*branch], branch.outputs[0]
+        branch.outputs.clear()
+        branch.remove(nodes)
+        model.graph.insert_before(node, nodes)
+        name = node.outputs[0].name
+        ir.convenience.replace_all_uses_with(node.outputs[0], result, replace_graph_outputs=True)
+        model.graph.remove(node, safe=True)
+        result.name = name
+    if choices:
+        RemoveUnusedNodesPass()(model)
+    return bool(choices)
 
 
 def are_finite(main: ir.Graph, sources: Sequence[ir.Value], name: str) -> tuple[list[ir.Node], ir.Value]:

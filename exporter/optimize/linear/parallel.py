@@ -18,7 +18,7 @@ from ...spec.signature import Signature
 from ..user_places import module_of
 from .candidate import Roles
 from .from_roles import operator_graph, padding
-from .guarded import are_finite, as_it_was, inside
+from .guarded import IF_FINITE, are_finite, as_it_was, inside
 from .operator import MICROSOFT
 from .regions import Lengths, Region, lengths_of, may_have_regions, regions
 from .roles import find_roles
@@ -95,7 +95,7 @@ def _replace(lengths: Lengths, found: _Found) -> None:
     result = ir.Value(name=output.name, type=output.type, shape=output.shape)
     plain = as_it_was(main, found.region)
     nodes, finite = are_finite(main, found.region.sources, str(output.name))
-    choice = ir.Node("", "If", [finite], outputs=[result], name=f"{output.name}.if_finite")
+    choice = ir.Node("", "If", [finite], outputs=[result], name=f"{output.name}{IF_FINITE}")
     operator = operator_graph(lengths, found.region, found.roles, name)
     choice.attributes["then_branch"] = ir.AttrGraph("then_branch", operator)
     choice.attributes["else_branch"] = ir.AttrGraph("else_branch", plain)
