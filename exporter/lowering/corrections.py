@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf, pi
 from typing import Any
 
@@ -96,6 +96,19 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     return op.Or(op.And(condition, x), op.And(op.Not(condition), y))
 
 
+def _amax(x: Any, dim: Sequence[int] = (), keepdim: bool = False) -> Any:
+    """PyTorch's translation does not take the largest of all elements."""
+    return op.ReduceMax(x, *_axes(dim), keepdims=int(keepdim))
+
+
+def _amin(x: Any, dim: Sequence[int] = (), keepdim: bool = False) -> Any:
+    return op.ReduceMin(x, *_axes(dim), keepdims=int(keepdim))
+
+
+def _axes(dim: Sequence[int]) -> list[Any]:
+    return [op.Constant(value_ints=[*dim])] if dim else []
+
+
 CORRECTIONS: Mapping[Callable[..., Any], Callable[..., Any]] = {
     _aten.atan2.default: _atan2,
     _aten.copy.default: _copy,
@@ -105,4 +118,6 @@ CORRECTIONS: Mapping[Callable[..., Any], Callable[..., Any]] = {
     _aten.hypot.default: _hypot,
     _aten.floor_divide.default: _floor_divide,
     _aten.div.Tensor_mode: _div_mode,
+    _aten.amax.default: _amax,
+    _aten.amin.default: _amin,
 }

@@ -19,6 +19,11 @@ def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
             yield attribute.as_graph()
 
 
+def read(node: ir.Node) -> list[ir.Value]:
+    """What a node reads, its bodies included."""
+    return [value for value in (*node.inputs, *captured(node)) if value is not None]
+
+
 def captured(node: ir.Node) -> Iterator[ir.Value | None]:
     """What the graphs inside a node read from around it (and, which does no harm, from within)."""
     for graph in subgraphs(node):

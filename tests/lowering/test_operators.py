@@ -34,6 +34,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], tuple[Tensor, ...]]] = {
     "places": lambda x: (torch.searchsorted(BORDERS, x), torch.searchsorted(BORDERS, x, right=True)),
     "spread": lambda x: (torch.linspace(0.3, 7, x.size(0)), torch.linspace(-1, 1, x.size(0) + 1)),
     "taken": lambda x: (x.take_along_dim(x.argsort(0), 0), torch.take_along_dim(x, x.argmax(-1, keepdim=True), -1)),
+    "all": lambda x: (x - x.amax(), x.amin(), x.amax((), keepdim=True), x.amin((0, -1)), (3 * x).long().amax()),
     "selected": lambda x: (x.masked_select(x[..., :1] > 0),),
 }
 

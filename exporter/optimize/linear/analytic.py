@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ..graph import captured, subgraphs
-
-
-def read(node: ir.Node) -> list[ir.Value]:
-    """What a node reads, its bodies included."""
-    return [value for value in (*node.inputs, *captured(node)) if value is not None]
-
+from ..graph import read, subgraphs
 
 # Of what these compute, a few random points say all: the results are analytic in the inputs, poles apart.
 _ANALYTIC = {

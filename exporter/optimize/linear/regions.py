@@ -15,8 +15,9 @@ from functools import cached_property
 import onnx_ir as ir
 
 from ...spec.signature import Signature
+from ..graph import read
 from ..streaming.measure import Measured, measure_at
-from .analytic import is_analytic, read
+from .analytic import is_analytic
 
 # Steps and other sizes of the runs: with chunks of 256 or fewer, the longest is several. Models that take only whole
 # chunks run at the others.

@@ -19,6 +19,7 @@ from .axis_names import HEAD, KEY, VALUE, AxisNames, ordered
 from .candidate import EQUAL, Roles, is_same, ratio_of
 from .definition import Wide
 from .in_float64 import Float64Part
+from .long_runs import longest_first
 from .regions import Lengths, Region
 
 # Lengths that it is proved at, besides those that the graph was measured at.
@@ -72,7 +73,21 @@ class _Trial:
                 continue
             if not self._agrees(roles, given):
                 return None
-        return roles
+        return roles if self._holds_at_length(roles) else None
+
+    def _holds_at_length(self, roles: Roles) -> bool:
+        """Whether it is the operator at the longest that it is run at, which is further than any constant of it says.
+
+        A mask that ends there, or a table that has no more rows, may be one for shorter sequences.
+        """
+        for steps in longest_first(self._lengths, self._region):
+            given = self._drawn(steps, 0, steps)
+            try:
+                self._run(given)
+            except Exception:  # a table has fewer rows, or it takes whole chunks only
+                continue
+            return self._agrees(roles, given)
+        return False
 
     def _run(self, given: Mapping[str, Array]) -> Wide:
         return self._part.run(given)[0]

@@ -9,17 +9,16 @@ import numpy as np
 import onnx_ir as ir
 
 from ...spec.signature import Signature
-from ..graph import Array, captured
+from ..graph import Array, read
+from .far import Far, far
 from .measure import Measured, Sizes, measure_values
+from .step_counts import step_counts
 
 # Numbers of steps to look at, the longest first; larger ones where a constant that the table is made of is larger, such
 # as the width of a window, up to `_WIDEST`.
 _STEPS = (2560, 640, 160, 40)
 _WIDEST = 8192
 _BESIDE = 16
-
-# From here on, a whole number stands for the end of a slice.
-_ENDLESS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ class Distances:
     measured: Measured
     moved: frozenset[str] = frozenset()
     _found: dict[str, Table | None] = field(default_factory=dict)
+    _far: dict[str, Far | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.moved = frozenset(_moved(self.model.graph, {*self.signature.inputs}))
@@ -75,6 +75,13 @@ class Distances:
         if name not in self._found:
             self._found[name] = self._read(value)
         return self._found[name]
+
+    def far(self, value: ir.Value) -> Far | None:
+        """What a table says of steps further apart than it is run at; None where that cannot be seen."""
+        name = str(value.name)
+        if name not in self._far:
+            self._far[name] = far(self.model, self.signature, self.time, self.measured, value)
+        return self._far[name]
 
     def is_too_wide(self, value: ir.Value) -> bool:
         """Whether a table may reach further than it is looked at."""
@@ -131,8 +138,8 @@ def _moved(graph: ir.Graph, inputs: set[str]) -> Iterator[str]:
     """The values that depend on what the inputs hold, not on their sizes alone."""
     moved = set(inputs)
     for node in graph:
-        read = {str(value.name) for value in (*node.inputs, *captured(node)) if value is not None}
-        if node.op_type not in ("Shape", "Size") and read & moved:
+        names = {str(value.name) for value in read(node)}
+        if node.op_type not in ("Shape", "Size") and names & moved:
             moved |= {str(output.name) for output in node.outputs}
     yield from moved
 
@@ -161,21 +168,10 @@ def _widths(graph: ir.Graph, name: str) -> tuple[list[int], bool]:
     open_ends, seen, found = [name], {name}, set[int]()
     while open_ends:
         node = made.get(open_ends.pop())
-        for value in () if node is None else (*node.inputs, *captured(node)):
-            if value is not None and value.const_value is not None:
-                array = value.const_value.numpy()
-                found |= {abs(int(array.reshape(-1)[0]))} if _may_count(array) else set()
-                found |= {*array.shape} if array.ndim > 1 else set()
-            elif value is not None and value.name not in seen:
-                seen.add(str(value.name))
-                open_ends.append(str(value.name))
+        if node is not None:
+            found |= step_counts(node, _WIDEST)
+            names = {str(value.name) for value in read(node) if value.const_value is None} - seen
+            seen |= names
+            open_ends += names
     wide = {many for many in found if many >= min(_STEPS)}
     return [many for many in wide if many <= _WIDEST], any(many > _WIDEST for many in wide)
-
-
-def _may_count(array: Array) -> bool:
-    """Whether a constant is one whole number, and none that stands for the end or for infinity."""
-    if array.size != 1 or array.dtype.kind not in "if":
-        return False
-    number = float(array.reshape(()))
-    return abs(number) < _ENDLESS if array.dtype.kind == "i" else number in range(_WIDEST + 1)

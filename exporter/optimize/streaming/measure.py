@@ -88,8 +88,8 @@ def measure_at(model: ir.Model, signature: Signature, sizes: Sequence[Sizes]) ->
     """
     session = tried_session(_with_all_values(model, signature))
     names = _names(model.graph.inputs[: len(signature.inputs)])
-    drawn = [dict(zip(names, _drawn(signature, each, seed).values(), strict=True)) for seed, each in enumerate(sizes)]
-    return Measured(sizes, [_fed(session, inputs) for inputs in drawn])
+    rows = [dict(zip(names, drawn(signature, each, seed).values(), strict=True)) for seed, each in enumerate(sizes)]
+    return Measured(sizes, [_fed(session, inputs) for inputs in rows])
 
 
 def measure_values(
@@ -129,10 +129,10 @@ def _sizes(signature: Signature, time: str, steps: Sequence[int]) -> list[dict[s
 
 
 def _run(session: ort.InferenceSession, signature: Signature, sizes: Sizes, seed: int) -> dict[str, Array]:
-    return _fed(session, _drawn(signature, sizes, seed))
+    return _fed(session, drawn(signature, sizes, seed))
 
 
-def _drawn(signature: Signature, sizes: Sizes, seed: int) -> dict[str, Array]:
+def drawn(signature: Signature, sizes: Sizes, seed: int) -> dict[str, Array]:
     """Elements of every input."""
     random = np.random.default_rng(seed)
     inputs: dict[str, Array] = {}

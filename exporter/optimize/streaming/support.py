@@ -52,6 +52,7 @@ NOT_ZERO = Part(
     ("Add", "Sub", "Or"),
     ("Div", "MatMul", "Neg", *_AS_THEY_ARE),
 )
+ZERO = Part(lambda array: np.asarray(array == 0), (), (), ())
 NOT_MASKED = Part(lambda array: np.asarray(array > _MASKED), ("Add", "Min"), (), ("Sub", *_AS_THEY_ARE))
 
 
@@ -70,7 +71,7 @@ def support(stream: GraphStream, value: ir.Value | None, turned: bool, part: Par
     if constant is not None:
         return _ALL if part.takes(constant).any() else _NONE
     if fixed is not None:
-        return _at(fixed.first, part.takes(fixed.values))
+        return _at(fixed, part) | _far_off(stream, value, fixed, turned, part)
     node = None if value is None else value.producer()
     return _ALL if node is None or not isinstance(stream.flow(value), Paired) else _after(stream, node, turned, part)
 
@@ -91,7 +92,7 @@ def _after(stream: GraphStream, node: ir.Node, turned: bool, part: Part) -> Supp
     if node.op_type == "Trilu" and part is NOT_ZERO:
         keeps = trilu_table(stream, node)
         keeps = keeps.turned() if turned else keeps
-        found = given[0] & _at(keeps.first, NOT_ZERO.takes(keeps.values))
+        found = given[0] & _at(keeps, NOT_ZERO)
     return found
 
 
@@ -115,7 +116,7 @@ def _chosen(stream: GraphStream, node: ir.Node, turned: bool, part: Part) -> Sup
     """Of a Where: what either side lets through where it is taken."""
     condition, one, other = node.inputs
     fixed = _fixed(stream, condition, turned)
-    no = _ALL if fixed is None else _at(fixed.first, np.asarray(fixed.values == 0))
+    no = _ALL if fixed is None else _at(fixed, ZERO) | _far_off(stream, condition, fixed, turned, ZERO)
     taken = support(stream, condition, turned, NOT_ZERO) & support(stream, one, turned, part)
     return taken | (no & support(stream, other, turned, part))
 
@@ -134,9 +135,21 @@ def trilu_table(stream: GraphStream, node: ir.Node) -> Table:
     return Table(np.asarray(above <= 0 if node.attributes.get_int("upper", 1) else above >= 0), -_FAR)
 
 
-def _at(first: int, taken: Support) -> Support:
+def _at(table: Table, part: Part) -> Support:
+    taken = part.takes(table.values)
     flat = np.asarray(taken.reshape(-1, taken.shape[-1]).any(0))
-    return NOT_ZERO.takes(Table(flat, first).between(-_FAR, _FAR).values)
+    return NOT_ZERO.takes(Table(flat, table.first).between(-_FAR, _FAR).values)
+
+
+def _far_off(stream: GraphStream, value: ir.Value | None, table: Table, turned: bool, part: Part) -> Support:
+    """All distances beyond those of a table, on either side, if some there take part."""
+    assert value is not None
+    found, far = _NONE.copy(), stream.distances.far(value)
+    if far is not None:
+        before, behind = (far.turned() if turned else far).beyond(table.first, table.last)
+        found[: table.first + _FAR] = part.takes(before).any()
+        found[table.last + _FAR + 1 :] = part.takes(behind).any()
+    return found
 
 
 def unreadable(stream: GraphStream, value: ir.Value | None, turned: bool, back: int | None) -> str:
@@ -156,5 +169,15 @@ def _unreadable_table(stream: GraphStream, value: ir.Value, turned: bool, back: 
         is_wide = stream.distances.is_too_wide(value)
         why = ", made with a number of more than 8192" if is_wide else " that is not the same for the same distance"
         return f"reads a table of every step by every other{why}"
-    goes_on = back is None and table.trimmed().last > table.last // 2
+    goes_on = back is None and (table.trimmed().last > table.last // 2 or _changes(stream, value, table, turned))
     return "reads a table that goes on changing, however far apart two steps are" if goes_on else ""
+
+
+def _changes(stream: GraphStream, value: ir.Value, table: Table, turned: bool) -> bool:
+    """Whether a table says something else of steps that are further apart than it is run at."""
+    far = stream.distances.far(value)
+    if far is None:
+        return False
+    _, behind = (far.turned() if turned else far).beyond(table.first, table.last)
+    edge = np.broadcast_to(table.values[..., -1:], behind.shape)
+    return not np.array_equal(behind, edge, equal_nan=behind.dtype.kind == "f")

@@ -231,6 +231,25 @@ def forgotten_chunks(q: Tensor, k: Tensor, v: Tensor, g: Tensor, b: Tensor) -> T
     return torch.einsum("nihk,njhk,ij,njhv->nihv", q, k, near, v)
 
 
+def in_a_wide_window(q: Tensor, k: Tensor, v: Tensor, g: Tensor, b: Tensor) -> Tensor:
+    """One that no short sequence fills."""
+    return torch.einsum("nihk,njhk,ij,njhv->nihv", q, k, _causal(q).triu(-3000), v)
+
+
+def bounded_distances(q: Tensor, k: Tensor, v: Tensor, g: Tensor, b: Tensor) -> Tensor:
+    """A decay that goes on for 1500 steps, and then no further."""
+    at = torch.arange(q.shape[1])
+    decay = 0.999 ** (at[:, None] - at[None]).clamp(0, 1500) * _causal(q)
+    return torch.einsum("nihk,njhk,ij,njhv->nihv", q, k, decay, v)
+
+
+def without_end(q: Tensor, k: Tensor, v: Tensor, g: Tensor, b: Tensor) -> Tensor:
+    """A window that is wider than any run of it."""
+    at = torch.arange(q.shape[1])
+    near = (at[:, None] - at[None] < 100_000).float() * _causal(q)
+    return torch.einsum("nihk,njhk,ij,njhv->nihv", q, k, near, v)
+
+
 # What no operator computes.
 LEFT: Mapping[str, Parallel] = {
     form.__name__: Parallel(form)
@@ -242,5 +261,8 @@ LEFT: Mapping[str, Parallel] = {
         bounded_scores,
         squared_scores,
         forgotten_chunks,
+        in_a_wide_window,
+        bounded_distances,
+        without_end,
     )
 }

@@ -155,6 +155,25 @@ class Huge(Heads):
         return self.join((q @ k.mT).masked_fill((d < 0) | (d > 9000), float("-inf")).softmax(-1) @ v)
 
 
+class Octaves(Heads):
+    """A bias that changes again where steps are four times as far apart."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.split(x)
+        d = behind(x.size(1))
+        bias = (d.clamp(min=1).float().log2() / 2).floor()
+        return self.join((q @ k.mT + bias.masked_fill(d < 0, float("-inf"))).softmax(-1) @ v)
+
+
+class Blocks(Heads):
+    """A window of 60 blocks, whose end comes after all steps that tables are run at."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.split(x)
+        d = behind(x.size(1))
+        return self.join((q @ k.mT).masked_fill((d < 0) | (d // 64 >= 60), float("-inf")).softmax(-1) @ v)
+
+
 class StridedCausal(Heads):
     def forward(self, x: Tensor) -> Tensor:
         return self.join(F.scaled_dot_product_attention(*self.split(x[:, ::2]), is_causal=True))
@@ -184,6 +203,8 @@ REFUSED: list[tuple[type[nn.Module], str]] = [
     (Future, rf"MatMul {AT} multiplies every step by every other, as attention does"),
     (OverQueries, rf"MatMul {AT} takes a softmax over the steps that look back"),
     (Slope, rf"MatMul {AT} reads a table that goes on changing, however far apart two steps are"),
+    (Octaves, rf"MatMul {AT} reads a table that goes on changing, however far apart two steps are"),
+    (Blocks, rf"MatMul {AT} reads a table that goes on changing, however far apart two steps are"),
     (Means, rf"MatMul {AT} reads a table of every step by every other that is not the same for the same distance"),
     (Shown, r"output 'output' is a table of every step by every other"),
     (Huge, rf"MatMul {AT} reads a table of every step by every other, made with a number of more than 8192"),
