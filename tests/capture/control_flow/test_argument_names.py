@@ -1,4 +1,4 @@
-"""Functions that a capture calls in place of PyTorch's take the names of PyTorch's arguments, and stop at a table's end."""
+"""Functions that a capture calls in place of PyTorch's take the names of its arguments; a table is read to its end."""
 
 from __future__ import annotations
 
