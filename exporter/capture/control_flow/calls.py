@@ -55,6 +55,20 @@ def is_native(module: str | None) -> bool:
     return module is None or module in _NATIVE or module.startswith(_NATIVE_PARTS)
 
 
+# PyTorch's names for the arguments of functions, and ours.
+_ARGUMENTS = {"input": "tensor", "split_size_or_sections": "size", "split_size": "size", "axis": "dim"}
+
+
+def _named_as_in_pytorch(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method whose arguments may be given by the names that they have in PyTorch."""
+
+    @functools.wraps(method)
+    def called(self: Calls, *args: Any, **named: Any) -> Any:
+        return method(self, *args, **{_ARGUMENTS.get(name, name): value for name, value in named.items()})
+
+    return called
+
+
 class Calls:
     """What `flow.call` gives for a function."""
 
@@ -313,6 +327,7 @@ class Calls:
         self._flow.for_(zipped(*items), target, body, None, (), None, None, ())
         return made
 
+    @_named_as_in_pytorch
     def _stack(self, tensors: Any, dim: int = 0, **options: Any) -> Tensor:
         if isinstance(tensors, Series):
             tensors = self._mapped(lambda item: item, tensors)
@@ -321,8 +336,8 @@ class Calls:
         rows: Tensor = listed(list(tensors)).stacked
         return rows.movedim(0, dim % rows.dim())
 
+    @_named_as_in_pytorch
     def _cat(self, tensors: Any, dim: int = 0, **options: Any) -> Tensor:
-        dim = options.pop("axis", dim)
         if not holds_collected(tensors):
             return torch.cat(tensors, dim, **options)
         return torch.cat([part.concatenated(dim) if isinstance(part, Collected) else part for part in tensors], dim)
@@ -331,10 +346,12 @@ class Calls:
         rows: Tensor = listed(list(tensors)).stacked
         return rows if rows.dim() == 2 else rows.flatten(0, 1)
 
+    @_named_as_in_pytorch
     def _unbind(self, tensor: Tensor, dim: int = 0) -> Any:
         size = tensor.shape[dim]
         return unbound(tensor, dim) if is_symbolic(size) or size >= 8 else tensor.unbind(dim)
 
+    @_named_as_in_pytorch
     def _split(self, tensor: Tensor, size: Any, dim: int = 0) -> Any:
         if holds_collected(size):
             return self._split_by(tensor, listed(list(size)), dim)
@@ -354,6 +371,7 @@ class Calls:
             return split_by_one(tensor, dim)
         return (Ragged(tensor, sizes.stacked, dim % tensor.dim()),)
 
+    @_named_as_in_pytorch
     def _chunk(self, tensor: Tensor, chunks: Any, dim: int = 0) -> Any:
         if is_symbolic(chunks) and str(chunks) == str(tensor.shape[dim]):
             return split_by_one(tensor, dim)
@@ -362,12 +380,13 @@ class Calls:
             return tensor.unflatten(dim, (chunks, size // chunks)).unbind(dim % tensor.dim())
         return torch.chunk(tensor, chunks, dim)
 
-    def _squeeze(self, input: Tensor, dim: Any = None) -> Tensor:
+    @_named_as_in_pytorch
+    def _squeeze(self, tensor: Tensor, dim: Any = None) -> Tensor:
         """`squeeze`; a size that a decision says is 1 PyTorch would not remove."""
-        size = input.shape[dim] if isinstance(dim, int) else None
+        size = tensor.shape[dim] if isinstance(dim, int) else None
         if is_symbolic(size) and self._ranges.at_most(size, 1) and self._ranges.at_least(size, 1):
-            return input.select(dim, 0)
-        return input.squeeze() if dim is None else input.squeeze(dim)
+            return tensor.select(dim, 0)
+        return tensor.squeeze() if dim is None else tensor.squeeze(dim)
 
     def _pad_sequence(self, sequences: Any, batch_first: bool = False, *args: Any, **options: Any) -> Tensor:
         if not holds_collected(sequences):
