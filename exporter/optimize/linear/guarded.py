@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 
 import numpy as np
 import onnx_ir as ir
@@ -26,6 +27,10 @@ def take_operators(model: ir.Model) -> bool:
         nodes, result = [*branch], branch.outputs[0]
         branch.outputs.clear()
         branch.remove(nodes)
+        taken = {str(each.name) for each in model.graph}
+        for each in nodes:  # two operators of one module have its name in their branches
+            each.name = next(name for name in _numbered(str(each.name)) if name not in taken)
+            taken.add(each.name)
         model.graph.insert_before(node, nodes)
         name = node.outputs[0].name
         ir.convenience.replace_all_uses_with(node.outputs[0], result, replace_graph_outputs=True)
@@ -34,6 +39,11 @@ def take_operators(model: ir.Model) -> bool:
     if choices:
         RemoveUnusedNodesPass()(model)
     return bool(choices)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}_{i}" for i in count(1))
 
 
 def are_finite(main: ir.Graph, sources: Sequence[ir.Value], name: str) -> tuple[list[ir.Node], ir.Value]:
