@@ -24,7 +24,7 @@ from .computed_weights import fold_computed_weights
 from .control_flow.flow import Flow
 from .control_flow.refusals import ControlFlowError, RecursionBySizeError
 from .control_flow.rewrite_model import rewritten_model
-from .decisions import Decisions, SettledError, record_decisions
+from .decisions import Decisions, record_decisions
 from .exporting import Bounds, BranchError, at_other_sizes, export
 from .loops.other_lengths import OtherLengthError
 from .loops.repeats import MismatchError
@@ -112,49 +112,20 @@ def _captured_at_all(
 
 
 def _captured(model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions) -> Captured:
-    flowing: Exception | None = None
     try:
-        with decisions.ending(SettledError):
-            program, bounds = export(model, signature, example, decisions)
-    except SettledError:
-        early = _with_control_flow(model, signature, example, decisions)
-        if isinstance(early, Captured):
-            return early
-        flowing = early
+        program, bounds = export(model, signature, example, decisions)
+        captured = Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
+        return _with_more(model, signature, example, decisions, captured) or captured
     except Exception as error:  # torch.export raises whatever the captured code raises
-        return _otherwise(model, signature, example, decisions, error)
-    if flowing is not None:
-        try:  # to its end, for what it raises there
-            program, bounds = export(model, signature, example, decisions)
-        except Exception as error:  # the same
-            return _otherwise(model, signature, example, decisions, error, flowing)
-    captured = Captured(program, tuple(bind_inputs(model, signature.inputs).order()), bounds)
-    return _with_more(model, signature, example, decisions, captured) or captured
-
-
-def _otherwise(
-    model: nn.Module,
-    signature: Signature,
-    example: Mapping[str, Tensor],
-    decisions: Decisions,
-    error: Exception,
-    flowing: Exception | None = None,
-) -> Captured:
-    """A model that could not be captured as it stands: with its loops and decisions as such, else rerolled.
-
-    Args:
-        error: why it could not.
-        flowing: why its loops and decisions could not be captured as such, where that is known.
-    """
-    plain = _Refused(error, decisions.specialized_at, decisions.collapsed or takes_for_number(error))
-    if not isinstance(error, RnnExportError):
-        told = {*decisions.questions.truly}
-        decisions.questions.tell([user_line(error)])
-        flowing = flowing if decisions.questions.truly == told else None
-    captured = flowing or _with_control_flow(model, signature, example, decisions)
-    if isinstance(captured, Captured):
-        return captured
-    return _rerolled_or_raise(model, signature, example, decisions, plain, captured)
+        plain = _Refused(error, decisions.specialized_at, decisions.collapsed or takes_for_number(error))
+        if not isinstance(error, RnnExportError):
+            decisions.questions.tell([user_line(error)])
+        flowing = _with_control_flow(model, signature, example, decisions)
+        return (
+            flowing
+            if isinstance(flowing, Captured)
+            else _rerolled_or_raise(model, signature, example, decisions, plain, flowing)
+        )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from ..pytorch.source_lines import current_line, is_check, is_users
-from ..torch_internals.capture import DECIDED, SHAPE_LOGGER, SPECIALIZED, is_of_inputs
+from ..torch_internals.capture import DECIDED, SHAPE_LOGGER, SPECIALIZED
 from ..torch_internals.modules import exclusive
 from .as_eager import Questions
 from .squeezes import Squeezes
@@ -32,14 +32,6 @@ _CONVERSIONS = {"__bool__", "__int__", "__index__", "__len__", "__iter__"}
 _COLLAPSED = re.compile(r"Eq\((?!(?:Python)?Mod\(|\w+, ).*, [01]\)$")
 
 
-class RemainderError(BaseException):
-    """A remainder of a size was taken for the example's. No `Exception`: the model's own code may not catch it."""
-
-
-class SettledError(BaseException):
-    """A size was taken for the example's, or the model's own code asked for a remainder. No `Exception` either."""
-
-
 @dataclass(frozen=True)
 class Decision:
     """An expression that was taken to be true, the line that asked, and whether that line is the user's own code."""
@@ -47,11 +39,6 @@ class Decision:
     expression: str
     line: str
     is_users: bool
-
-    @property
-    def is_remainder(self) -> bool:
-        """Whether it is about a remainder, which no bounds of the sizes decide."""
-        return "Mod(" in self.expression
 
 
 @dataclass
@@ -65,17 +52,6 @@ class Decisions(logging.Handler):
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._ending: set[type[BaseException]] = set()
-
-    @contextmanager
-    def ending(self, early: type[RemainderError | SettledError]) -> Iterator[None]:
-        """Within the block a capture ends with this error where it is known to fail, instead of going on to its end."""
-        before = {*self._ending}
-        self._ending.add(early)
-        try:
-            yield
-        finally:
-            self._ending = before
 
     @property
     def specialized_at(self) -> str:
@@ -110,21 +86,8 @@ class Decisions(logging.Handler):
         message = record.getMessage()
         if match := DECIDED.match(message):
             self.made.append(Decision(match[1], current_line(), _is_asked_by_user()))
-            self._end_at_remainder(self.made[-1])
         elif match := SPECIALIZED.match(message):
             self.fixed.setdefault(int(match[1]), current_line())
-            if is_of_inputs(message):
-                self._end(SettledError)
-
-    def _end_at_remainder(self, decision: Decision) -> None:
-        if decision.is_remainder:
-            if decision.is_users and not _is_check(decision.line):
-                self._end(SettledError)
-            self._end(RemainderError)
-
-    def _end(self, early: type[BaseException]) -> None:
-        if early in self._ending:
-            raise early
 
     __hash__ = logging.Handler.__hash__
 

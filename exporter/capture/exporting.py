@@ -27,7 +27,7 @@ from ..torch_internals.capture import (
 from ..torch_internals.control_flow import taking_constants
 from ..torch_internals.modules import mutates
 from .bodies import capturing_control_flow
-from .decisions import Decisions, RemainderError
+from .decisions import Decisions
 from .following_sizes import drop_sized, dynamic_dims, least_for, sized_inputs
 from .packed import symbolic_batch
 from .recurrent_layers import KeepRecurrentLayers
@@ -94,41 +94,27 @@ def export(
         Exception: whatever `torch.export` raises.
     """
     try:
-        with decisions.ending(RemainderError):
-            program, bounds = _export_bounded(model, signature, example, {}, decisions)
-    except RemainderError:
-        found = _trusting(model, signature, example, decisions)
-        # To its end, for what it raises there.
-        program, bounds = found or _export_bounded(model, signature, example, {}, decisions)
+        program, bounds = _export_bounded(model, signature, example, {}, decisions)
     except user_error() as error:
         # If a size became a plain number, a loop may run over it, which larger sizes only make longer.
         if not violates_guard(error):
             raise
         if line := decisions.branch_of_any_example:
             raise _branching(line) from error
-        found = _trusting(model, signature, example, decisions)
-        if found is None:
+        far: Bounds = {name: {"min": FAR} for name in signature.symbols}
+        made, fixed = [*decisions.made], dict(decisions.fixed)
+        for elsewhere in _elsewhere(signature, example):
+            try:
+                program, bounds = _export_bounded(model, signature, elsewhere, far, decisions, trusting=True)
+                break
+            except Exception:  # the first error, and what was decided then, are about the example's own sizes
+                decisions.made, decisions.fixed = [*made], dict(fixed)
+        else:
             raise
-        program, bounds = found
+        bounds = {name: {"max": bound["max"]} for name, bound in bounds.items() if "max" in bound}
     if decisions.branch:
         raise _branching(decisions.branch)
     return program, bounds
-
-
-def _trusting(
-    model: nn.Module, signature: Signature, example: Mapping[str, Tensor], decisions: Decisions
-) -> tuple[ExportedProgram, Bounds] | None:
-    """A capture that takes PyTorch's guards for true, at sizes far from 1; None if it fails there too."""
-    far: Bounds = {name: {"min": FAR} for name in signature.symbols}
-    made, fixed = [*decisions.made], dict(decisions.fixed)
-    for elsewhere in _elsewhere(signature, example):
-        try:
-            program, bounds = _export_bounded(model, signature, elsewhere, far, decisions, trusting=True)
-        except Exception:  # the first error, and what was decided then, are about the example's own sizes
-            decisions.made, decisions.fixed = [*made], dict(fixed)
-        else:
-            return program, {name: {"max": bound["max"]} for name, bound in bounds.items() if "max" in bound}
-    return None
 
 
 def _branching(line: str) -> BranchError:

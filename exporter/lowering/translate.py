@@ -20,7 +20,6 @@ from ..errors import CaptureError, InternalError, first_line
 from ..pytorch.run import suppress_output
 from ..pytorch.source_lines import at, node_line
 from ..spec.signature import Signature
-from ..torch_internals.capture import uncached_operators
 from ..torch_internals.collecting_loop import COLLECTING_LOOP
 from ..torch_internals.control_flow import WHILE_LOOP, taking_constants
 from ..torch_internals.onnx import failed_node, parsing_lazily
@@ -56,7 +55,6 @@ def translate(captured: Captured, signature: Signature) -> ir.Model:
             divide_down(program)
         with (
             suppress_output(),
-            uncached_operators(),
             parsing_lazily(),
             exact_constants(),
             exact_translations(program),

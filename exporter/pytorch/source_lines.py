@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import linecache
-import os
 import re
 import sys
 import sysconfig
@@ -84,12 +83,12 @@ def is_users(file: str) -> bool:
     """Whether a file belongs neither to PyTorch and ONNX, nor to the standard library, nor to this package."""
     if file.startswith("<") or is_generated(file):
         return is_generated(file)
-    return _is_users(file, os.getcwd())
+    return _is_users(file, Path.cwd())
 
 
 @lru_cache(maxsize=4096)  # asked for each frame of each decision and each node, and a path is resolved on the disk
-def _is_users(file: str, folder: str) -> bool:
-    path = Path(folder, file).resolve()
+def _is_users(file: str, folder: Path) -> bool:
+    path = (folder / file).resolve()
     if path.is_relative_to(_OWN):
         return path.is_relative_to(_OWN / "models")
     installed = "site-packages" in path.parts

@@ -35,11 +35,6 @@ DECIDED = re.compile(r"eval (?!\[guard suppressed\])(.+) \[guard added\]")
 SPECIALIZED = re.compile(r"set_replacement \w+ = (\d+) ")
 
 
-def is_of_inputs(message: str) -> bool:
-    """Whether such a record is about a size of the inputs, and not about a number that the model computes."""
-    return message.startswith("set_replacement s")
-
-
 def tensor_of_sizes(data: Any, dtype: torch.dtype | None, **kwargs: Any) -> Tensor:
     """`torch.tensor` of a list with symbolic sizes, which PyTorch's function in C++ would specialize."""
     made: Tensor = torch._refs.tensor(data, dtype=dtype, **kwargs)

@@ -10,8 +10,7 @@ import torch
 from pipeline import translated, written
 from rnn_export import CaptureError, Signature, export_onnx
 from rnn_export.capture.capture import capture
-from rnn_export.capture.decisions import SettledError, record_decisions
-from rnn_export.capture.exporting import export
+from rnn_export.capture.decisions import record_decisions
 from rnn_export.pytorch.samples import Case
 from torch import Tensor, nn
 
@@ -179,23 +178,6 @@ def test_computed_sizes_are_trusted_and_right_elsewhere(model: type[nn.Module]) 
 @pytest.mark.parametrize("model", [Asserts, AssertsInTorch, Raises, RaisesElse, RaisesInHelper])
 def test_a_check_of_sizes_is_no_branch(model: type[nn.Module], tmp_path: Path) -> None:
     assert export_onnx(model(), X, tmp_path / "out").report.count("PASS") > 10
-
-
-@pytest.mark.parametrize(("model", "offset"), [(Loops, 1), (Branches, 1)])
-def test_a_capture_that_is_known_to_fail_ends_there(
-    model: type[nn.Module], offset: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir("/proc")
-    with record_decisions() as decisions, pytest.raises(SettledError), decisions.ending(SettledError):
-        export(model().eval(), X, {"x": torch.randn(5, 7, 3)}, decisions)
-    assert line(model, offset) in {*decisions.fixed.values(), *(made.line for made in decisions.made)}
-
-
-@pytest.mark.parametrize("model", [Asserts, Raises, Chunks])
-def test_a_capture_that_may_hold_goes_on(model: type[nn.Module]) -> None:
-    with record_decisions() as decisions, decisions.ending(SettledError):
-        _, bounds = export(model().eval(), X, {"x": torch.randn(5, 7, 3)}, decisions)
-    assert not bounds.get("T", {}).get("max")
 
 
 def test_the_log_is_left_as_it_was() -> None:
