@@ -149,8 +149,24 @@ def suggested_bounds(error: Exception, dims: Mapping[str, Dim]) -> dict[str, dic
         return {}
     assert isinstance(refined, dict)
     if any(type(dim) is not Dim or dim.__name__ != name for name, dim in refined.items()):
-        return {}
+        return _violated_ranges(message)
     return {name: bounds for name, dim in refined.items() if (bounds := _bounds(dim))}
+
+
+# A guard that is violated, and one that no more than bounds a size.
+_VIOLATED = re.compile(r"Not all values of (\w+) = .* satisfy the generated guard (.+?)\.?$", re.MULTILINE)
+_RANGE = re.compile(r"(\d+) <= (\S+) and \2 <= (\d+)")
+
+
+def _violated_ranges(message: str) -> dict[str, dict[str, int]]:
+    """The bounds in an error where nothing else is violated, whatever straight line PyTorch suggests in their place.
+
+    It solves all guards together, and finds `4*_T - 3` where T is rounded up to a multiple and no remainder decides.
+    """
+    found = [(name, _RANGE.fullmatch(guard)) for name, guard in _VIOLATED.findall(message)]
+    if "specialized" in message or not all(match for _, match in found):
+        return {}
+    return {name: {"min": int(match[1]), "max": int(match[3])} for name, match in found if match}
 
 
 def _bounds(dim: Dim) -> dict[str, int]:

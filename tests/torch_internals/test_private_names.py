@@ -145,6 +145,22 @@ def suggestions() -> None:
     }
 
 
+def rounded_up() -> None:
+    """PyTorch suggests `T = 4*_T - 3` for a bound of T where another size is T rounded up."""
+    error = refused(lambda x: in_fours(x) if x.size(0) < 300 else -x)
+    assert "T = 4*_T - 3" in error.msg  # type: ignore[attr-defined]
+    assert capture.suggested_bounds(error, {"T": Dim("T")}) == {}  # guards of its own are violated too
+    kept = [line for line in error.msg.splitlines() if "% " not in line and "!= 1" not in line]  # type: ignore[attr-defined]
+    error.msg = "\n".join(kept)  # type: ignore[attr-defined]
+    assert capture.suggested_bounds(error, {"T": Dim("T")}) == {"T": {"min": 2, "max": 299}}
+
+
+def in_fours(x: Tensor) -> Tensor:
+    fours = (x.size(0) - 1) // 4 + 1
+    padded = nn.functional.pad(x, (0, 0, 0, 4 * fours - x.size(0))).view(fours, 4, 3).flip(1)
+    return padded.reshape(4 * fours, 3)[: x.size(0)]
+
+
 def size_one() -> None:
     convolution = nn.Conv1d(3, 3, 3)
     error = refused(lambda x: convolution(x.T))
@@ -342,6 +358,7 @@ NAMES = {
     "torch._dynamo.exc.UserError": (specialization, "find what torch.export raises, and the words for a number"),
     "Suggested fixes": (suggestions, "find how torch.export suggests bounds"),
     "!= 1": (size_one, "find what torch.export says of a size that may not be 1"),
+    "4*_T": (rounded_up, "take bounds from what is violated, where PyTorch suggests a straight line"),
     "torch.fx.experimental.symbolic_shapes": (log, "find how the shape environment logs what it decides"),
     "Module._modules": (children, "copy a module with other children in another way"),
     "RNNBase._init_flat_weights": (flat_weights, "have a recurrent layer list its weights in another way"),
