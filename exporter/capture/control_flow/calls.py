@@ -8,12 +8,13 @@ import operator
 from collections import deque
 from collections.abc import Callable
 from types import BuiltinMethodType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import SymBool, SymFloat, SymInt, Tensor, nn
 from torch.nn.utils import rnn
 
+from .autograd_functions import applied, takes_context, with_context
 from .collected import Collected, Ragged, Repeated, listed
 from .constants import Constants
 from .doublings import bit_length, logarithms
@@ -55,15 +56,17 @@ def is_native(module: str | None) -> bool:
     return module is None or module in _NATIVE or module.startswith(_NATIVE_PARTS)
 
 
+_Result = TypeVar("_Result")
+
 # PyTorch's names for the arguments of functions, and ours.
 _ARGUMENTS = {"input": "tensor", "split_size_or_sections": "size", "split_size": "size", "axis": "dim"}
 
 
-def _named_as_in_pytorch(method: Callable[..., Any]) -> Callable[..., Any]:
+def _named_as_in_pytorch(method: Callable[..., _Result]) -> Callable[..., _Result]:
     """A method whose arguments may be given by the names that they have in PyTorch."""
 
     @functools.wraps(method)
-    def called(self: Calls, *args: Any, **named: Any) -> Any:
+    def called(self: Calls, *args: Any, **named: Any) -> _Result:
         return method(self, *args, **{_ARGUMENTS.get(name, name): value for name, value in named.items()})
 
     return called
@@ -110,6 +113,9 @@ class Calls:
             return found
         if isinstance(function, BuiltinMethodType) and isinstance(function.__self__, (list, tuple)):
             return self._list_method(function)
+        if (forward := applied(function)) is not None:
+            own = self.rewritten(forward)
+            return with_context(own) if own is not None and takes_context(function) else own
         bound = getattr(function, "__self__", None)
         return self._method(bound, function) if isinstance(bound, (Tensor, SymInt)) else self.rewritten(function)
 
