@@ -33,6 +33,7 @@ class Slices:
             if bounds is None:
                 continue
             dim = dimension_of(parts, at, tensor.dim())
+            bounds = self._within(tensor.shape[dim], *bounds)
             if self._may_be_cut_off(tensor.shape[dim], *bounds):
                 continue
             tensor = self._taken(tensor, dim, *bounds)
@@ -52,12 +53,20 @@ class Slices:
         assert bounds is not None
         old = tensor[whole]
         dim = sum(isinstance(part, slice) for part in parts[:at])
-        start, stop, size = self._places(old.shape[dim], *bounds)
+        start, stop, size = self._places(old.shape[dim], *self._within(old.shape[dim], *bounds))
         shape = [*old.shape[:dim], size, *old.shape[dim + 1 :]]
         new = as_tensor(value).to(old.dtype).expand(shape)
         before = piece(old, dim, 0, start, start)
         after = piece(old, dim, stop, END, old.shape[dim] - stop)
         return whole, torch.cat([before, new, after], dim)
+
+    def _within(self, length: Any, start: Any, stop: Any) -> tuple[Any, Any]:
+        """The places of a slice that may reach past the end of its dimension, as the last of several blocks."""
+        is_ahead = all(place is not None and self.ranges.at_least(place, 0) for place in (start, stop))
+        if not is_ahead or not self._may_be_cut_off(length, start, stop):
+            return start, stop
+        first = start if self.ranges.at_most(start, length) else torch.sym_min(start, length)
+        return first, torch.sym_min(stop, length)
 
     def _may_be_cut_off(self, length: Any, start: Any, stop: Any) -> bool:
         """Whether a slice that depends on steps and sizes alone is not known to lie within its dimension."""

@@ -66,7 +66,22 @@ class Overlapping(nn.Module):
         return out
 
 
-@pytest.mark.parametrize("model", [Chunks(), States(), Later(), Overlapping()])
+class Shorter(nn.Module):
+    """The last block is as long as what is left; two steps ahead there may be nothing left."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        out, scaled, ahead = torch.zeros_like(x), x.clone(), torch.zeros_like(x)
+        h = x.new_zeros(x.size(0), 3)
+        for start in range(0, x.size(1), 4):
+            chunk = x[:, start : start + 4]
+            out[:, start : start + 4] = chunk.cumsum(1) + h.unsqueeze(1)
+            scaled[:, start : start + 4] *= 2
+            ahead[:, start + 2 : start + 6] = 3 * x[:, start + 2 : start + 6]
+            h = torch.tanh(h + chunk.sum(1))
+        return out, scaled, ahead
+
+
+@pytest.mark.parametrize("model", [Shorter(), Chunks(), States(), Later(), Overlapping()])
 def test_every_block_is_where_its_step_wrote_it(model: nn.Module, tmp_path: Path) -> None:
     cases = [Case({"T": t, "N": n}, "ordinary", 1) for t, n in SIZES]
     given = translated(model.eval(), Signature({"x": "float32[N, T, 3]"}), cases)
