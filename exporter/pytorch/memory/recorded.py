@@ -20,16 +20,16 @@ class Recorded:
     """Stands where a record of the call before would be: whatever reads it is refused."""
 
     def __init__(self, place: Place) -> None:
-        self._place = place
+        self.place = place
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> NoReturn:
-        raise next((_read(each._place) for each in args if isinstance(each, cls)), CaptureError("a record is read"))
+        raise next((_read(each.place) for each in args if isinstance(each, cls)), CaptureError("a record is read"))
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise _read(self._place)
+        raise _read(self.place)
 
 
 def recorded(trial: Trial, places: Collection[Place], runs: Sequence[Watched]) -> dict[Place, Recorded]:

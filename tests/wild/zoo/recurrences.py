@@ -189,7 +189,7 @@ MODELS = (
         "mLSTM in chunks of T, T padded to a multiple",
         lambda: _transformers("xLSTM", num_blocks=2, num_heads=2, chunk_size=4),
         _TOKENS,
-        gap="beyond 16384 steps it goes another way; held below, its capture keeps a tensor of a step only tried",
+        gap="beyond 16384 steps it goes another way, and held below that its capture fails",
     ),
     Model("transformers", "Qwen3Next", "gated delta rule in chunks of 64, attention", _delta_net, _TOKENS),
     Model(
