@@ -13,6 +13,8 @@ from .limits import Tolerance
 
 Array = NDArray[np.generic]
 
+INFINITE = "Infinite in a stream, where PyTorch's whole run multiplies masked steps by 0 and has NaN"
+
 
 def without_unread(item: Expected, got: Mapping[str, Array]) -> Expected:
     """A case with a non-finite input, where PyTorch's NaN, if a stream has a number there, is that of ordinary inputs.
@@ -36,9 +38,6 @@ def without_unread(item: Expected, got: Mapping[str, Array]) -> Expected:
             limits[name] = Tolerance(limit, scale)
     reference = replace(item.reference, eager=eager, exact=None if item.reference.exact is None else exact)
     return replace(item, reference=reference, tolerances=limits)
-
-
-INFINITE = "Infinite in a stream, where PyTorch's whole run multiplies masked steps by 0 and has NaN"
 
 
 def with_infinite(item: Expected, got: Mapping[str, Array]) -> Expected:
