@@ -80,6 +80,10 @@ class _OneByOne(SessionWrapper):
         alone = [self.session.run({name: array[i : i + 1] for name, array in inputs.items()}) for i in range(count)]
         return {name: np.concatenate([each[name] for each in alone]) for name in self.signature.outputs}
 
+    @property
+    def leaves_out(self) -> bool:
+        return isinstance(self.session, Trims) and self.session.leaves_out
+
     def trimmed(self, item: Expected) -> Expected:
         return self.session.trimmed(item) if isinstance(self.session, Trims) else item
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -276,7 +277,9 @@ def _search_path(entries: Sequence[str]) -> Iterator[None]:
         try:
             yield
         finally:
-            sys.path[:] = [entry for entry in sys.path if entry in before or entry not in entries]
+            first = [*takewhile(lambda entry: entry not in entries, sys.path)]
+            last = [entry for entry in sys.path[len(first) :] if entry not in entries]
+            sys.path[:] = [*first, *before, *last]
 
 
 @contextmanager

@@ -145,7 +145,9 @@ def test_chunks_and_steps_agree(tmp_path: Path) -> None:
 
 def test_products_that_are_written_elementwise_are_products(tmp_path: Path) -> None:
     left = step_of(export(Selective(), tmp_path / "bundle"), tmp_path)
-    assert sum(name in ("MatMul", "Gemm") for name in left) == 5  # three of `select`, into the state and out of it
+    assert (
+        sum(name in ("MatMul", "Gemm", "FusedGemm") for name in left) == 5
+    )  # three of `select`, into the state and out of it
     assert "CausalConvWithState" in left
 
 

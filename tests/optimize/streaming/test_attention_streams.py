@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import attention_models as models
+import masked_attention_models as models
 import numpy as np
 import pytest
 import torch
-from attention_models import Heads, behind
+from masked_attention_models import Heads, behind
 from rnn_export import CaptureError, Stream, export_onnx, read_bundle
 from rnn_export.spec.streams import OutputTiming, StreamSpec
 from torch import Tensor, nn
