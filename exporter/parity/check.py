@@ -17,7 +17,7 @@ from ..spec.dims import Dim
 from .compare import NonfiniteMask, OutputResult, judge
 from .expected import Expected, output_dims, what_is_shown
 from .report import CaseResult, Report
-from .unread import INFINITE, with_infinite, without_unread
+from .unread import NOT_FINITE, with_other, without_unread
 
 Array = NDArray[np.generic]
 
@@ -147,9 +147,9 @@ def _judge_masked(session: Session, item: Expected, got: Mapping[str, Array], bo
     outputs = _judge_outputs(session, item, got, bound)
     if all(output.passed for output in outputs):
         return outputs
-    others = _judge_outputs(session, with_infinite(item, got), got, bound)
+    others = _judge_outputs(session, with_other(item, got), got, bound)
     return [
-        replace(other, excused=INFINITE) if other.passed and not output.passed else output
+        replace(other, excused=NOT_FINITE) if other.passed and not output.passed else output
         for output, other in zip(outputs, others, strict=True)
     ]
 

@@ -13,7 +13,7 @@ from .limits import Tolerance
 
 Array = NDArray[np.generic]
 
-INFINITE = "Infinite in a stream, where PyTorch's whole run multiplies masked steps by 0 and has NaN"
+NOT_FINITE = "Infinite or NaN in a stream where PyTorch's whole run, which multiplies masked steps by 0, has the other"
 
 
 def without_unread(item: Expected, got: Mapping[str, Array]) -> Expected:
@@ -40,18 +40,20 @@ def without_unread(item: Expected, got: Mapping[str, Array]) -> Expected:
     return replace(item, reference=reference, tolerances=limits)
 
 
-def with_infinite(item: Expected, got: Mapping[str, Array]) -> Expected:
-    """A case with a non-finite input, where PyTorch's NaN is the infinity that a stream has there.
+def with_other(item: Expected, got: Mapping[str, Array]) -> Expected:
+    """A case with a non-finite input, where what is not finite in PyTorch is what is not finite in a stream.
 
-    Sums of an infinite step and of 0 times it are NaN; a state that was carried from there is infinite.
+    Sums of an infinite step and of 0 times it are NaN, and a state that was carried from there is infinite; or the
+    other way round, where an operator computes a chunk by pairs of steps.
     """
     if item.reference is None or item.ordinary is None:
         return item
-    eager = {
-        name: np.where(np.isnan(array) & np.isinf(got[name]), got[name], array) if _fits(array, got[name]) else array
-        for name, array in item.reference.eager.items()
-    }
+    eager = {name: _other(array, got[name]) for name, array in item.reference.eager.items()}
     return replace(item, reference=replace(item.reference, eager=eager))
+
+
+def _other(array: Array, got: Array) -> Array:
+    return np.where(~np.isfinite(array) & ~np.isfinite(got), got, array) if _fits(array, got) else array
 
 
 def _fits(array: Array, got: Array) -> bool:

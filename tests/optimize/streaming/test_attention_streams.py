@@ -65,7 +65,7 @@ def test_multiples_and_delays(model: type[nn.Module], multiple: int, timing: Out
     assert list(stream.timings.values()) == [timing]
 
 
-GROWING = [models.Causal, models.Buckets, models.ByHand, models.Linear, models.Library]
+GROWING = [models.Causal, models.Buckets, models.ByHand, models.Library]
 
 
 @pytest.mark.parametrize("model", GROWING)
@@ -73,6 +73,13 @@ def test_all_steps_are_kept(model: type[nn.Module], tmp_path: Path) -> None:
     stream = stream_of(model(), tmp_path / "out")
     assert stream.grows == "P"
     assert [state.shape.count("P") for state in stream.states] == [1] * len(stream.states)
+
+
+def test_without_a_softmax_the_state_is_that_of_linear_attention(tmp_path: Path) -> None:
+    stream = stream_of(models.Linear(), tmp_path / "out")
+    assert stream.masked
+    assert not stream.grows
+    assert len(stream.states) == 1
 
 
 def test_a_window_beside_what_grows(tmp_path: Path) -> None:
