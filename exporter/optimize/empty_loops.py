@@ -18,7 +18,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..spec.signature import Signature
-from .graph import array_of, constant_like, subgraphs
+from .graph import array_of, constant_like, numbered, subgraphs
 from .loops.scan_loop import ScanLoop
 
 
@@ -59,13 +59,9 @@ def guard_empty_loops(model: ir.Model, signature: Signature) -> None:
             loop = _loop(node) if node.op_type == "Loop" else loop
             if loop is not None:
                 # ONNX's shape inference mixes up equal names, even those in the two branches of an `If`.
-                node.name = next(name for name in _numbered(str(node.name)) if name not in taken)
+                node.name = next(name for name in numbered(str(node.name)) if name not in taken)
                 taken.add(node.name)
                 _guard(loop, model.graph)
-
-
-def _numbered(name: str) -> Iterator[str]:
-    return itertools.chain([name], (f"{name}_{i}" for i in itertools.count(1)))
 
 
 def _scan(loop: ScanLoop, names: set[str]) -> _MayBeEmpty | None:

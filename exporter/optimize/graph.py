@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, count
 
 import numpy as np
 import onnx_ir as ir
@@ -140,3 +141,8 @@ def _evaluate(node: ir.Node) -> Sequence[Array]:
     proto = ir.to_proto(ir.Model(graph, ir_version=10))
     arrays = {str(value.name): array_of(value) for value in node.inputs if value is not None}
     return [np.asarray(array) for array in ReferenceEvaluator(proto).run(None, arrays)]
+
+
+def numbered(name: str) -> Iterator[str]:
+    """A name, and the same with a number behind, to take the first that is free from."""
+    return chain([name], (f"{name}_{i}" for i in count(1)))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
 
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from ..graph import constant_like, subgraphs
+from ..graph import constant_like, numbered, subgraphs
 from .regions import Region
 
 # How the name ends of the node that chooses.
@@ -29,7 +28,7 @@ def take_operators(model: ir.Model) -> bool:
         branch.remove(nodes)
         taken = {str(each.name) for each in model.graph}
         for each in nodes:  # two operators of one module have its name in their branches
-            each.name = next(name for name in _numbered(str(each.name)) if name not in taken)
+            each.name = next(name for name in numbered(str(each.name)) if name not in taken)
             taken.add(each.name)
         model.graph.insert_before(node, nodes)
         name = node.outputs[0].name
@@ -39,11 +38,6 @@ def take_operators(model: ir.Model) -> bool:
     if choices:
         RemoveUnusedNodesPass()(model)
     return bool(choices)
-
-
-def _numbered(name: str) -> Iterator[str]:
-    yield name
-    yield from (f"{name}_{i}" for i in count(1))
 
 
 def are_finite(main: ir.Graph, sources: Sequence[ir.Value], name: str) -> tuple[list[ir.Node], ir.Value]:
