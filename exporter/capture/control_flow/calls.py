@@ -177,6 +177,7 @@ class Calls:
         owner.append(Front(item))
 
     def _table(self) -> dict[Any, Callable[..., Any]]:
+        of_sizes = {**rounding_functions(self._ranges), **logarithms()}
         return {
             builtins.range: self._range,
             builtins.len: self._flow.length,
@@ -199,9 +200,8 @@ class Calls:
             builtins.map: lambda function, *items: [self.callee(function)(*args) for args in zip(*items, strict=False)]
             if not any(map(is_series, items)) else self._mapped(function, *items),
             builtins.divmod: lambda left, right: (self._flow.quotient(left, right), self._flow.remainder(left, right)),
-            **rounding_functions(self._ranges),
-            **logarithms(),
-            **math_functions(self.constants.value, {**rounding_functions(self._ranges), **logarithms()}),
+            **of_sizes,
+            **math_functions(self.constants.value, of_sizes),
             torch.stack: self._stack,
             torch.cat: self._cat,
             torch.concat: self._cat,
